@@ -1,0 +1,123 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+const (
+	// localDialTimeout bounds the connecting to the local server, which is near.
+	localDialTimeout = 10 * time.Second
+	// localLogInterval is how often a local server that cannot be reached is
+	// logged about: with Pool it is tried many times a second.
+	localLogInterval = 10 * time.Second
+)
+
+// Forward registers at the relay with address relayAddr and joins each user
+// with a new connection to the server at localAddr, both "host:port", until
+// ctx is done. Nil options stand for the defaults.
+//
+// It returns an error at once if an address or an option makes no sense. A
+// relay that is not there, or is lost, it tries to reach for ever. A user
+// whose connection to localAddr fails is reset, and that is logged.
+//
+// When ctx is done it takes no more users, lets connections finish for
+// Options.Drain, resets the others, and returns nil.
+func Forward(ctx context.Context, relayAddr, localAddr string, options *Options) error {
+	if _, _, err := net.SplitHostPort(localAddr); err != nil {
+		return errors.Join(errors.New("relay: address of the local server"), err)
+	}
+	l, err := newListener(relayAddr, options)
+	if err != nil {
+		return err
+	}
+	f := &forwarder{
+		local: localAddr,
+		log:   l.options.Logger,
+		often: rate.Sometimes{First: 1, Interval: localLogInterval},
+		conns: make(map[join.Conn]struct{}),
+	}
+	f.ended, f.end = context.WithCancel(context.Background())
+	go l.run(nil)
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	for {
+		conn, err := l.accept()
+		if err != nil {
+			break // closed, because ctx is done
+		}
+		f.start(conn)
+	}
+	f.drain(l.options.Drain)
+	<-l.ended
+	return nil
+}
+
+// forwarder is what the connections of one Forward have in common.
+type forwarder struct {
+	local string
+	log   *slog.Logger
+	often rate.Sometimes
+
+	ended   context.Context // done when nothing may go on any more
+	end     context.CancelFunc
+	running sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	conns map[join.Conn]struct{}
+}
+
+func (f *forwarder) start(conn join.Conn) {
+	f.mu.Lock()
+	f.conns[conn] = struct{}{}
+	f.mu.Unlock()
+	f.running.Go(func() {
+		f.serve(conn)
+		f.mu.Lock()
+		delete(f.conns, conn)
+		f.mu.Unlock()
+	})
+}
+
+// serve joins one user with the local server.
+func (f *forwarder) serve(conn join.Conn) {
+	ctx, cancel := context.WithTimeout(f.ended, localDialTimeout)
+	local, err := transport.DialLocal(ctx, f.local)
+	cancel()
+	if err != nil {
+		f.often.Do(func() {
+			f.log.Error("the local server cannot be reached; users are reset", "local", f.local, "error", err)
+		})
+		_ = conn.Reset()
+		return
+	}
+	result := join.Join(conn, local)
+	f.log.Debug("user done", "received", result.AToB, "sent", result.BToA, "error", result.Err)
+}
+
+// drain waits until all connections have finished, for limit at most, and
+// resets what is left.
+func (f *forwarder) drain(limit time.Duration) {
+	timer := time.AfterFunc(max(limit, 0), f.resetAll)
+	defer timer.Stop()
+	f.running.Wait()
+	f.end()
+}
+
+func (f *forwarder) resetAll() {
+	f.end()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for conn := range f.conns {
+		_ = conn.Reset()
+	}
+}

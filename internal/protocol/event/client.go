@@ -1,0 +1,112 @@
+package event
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// maxDials bounds the data connections that are being opened, or wait to be
+// accepted, at a time. The relay lets no more users wait than that.
+const maxDials = 128
+
+// Client is the relay client's half. The zero value is ready.
+type Client struct{}
+
+var _ protocol.Client = Client{}
+
+// Register opens the control connection and listens on it.
+func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Registration, error) {
+	var port int
+	control, err := protocol.Ask(ctx, dial, wire.Request{Verb: wire.Event}, func(r *wire.Reader) (err error) {
+		port, err = wire.ReadPort(r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &registration{
+		port:     port,
+		control:  control,
+		dial:     dial,
+		accepted: make(chan join.Conn),
+	}
+	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	r.running.Go(r.listen)
+	return r, nil
+}
+
+// registration is a control connection, and the data connections that are on
+// their way to Accept.
+type registration struct {
+	port     int
+	control  join.Conn
+	dial     protocol.Dialer
+	accepted chan join.Conn // never closed
+
+	ctx     context.Context // done when the registration has ended, with the reason
+	cancel  context.CancelCauseFunc
+	running sync.WaitGroup
+}
+
+func (r *registration) Port() int { return r.port }
+
+func (r *registration) Accept() (join.Conn, error) {
+	select {
+	case conn := <-r.accepted:
+		return conn, nil
+	case <-r.ctx.Done():
+		return nil, context.Cause(r.ctx)
+	}
+}
+
+func (r *registration) Close() error {
+	r.cancel(net.ErrClosed)
+	_ = r.control.Close() // wakes listen
+	r.running.Wait()
+	return nil
+}
+
+// listen answers each id that comes on the control connection.
+func (r *registration) listen() {
+	dials := make(chan struct{}, maxDials)
+	// A buffer of our own, since this connection carries lines to its end.
+	lines := bufio.NewReader(r.control)
+	for {
+		id, err := wire.ReadID(lines)
+		if err != nil {
+			r.cancel(fmt.Errorf("control connection to the relay lost: %w", err))
+			_ = r.control.Close()
+			return
+		}
+		select {
+		case dials <- struct{}{}:
+			r.running.Go(func() {
+				defer func() { <-dials }()
+				r.claim(id)
+			})
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+// claim opens the data connection for the user with this id. A failure is the
+// relay's to tell the user: it resets who is not claimed in time.
+func (r *registration) claim(id string) {
+	conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Verb: wire.Event, ID: id})
+	if err != nil {
+		return
+	}
+	select {
+	case r.accepted <- conn:
+	case <-r.ctx.Done():
+		_ = conn.Reset()
+	}
+}

@@ -1,0 +1,119 @@
+package multiplex
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// Client is the relay client's half. The zero value is ready.
+type Client struct{}
+
+var _ protocol.Client = Client{}
+
+// Register registers on one connection, and keeps it.
+func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Registration, error) {
+	var port int
+	conn, err := protocol.Ask(ctx, dial, wire.Request{Verb: wire.Multiplex}, func(r *wire.Reader) (err error) {
+		port, err = wire.ReadPort(r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	session, err := newSession(conn, acceptsStreams)
+	if err != nil {
+		return nil, err
+	}
+	r := &registration{session: session, port: port, accepted: make(chan join.Conn)}
+	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	go r.run()
+	return r, nil
+}
+
+// registration is a session that ends with its last stream once it is closed.
+type registration struct {
+	session  *session
+	port     int
+	accepted chan join.Conn // never closed
+
+	ctx    context.Context // done when the registration has ended, with the reason
+	cancel context.CancelCauseFunc
+
+	mu     sync.Mutex // guards what follows
+	closed bool
+	live   int // streams that were accepted and have not ended
+}
+
+func (r *registration) Port() int { return r.port }
+
+func (r *registration) Accept() (join.Conn, error) {
+	select {
+	case conn := <-r.accepted:
+		return conn, nil
+	case <-r.ctx.Done():
+		return nil, context.Cause(r.ctx)
+	}
+}
+
+// run hands streams to Accept, and resets those that come after Close. It ends
+// with the session.
+func (r *registration) run() {
+	for {
+		s, err := r.session.accept()
+		if err != nil {
+			r.cancel(fmt.Errorf("connection to the relay lost: %w", err))
+			return
+		}
+		if !r.take() {
+			_ = s.Reset()
+			continue
+		}
+		s.onEnd = r.release
+		select {
+		case r.accepted <- s:
+		case <-r.ctx.Done():
+			_ = s.Reset()
+		}
+	}
+}
+
+// take counts a stream in, unless the registration is closed.
+func (r *registration) take() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.live++
+	}
+	return !r.closed
+}
+
+// release counts a stream out.
+func (r *registration) release() {
+	r.mu.Lock()
+	r.live--
+	last := r.closed && r.live == 0
+	r.mu.Unlock()
+	if last {
+		_ = r.session.finish()
+	}
+}
+
+// Close lets the session live for as long as it has streams: they all run over
+// it.
+func (r *registration) Close() error {
+	r.mu.Lock()
+	last := !r.closed && r.live == 0
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel(net.ErrClosed)
+	if last {
+		return r.session.finish()
+	}
+	return nil
+}

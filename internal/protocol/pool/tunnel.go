@@ -1,0 +1,194 @@
+package pool
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/tcpstate"
+)
+
+const (
+	// maxIdle bounds the connections that wait in one pool.
+	maxIdle = 256
+	// linger is how long a pool without any connection is kept: its relay
+	// client has no other way to say that it is still there.
+	linger = 60 * time.Second
+)
+
+// tunnel is a pool: connections that wait for users, or users that wait for
+// connections, and never both.
+type tunnel struct {
+	done chan struct{}
+	end  func() // closes done and takes the pool out of the Relay, once
+
+	mu      sync.Mutex // guards what follows
+	ended   bool
+	idle    []*idleConn // the newest, whose way through NATs is freshest, is last
+	waiting []chan<- join.Conn
+	active  int         // connections that users have
+	lonely  *time.Timer // runs while there is neither an idle nor an active one
+}
+
+// idleConn is a connection in the pool, watched for its end.
+type idleConn struct {
+	conn  join.Conn
+	watch tcpstate.Watch
+}
+
+func newTunnel(forget func()) *tunnel {
+	t := &tunnel{done: make(chan struct{})}
+	t.end = sync.OnceFunc(func() {
+		close(t.done)
+		forget()
+	})
+	t.lonely = time.AfterFunc(linger, func() { _ = t.Close() })
+	return t
+}
+
+func (t *tunnel) Done() <-chan struct{} { return t.done }
+
+// add puts conn into the pool, or hands it to the user who has waited longest.
+// It takes conn over.
+func (t *tunnel) add(conn join.Conn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.ended:
+		_ = conn.Reset()
+		return protocol.ErrTunnelEnded
+	case len(t.waiting) > 0:
+		t.waiting[0] <- t.activateLocked(conn) // has room for one
+		t.waiting = t.waiting[1:]
+		return nil
+	case len(t.idle) == maxIdle:
+		// An end, not a reset: the id is right, and the relay client is not to
+		// think that its pool is gone.
+		_ = conn.Close()
+		return protocol.ErrFull
+	}
+	i := &idleConn{conn: conn}
+	i.watch = tcpstate.Start(conn, tcpstate.Ended, func() { t.drop(i) })
+	t.idle = append(t.idle, i)
+	t.lonely.Stop()
+	return nil
+}
+
+// drop takes a connection that has ended out of the pool.
+func (t *tunnel) drop(i *idleConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := slices.Index(t.idle, i)
+	if at < 0 {
+		return // somebody has taken it, and will see for himself
+	}
+	t.idle = slices.Delete(t.idle, at, at+1)
+	t.restLocked()
+	_ = i.conn.Close()
+}
+
+// Open gives the newest connection that is alive, or the next that comes.
+func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
+	for {
+		i, next, err := t.takeOrWait()
+		if err != nil {
+			return nil, err
+		}
+		if i == nil {
+			return t.wait(ctx, next)
+		}
+		i.watch.Stop()
+		if tcpstate.Of(i.conn) == tcpstate.Open {
+			return t.activeConn(i.conn), nil
+		}
+		_ = i.conn.Close()
+		t.release()
+	}
+}
+
+// takeOrWait takes an idle connection, which then counts as active, or else
+// joins the queue of users.
+func (t *tunnel) takeOrWait() (*idleConn, chan join.Conn, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return nil, nil, protocol.ErrTunnelEnded
+	}
+	if n := len(t.idle); n > 0 {
+		i := t.idle[n-1]
+		t.idle = t.idle[:n-1]
+		t.active++
+		return i, nil, nil
+	}
+	next := make(chan join.Conn, 1)
+	t.waiting = append(t.waiting, next)
+	return nil, next, nil
+}
+
+func (t *tunnel) wait(ctx context.Context, next chan join.Conn) (join.Conn, error) {
+	select {
+	case conn := <-next:
+		return conn, nil
+	case <-ctx.Done():
+	case <-t.done:
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at := slices.Index(t.waiting, chan<- join.Conn(next)); at >= 0 {
+		t.waiting = slices.Delete(t.waiting, at, at+1)
+	}
+	select {
+	case conn := <-next: // it came in the last moment
+		return conn, nil
+	default:
+	}
+	if t.ended {
+		return nil, protocol.ErrTunnelEnded
+	}
+	return nil, context.Cause(ctx)
+}
+
+// Close ends the pool. Connections that users have live on.
+func (t *tunnel) Close() error {
+	t.mu.Lock()
+	t.ended = true
+	t.lonely.Stop()
+	idle := t.idle
+	t.idle = nil
+	t.mu.Unlock()
+	t.end()
+	for _, i := range idle {
+		i.watch.Stop()
+		_ = i.conn.Close()
+	}
+	return nil
+}
+
+// activateLocked makes conn one that a user has.
+func (t *tunnel) activateLocked(conn join.Conn) join.Conn {
+	t.active++
+	t.lonely.Stop()
+	return t.activeConn(conn)
+}
+
+func (t *tunnel) activeConn(conn join.Conn) join.Conn {
+	return &activeConn{Conn: conn, release: sync.OnceFunc(t.release)}
+}
+
+// release counts a connection out that a user had.
+func (t *tunnel) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.active--
+	t.restLocked()
+}
+
+// restLocked starts the clock if the pool has no connection any more.
+func (t *tunnel) restLocked() {
+	if !t.ended && t.active == 0 && len(t.idle) == 0 {
+		t.lonely.Reset(linger)
+	}
+}

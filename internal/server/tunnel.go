@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/tcpstate"
+)
+
+// tunnel is a public port and the way to its relay client.
+type tunnel struct {
+	server   *Server
+	port     int
+	listener Listener
+	reach    protocol.Tunnel
+	log      *slog.Logger
+
+	waiting chan struct{}  // holds one for each user who waits for the relay client
+	users   sync.WaitGroup // users of this tunnel
+}
+
+func newTunnel(s *Server, verb string, port int, l Listener, reach protocol.Tunnel, client net.Addr) *tunnel {
+	return &tunnel{
+		server:   s,
+		port:     port,
+		listener: l,
+		reach:    reach,
+		log:      s.log.With("port", port, "protocol", verb, "relayClient", client),
+		waiting:  make(chan struct{}, s.config.MaxWaiting),
+	}
+}
+
+// startTunnel runs t until it ends, unless the server has been closed.
+func (s *Server) startTunnel(t *tunnel) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Err() != nil {
+		return false
+	}
+	s.tunnels.Go(t.run)
+	return true
+}
+
+// run takes users until the relay client is gone or the server drains.
+func (t *tunnel) run() {
+	t.log.Info("tunnel opened")
+	accepting := make(chan struct{})
+	go func() {
+		defer close(accepting)
+		t.acceptUsers()
+	}()
+	reason := "the relay client is gone"
+	select {
+	case <-t.reach.Done():
+	case <-t.server.draining.Done():
+		reason = "the relay is shutting down"
+	}
+	_ = t.listener.Close()
+	<-accepting
+	t.log.Info("tunnel closed", "reason", reason)
+	t.finish()
+}
+
+// finish lets the users go on for as long as the relay client is there, then
+// ends what is left of the tunnel.
+func (t *tunnel) finish() {
+	gone := make(chan struct{})
+	go func() {
+		t.users.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-t.reach.Done():
+	case <-t.server.closed.Done():
+	}
+	_ = t.reach.Close()
+	t.server.ports.release(t.port)
+	<-gone
+}
+
+// abandon ends a tunnel that was never run.
+func (t *tunnel) abandon() {
+	_ = t.listener.Close()
+	_ = t.reach.Close()
+	t.server.ports.release(t.port)
+}
+
+// acceptUsers is where users enter. While too many wait it leaves further ones
+// in the kernel's queue, where they cost nothing and lose nothing.
+func (t *tunnel) acceptUsers() {
+	_ = acceptAll(t.server.draining, t.listener, t.log, func(user join.Conn) {
+		select {
+		case t.waiting <- struct{}{}:
+		case <-t.reach.Done():
+			_ = user.Reset()
+			return
+		case <-t.server.draining.Done():
+			_ = user.Reset()
+			return
+		}
+		t.users.Add(1)
+		if !t.server.start(&t.server.users, user, t.serveUser) {
+			t.users.Done()
+		}
+	})
+}
+
+// Why a user was reset before being joined; besides these, what the protocol
+// returns.
+var (
+	errUserGone = errors.New("the user went away while waiting")
+	errTooLong  = errors.New("the relay client did not come for the user in time")
+)
+
+// serveUser is where a user and the relay client meet.
+func (t *tunnel) serveUser(user join.Conn) {
+	defer t.users.Done()
+	log := t.log.With("user", user.RemoteAddr())
+	conn, err := t.open(user)
+	if err != nil {
+		log.Warn("user reset", "reason", err)
+		_ = user.Reset()
+		return
+	}
+	log.Debug("user joined")
+	result := join.Join(user, conn)
+	log.Debug("user done", "received", result.AToB, "sent", result.BToA, "error", result.Err)
+}
+
+// open gets the user a connection to the relay client. It does not touch what
+// the user has sent, and gives up if the user resets.
+func (t *tunnel) open(user join.Conn) (join.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(t.server.closed, t.server.config.UserWait, errTooLong)
+	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	watch := tcpstate.Start(user, tcpstate.Dead, func() { giveUp(errUserGone) })
+	defer watch.Stop()
+	defer func() { <-t.waiting }()
+	return t.reach.Open(ctx)
+}

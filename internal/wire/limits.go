@@ -1,0 +1,31 @@
+package wire
+
+// Verbs, the first line of the base protocol.
+const (
+	Multiplex = "multiplex"
+	Pool      = "pool"
+	Event     = "event"
+)
+
+// newWord stands where an id would: it asks for a tunnel instead of claiming
+// something.
+const newWord = "new"
+
+// Limits of the lines, in bytes without the line end (docs/protocol.md,
+// "Lines").
+const (
+	maxVerb = 64
+	maxID   = 128
+	maxText = 4096 // option lines, and refusals
+
+	// maxOptions bounds what an unauthenticated peer can make us hold: 16
+	// option lines, at most 64 KiB.
+	maxOptions = 16
+)
+
+// Codes of refusals (docs/protocol.md, "Refusals").
+const (
+	CodeNoPort        = "no-port"
+	CodeDraining      = "draining"
+	CodeUnknownOption = "unknown-option"
+)

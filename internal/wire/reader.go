@@ -1,0 +1,65 @@
+package wire
+
+import (
+	"io"
+	"net"
+)
+
+// Reader reads bytes from a connection, and none beyond the last newline that
+// it has returned: once a line is read, the connection stands at the very next
+// byte and the Reader can be forgotten.
+//
+// It looks at what a TCP connection holds before it takes it, where the system
+// can do so; elsewhere it takes one byte at a time.
+type Reader struct {
+	conn   net.Conn
+	peek   peekFunc
+	peeked []byte // seen, but still in the connection; aliases buf
+	next   int    // how many of peeked have been returned
+	buf    [maxID]byte
+}
+
+// peekFunc puts the next bytes of a connection into b and leaves them in the
+// connection. It waits for at least one.
+type peekFunc func(b []byte) (int, error)
+
+// NewReader returns a Reader of conn, which it does not close.
+func NewReader(conn net.Conn) *Reader {
+	return &Reader{conn: conn, peek: peekerOf(conn)}
+}
+
+// ReadByte returns the next byte. It honours the read deadline of the
+// connection.
+func (r *Reader) ReadByte() (byte, error) {
+	if r.peek == nil {
+		_, err := io.ReadFull(r.conn, r.buf[:1])
+		return r.buf[0], err
+	}
+	if r.next == len(r.peeked) {
+		if err := r.fill(); err != nil {
+			return 0, err
+		}
+	}
+	c := r.peeked[r.next]
+	r.next++
+	if c == '\n' || r.next == len(r.peeked) {
+		return c, r.take()
+	}
+	return c, nil
+}
+
+func (r *Reader) fill() error {
+	n, err := r.peek(r.buf[:])
+	if err != nil {
+		return err
+	}
+	r.peeked, r.next = r.buf[:n], 0
+	return nil
+}
+
+// take takes what has been returned out of the connection.
+func (r *Reader) take() error {
+	_, err := io.ReadFull(r.conn, r.peeked[:r.next])
+	r.peeked, r.next = nil, 0
+	return err
+}

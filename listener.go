@@ -1,0 +1,239 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// Conn is what every connection that a [Listener] accepts is, beside a
+// net.Conn.
+type Conn interface {
+	net.Conn
+	// CloseWrite ends the direction to the user, as FIN does, and leaves the
+	// other direction open.
+	CloseWrite() error
+	// Reset ends both directions at once and closes the connection; the user
+	// sees a connection reset.
+	Reset() error
+}
+
+// RefusedError is returned by Listen if the relay refuses the registration.
+type RefusedError struct {
+	Code string // one word, for programs: see docs/protocol.md
+	Text string // what the relay says, for people
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("relay: refused: %s (%s)", e.Text, e.Code)
+}
+
+// Listener accepts users who connect to a public port of a relay. It is a
+// net.Listener. Its methods may be called concurrently.
+type Listener struct {
+	relay   string // address of the relay
+	host    string // the relay's host, as the caller named it
+	client  protocol.Client
+	options Options
+
+	conns  chan join.Conn // never closed
+	closed context.Context
+	close  context.CancelFunc
+	ended  chan struct{}
+
+	mu     sync.Mutex // guards what follows
+	public Addr
+}
+
+var _ net.Listener = (*Listener)(nil)
+
+// Listen registers at the relay with address relayAddr ("host:port") and gives
+// the listener on the public port that the relay opens. It tries once, until
+// ctx is done; it returns a *RefusedError if the relay refuses. Nil options
+// stand for the defaults.
+//
+// Once it has succeeded the listener stands until Close: when the relay is
+// lost, it registers again, with a pause that grows from a quarter of a second
+// to half a minute, for ever. The public address may then be another one.
+func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener, error) {
+	l, err := newListener(relayAddr, options)
+	if err != nil {
+		return nil, err
+	}
+	registration, err := l.register(ctx)
+	if err != nil {
+		l.close()
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	go l.run(registration)
+	return l, nil
+}
+
+func newListener(relayAddr string, options *Options) (*Listener, error) {
+	host, port, err := net.SplitHostPort(relayAddr)
+	if err != nil {
+		return nil, fmt.Errorf("relay: address of the relay: %w", err)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return nil, fmt.Errorf("relay: address of the relay: %q is not a port", port)
+	}
+	o := options.withDefaults()
+	client, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{
+		relay:   relayAddr,
+		host:    host,
+		client:  client,
+		options: o,
+		conns:   make(chan join.Conn),
+		ended:   make(chan struct{}),
+	}
+	l.closed, l.close = context.WithCancel(context.Background())
+	return l, nil
+}
+
+// Accept waits for the next user. Its error after Close is net.ErrClosed;
+// there is no other. The connection implements [Conn].
+//
+// With the protocol Pool connections are accepted ahead of their users, and
+// reading from one waits for its user.
+func (l *Listener) Accept() (net.Conn, error) {
+	conn, err := l.accept()
+	if err != nil {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: err}
+	}
+	return conn, nil
+}
+
+func (l *Listener) accept() (join.Conn, error) {
+	if l.closed.Err() != nil {
+		return nil, net.ErrClosed
+	}
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr is the public address that users connect to, an [Addr]: the latest one,
+// while the relay is lost.
+func (l *Listener) Addr() net.Addr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.public
+}
+
+// Close gives the public port up. Connections that were accepted live on.
+// After the first call it returns net.ErrClosed.
+func (l *Listener) Close() error {
+	if l.closed.Err() != nil {
+		return net.ErrClosed
+	}
+	l.close()
+	<-l.ended
+	return nil
+}
+
+// Addr is a public address: the relay's host, by the name under which it was
+// given, and the public port.
+type Addr struct {
+	Host string
+	Port int
+}
+
+// Network is "tcp".
+func (Addr) Network() string { return "tcp" }
+
+// String gives the form host:port.
+func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
+
+// run hands on what registration accepts, and whenever that is lost, or nil,
+// registers anew, until Close.
+func (l *Listener) run(registration protocol.Registration) {
+	defer close(l.ended)
+	var retry backoff
+	var err error
+	for l.closed.Err() == nil {
+		if registration == nil {
+			registration, err = l.register(l.closed)
+		}
+		if err == nil {
+			since := time.Now()
+			err = l.serve(registration)
+			retry.served(time.Since(since))
+		}
+		if l.closed.Err() != nil {
+			return
+		}
+		pause := retry.next()
+		l.options.Logger.Warn("not registered", "relay", l.relay, "error", err, "nextTry", pause.Round(time.Millisecond))
+		sleep(l.closed, pause)
+		registration, err = nil, nil
+	}
+}
+
+func (l *Listener) register(ctx context.Context) (protocol.Registration, error) {
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	r, err := l.client.Register(ctx, l.dial)
+	var refusal *wire.Refusal
+	if errors.As(err, &refusal) {
+		return nil, &RefusedError{Code: refusal.Code, Text: refusal.Text}
+	}
+	if err != nil {
+		return nil, err
+	}
+	public := Addr{Host: l.host, Port: r.Port()}
+	l.mu.Lock()
+	l.public = public
+	l.mu.Unlock()
+	l.options.Logger.Info("registered", "public", public, "protocol", l.options.Protocol)
+	l.options.OnRegister(public)
+	return r, nil
+}
+
+func (l *Listener) dial(ctx context.Context) (join.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return transport.DialRelay(ctx, l.relay)
+}
+
+const (
+	// dialTimeout bounds the connecting to the relay: three SYNs are sent in
+	// that time.
+	dialTimeout = 10 * time.Second
+	// registerTimeout bounds all of a registration.
+	registerTimeout = 2 * dialTimeout
+)
+
+// serve hands on what registration accepts until it is lost, whose reason it
+// returns, or the listener is closed.
+func (l *Listener) serve(registration protocol.Registration) error {
+	stop := context.AfterFunc(l.closed, func() { _ = registration.Close() })
+	defer stop()
+	for {
+		conn, err := registration.Accept()
+		if err != nil {
+			_ = registration.Close()
+			return err
+		}
+		select {
+		case l.conns <- conn:
+		case <-l.closed.Done():
+			_ = conn.Reset()
+		}
+	}
+}

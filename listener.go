@@ -179,7 +179,7 @@ func (l *Listener) run(registration protocol.Registration) {
 			return
 		}
 		pause := retry.next()
-		l.options.Logger.Warn("not registered", "relay", l.relay, "error", err, "nextTry", pause.Round(time.Millisecond))
+		l.options.Logger.Warn("not registered at the relay; trying again", "relay", l.relay, "error", err, "in", pause.Round(time.Millisecond).String())
 		sleep(l.closed, pause)
 		registration, err = nil, nil
 	}

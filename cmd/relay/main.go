@@ -1,0 +1,62 @@
+// Command relay puts servers online that cannot be reached.
+//
+//	relay <localport>                                     is the relay
+//	relay --localForwardPort=<port> <host> <port>         puts a server online
+//
+// This is where Relay is put together: flags become the configuration of the
+// packages, signals become contexts, and errors become messages and exit
+// statuses. Nothing else is done here.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Exit statuses.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2 // the command line is wrong; trying again will not help
+)
+
+func main() {
+	ctx, stop := untilSignal(context.Background())
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// run runs the command and gives its exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cmd := newRootCommand(stderr)
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "relay: %v\n%s\n", err, usage.right)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "relay: %v\n", err)
+	return exitFailure
+}
+
+// usageError is a command line that cannot be run.
+type usageError struct {
+	wrong string
+	right string // what to type instead
+}
+
+func (e *usageError) Error() string { return e.wrong }
+
+func usagef(right, format string, args ...any) error {
+	return &usageError{wrong: fmt.Sprintf(format, args...), right: right}
+}

@@ -44,7 +44,6 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 		local: localAddr,
 		log:   l.options.Logger,
 		often: rate.Sometimes{First: 1, Interval: localLogInterval},
-		conns: make(map[join.Conn]struct{}),
 	}
 	f.ended, f.end = context.WithCancel(context.Background())
 	go l.run(nil)
@@ -55,7 +54,7 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 		if err != nil {
 			break // closed, because ctx is done
 		}
-		f.start(conn)
+		f.running.Go(func() { f.serve(conn) })
 	}
 	f.drain(l.options.Drain)
 	<-l.ended
@@ -71,21 +70,6 @@ type forwarder struct {
 	ended   context.Context // done when nothing may go on any more
 	end     context.CancelFunc
 	running sync.WaitGroup
-
-	mu    sync.Mutex // guards what follows
-	conns map[join.Conn]struct{}
-}
-
-func (f *forwarder) start(conn join.Conn) {
-	f.mu.Lock()
-	f.conns[conn] = struct{}{}
-	f.mu.Unlock()
-	f.running.Go(func() {
-		f.serve(conn)
-		f.mu.Lock()
-		delete(f.conns, conn)
-		f.mu.Unlock()
-	})
 }
 
 // serve joins one user with the local server.
@@ -100,24 +84,15 @@ func (f *forwarder) serve(conn join.Conn) {
 		_ = conn.Reset()
 		return
 	}
-	result := join.Join(conn, local)
+	result := join.Join(f.ended, conn, local)
 	f.log.Debug("user done", "received", result.AToB, "sent", result.BToA, "error", result.Err)
 }
 
 // drain waits until all connections have finished, for limit at most, and
 // resets what is left.
 func (f *forwarder) drain(limit time.Duration) {
-	timer := time.AfterFunc(max(limit, 0), f.resetAll)
+	timer := time.AfterFunc(max(limit, 0), f.end)
 	defer timer.Stop()
 	f.running.Wait()
 	f.end()
-}
-
-func (f *forwarder) resetAll() {
-	f.end()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for conn := range f.conns {
-		_ = conn.Reset()
-	}
 }

@@ -9,6 +9,7 @@
 package relaytest
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
@@ -27,20 +28,31 @@ const loopback = "127.0.0.1"
 
 // Relay is a running relay. Its methods may not be called concurrently.
 type Relay struct {
-	tb     testing.TB
+	log    *slog.Logger
 	addr   string
 	server *server.Server
 	served chan struct{}
 }
 
-// Start starts a relay that is closed when the test ends. It fails the test if
-// it cannot.
+// New starts a relay. The caller closes it.
+func New() (*Relay, error) { return start(slog.New(slog.DiscardHandler)) }
+
+// Start starts a relay that writes what it does to the log of the test, and is
+// closed when the test ends. If it cannot be started the test fails.
 func Start(tb testing.TB) *Relay {
 	tb.Helper()
-	r := &Relay{tb: tb}
-	r.start(net.JoinHostPort(loopback, "0"))
+	handler := slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})
+	r, err := start(slog.New(handler))
+	if err != nil {
+		tb.Fatal(err)
+	}
 	tb.Cleanup(r.Close)
 	return r
+}
+
+func start(log *slog.Logger) (*Relay, error) {
+	r := &Relay{log: log}
+	return r, r.listen(net.JoinHostPort(loopback, "0"))
 }
 
 // Addr is the address for relay clients, "host:port".
@@ -54,21 +66,19 @@ func (r *Relay) Close() {
 }
 
 // Restart closes the relay and starts another one on the same address, which
-// knows nothing of the first one's tunnels.
-func (r *Relay) Restart() {
-	r.tb.Helper()
+// knows nothing of the tunnels of the first.
+func (r *Relay) Restart() error {
 	r.Close()
-	r.start(r.addr)
+	return r.listen(r.addr)
 }
 
-func (r *Relay) start(addr string) {
-	r.tb.Helper()
+func (r *Relay) listen(addr string) error {
 	listener, err := transport.ListenRelayClients(addr)
 	if err != nil {
-		r.tb.Fatalf("relaytest: %v", err)
+		return fmt.Errorf("relaytest: %w", err)
 	}
 	r.addr = listener.Addr().String()
-	r.server = server.New(server.Config{
+	s := server.New(server.Config{
 		Protocols: map[string]protocol.Relay{
 			wire.Multiplex: multiplex.Relay{},
 			wire.Pool:      pool.NewRelay(),
@@ -78,12 +88,13 @@ func (r *Relay) start(addr string) {
 		Listen: func(port int) (server.Listener, error) {
 			return transport.ListenUsers(net.JoinHostPort(loopback, strconv.Itoa(port)))
 		},
-		Logger: slog.New(slog.NewTextHandler(r.tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: r.log,
 	})
 	served := make(chan struct{})
-	r.served = served
-	go func(s *server.Server) {
+	go func() {
 		defer close(served)
 		_ = s.Serve(listener) // its error says only that it was closed
-	}(r.server)
+	}()
+	r.server, r.served = s, served
+	return nil
 }

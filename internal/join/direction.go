@@ -41,7 +41,7 @@ func (d *direction) run() {
 		}
 		// A write that failed takes the error off the socket, and the read
 		// that comes after it sees a plain end.
-		if d.j.failed() || !d.opposite.finished.Load() && wasReset(d.src) {
+		if _, failure := d.j.result(); failure != nil || !d.opposite.finished.Load() && wasReset(d.src) {
 			d.readFailed(ErrReset)
 			return
 		}

@@ -12,6 +12,7 @@
 package join
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -67,10 +68,16 @@ const bufferSize = 32 << 10
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// Join copies between a and b until both directions have ended or one of the
-// two has failed. It closes both, in every case, before it returns.
-func Join(a, b Conn) Result {
+// Join copies between a and b until both directions have ended, one of the two
+// has failed, or ctx is done, whose cause is then the error. It closes both, in
+// every case, before it returns.
+func Join(ctx context.Context, a, b Conn) Result {
 	j := &joined{}
+	defer context.AfterFunc(ctx, func() {
+		j.end(A, context.Cause(ctx))
+		_ = a.Reset()
+		_ = b.Reset()
+	})()
 	ab := &direction{j: j, src: a, dst: b, side: A}
 	ba := &direction{j: j, src: b, dst: a, side: B}
 	ab.opposite, ba.opposite = ba, ab
@@ -79,14 +86,15 @@ func Join(a, b Conn) Result {
 	back.Go(ba.run)
 	ab.run()
 	back.Wait()
-	if j.err == nil {
+	first, err := j.result()
+	if err == nil {
 		_ = a.Close() // both peers know already that all is said
 		_ = b.Close()
 	} else {
 		abort(a)
 		abort(b)
 	}
-	return Result{AToB: ab.written, BToA: ba.written, First: j.first, Err: j.err}
+	return Result{AToB: ab.written, BToA: ba.written, First: first, Err: err}
 }
 
 // joined is what the two directions of a join share.
@@ -110,10 +118,10 @@ func (j *joined) end(side Side, err error) {
 	}
 }
 
-func (j *joined) failed() bool {
+func (j *joined) result() (first Side, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.err != nil
+	return j.first, j.err
 }
 
 func (s Side) other() Side { return 1 - s }

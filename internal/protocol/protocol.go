@@ -39,8 +39,8 @@ type Tunnel interface {
 	// the connection.
 	Open(ctx context.Context) (join.Conn, error)
 
-	// Done is closed when the relay client is gone. Connections that were
-	// opened may live on.
+	// Done is closed when the relay client takes no more users. Connections
+	// that were opened may live on until Close.
 	Done() <-chan struct{}
 
 	// Close ends the tunnel, waits for its goroutines, and closes whatever

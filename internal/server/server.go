@@ -82,11 +82,9 @@ type Server struct {
 	drain, close        context.CancelFunc
 	draining, closed    context.Context
 	handshakes, tunnels sync.WaitGroup
-	users               sync.WaitGroup
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards what follows, and that nothing starts after its end
 	listeners map[Listener]struct{}
-	conns     map[join.Conn]struct{} // users, and relay clients in the handshake
 }
 
 // New gives a server that does nothing yet.
@@ -97,7 +95,6 @@ func New(config Config) *Server {
 		log:       config.Logger,
 		ports:     newPorts(config.Ports, config.Listen),
 		listeners: make(map[Listener]struct{}),
-		conns:     make(map[join.Conn]struct{}),
 	}
 	s.closed, s.close = context.WithCancel(context.Background())
 	s.draining, s.drain = context.WithCancel(s.closed)
@@ -113,7 +110,7 @@ func (s *Server) Serve(l Listener) error {
 	}
 	defer s.untrackListener(l)
 	err := acceptAll(s.closed, l, s.log, func(conn join.Conn) {
-		s.start(&s.handshakes, conn, s.handshake)
+		s.startHandshake(conn)
 	})
 	if s.closed.Err() != nil {
 		return ErrServerClosed
@@ -132,7 +129,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() {
 		s.tunnels.Wait()
-		s.users.Wait()
 		close(idle)
 	}()
 	var err error
@@ -154,36 +150,23 @@ func (s *Server) Close() {
 	for l := range s.listeners {
 		_ = l.Close()
 	}
-	for conn := range s.conns {
-		_ = conn.Reset()
-	}
 	s.mu.Unlock()
 	s.handshakes.Wait()
 	s.tunnels.Wait()
-	s.users.Wait()
 }
 
-// start runs serve for conn on a goroutine that group waits for, and that
-// Close can end by resetting conn. After Close it resets conn instead.
-func (s *Server) start(group *sync.WaitGroup, conn join.Conn, serve func(join.Conn)) bool {
+// startHandshake answers conn on a goroutine of its own.
+func (s *Server) startHandshake(conn join.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed.Err() != nil {
 		_ = conn.Reset()
-		return false
+		return
 	}
-	s.conns[conn] = struct{}{}
-	group.Go(func() {
-		defer s.forget(conn)
-		serve(conn)
+	s.handshakes.Go(func() {
+		defer context.AfterFunc(s.closed, func() { _ = conn.Reset() })()
+		s.handshake(conn)
 	})
-	return true
-}
-
-func (s *Server) forget(conn join.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, conn)
 }
 
 func (s *Server) trackListener(l Listener) bool {

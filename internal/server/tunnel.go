@@ -62,26 +62,10 @@ func (t *tunnel) run() {
 	}
 	_ = t.listener.Close()
 	<-accepting
-	t.log.Info("tunnel closed", "reason", reason)
-	t.finish()
-}
-
-// finish lets the users go on for as long as the relay client is there, then
-// ends what is left of the tunnel.
-func (t *tunnel) finish() {
-	gone := make(chan struct{})
-	go func() {
-		t.users.Wait()
-		close(gone)
-	}()
-	select {
-	case <-gone:
-	case <-t.reach.Done():
-	case <-t.server.closed.Done():
-	}
-	_ = t.reach.Close()
 	t.server.ports.release(t.port)
-	<-gone
+	t.log.Info("tunnel closed", "reason", reason)
+	t.users.Wait() // users who are joined go on for as long as they can
+	_ = t.reach.Close()
 }
 
 // abandon ends a tunnel that was never run.
@@ -104,10 +88,7 @@ func (t *tunnel) acceptUsers() {
 			_ = user.Reset()
 			return
 		}
-		t.users.Add(1)
-		if !t.server.start(&t.server.users, user, t.serveUser) {
-			t.users.Done()
-		}
+		t.users.Go(func() { t.serveUser(user) })
 	})
 }
 
@@ -120,7 +101,6 @@ var (
 
 // serveUser is where a user and the relay client meet.
 func (t *tunnel) serveUser(user join.Conn) {
-	defer t.users.Done()
 	log := t.log.With("user", user.RemoteAddr())
 	conn, err := t.open(user)
 	if err != nil {
@@ -129,7 +109,7 @@ func (t *tunnel) serveUser(user join.Conn) {
 		return
 	}
 	log.Debug("user joined")
-	result := join.Join(user, conn)
+	result := join.Join(t.server.closed, user, conn)
 	log.Debug("user done", "received", result.AToB, "sent", result.BToA, "error", result.Err)
 }
 

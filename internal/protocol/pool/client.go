@@ -38,9 +38,11 @@ func (c Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Re
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	for range c.Size {
-		place := &place{registration: r, next: first}
-		first = nil
-		r.running.Go(place.keepFilled)
+		r.places = append(r.places, &place{registration: r})
+	}
+	r.places[0].next = first
+	for _, p := range r.places {
+		r.running.Go(p.keepFilled)
 	}
 	return r, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,12 +31,14 @@ type registration struct {
 	// refused counts the claims that were reset at once, since the last sign
 	// that the relay knows the pool.
 	refused atomic.Int32
+	places  []*place
 }
 
 const (
 	// A relay that was restarted does not know the pool and resets every
 	// claim, where it says nothing to one that it accepts. A user who resets
-	// right away looks the same, so it takes a few of them.
+	// right away looks the same; so it takes a few of them, and that no other
+	// connection has stood for longer than such a reset takes.
 	maxRefused  = 3
 	refusedTime = 2 * time.Second
 
@@ -53,6 +56,7 @@ type place struct {
 	*registration
 	next  join.Conn // to be used before dialling
 	pause time.Duration
+	since atomic.Pointer[time.Time] // when the waiting connection was made; nil if there is none
 }
 
 func (p *place) keepFilled() {
@@ -63,6 +67,7 @@ func (p *place) keepFilled() {
 			continue
 		}
 		since := time.Now()
+		p.since.Store(&since)
 		w := newWaitingConn(conn)
 		select {
 		case p.accepted <- w:
@@ -70,6 +75,7 @@ func (p *place) keepFilled() {
 		}
 		select {
 		case <-w.left:
+			p.since.Store(nil)
 			p.judge(w.firstErr, time.Since(since))
 		case <-p.ctx.Done():
 			w.withdraw()
@@ -94,7 +100,7 @@ func (p *place) judge(err error, after time.Duration) {
 		p.refused.Store(0)
 		return
 	case errors.Is(err, syscall.ECONNRESET) && after < refusedTime:
-		if p.refused.Add(1) >= maxRefused {
+		if p.refused.Add(1) >= maxRefused && !p.standing() {
 			p.cancel(errForgotten)
 			return
 		}
@@ -102,6 +108,15 @@ func (p *place) judge(err error, after time.Duration) {
 		return // a user who said nothing
 	}
 	p.rest()
+}
+
+// standing tells whether any connection has waited for so long that the relay
+// must know the pool.
+func (r *registration) standing() bool {
+	return slices.ContainsFunc(r.places, func(p *place) bool {
+		since := p.since.Load()
+		return since != nil && time.Since(*since) > refusedTime
+	})
 }
 
 // rest waits a little, and longer each time that it is called without a user

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -79,15 +80,31 @@ func (t *tunnel) add(conn join.Conn) error {
 
 // drop takes a connection that has ended out of the pool.
 func (t *tunnel) drop(i *idleConn) {
+	if t.takeOut(i) {
+		discard(i.conn)
+		t.release()
+	} // else somebody has taken it, and will see for himself
+}
+
+// takeOut takes i, if it is still idle, which then counts as active.
+func (t *tunnel) takeOut(i *idleConn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at := slices.Index(t.idle, i)
 	if at < 0 {
-		return // somebody has taken it, and will see for himself
+		return false
 	}
 	t.idle = slices.Delete(t.idle, at, at+1)
-	t.restLocked()
-	_ = i.conn.Close()
+	t.active++
+	return true
+}
+
+// discard closes a connection that its peer has ended. It reads what came
+// before the end, because closing over unread bytes sends RST, and that tells
+// a relay client that its pool is unknown.
+func discard(conn join.Conn) {
+	_, _ = io.Copy(io.Discard, conn) // the end is in the kernel already
+	_ = conn.Close()
 }
 
 // Open gives the newest connection that is alive, or the next that comes.
@@ -104,7 +121,7 @@ func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
 		if tcpstate.Of(i.conn) == tcpstate.Open {
 			return t.activeConn(i.conn), nil
 		}
-		_ = i.conn.Close()
+		discard(i.conn)
 		t.release()
 	}
 }

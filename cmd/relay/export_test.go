@@ -1,0 +1,4 @@
+package main
+
+// Main is the command, for scripts to run.
+var Main = main

@@ -1,0 +1,210 @@
+package conformance_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/relaytest"
+)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "relay-conformance-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	buildDir = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(status)
+	}))
+}
+
+// patience is how long anything may take before a test calls it a hang. It
+// bounds failures and is never waited for otherwise.
+const patience = 60 * time.Second
+
+// eachProtocol runs the test for every protocol.
+func eachProtocol(t *testing.T, test func(t *testing.T, protocol relay.Protocol)) {
+	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Pool, relay.Event} {
+		t.Run(string(protocol), func(t *testing.T) { test(t, protocol) })
+	}
+}
+
+// eachTunnel runs the test for every protocol, with a relay and a forwarder
+// before a local server that runs handle for each connection.
+func eachTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *testing.T, tun *tunnel)) {
+	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
+		local := serveLocal(t, handle)
+		test(t, forward(t, relaytest.Start(t).Addr(), local, protocol))
+	})
+}
+
+// tunnel is a forwarder that has registered.
+type tunnel struct {
+	registered chan string // each public address
+	public     string      // the first of them
+}
+
+// forward runs a forwarder until the test ends.
+func forward(t *testing.T, relayAddr, local string, protocol relay.Protocol) *tunnel {
+	tun := &tunnel{registered: make(chan string, 100)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- relay.Forward(ctx, relayAddr, local, &relay.Options{
+			Protocol:   protocol,
+			Drain:      -1,
+			OnRegister: func(public net.Addr) { tun.registered <- public.String() },
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Forward: %v", err)
+		}
+	})
+	tun.public = within(t, tun.registered, "the forwarder to register")
+	return tun
+}
+
+// serveLocal runs a TCP server until the test ends. It resets what handle
+// leaves open.
+func serveLocal(t *testing.T, handle func(*net.TCPConn)) (addr string) {
+	return serveLocalAt(t, "127.0.0.1:0", handle)
+}
+
+func serveLocalAt(t *testing.T, at string, handle func(*net.TCPConn)) (addr string) {
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	conns := make(map[net.Conn]struct{})
+	running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns[conn] = struct{}{}
+			mu.Unlock()
+			running.Go(func() { handle(conn.(*net.TCPConn)) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		mu.Lock()
+		for conn := range conns {
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			_ = conn.Close()
+		}
+		mu.Unlock()
+		running.Wait()
+	})
+	return l.Addr().String()
+}
+
+// dial connects a user. The connection fails rather than hang.
+func dial(t *testing.T, public string) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return conn.(*net.TCPConn)
+}
+
+// within receives from c, and fails the test if that takes too long.
+func within[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited in vain for %s", what)
+		panic("unreachable")
+	}
+}
+
+// pairing is a local server that says which of its connections belongs to
+// which user. A user names himself with his first bytes; in the pool protocol
+// the server has more connections than there are users.
+type pairing struct {
+	mu    sync.Mutex
+	wants map[[tokenSize]byte]chan *net.TCPConn
+}
+
+const tokenSize = 16
+
+// pairingTunnel is a tunnel to a pairing server.
+type pairingTunnel struct {
+	*tunnel
+	*pairing
+}
+
+func eachPairing(t *testing.T, test func(t *testing.T, p pairingTunnel)) {
+	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
+		p := &pairing{wants: make(map[[tokenSize]byte]chan *net.TCPConn)}
+		local := serveLocal(t, p.handle)
+		test(t, pairingTunnel{forward(t, relaytest.Start(t).Addr(), local, protocol), p})
+	})
+}
+
+func (p *pairing) handle(conn *net.TCPConn) {
+	var token [tokenSize]byte
+	if _, err := io.ReadFull(conn, token[:]); err != nil {
+		return
+	}
+	p.mu.Lock()
+	want := p.wants[token]
+	p.mu.Unlock()
+	if want != nil {
+		want <- conn
+	}
+}
+
+// pair connects a user, and gives both ends.
+func (p pairingTunnel) pair(t *testing.T) (user, server *net.TCPConn) {
+	t.Helper()
+	var token [tokenSize]byte
+	_, _ = rand.Read(token[:])
+	want := make(chan *net.TCPConn, 1)
+	p.mu.Lock()
+	p.wants[token] = want
+	p.mu.Unlock()
+	user = dial(t, p.public)
+	if _, err := user.Write(token[:]); err != nil {
+		t.Fatal(err)
+	}
+	server = within(t, want, "the user to reach the server")
+	_ = server.SetDeadline(time.Now().Add(patience))
+	return user, server
+}
+
+// reset closes conn with RST.
+func reset(conn *net.TCPConn) {
+	_ = conn.SetLinger(0)
+	_ = conn.Close()
+}
+
+// isReset tells whether err is what a reset connection gives. EPIPE is what a
+// write gives once the reset has been seen.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

@@ -1,0 +1,185 @@
+package join_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// A server that refuses a request answers and closes without reading on, which
+// makes its kernel send a reset behind the answer. The answer is what says why,
+// so it has to arrive, and the reset behind it.
+func TestLastWordsBeforeReset(t *testing.T) {
+	const answer = "413 Content Too Large"
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		for range 50 {
+			r := startRig(t)
+			server, client := r.far[side], r.far[other(side)]
+			write(t, client, pattern(64<<10))
+			read(t, server, 1) // the rest stays unread
+			write(t, server, []byte(answer))
+			_ = server.Close()
+			if got := wantReset(t, client); string(got) != answer {
+				t.Fatalf("got %q, want %q", got, answer)
+			}
+			wantFailure(t, r.wait(), side)
+		}
+	})
+}
+
+// The same while the client is still busy sending. It learns of the reset when
+// it writes, and can read the answer even so.
+func TestLastWordsToABusySender(t *testing.T) {
+	const answer = "413 Content Too Large"
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		for range 10 {
+			r := startRig(t)
+			server, client := r.far[side], r.far[other(side)]
+			sent := make(chan error, 1)
+			go func() {
+				var err error
+				for chunk := pattern(32 << 10); err == nil; {
+					_, err = client.Write(chunk)
+				}
+				sent <- err
+			}()
+			read(t, server, 1)
+			write(t, server, []byte(answer))
+			_ = server.Close()
+			if got, _ := io.ReadAll(client); string(got) != answer {
+				t.Fatalf("got %q, want %q", got, answer)
+			}
+			if err := <-sent; !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+				t.Errorf("writing ended with %v, want a reset", err)
+			}
+			wantFailure(t, r.wait(), side)
+		}
+	})
+}
+
+// countingConn tells when a number of bytes has been written to the kernel.
+type countingConn struct {
+	*transport.Conn
+	left    atomic.Int64
+	written chan struct{}
+}
+
+func newCountingConn(conn *transport.Conn, n int) *countingConn {
+	c := &countingConn{Conn: conn, written: make(chan struct{})}
+	c.left.Store(int64(n))
+	return c
+}
+
+func (c *countingConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if before := c.left.Load(); before > 0 && c.left.Add(int64(-n)) <= 0 {
+		close(c.written)
+	}
+	return n, err
+}
+
+// queueBytes starts a join in which the kernel holds n bytes for the far end of
+// side, several times what that end takes without reading.
+func queueBytes(t *testing.T, side join.Side, n int) *rig {
+	t.Helper()
+	r := newRig(t)
+	if err := r.far[side].SetReadBuffer(n / 8); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.near[side].SetWriteBuffer(2 * n); err != nil {
+		t.Fatal(err)
+	}
+	counted := newCountingConn(r.near[side], n)
+	ends := [2]join.Conn{r.near[join.A], r.near[join.B]}
+	ends[side] = counted
+	r.start(ends[join.A], ends[join.B])
+	write(t, r.far[other(side)], pattern(n))
+	<-counted.written
+	return r
+}
+
+// A reset destroys what is still queued, so it has to wait for it, as long as
+// the receiver takes it.
+func TestResetWaitsForQueuedBytes(t *testing.T) {
+	const n = 512 << 10
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		r := queueBytes(t, side, n)
+		_ = r.far[other(side)].Reset()
+		if got := wantReset(t, r.far[side]); !bytes.Equal(got, pattern(n)) {
+			t.Errorf("got %d of the %d bytes that were queued before the reset", len(got), n)
+		}
+		wantFailure(t, r.wait(), other(side))
+	})
+}
+
+// But not for ever: a receiver that does not read would keep dead connections
+// alive.
+func TestResetWaitsASecondAtMost(t *testing.T) {
+	const n = 512 << 10
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		t.Parallel() // nearly all of it is waiting
+		r := queueBytes(t, side, n)
+		since := time.Now()
+		_ = r.far[other(side)].Reset()
+		wantFailure(t, r.wait(), other(side))
+		if took := time.Since(since); took < 500*time.Millisecond || took > 4*time.Second {
+			t.Errorf("the reset came after %v, want about a second", took)
+		}
+		if got := wantReset(t, r.far[side]); !bytes.HasPrefix(pattern(n), got) {
+			t.Errorf("got %d bytes that were not sent", len(got))
+		}
+	})
+}
+
+// The far end of one side does not read, and the bytes for it fill everything.
+// When then the other end is found dead, that is the end: docs/protocol.md
+// gives the receiver a second.
+func TestResetIsNotHeldUpByABlockedWrite(t *testing.T) {
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		t.Parallel()
+		r := startRig(t)
+		deaf, sender := r.far[side], r.far[other(side)]
+		fill(t, sender)
+		_ = sender.Reset()
+		write(t, deaf, []byte("are you there?"))
+		select {
+		case result := <-r.result:
+			if result.Err == nil {
+				t.Error("Result.Err is nil after a reset")
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("5 s after the reset was noticed, the join still writes to an end that does not read")
+		}
+	})
+}
+
+// fill writes until nothing more is taken, and gives how much was.
+func fill(t *testing.T, conn *transport.Conn) (taken int64) {
+	t.Helper()
+	chunk := pattern(64 << 10)
+	for {
+		if err := conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := conn.Write(chunk)
+		taken += int64(n)
+		if n < len(chunk) {
+			if !isTimeout(err) {
+				t.Fatalf("after %d bytes: %v", taken, err)
+			}
+			return taken
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
+}

@@ -1,0 +1,77 @@
+package join_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// A receiver that does not read stops the sender: between them there is no
+// more than the sockets' buffers, and nothing is lost.
+func TestBackPressure(t *testing.T) {
+	const (
+		socket = 64 << 10
+		// The kernel doubles a size that is set, and there are four buffers on
+		// the way, and one of the join's.
+		most = 4*2*socket + 32<<10
+	)
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		t.Parallel()
+		r := newRig(t)
+		sender, receiver := r.far[side], r.far[other(side)]
+		for _, conn := range []interface {
+			SetReadBuffer(int) error
+			SetWriteBuffer(int) error
+		}{sender, receiver, r.near[join.A], r.near[join.B]} {
+			if err := conn.SetReadBuffer(socket); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.SetWriteBuffer(socket); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.start(r.near[join.A], r.near[join.B])
+		taken := fill(t, sender)
+		if taken > most {
+			t.Errorf("%d bytes were taken from the sender while nobody read, want %d at most", taken, most)
+		}
+		if err := sender.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		if err := sender.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(receiver); err != nil || !bytes.Equal(got, filled(taken)) {
+			t.Errorf("then %d bytes came, %v; want %d, the same ones", len(got), err, taken)
+		}
+		if err := receiver.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if result := r.wait(); result.Err != nil || copied(result, side) != taken {
+			t.Errorf("got %+v, want %d bytes and no error", result, taken)
+		}
+	})
+}
+
+// filled gives the bytes that fill wrote.
+func filled(n int64) []byte {
+	chunk := pattern(64 << 10)
+	return bytes.Repeat(chunk, int(n)/len(chunk)+1)[:n]
+}
+
+// One direction that stands still must not stop the other one.
+func TestBackPressureOfOneDirectionOnly(t *testing.T) {
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		t.Parallel()
+		r := startRig(t)
+		blocked, free := r.far[side], r.far[other(side)]
+		fill(t, blocked)
+		for range 100 {
+			write(t, free, []byte("ping"))
+			read(t, blocked, len("ping"))
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package join_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// A reset goes through as a reset, wherever in the stream it comes.
+func TestResetGoesThrough(t *testing.T) {
+	for _, n := range []int{0, 1, 4 << 10, 1 << 20} {
+		t.Run(fmt.Sprintf("after %d bytes", n), func(t *testing.T) {
+			forEachSide(t, func(t *testing.T, side join.Side) {
+				r := startRig(t)
+				sent := pattern(n)
+				wrote := make(chan error, 1)
+				go func() {
+					_, err := r.far[side].Write(sent)
+					wrote <- err
+				}()
+				if got := read(t, r.far[other(side)], n); !bytes.Equal(got, sent) {
+					t.Fatal("the bytes before the reset differ")
+				}
+				if err := <-wrote; err != nil {
+					t.Fatal(err)
+				}
+				_ = r.far[side].Reset()
+				if more := wantReset(t, r.far[other(side)]); len(more) > 0 {
+					t.Errorf("%d bytes came that nobody had sent", len(more))
+				}
+				result := r.wait()
+				wantFailure(t, result, side)
+				if got := copied(result, side); got != int64(n) {
+					t.Errorf("counted %d bytes, want %d", got, n)
+				}
+			})
+		})
+	}
+}
+
+// A reset while bytes are on their way may take some of them with it, as with
+// TCP. It must not look like an end, and what arrives is what was sent first.
+func TestResetWithBytesOnTheirWay(t *testing.T) {
+	for _, n := range []int{1, 4 << 10, 1 << 20} {
+		t.Run(fmt.Sprintf("%d bytes", n), func(t *testing.T) {
+			forEachSide(t, func(t *testing.T, side join.Side) {
+				sent := pattern(n)
+				for range 20 {
+					r := startRig(t)
+					got := make(chan []byte, 1)
+					go func() { got <- wantReset(t, r.far[other(side)]) }()
+					write(t, r.far[side], sent)
+					_ = r.far[side].Reset()
+					if b := <-got; !bytes.HasPrefix(sent, b) {
+						t.Fatalf("got %d bytes that are not the beginning of what was sent", len(b))
+					}
+					wantFailure(t, r.wait(), side)
+				}
+			})
+		})
+	}
+}
+
+// After one direction has ended a reset must still show on the other one.
+func TestResetAfterHalfClose(t *testing.T) {
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		t.Run("of the end that goes on", func(t *testing.T) {
+			r := startRig(t)
+			client, server := r.far[side], r.far[other(side)]
+			if err := client.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(server); err != nil || len(got) > 0 {
+				t.Fatalf("got %d bytes, %v", len(got), err)
+			}
+			write(t, server, []byte("half an answer"))
+			read(t, client, len("half an answer"))
+			_ = server.Reset()
+			wantReset(t, client)
+			result := r.wait()
+			wantFailure(t, join.Result{First: other(result.First), Err: result.Err}, other(side))
+			if result.First != side {
+				t.Errorf("First = %s, but %s had ended before", name(result.First), name(side))
+			}
+		})
+		t.Run("of the end that is done", func(t *testing.T) {
+			r := startRig(t)
+			client, server := r.far[side], r.far[other(side)]
+			if err := client.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(server); err != nil || len(got) > 0 {
+				t.Fatalf("got %d bytes, %v", len(got), err)
+			}
+			_ = client.Reset()
+			// Its end has been read, so the server learns of the reset by writing.
+			var err error
+			for chunk := make([]byte, 32<<10); err == nil; {
+				_, err = server.Write(chunk)
+			}
+			if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+				t.Errorf("got %v, want a reset", err)
+			}
+			if result := r.wait(); result.Err == nil {
+				t.Error("Result.Err is nil after a reset")
+			}
+		})
+	})
+}
+
+// afterFailedWrite reads only once a write has failed.
+type afterFailedWrite struct {
+	*transport.Conn
+	once   sync.Once
+	failed chan struct{}
+}
+
+func (c *afterFailedWrite) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.once.Do(func() { close(c.failed) })
+	}
+	return n, err
+}
+
+func (c *afterFailedWrite) Read(b []byte) (int, error) {
+	<-c.failed
+	return c.Conn.Read(b)
+}
+
+// The kernel tells a reset once. If a write gets to know, the read behind it
+// sees a plain end, which must not be passed on as one.
+func TestResetThatAWriteTookNoteOf(t *testing.T) {
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		for range 100 {
+			r := newRig(t)
+			ends := [2]join.Conn{r.near[join.A], r.near[join.B]}
+			ends[side] = &afterFailedWrite{Conn: r.near[side], failed: make(chan struct{})}
+			_ = r.far[side].Reset()
+			write(t, r.far[other(side)], []byte("x"))
+			r.start(ends[join.A], ends[join.B])
+			wantReset(t, r.far[other(side)])
+			wantFailure(t, r.wait(), side)
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}
+
+// The same, as chance has it.
+func TestResetWhileTheOtherSideWrites(t *testing.T) {
+	forEachSide(t, func(t *testing.T, side join.Side) {
+		for range 200 {
+			r := startRig(t)
+			write(t, r.far[side], []byte("hello"))
+			read(t, r.far[other(side)], len("hello"))
+			_ = r.far[side].Reset()
+			if _, err := r.far[other(side)].Write([]byte("x")); err != nil {
+				// The reset was quicker, and our own write took note of it.
+				if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+					t.Fatal(err)
+				}
+			} else {
+				wantReset(t, r.far[other(side)])
+			}
+			wantFailure(t, r.wait(), side)
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}

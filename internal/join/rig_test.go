@@ -1,0 +1,169 @@
+package join_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// patience bounds every wait that is over long before, unless the code is
+// wrong.
+const patience = 20 * time.Second
+
+// pair makes a TCP connection over loopback.
+func pair(t *testing.T) (near, far *transport.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialed, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
+	t.Cleanup(func() { _ = near.Reset(); _ = far.Reset() })
+	return near, far
+}
+
+// rig is a join in progress and its two far ends.
+type rig struct {
+	t      *testing.T
+	cancel context.CancelCauseFunc // of the context of the join
+	ctx    context.Context
+	near   [2]*transport.Conn // what is joined, by side
+	far    [2]*transport.Conn // the peers
+	result chan join.Result
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, result: make(chan join.Result, 1)}
+	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	for side := range r.near {
+		r.near[side], r.far[side] = pair(t)
+		if err := r.far[side].SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// start joins the near ends, or what stands for them.
+func (r *rig) start(a, b join.Conn) *rig {
+	go func() { r.result <- join.Join(r.ctx, a, b) }()
+	// Whatever a test that failed has left behind.
+	r.t.Cleanup(func() {
+		r.cancel(nil)
+		_, _ = r.far[join.A].Reset(), r.far[join.B].Reset()
+		_, _ = r.near[join.A].Reset(), r.near[join.B].Reset()
+	})
+	return r
+}
+
+func startRig(t *testing.T) *rig {
+	t.Helper()
+	r := newRig(t)
+	return r.start(r.near[join.A], r.near[join.B])
+}
+
+// wait waits for the end of the join, which has to leave nothing open.
+func (r *rig) wait() join.Result {
+	r.t.Helper()
+	select {
+	case result := <-r.result:
+		for side, conn := range r.near {
+			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+				r.t.Errorf("connection %s is open after Join: reading gives %v", name(join.Side(side)), err)
+			}
+			if _, err := conn.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+				r.t.Errorf("connection %s is open after Join: writing gives %v", name(join.Side(side)), err)
+			}
+		}
+		return result
+	case <-time.After(patience):
+		r.t.Fatal("Join does not return")
+		panic("unreachable")
+	}
+}
+
+func name(side join.Side) string { return [...]string{"A", "B"}[side] }
+
+func other(side join.Side) join.Side { return 1 - side }
+
+// forEachSide runs f with either connection of a join in the leading part: what
+// holds for one direction holds for the other.
+func forEachSide(t *testing.T, f func(t *testing.T, side join.Side)) {
+	for _, side := range []join.Side{join.A, join.B} {
+		t.Run(name(side), func(t *testing.T) { f(t, side) })
+	}
+}
+
+// pattern gives n bytes, no two stretches of which are alike.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	x := uint32(1)
+	for i := range b {
+		x = x*1664525 + 1013904223
+		b[i] = byte(x >> 24)
+	}
+	return b
+}
+
+func write(t *testing.T, conn io.Writer, b []byte) {
+	t.Helper()
+	if n, err := conn.Write(b); err != nil || n != len(b) {
+		t.Fatalf("wrote %d of %d bytes: %v", n, len(b), err)
+	}
+}
+
+func read(t *testing.T, conn io.Reader, n int) []byte {
+	t.Helper()
+	b := make([]byte, n)
+	if got, err := io.ReadFull(conn, b); err != nil {
+		t.Fatalf("read %d of %d bytes: %v", got, n, err)
+	}
+	return b
+}
+
+// wantReset reads on and expects a reset: an end would tell the peer that all
+// had been said.
+func wantReset(t *testing.T, conn io.Reader) (before []byte) {
+	t.Helper()
+	before, err := io.ReadAll(conn)
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("after %d bytes: got %v (nil is EOF), want a reset", len(before), err)
+	}
+	return before
+}
+
+// wantFailure expects a result whose first failure is a reset of side.
+func wantFailure(t *testing.T, result join.Result, side join.Side) {
+	t.Helper()
+	if !errors.Is(result.Err, syscall.ECONNRESET) && !errors.Is(result.Err, syscall.EPIPE) && !errors.Is(result.Err, join.ErrReset) {
+		t.Errorf("Result.Err = %v, want a reset", result.Err)
+	}
+	if result.First != side {
+		t.Errorf("Result.First = %s, want %s", name(result.First), name(side))
+	}
+}
+
+// copied gives how many bytes the result says came from side.
+func copied(result join.Result, side join.Side) int64 {
+	if side == join.A {
+		return result.AToB
+	}
+	return result.BToA
+}

@@ -1,0 +1,142 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+func TestReadPort(t *testing.T) {
+	for in, want := range map[string]int{
+		"1\n": 1, "80\n": 80, "20001\n": 20001, "65535\n": 65535, "20001\r\n": 20001,
+	} {
+		r := strings.NewReader(in + "payload")
+		if got, err := wire.ReadPort(r); err != nil || got != want {
+			t.Errorf("%q: got %d, %v; want %d", in, got, err, want)
+		}
+		if rest, _ := io.ReadAll(r); string(rest) != "payload" {
+			t.Errorf("%q: left %q", in, rest)
+		}
+	}
+}
+
+func TestReadPortRefusal(t *testing.T) {
+	longest := strings.Repeat("t", 4096-3)
+	tests := []struct {
+		in      string
+		want    wire.Refusal
+		message string
+	}{
+		{"-no-port no public port is free\n", wire.Refusal{Code: "no-port", Text: "no public port is free"},
+			"refused by the relay: no public port is free (no-port)"},
+		{"-draining soon again\r\n", wire.Refusal{Code: "draining", Text: "soon again"},
+			"refused by the relay: soon again (draining)"},
+		{"-busy\n", wire.Refusal{Code: "busy"}, "refused by the relay: busy"},
+		{"-1\n", wire.Refusal{Code: "1"}, "refused by the relay: 1"},
+		{"-a  b\n", wire.Refusal{Code: "a", Text: " b"}, "refused by the relay:  b (a)"},
+		{"-c " + longest + "\n", wire.Refusal{Code: "c", Text: longest}, "refused by the relay: " + longest + " (c)"},
+	}
+	for _, tt := range tests {
+		port, err := wire.ReadPort(strings.NewReader(tt.in))
+		var refusal *wire.Refusal
+		if !errors.As(err, &refusal) || *refusal != tt.want {
+			t.Errorf("%.40q: got %d, %v; want a refusal %+v", tt.in, port, err, tt.want)
+			continue
+		}
+		if refusal.Error() != tt.message {
+			t.Errorf("%.40q reads %q, want %q", tt.in, refusal, tt.message)
+		}
+	}
+}
+
+// What a program that is no relay says must neither be taken for a port nor
+// for a refusal, and must not fill somebody's log.
+func TestReadPortGarbage(t *testing.T) {
+	for _, line := range []string{
+		"0", "00", "01", "020001", "65536", "4294967297", "99999999999999999999999", "+80", "8_0", "0x50", "80 ", " 80",
+		"", "eighty", "1e3", "HTTP/1.1 400 Bad Request", "SSH-2.0-OpenSSH_9.6", strings.Repeat("9", 4096),
+	} {
+		port, err := wire.ReadPort(strings.NewReader(line + "\n"))
+		var refusal *wire.Refusal
+		if err == nil || errors.As(err, &refusal) {
+			t.Errorf("%.40q: got %d, %v; want an error that is no refusal", line, port, err)
+			continue
+		}
+		if !strings.Contains(err.Error(), "no relay") || len(err.Error()) > 200 {
+			t.Errorf("%.40q gives the message %q", line, err)
+		}
+	}
+	for in, want := range map[string]error{
+		"":                                   io.ErrUnexpectedEOF,
+		"8":                                  io.ErrUnexpectedEOF,
+		"80\r":                               io.ErrUnexpectedEOF,
+		"-no":                                io.ErrUnexpectedEOF,
+		"8\r0\n":                             wire.ErrBadByte,
+		"8\t\n":                              wire.ErrBadByte,
+		"\x16\x03\x01":                       wire.ErrBadByte,
+		strings.Repeat("8", 4097) + "\n":     wire.ErrTooLong,
+		"-" + strings.Repeat("8", 4096):      wire.ErrTooLong,
+		"-" + strings.Repeat("t ", 10<<20/2): wire.ErrTooLong,
+	} {
+		if port, err := wire.ReadPort(strings.NewReader(in)); !errors.Is(err, want) {
+			t.Errorf("%.40q: got %d, %v; want %v", in, port, err, want)
+		}
+	}
+}
+
+func TestReadID(t *testing.T) {
+	longest := strings.Repeat("I", 128)
+	for in, want := range map[string]string{
+		"A\n": "A", "CU7\r\n": "CU7", "!~\n": "!~", "new\n": "new", longest + "\n": longest,
+	} {
+		r := strings.NewReader(in + "payload")
+		if got, err := wire.ReadID(r); err != nil || got != want {
+			t.Errorf("%q: got %q, %v; want %q", in, got, err, want)
+		}
+		if rest, _ := io.ReadAll(r); string(rest) != "payload" {
+			t.Errorf("%q: left %q", in, rest)
+		}
+	}
+	for in, want := range map[string]error{
+		"": io.EOF, "A": io.ErrUnexpectedEOF, "A\r": io.ErrUnexpectedEOF, "\n": wire.ErrNoID, "\r\n": wire.ErrNoID,
+		"A B\n": wire.ErrBadByte, "A\rB\n": wire.ErrBadByte, "A\x00\n": wire.ErrBadByte, "\x7f\n": wire.ErrBadByte,
+		longest + "I\n": wire.ErrTooLong,
+	} {
+		if id, err := wire.ReadID(strings.NewReader(in)); !errors.Is(err, want) || id != "" {
+			t.Errorf("%.40q: got %q, %v; want %v", in, id, err, want)
+		}
+	}
+}
+
+func TestWriteReply(t *testing.T) {
+	for _, tt := range []struct {
+		id, want string
+	}{{"", "20001\n"}, {"CU7", "20001\nCU7\n"}} {
+		var out countingWriter
+		if err := wire.WriteReply(&out, 20001, tt.id); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.written.String(); got != tt.want || out.writes != 1 {
+			t.Errorf("with id %q: wrote %q in %d writes, want %q in one", tt.id, got, out.writes, tt.want)
+		}
+	}
+}
+
+func TestWriteRefusal(t *testing.T) {
+	want := &wire.Refusal{Code: wire.CodeUnknownOption, Text: "some key"}
+	var out bytes.Buffer
+	if err := wire.WriteRefusal(&out, want); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); got != "-unknown-option some key\n" {
+		t.Errorf("wrote %q", got)
+	}
+	var got *wire.Refusal
+	if _, err := wire.ReadPort(&out); !errors.As(err, &got) || *got != *want {
+		t.Errorf("read back as %v, want %v", err, want)
+	}
+}

@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -25,6 +26,10 @@ func TestNetConn(t *testing.T) {
 			}
 			accepted, err = l.Accept()
 			if err != nil {
+				return nil, nil, nil, err
+			}
+			// In the pool protocol the two are joined only once this has arrived.
+			if err := errors.Join(send(user, newStream(9), 1), expect(accepted, newStream(9), 1)); err != nil {
 				return nil, nil, nil, err
 			}
 			stop = func() {

@@ -129,24 +129,24 @@ func TestServerDropsIdleConnections(t *testing.T) {
 			return // dials only when a user has come
 		}
 		var mu sync.Mutex
-		served, dropped := 0, make(chan struct{})
+		served, replaced := 0, make(chan struct{})
 		local := serveLocal(t, func(conn *net.TCPConn) {
 			mu.Lock()
 			served++
 			number := served
 			mu.Unlock()
 			_ = send(conn, newStream(6), 10)
-			if number > relay.DefaultPoolSize {
-				echo(conn)
+			if number <= relay.DefaultPoolSize {
+				_ = conn.Close()
 				return
 			}
-			_ = conn.Close()
-			if number == relay.DefaultPoolSize {
-				close(dropped)
+			if number == 2*relay.DefaultPoolSize { // all that were dropped have been replaced
+				close(replaced)
 			}
+			echo(conn)
 		})
 		tun := forward(t, relaytest.Start(t).Addr(), local, protocol)
-		within(t, dropped, "the pool to be filled")
+		within(t, replaced, "the pool to be filled anew")
 		for range 20 {
 			user := dial(t, tun.public)
 			must(t, expect(user, newStream(6), 10))

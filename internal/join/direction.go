@@ -57,8 +57,8 @@ func (d *direction) write(b []byte) error {
 		n, err := d.dst.Write(b)
 		d.written += int64(n)
 		b = b[n:]
-		stalled := errors.Is(err, os.ErrDeadlineExceeded) && n == 0
-		if err != nil && (stalled || !d.halfClosed.Load()) {
+		slow := errors.Is(err, os.ErrDeadlineExceeded) && n > 0 && d.halfClosed.Load()
+		if err != nil && !slow {
 			return err
 		}
 		d.progress()

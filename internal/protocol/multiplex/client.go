@@ -9,6 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
+	"github.com/seed96252745/relay/internal/yamux"
 )
 
 // Client is the relay client's half. The zero value is ready.
@@ -26,10 +27,7 @@ func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Regi
 	if err != nil {
 		return nil, err
 	}
-	session, err := newSession(conn, acceptsStreams)
-	if err != nil {
-		return nil, err
-	}
+	session := yamux.Server(conn, yamux.Config{Accept: true})
 	r := &registration{session: session, port: port, accepted: make(chan join.Conn)}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	go r.run()
@@ -38,7 +36,7 @@ func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Regi
 
 // registration is a session that ends with its last stream once it is closed.
 type registration struct {
-	session  *session
+	session  *yamux.Session
 	port     int
 	accepted chan join.Conn // never closed
 
@@ -65,7 +63,7 @@ func (r *registration) Accept() (join.Conn, error) {
 // with the session.
 func (r *registration) run() {
 	for {
-		s, err := r.session.accept()
+		s, err := r.session.Accept()
 		if err != nil {
 			r.cancel(fmt.Errorf("connection to the relay lost: %w", err))
 			return
@@ -74,7 +72,7 @@ func (r *registration) run() {
 			_ = s.Reset()
 			continue
 		}
-		s.onEnd = r.release
+		s.OnEnd(r.release)
 		select {
 		case r.accepted <- s:
 		case <-r.ctx.Done():
@@ -93,27 +91,32 @@ func (r *registration) take() bool {
 	return !r.closed
 }
 
-// release counts a stream out.
+// release counts a stream out. It is called by the session, which it must not
+// keep waiting.
 func (r *registration) release() {
 	r.mu.Lock()
 	r.live--
 	last := r.closed && r.live == 0
 	r.mu.Unlock()
 	if last {
-		_ = r.session.finish()
+		go r.session.Finish() // takes a second at most
 	}
 }
 
-// Close lets the session live for as long as it has streams: they all run over
-// it.
+// Close tells the relay that no more users are taken. The session lives for as
+// long as it has streams: they all run over it.
 func (r *registration) Close() error {
 	r.mu.Lock()
-	last := !r.closed && r.live == 0
+	first, idle := !r.closed, r.live == 0
 	r.closed = true
 	r.mu.Unlock()
+	if !first {
+		return nil
+	}
 	r.cancel(net.ErrClosed)
-	if last {
-		return r.session.finish()
+	r.session.GoAway()
+	if idle {
+		r.session.Finish()
 	}
 	return nil
 }

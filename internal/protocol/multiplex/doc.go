@@ -2,5 +2,5 @@
 // carries all users, each on a yamux stream (docs/protocol.md, "multiplex").
 //
 // The relay is yamux client and opens the streams; the relay client is yamux
-// server. Which yamux does the work is known to session.go alone.
+// server.
 package multiplex

@@ -2,20 +2,13 @@ package multiplex
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
-)
-
-// A relay client that opens streams is in error. It may do so a few times
-// before its tunnel is ended for it.
-const (
-	maxStrayStreams  = 100
-	strayStreamsTime = time.Minute
+	"github.com/seed96252745/relay/internal/yamux"
 )
 
 // Relay is the relay's half. The zero value is ready.
@@ -29,13 +22,7 @@ func (Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
-	session, err := newSession(conn, opensStreams)
-	if err != nil {
-		return nil, err
-	}
-	t := &tunnel{session: session}
-	t.running.Go(t.refuseStreams)
-	return t, nil
+	return &tunnel{yamux.Client(conn, yamux.Config{})}, nil
 }
 
 // Claim refuses: there are no data connections.
@@ -44,36 +31,24 @@ func (Relay) Claim(conn join.Conn, _ string) error {
 	return protocol.ErrNoClaims
 }
 
-type tunnel struct {
-	session *session
-	running sync.WaitGroup
-}
+// tunnel is a session in which the relay opens a stream for each user.
+type tunnel struct{ session *yamux.Session }
 
-func (t *tunnel) Open(ctx context.Context) (join.Conn, error) { return t.session.open(ctx) }
-
-func (t *tunnel) Done() <-chan struct{} { return t.session.done() }
-
-func (t *tunnel) Close() error {
-	err := t.session.close()
-	t.running.Wait()
-	return err
-}
-
-// refuseStreams resets what the relay client opens, until the session ends.
-func (t *tunnel) refuseStreams() {
-	strays, since := 0, time.Now()
-	for {
-		stray, err := t.session.accept()
-		if err != nil {
-			return
-		}
-		_ = stray.Reset()
-		if time.Since(since) > strayStreamsTime {
-			strays, since = 0, time.Now()
-		}
-		if strays++; strays == maxStrayStreams {
-			_ = t.session.close()
-			return
-		}
+func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
+	st, err := t.session.Open(ctx)
+	switch {
+	case err == nil:
+		return st, nil
+	case errors.Is(err, yamux.ErrSessionEnded), errors.Is(err, yamux.ErrGoneAway):
+		return nil, protocol.ErrTunnelEnded
 	}
+	return nil, err
+}
+
+func (t *tunnel) Done() <-chan struct{} { return t.session.Refusing() }
+
+// Close lets the last FIN of the last stream through.
+func (t *tunnel) Close() error {
+	t.session.Finish()
+	return nil
 }

@@ -1,0 +1,241 @@
+package event_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/event"
+	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// rawRelay is where relay clients connect to. The tests say what it answers.
+type rawRelay struct {
+	*testing.T
+	listener *transport.Listener
+}
+
+func newRawRelay(t *testing.T) *rawRelay {
+	t.Helper()
+	l, err := transport.ListenRelayClients("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return &rawRelay{t, l}
+}
+
+func (r *rawRelay) dial(ctx context.Context) (join.Conn, error) {
+	return transport.DialRelay(ctx, r.listener.Addr().String())
+}
+
+// next gives the next connection, which has to begin with these lines.
+func (r *rawRelay) next(lines string) join.Conn {
+	r.Helper()
+	conn, err := r.listener.Accept()
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { _ = conn.Reset() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		r.Fatal(err)
+	}
+	if got := string(read(r.T, conn, len(lines))); got != lines {
+		r.Fatalf("a connection begins with %q, want %q", got, lines)
+	}
+	return conn
+}
+
+// registering registers with this relay in the background.
+func (r *rawRelay) registering(ctx context.Context) (<-chan protocol.Registration, <-chan error) {
+	done, failed := make(chan protocol.Registration, 1), make(chan error, 1)
+	go func() {
+		registration, err := event.Client{}.Register(ctx, r.dial)
+		if err != nil {
+			failed <- err
+			return
+		}
+		done <- registration
+	}()
+	return done, failed
+}
+
+// register registers, and gives the relay's end of the control connection. The
+// relay sends more in the same segment.
+func (r *rawRelay) register(more string) (protocol.Registration, join.Conn) {
+	r.Helper()
+	done, failed := r.registering(r.Context())
+	control := r.next("event\nnew\n")
+	write(r.T, control, "20001\n"+more)
+	select {
+	case registration := <-done:
+		r.Cleanup(func() { _ = registration.Close() })
+		if port := registration.Port(); port != 20001 {
+			r.Errorf("Port() = %d, want 20001", port)
+		}
+		return registration, control
+	case err := <-failed:
+		r.Fatal(err)
+		panic("unreachable")
+	}
+}
+
+func accept(t *testing.T, registration protocol.Registration) join.Conn {
+	t.Helper()
+	conn, err := registration.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Reset() })
+	return conn
+}
+
+// Ids may come together with the port, with each other, or in pieces.
+func TestClientClaims(t *testing.T) {
+	r := newRawRelay(t)
+	registration, control := r.register("FIRST\nSECOND\nTHI")
+	for _, rest := range []string{"", "", "RD\n"} {
+		write(t, control, rest)
+	}
+	claimed := make(map[string]bool)
+	for range 3 {
+		conn := r.next("event\n")
+		id, err := wire.ReadID(wire.NewReader(conn))
+		if err != nil {
+			t.Fatal(err)
+		}
+		claimed[id] = true
+		accepted := make(chan join.Conn)
+		go func() { accepted <- accept(t, registration) }()
+		wantPair(t, conn, <-accepted)
+	}
+	if !claimed["FIRST"] || !claimed["SECOND"] || !claimed["THIRD"] {
+		t.Errorf("claimed %v", claimed)
+	}
+}
+
+func TestClientRefused(t *testing.T) {
+	r := newRawRelay(t)
+	_, failed := r.registering(t.Context())
+	control := r.next("event\nnew\n")
+	write(t, control, "-draining come back soon\n")
+	var refusal *wire.Refusal
+	if err := <-failed; !errors.As(err, &refusal) || *refusal != (wire.Refusal{Code: "draining", Text: "come back soon"}) {
+		t.Errorf("got %v", err)
+	}
+	wantReset(t, control)
+}
+
+func TestClientRegistrationIsCancelled(t *testing.T) {
+	r := newRawRelay(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	_, failed := r.registering(ctx)
+	control := r.next("event\nnew\n")
+	cancel(errUserLeft)
+	if err := <-failed; !errors.Is(err, errUserLeft) {
+		t.Errorf("got %v, want the cause of the context", err)
+	}
+	wantReset(t, control)
+}
+
+// The loss of the control connection, and whatever on it is no id, ends the
+// registration. Connections that were accepted live on.
+func TestClientLosesControlConnection(t *testing.T) {
+	for name, lose := range map[string]func(t *testing.T, control join.Conn){
+		"end":           func(_ *testing.T, control join.Conn) { _ = control.CloseWrite() },
+		"reset":         func(_ *testing.T, control join.Conn) { _ = control.Reset() },
+		"an empty line": func(t *testing.T, control join.Conn) { write(t, control, "\n") },
+		"no id":         func(t *testing.T, control join.Conn) { write(t, control, "an id\n") },
+		"half an id":    func(t *testing.T, control join.Conn) { write(t, control, "HALF"); _ = control.CloseWrite() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRawRelay(t)
+			registration, control := r.register("USER\n")
+			conn := r.next("event\nUSER\n")
+			accepted := accept(t, registration)
+			lose(t, control)
+			if _, err := registration.Accept(); err == nil || errors.Is(err, net.ErrClosed) {
+				t.Errorf("Accept gives %v, want the reason", err)
+			}
+			if _, err := io.ReadAll(control); err != nil && !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the control connection was left with %v, want an end", err)
+			}
+			wantPair(t, conn, accepted)
+		})
+	}
+}
+
+func TestClientClose(t *testing.T) {
+	r := newRawRelay(t)
+	registration, control := r.register("USER\nLATER\n")
+	one, other := r.next("event\n"), r.next("event\n")
+	accepted := accept(t, registration)
+	for range 2 {
+		if err := registration.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if more, err := io.ReadAll(control); err != nil || len(more) > 0 {
+		t.Errorf("the control connection gives %q, %v; want its end", more, err)
+	}
+	if conn, err := registration.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept after Close gives %v, %v", conn, err)
+	}
+	// Either may have been accepted; the other one is not left waiting.
+	write(t, accepted, "x")
+	ends := make(chan string, 2)
+	for _, conn := range []join.Conn{one, other} {
+		go func() {
+			lines, err := io.ReadAll(conn)
+			if err == nil {
+				t.Error("a connection was given an end")
+			}
+			ends <- string(lines)
+		}()
+	}
+	given := <-ends // reset, at once
+	_ = accepted.Reset()
+	served := <-ends
+	if len(served) == len(given) {
+		t.Errorf("the connections got %q and %q; want the x on one of them", served, given)
+	}
+}
+
+// An id whose connection cannot be made is the relay's to give up; the
+// registration goes on.
+func TestClientCannotDial(t *testing.T) {
+	r := newRawRelay(t)
+	broken := errors.New("no route")
+	dials := 0
+	registered := make(chan protocol.Registration, 1)
+	go func() {
+		registration, err := event.Client{}.Register(t.Context(), func(ctx context.Context) (join.Conn, error) {
+			dials++ // ids are sent one after the other, below
+			if dials == 2 {
+				return nil, broken
+			}
+			return r.dial(ctx)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		registered <- registration
+	}()
+	control := r.next("event\nnew\n")
+	write(t, control, "20001\n")
+	registration := <-registered
+	defer registration.Close()
+	write(t, control, "FAILS\nWORKS\n")
+	conn := r.next("event\n")
+	wantOneOf := read(t, conn, len("WORKS\n"))
+	if id := string(wantOneOf); id != "WORKS\n" && id != "FAILS\n" {
+		t.Errorf("claimed %q", id)
+	}
+	wantPair(t, conn, accept(t, registration))
+}

@@ -1,0 +1,121 @@
+package event_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed96252745/relay/internal/protocol"
+)
+
+// maxChatter is what a relay client may say in a minute where it has nothing
+// to say, by docs/protocol.md.
+const maxChatter = 4 << 10
+
+func pass(d time.Duration) { <-time.After(d) }
+
+func ended(tunnel protocol.Tunnel) bool {
+	select {
+	case <-tunnel.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// Some chatter is thrown away, and the tunnel is as good as before.
+func TestChatterIsThrownAway(t *testing.T) {
+	e := newTunnel(t)
+	write(t, e.control, strings.Repeat("x", maxChatter))
+	user, client := e.serve()
+	wantPair(t, user, client)
+	if ended(e.tunnel) {
+		t.Error("the tunnel has ended")
+	}
+	write(t, e.control, "x")
+	wantDone(t, e.tunnel)
+}
+
+func TestChatterAtOnce(t *testing.T) {
+	e := newTunnel(t)
+	write(t, e.control, strings.Repeat("\n", maxChatter+1))
+	wantDone(t, e.tunnel)
+}
+
+// It is the rate that counts: a relay client that sends something now and then,
+// to keep a NAT awake, may do so for ever.
+func TestChatterOverTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newMemoryTunnel(t)
+		defer e.control.Close()
+		for range 100 {
+			write(t, e.control, strings.Repeat("x", maxChatter/2))
+			pass(time.Minute)
+		}
+		synctest.Wait()
+		if ended(e.tunnel) {
+			t.Fatal("ended although it said no more than it may")
+		}
+		write(t, e.control, strings.Repeat("x", maxChatter/2))
+		pass(30 * time.Second)
+		for range 2 {
+			// The last write fails if the relay has had enough before its end.
+			_, _ = e.control.Write([]byte(strings.Repeat("x", maxChatter/2+512)))
+		}
+		synctest.Wait()
+		if !ended(e.tunnel) {
+			t.Error("goes on although it said too much within a minute")
+		}
+	})
+}
+
+// A relay client that does not read its ids cannot serve anybody.
+func TestControlConnectionIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newMemoryTunnel(t)
+		defer e.control.Close()
+		since := time.Now()
+		o := <-e.user(t.Context())
+		if !errors.Is(o.err, protocol.ErrTunnelEnded) || time.Since(since) != 10*time.Second {
+			t.Errorf("after %v: got %v, want %v after 10s", time.Since(since), o.err, protocol.ErrTunnelEnded)
+		}
+		if !ended(e.tunnel) {
+			t.Error("the tunnel goes on")
+		}
+	})
+}
+
+// The ids that wait to be written are bounded. Further users are refused, not
+// kept.
+func TestIDsThatAreNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newMemoryTunnel(t)
+		defer e.control.Close()
+		const most = 1000 // what is being written, and what is queued
+		results := make(chan opened, most)
+		for range most {
+			go func() {
+				conn, err := e.tunnel.Open(t.Context())
+				results <- opened{conn, err}
+			}()
+		}
+		synctest.Wait()
+		full := len(results)
+		if full == 0 || full == most {
+			t.Errorf("%d of %d users were refused while the ids before theirs were not read", full, most)
+		}
+		for range full {
+			if o := <-results; !errors.Is(o.err, protocol.ErrFull) {
+				t.Errorf("a user beyond the bound got %v, want %v", o.err, protocol.ErrFull)
+			}
+		}
+		_ = e.tunnel.Close()
+		for range most - full {
+			if o := <-results; !errors.Is(o.err, protocol.ErrTunnelEnded) {
+				t.Errorf("a waiting user got %v, want %v", o.err, protocol.ErrTunnelEnded)
+			}
+		}
+	})
+}

@@ -1,0 +1,242 @@
+package event_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"regexp"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/event"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+func TestOpen(t *testing.T) {
+	e := newTunnel(t)
+	for range 3 {
+		got := e.user(t.Context())
+		id := e.line()
+		if !regexp.MustCompile(`^[A-Z2-7]{26}$`).MatchString(id) {
+			t.Errorf("the id is %q", id)
+		}
+		client, err := e.claim(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := <-got
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		wantPair(t, o.conn, client)
+		_ = o.conn.Close()
+	}
+}
+
+func TestRegisterOnDeadConnection(t *testing.T) {
+	conn, _ := tcpPair(t)
+	_ = conn.Close()
+	if tunnel, err := event.NewRelay().Register(conn, 20001); err == nil {
+		_ = tunnel.Close()
+		t.Error("registered on a connection that cannot be written to")
+	}
+}
+
+// Users are claimed in whatever order the relay client likes.
+func TestManyUsersAtOnce(t *testing.T) {
+	const n = 100
+	e := newTunnel(t)
+	var users [n]<-chan opened
+	byID := make(map[string]bool)
+	for i := range users {
+		users[i] = e.user(t.Context())
+	}
+	for range users {
+		byID[e.line()] = true
+	}
+	if len(byID) != n {
+		t.Fatalf("%d ids for %d users", len(byID), n)
+	}
+	for id := range byID {
+		client, err := e.claim(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, client, id)
+	}
+	for _, user := range users {
+		o := <-user
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		if id := string(read(t, o.conn, 26)); !byID[id] {
+			t.Errorf("a user got the connection for %q, which another one got as well", id)
+		} else {
+			delete(byID, id)
+		}
+		_ = o.conn.Close()
+	}
+}
+
+func TestUnknownID(t *testing.T) {
+	e := newTunnel(t)
+	got := e.user(t.Context())
+	id := e.line()
+	for _, wrong := range []string{"NOSUCHUSER", id + "X", id[:25], "new"} {
+		client, err := e.claim(wrong)
+		if !errors.Is(err, protocol.ErrUnknownID) {
+			t.Errorf("id %q: got %v, want %v", wrong, err, protocol.ErrUnknownID)
+		}
+		wantReset(t, client)
+	}
+	client, err := e.claim(id) // the right one is as good as before
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := <-got
+	wantPair(t, o.conn, client)
+	_ = o.conn.Close()
+}
+
+func TestIDIsUsedOnce(t *testing.T) {
+	e := newTunnel(t)
+	got := e.user(t.Context())
+	id := e.line()
+	client, err := e.claim(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := e.claim(id)
+	if !errors.Is(err, protocol.ErrUnknownID) {
+		t.Errorf("the second claim gets %v, want %v", err, protocol.ErrUnknownID)
+	}
+	wantReset(t, again)
+	o := <-got
+	wantPair(t, o.conn, client)
+	_ = o.conn.Close()
+}
+
+// Two claims of one id at the same time: one gets the user, the other one is
+// reset, and which one is which must be the same for everybody.
+func TestConcurrentClaims(t *testing.T) {
+	e := newTunnel(t)
+	for range 1000 {
+		got := e.user(t.Context())
+		id := e.line()
+		type claimed struct {
+			client *memoryConn
+			err    error
+		}
+		claims := make(chan claimed, 2)
+		for range 2 {
+			conn, client := memoryPair()
+			go func() { claims <- claimed{client, e.relay.Claim(conn, id)} }()
+		}
+		o := <-got
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		one, two := <-claims, <-claims
+		if one.err != nil {
+			one, two = two, one
+		}
+		if one.err != nil || !errors.Is(two.err, protocol.ErrUnknownID) {
+			t.Fatalf("the claims got %v and %v, want one success", one.err, two.err)
+		}
+		wantReset(t, two.client)
+		go func() { _, _ = one.client.Write([]byte("x")) }()
+		read(t, o.conn, 1)
+		_ = o.conn.Close()
+	}
+}
+
+func TestLateClaim(t *testing.T) {
+	e := newTunnel(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	got := e.user(ctx)
+	id := e.line()
+	cancel(errUserLeft)
+	if o := <-got; !errors.Is(o.err, errUserLeft) {
+		t.Errorf("the user got %v, want the cause of the context", o.err)
+	}
+	client, err := e.claim(id)
+	if !errors.Is(err, protocol.ErrUnknownID) {
+		t.Errorf("the claim got %v, want %v", err, protocol.ErrUnknownID)
+	}
+	wantReset(t, client)
+}
+
+// A claim in the moment in which its user gives up either wins, and then the
+// user has the connection, or it is refused. It is never lost.
+func TestClaimAndExpiryRace(t *testing.T) {
+	e := newTunnel(t)
+	for range 1000 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		got := e.user(ctx)
+		id := e.line()
+		go cancel(errUserLeft)
+		conn, client := memoryPair()
+		err := e.relay.Claim(conn, id)
+		switch o := <-got; {
+		case err == nil && o.err == nil:
+			go func() { _, _ = client.Write([]byte("x")) }()
+			read(t, o.conn, 1)
+			_ = o.conn.Close()
+		case errors.Is(err, protocol.ErrUnknownID) && errors.Is(o.err, errUserLeft):
+			wantReset(t, client)
+		default:
+			t.Fatalf("the claim got %v and the user got %v", err, o.err)
+		}
+	}
+}
+
+// When the control connection ends, so does the tunnel: users who wait are told,
+// those who are served go on, and ids are void.
+func TestControlConnectionEnds(t *testing.T) {
+	for name, end := range map[string]func(*transport.Conn) error{
+		"FIN": (*transport.Conn).CloseWrite, "closed": (*transport.Conn).Close, "reset": (*transport.Conn).Reset,
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newTunnel(t)
+			user, client := e.serve()
+			waiting := e.user(t.Context())
+			id := e.line()
+			if err := end(e.control.(*transport.Conn)); err != nil {
+				t.Fatal(err)
+			}
+			wantDone(t, e.tunnel)
+			if o := <-waiting; !errors.Is(o.err, protocol.ErrTunnelEnded) {
+				t.Errorf("a waiting user got %v, want %v", o.err, protocol.ErrTunnelEnded)
+			}
+			if _, err := e.tunnel.Open(t.Context()); err == nil {
+				t.Error("a new user got a connection")
+			}
+			late, err := e.claim(id)
+			if !errors.Is(err, protocol.ErrUnknownID) {
+				t.Errorf("a late claim got %v, want %v", err, protocol.ErrUnknownID)
+			}
+			wantReset(t, late)
+			wantPair(t, user, client)
+		})
+	}
+}
+
+func TestClose(t *testing.T) {
+	e := newTunnel(t)
+	user, client := e.serve()
+	waiting := e.user(t.Context())
+	e.line()
+	for range 2 {
+		if err := e.tunnel.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	wantDone(t, e.tunnel)
+	if o := <-waiting; !errors.Is(o.err, protocol.ErrTunnelEnded) {
+		t.Errorf("a waiting user got %v, want %v", o.err, protocol.ErrTunnelEnded)
+	}
+	if more, err := io.ReadAll(e.lines); err != nil || len(more) > 0 {
+		t.Errorf("the control connection goes on with %q, %v; want its end", more, err)
+	}
+	wantPair(t, user, client)
+}

@@ -1,0 +1,186 @@
+package event_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/event"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// patience bounds every wait that is over long before, unless the code is
+// wrong.
+const patience = 10 * time.Second
+
+// errUserLeft is why the users of these tests give up.
+var errUserLeft = errors.New("the user left")
+
+// tcpPair makes a connection between a relay and a relay client.
+func tcpPair(t *testing.T) (relay, client *transport.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialed, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, client = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
+	t.Cleanup(func() { _ = relay.Reset(); _ = client.Reset() })
+	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return relay, client
+}
+
+// relayEnd is a tunnel at the relay, as a relay client sees it.
+type relayEnd struct {
+	*testing.T
+	relay   *event.Relay
+	tunnel  protocol.Tunnel
+	control join.Conn // the relay client's end
+	lines   *bufio.Reader
+}
+
+func newTunnel(t *testing.T) *relayEnd {
+	t.Helper()
+	conn, client := tcpPair(t)
+	return register(t, conn, client)
+}
+
+// newMemoryTunnel makes a tunnel for simulated time.
+func newMemoryTunnel(t *testing.T) *relayEnd {
+	t.Helper()
+	conn, client := memoryPair()
+	return register(t, conn, client)
+}
+
+func register(t *testing.T, conn, client join.Conn) *relayEnd {
+	t.Helper()
+	e := &relayEnd{T: t, relay: event.NewRelay(), control: client, lines: bufio.NewReader(client)}
+	registered := make(chan error, 1)
+	go func() {
+		var err error
+		e.tunnel, err = e.relay.Register(conn, 20001)
+		registered <- err
+	}()
+	if port := e.line(); port != "20001" {
+		t.Fatalf("the reply is %q", port)
+	}
+	if err := <-registered; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.tunnel.Close() })
+	return e
+}
+
+// line gives the next line of the control connection.
+func (e *relayEnd) line() string {
+	e.Helper()
+	line, err := e.lines.ReadString('\n')
+	if err != nil {
+		e.Fatalf("the control connection gives %q, %v", line, err)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// opened is what a user got.
+type opened struct {
+	conn join.Conn
+	err  error
+}
+
+// user is a user who waits. What he gets is sent to the channel.
+func (e *relayEnd) user(ctx context.Context) <-chan opened {
+	got := make(chan opened, 1)
+	go func() {
+		conn, err := e.tunnel.Open(ctx)
+		got <- opened{conn, err}
+	}()
+	return got
+}
+
+// claim claims an id on a new connection, and gives the relay client's end.
+func (e *relayEnd) claim(id string) (*transport.Conn, error) {
+	e.Helper()
+	conn, client := tcpPair(e.T)
+	return client, e.relay.Claim(conn, id)
+}
+
+// serve makes a pair of a user and a relay client.
+func (e *relayEnd) serve() (user join.Conn, client *transport.Conn) {
+	e.Helper()
+	got := e.user(e.Context())
+	client, err := e.claim(e.line())
+	if err != nil {
+		e.Fatal(err)
+	}
+	o := <-got
+	if o.err != nil {
+		e.Fatal(o.err)
+	}
+	e.Cleanup(func() { _ = o.conn.Reset() })
+	return o.conn, client
+}
+
+// wantPair expects that conn is the relay's end of client.
+func wantPair(t *testing.T, conn, client io.ReadWriter) {
+	t.Helper()
+	write(t, conn, "from the user")
+	if got := read(t, client, len("from the user")); string(got) != "from the user" {
+		t.Fatalf("the relay client got %q", got)
+	}
+	write(t, client, "from the server")
+	if got := read(t, conn, len("from the server")); string(got) != "from the server" {
+		t.Fatalf("the user got %q", got)
+	}
+}
+
+func write(t *testing.T, to io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(to, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, from io.Reader, n int) []byte {
+	t.Helper()
+	b := make([]byte, n)
+	if got, err := io.ReadFull(from, b); err != nil {
+		t.Fatalf("read %d of %d bytes: %v", got, n, err)
+	}
+	return b
+}
+
+// wantReset expects a reset without a byte before it.
+func wantReset(t *testing.T, conn io.Reader) {
+	t.Helper()
+	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
+		t.Errorf("got %q, %v (nil is EOF); want a reset and no byte", got, err)
+	}
+}
+
+// wantDone expects that the tunnel ends by itself.
+func wantDone(t *testing.T, tunnel protocol.Tunnel) {
+	t.Helper()
+	select {
+	case <-tunnel.Done():
+	case <-time.After(patience):
+		t.Fatal("the tunnel does not end")
+	}
+}

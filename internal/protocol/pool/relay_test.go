@@ -1,0 +1,194 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"sync"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+func TestRegister(t *testing.T) {
+	p := newPool(t)
+	if !regexp.MustCompile(`^[A-Z2-7]{26}$`).MatchString(p.id) {
+		t.Errorf("the id is %q", p.id)
+	}
+	// The connection that said new is the first of the pool.
+	wantPair(t, p.open(), p.first)
+	p.wantNone()
+}
+
+func TestRegisterOnDeadConnection(t *testing.T) {
+	conn, client := tcpPair(t)
+	_ = conn.Close()
+	if tunnel, err := pool.NewRelay().Register(conn, 20001); err == nil {
+		_ = tunnel.Close()
+		t.Error("registered on a connection that cannot be written to")
+	}
+	wantEnd(t, client)
+}
+
+// The newest connection has the freshest way through the NATs between.
+func TestNewestFirst(t *testing.T) {
+	p := newPool(t)
+	clients := []*transport.Conn{p.first}
+	for range 5 {
+		clients = append(clients, p.add())
+	}
+	for i := len(clients) - 1; i >= 0; i-- {
+		wantPair(t, p.open(), clients[i])
+	}
+	p.wantNone()
+}
+
+// A server that speaks first speaks before its user has come.
+func TestBannerIsKept(t *testing.T) {
+	p := newPool(t)
+	write(t, p.first, "220 ready\r\n")
+	user := p.open()
+	if got := read(t, user, len("220 ready\r\n")); string(got) != "220 ready\r\n" {
+		t.Errorf("the user got %q", got)
+	}
+	wantPair(t, user, p.first)
+}
+
+// A connection that its relay client has ended is of no use any more, also if
+// the end stands behind bytes that nobody has read.
+func TestEndedConnectionIsDropped(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *transport.Conn){
+		"FIN":                func(t *testing.T, c *transport.Conn) { _ = c.CloseWrite() },
+		"FIN behind bytes":   func(t *testing.T, c *transport.Conn) { write(t, c, "220 ready\r\n"); _ = c.CloseWrite() },
+		"closed":             func(t *testing.T, c *transport.Conn) { _ = c.Close() },
+		"reset":              func(t *testing.T, c *transport.Conn) { _ = c.Reset() },
+		"reset behind bytes": func(t *testing.T, c *transport.Conn) { write(t, c, "220 ready\r\n"); _ = c.Reset() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Repeated, because the drop and the user race.
+			for range 20 {
+				p := newPool(t)
+				ended := p.add()
+				end(t, ended)
+				wantPair(t, p.open(), p.first)
+				p.wantNone()
+			}
+		})
+	}
+}
+
+// The relay closes its side too, with an end: a reset would tell the relay
+// client that its pool is unknown.
+func TestEndedConnectionIsClosed(t *testing.T) {
+	for _, banner := range []string{"", "220 ready\r\n"} {
+		t.Run(banner, func(t *testing.T) {
+			p := newPool(t)
+			client := p.add()
+			write(t, client, banner)
+			if err := client.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			wantEnd(t, client)
+		})
+	}
+}
+
+// A reset without a byte is all that a claim which names nothing gets: bytes
+// would be taken for a user's.
+func TestUnknownID(t *testing.T) {
+	p := newPool(t)
+	for _, id := range []string{"NOSUCHPOOL", p.id + "X", p.id[:25], "new"} {
+		conn, client := tcpPair(t)
+		write(t, client, "payload")
+		if err := p.relay.Claim(conn, id); !errors.Is(err, protocol.ErrUnknownID) {
+			t.Errorf("id %q: got %v, want %v", id, err, protocol.ErrUnknownID)
+		}
+		wantReset(t, client)
+	}
+	wantPair(t, p.open(), p.first)
+}
+
+func TestTwoPoolsAreApart(t *testing.T) {
+	r := pool.NewRelay()
+	one, two := newPoolAt(t, r), newPoolAt(t, r)
+	if one.id == two.id {
+		t.Fatal("two pools have one id")
+	}
+	client := one.add()
+	wantPair(t, two.open(), two.first)
+	two.wantNone()
+	wantPair(t, one.open(), client)
+}
+
+func TestClose(t *testing.T) {
+	p := newPool(t)
+	busy := p.add()
+	user := p.open()
+	for range 2 {
+		if err := p.tunnel.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	<-p.tunnel.Done()
+	wantEnd(t, p.first) // it waited
+	wantPair(t, user, busy)
+	if _, err := p.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
+	}
+	conn, client := tcpPair(t)
+	if err := p.relay.Claim(conn, p.id); !errors.Is(err, protocol.ErrUnknownID) {
+		t.Errorf("a new connection gets %v, want %v", err, protocol.ErrUnknownID)
+	}
+	wantReset(t, client)
+	if err := user.Close(); err != nil { // after its tunnel, as users do
+		t.Error(err)
+	}
+}
+
+// Users and connections that come at the same time find each other, one to
+// one.
+func TestUsersAndConnectionsAtOnce(t *testing.T) {
+	const n = 50
+	p := newPool(t)
+	p.open() // takes the first, so that there are n of each
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var running sync.WaitGroup
+	users := make(chan join.Conn, n)
+	for range n {
+		conn, client := tcpPair(t)
+		running.Go(func() {
+			if err := p.relay.Claim(conn, p.id); err != nil {
+				t.Error(err)
+			}
+			b := make([]byte, 1)
+			if _, err := client.Read(b); err != nil {
+				t.Error(err)
+			}
+			if _, err := client.Write(b); err != nil {
+				t.Error(err)
+			}
+		})
+		running.Go(func() {
+			user, err := p.tunnel.Open(ctx)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			users <- user
+		})
+	}
+	for i := range n {
+		user := <-users
+		write(t, user, string(rune('A'+i)))
+		if got := read(t, user, 1); got[0] != byte('A'+i) {
+			t.Errorf("user %d got %q", i, got)
+		}
+		_ = user.Close()
+	}
+	running.Wait()
+	p.wantNone()
+}

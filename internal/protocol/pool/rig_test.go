@@ -1,0 +1,161 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// patience bounds every wait that is over long before, unless the code is
+// wrong.
+const patience = 10 * time.Second
+
+// idLength is that of the ids of today's relay, by docs/protocol.md.
+const idLength = 26
+
+// errUserLeft is why the users of these tests give up.
+var errUserLeft = errors.New("the user left")
+
+// tcpPair makes a connection between a relay and a relay client.
+func tcpPair(t *testing.T) (relay, client *transport.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialed, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, client = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
+	t.Cleanup(func() { _ = relay.Reset(); _ = client.Reset() })
+	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return relay, client
+}
+
+// relayPool is a pool at the relay, as a relay client sees it.
+type relayPool struct {
+	*testing.T
+	relay  *pool.Relay
+	tunnel protocol.Tunnel
+	id     string
+	first  *transport.Conn // the relay client's end of the connection that said new
+}
+
+func newPool(t *testing.T) *relayPool {
+	t.Helper()
+	return newPoolAt(t, pool.NewRelay())
+}
+
+func newPoolAt(t *testing.T, relay *pool.Relay) *relayPool {
+	t.Helper()
+	p := &relayPool{T: t, relay: relay}
+	conn, client := tcpPair(t)
+	tunnel, err := p.relay.Register(conn, 20001)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tunnel.Close() })
+	p.tunnel, p.first = tunnel, client
+	port, id, _ := strings.Cut(string(read(t, client, len("20001\n")+idLength+1)), "\n")
+	if port != "20001" || !strings.HasSuffix(id, "\n") {
+		t.Fatalf("the reply is %q and %q", port, id)
+	}
+	p.id = strings.TrimSuffix(id, "\n")
+	return p
+}
+
+// add adds a connection to the pool, and gives the relay client's end.
+func (p *relayPool) add() *transport.Conn {
+	p.Helper()
+	conn, client := tcpPair(p.T)
+	if err := p.relay.Claim(conn, p.id); err != nil {
+		p.Fatalf("a connection was not accepted: %v", err)
+	}
+	return client
+}
+
+// open is a user who gets a connection at once.
+func (p *relayPool) open() join.Conn {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(p.Context(), patience)
+	defer cancel()
+	conn, err := p.tunnel.Open(ctx)
+	if err != nil {
+		p.Fatalf("no connection for the user: %v", err)
+	}
+	p.Cleanup(func() { _ = conn.Reset() })
+	return conn
+}
+
+// wantNone expects that no connection waits.
+func (p *relayPool) wantNone() {
+	p.Helper()
+	ctx, cancel := context.WithCancelCause(p.Context())
+	cancel(errUserLeft)
+	if conn, err := p.tunnel.Open(ctx); !errors.Is(err, errUserLeft) {
+		p.Errorf("got connection %v and error %v from an empty pool", conn, err)
+	}
+}
+
+// wantPair expects that conn is the relay's end of client.
+func wantPair(t *testing.T, conn io.ReadWriter, client io.ReadWriter) {
+	t.Helper()
+	write(t, conn, "from the user")
+	if got := read(t, client, len("from the user")); string(got) != "from the user" {
+		t.Fatalf("the relay client got %q", got)
+	}
+	write(t, client, "from the server")
+	if got := read(t, conn, len("from the server")); string(got) != "from the server" {
+		t.Fatalf("the user got %q", got)
+	}
+}
+
+func write(t *testing.T, to io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(to, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, from io.Reader, n int) []byte {
+	t.Helper()
+	b := make([]byte, n)
+	if got, err := io.ReadFull(from, b); err != nil {
+		t.Fatalf("read %d of %d bytes: %v", got, n, err)
+	}
+	return b
+}
+
+// wantReset expects a reset without a byte before it.
+func wantReset(t *testing.T, conn io.Reader) {
+	t.Helper()
+	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
+		t.Errorf("got %q, %v (nil is EOF); want a reset and no byte", got, err)
+	}
+}
+
+// wantEnd expects an end without a byte before it.
+func wantEnd(t *testing.T, conn io.Reader) {
+	t.Helper()
+	if got, err := io.ReadAll(conn); err != nil || len(got) > 0 {
+		t.Errorf("got %q, %v; want the end and no byte", got, err)
+	}
+}

@@ -165,8 +165,8 @@ func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.P
 func (l *Listener) run(registration protocol.Registration) {
 	defer close(l.ended)
 	var retry backoff
-	var err error
-	for l.closed.Err() == nil {
+	for {
+		var err error
 		if registration == nil {
 			registration, err = l.register(l.closed)
 		}
@@ -179,9 +179,10 @@ func (l *Listener) run(registration protocol.Registration) {
 			return
 		}
 		pause := retry.next()
-		l.options.Logger.Warn("not registered at the relay; trying again", "relay", l.relay, "error", err, "in", pause.Round(time.Millisecond).String())
+		l.options.Logger.Warn("not registered at the relay; trying again",
+			"relay", l.relay, "error", err, "in", pause.Round(time.Millisecond).String())
 		sleep(l.closed, pause)
-		registration, err = nil, nil
+		registration = nil
 	}
 }
 
@@ -200,7 +201,7 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 	l.mu.Lock()
 	l.public = public
 	l.mu.Unlock()
-	l.options.Logger.Info("registered", "public", public, "protocol", l.options.Protocol)
+	l.options.Logger.Info("registered", "public", public.String(), "protocol", l.options.Protocol)
 	l.options.OnRegister(public)
 	return r, nil
 }

@@ -105,7 +105,7 @@ func completeFlags(cmd *cobra.Command) {
 	for flag, of := range values {
 		err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(of, cobra.ShellCompDirectiveNoFileComp))
 		if err != nil {
-			panic(err) // the flag's name above is misspelt
+			panic(err) // the flag's name above is wrong
 		}
 	}
 }

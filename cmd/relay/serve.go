@@ -78,7 +78,9 @@ func serve(ctx context.Context, s *server.Server, listener server.Listener, f *f
 	if err := s.Shutdown(patience); err != nil {
 		log.Warn("connections that had not finished were reset", "drain", f.drain.String())
 	}
-	<-served
+	if err := <-served; !errors.Is(err, server.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (d *direction) run() {
 			d.progress()
 			continue
 		}
-		if !errors.Is(err, io.EOF) {
+		if err != io.EOF { //nolint:errorlint // an error that wraps it is a failure, and must not pass for an end
 			d.readFailed(err)
 			return
 		}

@@ -31,7 +31,7 @@ const tcpClose = 7
 func waitAcknowledged(tcp *net.TCPConn, limit time.Duration) {
 	deadline := time.Now().Add(limit)
 	for pause := time.Millisecond; unacknowledged(tcp) && time.Now().Before(deadline); pause *= 2 {
-		time.Sleep(min(pause, time.Until(deadline)))
+		time.Sleep(min(pause, time.Until(deadline))) //nolint:forbidigo // there is nothing to wait on
 	}
 }
 

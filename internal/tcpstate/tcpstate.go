@@ -12,11 +12,11 @@ import "net"
 type State uint8
 
 const (
-	// Open: the peer may still send.
+	// Open means that the peer may still send.
 	Open State = iota
-	// Ended: the peer has sent FIN, perhaps behind bytes that nobody read yet.
+	// Ended means that the peer has sent FIN, perhaps behind bytes that nobody read yet.
 	Ended
-	// Dead: the connection was reset, or given up by the kernel.
+	// Dead means that the connection was reset, or given up by the kernel.
 	Dead
 )
 

@@ -1,6 +1,7 @@
 package yamux
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -180,7 +181,7 @@ func (r *receiver) discard(n uint32) error {
 func (r *receiver) next(n int) ([]byte, error) {
 	for len(r.rest) < n {
 		if err := r.fill(); err != nil {
-			if err == io.EOF && len(r.rest) > 0 {
+			if errors.Is(err, io.EOF) && len(r.rest) > 0 {
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, err

@@ -34,7 +34,7 @@ type sender struct {
 	wake chan struct{} // has room for one; hands the turn to run
 
 	mu      sync.Mutex // guards what follows
-	idle    sync.Cond  // signalled when nothing waits to be sent any more
+	idle    sync.Cond  // told when nothing waits to be sent any more
 	busy    bool       // somebody has the turn to write
 	urgent  []byte     // headers that concern no order: pings, windows
 	pongs   int        // answers to pings in urgent

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -234,6 +235,9 @@ func (s *Session) end(reason error) {
 	if s.err != nil {
 		s.mu.Unlock()
 		return
+	}
+	if errors.Is(reason, io.EOF) {
+		reason = io.ErrUnexpectedEOF // the end of a session must not pass for a stream's
 	}
 	err := fmt.Errorf("%w: %w", ErrSessionEnded, reason)
 	s.err = err

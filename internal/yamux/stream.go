@@ -392,7 +392,7 @@ func (st *Stream) sessionEnded(err error) {
 func (st *Stream) fail(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.err == nil && !(st.finSent && st.finReceived) {
+	if over := st.finSent && st.finReceived; st.err == nil && !over {
 		st.err = err
 	}
 	st.readable.Broadcast()

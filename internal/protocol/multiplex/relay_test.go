@@ -1,0 +1,250 @@
+package multiplex_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/multiplex"
+)
+
+// The bytes that docs/protocol.md shows, with a user who says hi and ends.
+func TestBytesOfTheDocumentation(t *testing.T) {
+	tunnel, client := newTunnel(t)
+	user := open(t, tunnel) // says nothing yet; the stream is there even so
+	client.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})
+	client.send(frame{kind: typeWindow, flags: flagACK, stream: 1})
+	write(t, user, "hi")
+	client.want(data(1, 0, "hi"))
+	if err := user.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	client.want(frame{kind: typeWindow, flags: flagFIN, stream: 1})
+	client.send(data(1, 0, "hello"), data(1, flagFIN, " there"))
+	if got, err := io.ReadAll(user); err != nil || string(got) != "hello there" {
+		t.Errorf("the user got %q, %v", got, err)
+	}
+	if err := user.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRegisterOnDeadConnection(t *testing.T) {
+	conn, _ := tcpPair(t)
+	_ = conn.Close()
+	if tunnel, err := (multiplex.Relay{}).Register(conn, 20001); err == nil {
+		_ = tunnel.Close()
+		t.Error("registered on a connection that cannot be written to")
+	}
+}
+
+func TestStreamIDs(t *testing.T) {
+	tunnel, client := newTunnel(t)
+	for id := range uint32(5) {
+		user := open(t, tunnel)
+		client.want(frame{kind: typeWindow, flags: flagSYN, stream: 2*id + 1})
+		_ = user.Reset()
+		client.want(frame{kind: typeWindow, flags: flagRST, stream: 2*id + 1})
+	}
+}
+
+// A stream may be acknowledged with its first data.
+func TestAcknowledgedWithData(t *testing.T) {
+	tunnel, client := newTunnel(t)
+	user := open(t, tunnel)
+	client.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})
+	client.send(data(1, flagACK, "220 ready"))
+	if got := read(t, user, len("220 ready")); got != "220 ready" {
+		t.Errorf("got %q", got)
+	}
+	_ = user.Reset()
+}
+
+// A reset is no end, neither with nor without bytes before it.
+func TestPeerResetsStream(t *testing.T) {
+	for name, before := range map[string][]frame{
+		"at once":          {{kind: typeWindow, flags: flagRST, stream: 1}},
+		"with a data type": {{kind: typeData, flags: flagRST, stream: 1}},
+		"after its FIN":    {{kind: typeWindow, flags: flagFIN, stream: 1}, {kind: typeWindow, flags: flagRST, stream: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tunnel, client := newTunnel(t)
+			user, other := openAcknowledged(t, tunnel, client), open(t, tunnel)
+			client.want(frame{kind: typeWindow, flags: flagSYN, stream: 3})
+			client.send(before...)
+			if name != "after its FIN" {
+				wantFailure(t, user)
+			}
+			// Writing fails too, at the latest when the window is used up.
+			_, err := user.Write(make([]byte, window+1))
+			if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("writing to a stream that was reset gives %v", err)
+			}
+			client.send(data(3, flagACK, "other")) // is not touched
+			if got := read(t, other, len("other")); got != "other" {
+				t.Errorf("got %q", got)
+			}
+			_ = other.Reset()
+		})
+	}
+}
+
+// What a user does after the tunnel has gone must fail, and not end.
+func TestSessionEnds(t *testing.T) {
+	for name, end := range map[string]func(client yamuxPeer){
+		"FIN":     func(c yamuxPeer) { _ = c.conn.CloseWrite() },
+		"closed":  func(c yamuxPeer) { _ = c.conn.Close() },
+		"reset":   func(c yamuxPeer) { _ = c.conn.Reset() },
+		"GO_AWAY": func(c yamuxPeer) { c.send(frame{kind: typeGoAway}) },
+		"version": func(c yamuxPeer) { write(c.T, c.conn, "\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00") },
+		"type":    func(c yamuxPeer) { c.send(frame{kind: 9}) },
+		"HTTP":    func(c yamuxPeer) { write(c.T, c.conn, "GET / HTTP/1.1\r\n\r\n") },
+		"a stream of the relay's": func(c yamuxPeer) {
+			c.send(frame{kind: typeWindow, flags: flagSYN, stream: 7})
+		},
+		"more than the window": func(c yamuxPeer) {
+			c.send(data(1, 0, strings.Repeat("x", window)), data(1, 0, "x"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tunnel, client := newTunnel(t)
+			user := openAcknowledged(t, tunnel, client)
+			end(client)
+			wantDone(t, tunnel)
+			if _, err := tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+				t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
+			}
+			if _, err := io.Copy(io.Discard, user); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("a user reads %v (nil is EOF), want a failure", err)
+			}
+			if _, err := user.Write([]byte("x")); err == nil {
+				t.Error("a user can write")
+			}
+			_ = user.Reset()
+		})
+	}
+}
+
+// The session dies while users wait for a stream, read, and write.
+func TestSessionEndsUnderWay(t *testing.T) {
+	tunnel, client := newTunnel(t)
+	reader := openAcknowledged(t, tunnel, client)
+	const unacknowledged = 256
+	for range unacknowledged - 1 {
+		open(t, tunnel)
+	}
+	writer := open(t, tunnel)
+	failed := make(chan error, 3)
+	go func() {
+		_, err := tunnel.Open(t.Context()) // one too many until there is an acknowledgement
+		failed <- err
+	}()
+	go func() {
+		_, err := reader.Read(make([]byte, 1))
+		failed <- err
+	}()
+	go func() {
+		_, err := writer.Write(make([]byte, 2*window))
+		failed <- err
+	}()
+	go func() {
+		for f, err := client.receive(); err == nil; f, err = client.receive() {
+			if f.kind == typeData {
+				_ = client.conn.Reset() // all three wait, or are about to
+			}
+		}
+	}()
+	for range cap(failed) {
+		if err := <-failed; err == nil || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %v, want a failure", err)
+		}
+	}
+	wantDone(t, tunnel)
+}
+
+// At most 256 streams are not acknowledged. The next user waits, and can give
+// up.
+func TestUnacknowledgedStreams(t *testing.T) {
+	tunnel, client := newTunnel(t)
+	for range 256 {
+		open(t, tunnel)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	opened := make(chan error, 1)
+	go func() {
+		_, err := tunnel.Open(ctx)
+		opened <- err
+	}()
+	cancel(errUserLeft)
+	if err := <-opened; !errors.Is(err, errUserLeft) {
+		t.Errorf("a user who gives up gets %v, want the cause of the context", err)
+	}
+	for id := range uint32(256) {
+		client.want(frame{kind: typeWindow, flags: flagSYN, stream: 2*id + 1})
+	}
+	client.send(frame{kind: typeWindow, flags: flagACK, stream: 1})
+	open(t, tunnel)
+}
+
+func TestClaim(t *testing.T) {
+	conn, client := tcpPair(t)
+	if err := (multiplex.Relay{}).Claim(conn, "ID"); !errors.Is(err, protocol.ErrNoClaims) {
+		t.Errorf("got %v, want %v", err, protocol.ErrNoClaims)
+	}
+	if got, err := io.ReadAll(client); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
+		t.Errorf("got %q, %v; want a reset", got, err)
+	}
+}
+
+func TestClose(t *testing.T) {
+	tunnel, client := newTunnel(t)
+	user := openAcknowledged(t, tunnel, client)
+	for range 2 {
+		if err := tunnel.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	wantDone(t, tunnel)
+	client.wantEnd() // and no GO_AWAY
+	wantFailure(t, user)
+}
+
+// A user who reads, and one who writes, can be let go by another goroutine.
+func TestStreamIsClosedUnderWay(t *testing.T) {
+	tunnel, client := newTunnel(t)
+	for i, end := range []func(net.Conn) error{net.Conn.Close, func(c net.Conn) error { return c.(interface{ Reset() error }).Reset() }} {
+		user := open(t, tunnel)
+		stream := uint32(2*i + 1)
+		client.want(frame{kind: typeWindow, flags: flagSYN, stream: stream})
+		client.send(frame{kind: typeWindow, flags: flagACK, stream: stream})
+		failed := make(chan error, 2)
+		go func() { _, err := user.Read(make([]byte, 1)); failed <- err }()
+		go func() { _, err := user.Write(make([]byte, 2*window)); failed <- err }()
+		client.want(frameOf(client)) // the writer is under way
+		if err := end(user); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if err := <-failed; !errors.Is(err, net.ErrClosed) {
+				t.Errorf("got %v, want %v", err, net.ErrClosed)
+			}
+		}
+		if err := end(user); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("closing again gives %v, want %v", err, net.ErrClosed)
+		}
+		for f, err := client.receive(); f.flags == 0; f, err = client.receive() {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		client.send(frame{kind: typeWindow, flags: flagRST, stream: stream})
+	}
+	_ = time.Now
+}

@@ -1,0 +1,141 @@
+package multiplex_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/multiplex"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// patience bounds every wait that is over long before, unless the code is
+// wrong.
+const patience = 10 * time.Second
+
+// errUserLeft is why the users of these tests give up.
+var errUserLeft = errors.New("the user left")
+
+// tcpPair makes a connection between a relay and a relay client.
+func tcpPair(t *testing.T) (relay, client *transport.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialed, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, client = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
+	t.Cleanup(func() { _ = relay.Reset(); _ = client.Reset() })
+	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return relay, client
+}
+
+// newTunnel makes a tunnel at the relay, and gives its relay client.
+func newTunnel(t *testing.T) (protocol.Tunnel, yamuxPeer) {
+	t.Helper()
+	conn, client := tcpPair(t)
+	return register(t, conn, client)
+}
+
+// register registers over any pair of connections.
+func register(t *testing.T, conn, client join.Conn) (protocol.Tunnel, yamuxPeer) {
+	t.Helper()
+	var tunnel protocol.Tunnel
+	registered := make(chan error, 1)
+	go func() {
+		var err error
+		tunnel, err = multiplex.Relay{}.Register(conn, 20001)
+		registered <- err
+	}()
+	if reply := read(t, client, len("20001\n")); reply != "20001\n" {
+		t.Fatalf("the reply is %q", reply)
+	}
+	if err := <-registered; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tunnel.Close() })
+	return tunnel, yamuxPeer{t, client}
+}
+
+// open is a user who gets a stream at once.
+func open(t *testing.T, tunnel protocol.Tunnel) join.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, err := tunnel.Open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// openAcknowledged opens the first stream of a tunnel.
+func openAcknowledged(t *testing.T, tunnel protocol.Tunnel, client yamuxPeer) join.Conn {
+	t.Helper()
+	user := open(t, tunnel)
+	client.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})
+	client.send(frame{kind: typeWindow, flags: flagACK, stream: 1})
+	return user
+}
+
+func write(t *testing.T, to io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(to, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, from io.Reader, n int) string {
+	t.Helper()
+	b := make([]byte, n)
+	if got, err := io.ReadFull(from, b); err != nil {
+		t.Fatalf("read %d of %d bytes: %v", got, n, err)
+	}
+	return string(b)
+}
+
+// wantFailure expects that reading fails in a way that nobody can take for an
+// end, and without waiting for its deadline.
+func wantFailure(t *testing.T, conn io.Reader) {
+	t.Helper()
+	if got, err := io.ReadAll(conn); err == nil || errors.Is(err, os.ErrDeadlineExceeded) || len(got) > 0 {
+		t.Errorf("got %q, %v (nil is EOF); want a failure", got, err)
+	}
+}
+
+func wantDone(t *testing.T, tunnel protocol.Tunnel) {
+	t.Helper()
+	select {
+	case <-tunnel.Done():
+	case <-time.After(patience):
+		t.Fatal("the tunnel does not end")
+	}
+}
+
+func ended(tunnel protocol.Tunnel) bool {
+	select {
+	case <-tunnel.Done():
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,179 @@
+package interop_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	userEndsFirst   = "user-ends-first"
+	serverEndsFirst = "server-ends-first"
+	clientDies      = "client-dies"
+	megabyte        = 1 << 20
+)
+
+var cases = []struct {
+	name string
+	run  func(*testing.T, *rig)
+}{
+	{"echo", func(t *testing.T, r *rig) { testEchoes(t, r, 1) }},
+	{"many-users", func(t *testing.T, r *rig) { testEchoes(t, r, r.client.users) }},
+	{userEndsFirst, testUserEndsFirst},
+	{serverEndsFirst, testServerEndsFirst},
+	{"server-speaks-first", testServerSpeaksFirst},
+	{"megabyte-each-way", testMegabyte},
+	{"server-refuses", testServerRefuses},
+	{clientDies, testClientDies},
+	{"relay-dies", testRelayDies},
+}
+
+// random returns the same bytes for the same seed, so that only who got all
+// of a question can know the answer to it.
+func random(n int, seed []byte) []byte {
+	data := make([]byte, n)
+	rand.NewChaCha8(sha256.Sum256(seed)).Read(data)
+	return data
+}
+
+func echo(conn *net.TCPConn) { io.Copy(conn, conn) }
+
+// expect reads exactly as many bytes as it wants.
+func expect(t *testing.T, conn net.Conn, want []byte) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(conn, got); err != nil || sha256.Sum256(got) != sha256.Sum256(want) {
+		t.Errorf("got %d of %d bytes, or wrong ones: %v", n, len(want), err)
+	}
+}
+
+func testEchoes(t *testing.T, r *rig, count int) {
+	tunnel := r.tunnel(t, serve(t, echo))
+	users := make([]*net.TCPConn, count)
+	for i := range users {
+		users[i] = tunnel.user(t)
+	}
+	var done sync.WaitGroup
+	for i, user := range users {
+		done.Go(func() {
+			data := random(64<<10, []byte{byte(i)})
+			go user.Write(data) // if this fails so does reading
+			expect(t, user, data)
+		})
+	}
+	done.Wait()
+}
+
+func testUserEndsFirst(t *testing.T, r *rig) {
+	user := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
+		if question, err := io.ReadAll(conn); err == nil {
+			conn.Write(random(megabyte, question))
+		}
+	})).user(t)
+	user.Write([]byte("question"))
+	user.CloseWrite()
+	expect(t, user, random(megabyte, []byte("question")))
+	if n, err := user.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("after the answer: %d bytes, %v", n, err)
+	}
+}
+
+func testServerEndsFirst(t *testing.T, r *rig) {
+	got := make(chan []byte, 1)
+	user := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
+		io.WriteString(conn, "welcome")
+		conn.CloseWrite()
+		if data, err := io.ReadAll(conn); err == nil {
+			got <- data
+		}
+	})).user(t)
+	if greeting, err := io.ReadAll(user); err != nil || string(greeting) != "welcome" {
+		t.Fatalf("the user got %q, %v", greeting, err)
+	}
+	data := random(megabyte, nil)
+	user.Write(data)
+	user.CloseWrite()
+	select {
+	case got := <-got:
+		if !bytes.Equal(got, data) {
+			t.Errorf("the server got %d bytes, and not those that were sent", len(got))
+		}
+	case <-time.After(patience):
+		t.Error("the server did not get the user's end")
+	}
+}
+
+func testServerSpeaksFirst(t *testing.T, r *rig) {
+	tunnel := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
+		io.WriteString(conn, "who is there?")
+		echo(conn)
+	}))
+	for range 3 {
+		user := tunnel.user(t)
+		expect(t, user, []byte("who is there?"))
+		user.Write([]byte("me"))
+		expect(t, user, []byte("me"))
+	}
+}
+
+func testMegabyte(t *testing.T, r *rig) {
+	user := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
+		question := make([]byte, megabyte)
+		if _, err := io.ReadFull(conn, question); err == nil {
+			conn.Write(random(megabyte, question))
+		}
+	})).user(t)
+	question := random(megabyte, nil)
+	user.Write(question)
+	expect(t, user, random(megabyte, question))
+}
+
+func testServerRefuses(t *testing.T, r *rig) {
+	user, err := net.Dial("tcp", r.tunnel(t, closed(t)).address)
+	if err == nil { // else the reset was quicker than Dial
+		user.SetDeadline(time.Now().Add(15 * time.Second))
+		_, err = user.Read(make([]byte, 1))
+		user.Close()
+	}
+	if reset := errors.Is(err, syscall.ECONNRESET); !reset && (err != io.EOF || r.client.resets) {
+		t.Errorf("the user got no end, or not the right one: %v", err)
+	}
+}
+
+func testClientDies(t *testing.T, r *rig) {
+	tunnel := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
+		_, err := io.ReadFull(conn, make([]byte, 1))
+		for chunk := random(4096, nil); err == nil; {
+			_, err = conn.Write(chunk)
+		}
+	}))
+	user := tunnel.user(t)
+	user.Write([]byte("!"))
+	if _, err := io.CopyN(io.Discard, user, megabyte); err != nil {
+		t.Fatal(err)
+	}
+	tunnel.kill()
+	if n, err := io.Copy(io.Discard, user); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("after %d more bytes there was no reset, but: %v", n, err)
+	}
+}
+
+func testRelayDies(t *testing.T, r *rig) {
+	tunnel := r.tunnel(t, serve(t, echo))
+	r.relay.kill()
+	select {
+	case <-tunnel.exited:
+		if code := tunnel.cmd.ProcessState.ExitCode(); code != 1 {
+			t.Errorf("the client's exit status is %d", code)
+		}
+	case <-time.After(patience):
+		t.Error("the client does not notice")
+	}
+}

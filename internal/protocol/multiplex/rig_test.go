@@ -69,7 +69,10 @@ func register(t *testing.T, conn, client join.Conn) (protocol.Tunnel, yamuxPeer)
 	if err := <-registered; err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = tunnel.Close() })
+	t.Cleanup(func() {
+		_ = client.Reset() // Close would wait for it
+		_ = tunnel.Close()
+	})
 	return tunnel, yamuxPeer{t, client}
 }
 

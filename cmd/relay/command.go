@@ -68,7 +68,31 @@ server, byte for byte.`,
 	root.SetGlobalNormalizationFunc(camelCase)
 	completeFlags(root)
 	root.AddCommand(newDemoCommand(stderr))
+	root.InitDefaultCompletionCmd("")
+	refuseArguments(root)
 	return root
+}
+
+// refuseArguments makes what is wrong with a subcommand's arguments a usage
+// error; the library tells it like any other, or shows help as if asked.
+func refuseArguments(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.RunE = func(_ *cobra.Command, args []string) error {
+			return usagef("one of:   relay completion bash, zsh, fish, powershell", "completion: there is no shell %q", strings.Join(args, " "))
+		}
+		cmd.Args = cobra.ArbitraryArgs
+		for _, shell := range cmd.Commands() {
+			shell.Args = func(cmd *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return usagef("all there is:   "+cmd.CommandPath(), "%s has no arguments, and %d are given", cmd.CommandPath(), len(args))
+				}
+				return nil
+			}
+		}
+	}
 }
 
 func define(fs *pflag.FlagSet, f *flags) {

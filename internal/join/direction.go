@@ -105,11 +105,10 @@ func (d *direction) readFailed(err error) {
 }
 
 // writeFailed ends this direction because dst is gone. What dst had sent
-// before is the opposite direction's to deliver; it comes to the end of it at
-// once, if dst really is gone, and within abortWait if not.
+// before is the opposite direction's to deliver, within abortWait.
 func (d *direction) writeFailed(err error) {
 	d.j.end(d.side.other(), d.explain(err))
-	_ = d.dst.SetReadDeadline(time.Now().Add(abortWait))
+	d.opposite.extend(time.Now().Add(abortWait))
 }
 
 func (d *direction) explain(err error) error {

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 )
@@ -25,7 +24,7 @@ type Request struct {
 	ID string
 }
 
-// Option is one option line, "+<key> <value>".
+// Option is one option line, "+<key> <value>". An empty value is none.
 type Option struct{ Key, Value string }
 
 // IsClaim tells a data connection from a registration.
@@ -38,6 +37,9 @@ func ReadRequest(r io.ByteReader) (Request, error) {
 	var req Request
 	for {
 		line, err := readVerbOrOption(r)
+		if err != nil && len(req.Options) > 0 {
+			return req, noEOF(err)
+		}
 		if err != nil {
 			return req, err
 		}
@@ -117,7 +119,11 @@ func noEOF(err error) error {
 func (r Request) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
 	for _, o := range r.Options {
-		fmt.Fprintf(&b, "+%s %s\n", o.Key, o.Value)
+		b.WriteString("+" + o.Key)
+		if o.Value != "" {
+			b.WriteString(" " + o.Value)
+		}
+		b.WriteString("\n")
 	}
 	b.WriteString(r.Verb + "\n")
 	if r.Verb != Multiplex {

@@ -224,7 +224,7 @@ func TestRequestRoundTrip(t *testing.T) {
 
 // An option line may be as long as its limit and have no value. Written again
 // it must not be longer than it was.
-func TestRequestRoundTripOfLongestOptionWithoutValue(t *testing.T) {
+func TestRequestRoundTripOfLongestOption(t *testing.T) {
 	in := "+" + strings.Repeat("k", 4095) + "\nmultiplex\n"
 	req, err := wire.ReadRequest(strings.NewReader(in))
 	if err != nil {

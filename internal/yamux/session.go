@@ -121,6 +121,11 @@ func start(conn Conn, config Config, firstID uint32) *Session {
 // waits until ctx is done, and then returns its cause.
 func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	select {
+	case <-s.refusing:
+		return nil, s.refusal()
+	default:
+	}
+	select {
 	case s.unacked <- struct{}{}:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

@@ -207,12 +207,17 @@ func TestClaim(t *testing.T) {
 func TestClose(t *testing.T) {
 	tunnel, client := newTunnel(t)
 	user := openAcknowledged(t, tunnel, client)
-	for range 2 {
-		if err := tunnel.Close(); err != nil {
+	closed := make(chan error, 2)
+	for range cap(closed) {
+		go func() { closed <- tunnel.Close() }()
+	}
+	client.wantEnd() // and no GO_AWAY
+	_ = client.conn.Close()
+	for range cap(closed) {
+		if err := <-closed; err != nil {
 			t.Error(err)
 		}
 	}
 	wantDone(t, tunnel)
-	client.wantEnd() // and no GO_AWAY
 	wantFailure(t, user)
 }

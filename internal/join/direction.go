@@ -40,8 +40,9 @@ func (d *direction) run() {
 			return
 		}
 		// A write that failed takes the error off the socket, and the read
-		// that comes after it sees a plain end.
-		if _, failure := d.j.result(); failure != nil || !d.opposite.finished.Load() && wasReset(d.src) {
+		// that comes after it sees a plain end. A socket that both sides have
+		// ended looks reset too: so it is asked first, and then whether we had.
+		if _, failure := d.j.result(); failure != nil || wasReset(d.src) && !d.opposite.finished.Load() {
 			d.readFailed(ErrReset)
 			return
 		}

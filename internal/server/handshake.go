@@ -13,7 +13,7 @@ import (
 // handshake reads what a connection to the control port wants, and gives it to
 // whom it concerns. Whatever is not a request is closed without a word.
 func (s *Server) handshake(conn join.Conn) {
-	log := s.log.With("relayClient", conn.RemoteAddr())
+	log := s.log.With("relayClient", conn.RemoteAddr().String())
 	_ = conn.SetDeadline(time.Now().Add(s.config.HandshakeTimeout)) // fails as the read does
 	req, err := wire.ReadRequest(wire.NewReader(conn))
 	if err != nil {

@@ -30,7 +30,7 @@ func newTunnel(s *Server, verb string, port int, l Listener, reach protocol.Tunn
 		port:     port,
 		listener: l,
 		reach:    reach,
-		log:      s.log.With("port", port, "protocol", verb, "relayClient", client),
+		log:      s.log.With("port", port, "protocol", verb, "relayClient", client.String()),
 		waiting:  make(chan struct{}, s.config.MaxWaiting),
 	}
 }
@@ -101,16 +101,16 @@ var (
 
 // serveUser is where a user and the relay client meet.
 func (t *tunnel) serveUser(user join.Conn) {
-	log := t.log.With("user", user.RemoteAddr())
 	conn, err := t.open(user)
 	if err != nil {
-		log.Warn("user reset", "reason", err)
+		t.log.Warn("user reset", "user", user.RemoteAddr().String(), "reason", err)
 		_ = user.Reset()
 		return
 	}
-	log.Debug("user joined")
+	addr := user.RemoteAddr() // put into words only if somebody reads it
+	t.log.Debug("user joined", "user", addr)
 	result := join.Join(t.server.closed, user, conn)
-	log.Debug("user done", "received", result.AToB, "sent", result.BToA, "error", result.Err)
+	t.log.Debug("user done", "user", addr, "received", result.AToB, "sent", result.BToA, "error", result.Err)
 }
 
 // open gets the user a connection to the relay client. It does not touch what

@@ -1,0 +1,113 @@
+package server_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/server"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// startOn starts a relay on a listener of the test, and gives its log.
+func startOn(t *testing.T, l server.Listener) (r *relay, log *bytes.Buffer) {
+	t.Helper()
+	log = new(bytes.Buffer)
+	r = start(t, func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
+	go func() { r.served <- r.Serve(l) }()
+	return r, log
+}
+
+// connection is one that a fake listener can give.
+func connection(t *testing.T) (accepted join.Conn, peer *net.TCPConn) {
+	t.Helper()
+	l, err := transport.ListenRelayClients(loopback + ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	peer = dial(t, l.Addr().String())
+	accepted, err = l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accepted, peer
+}
+
+// Errors of accept pass: they come when descriptors or memory run out. A relay
+// that gave up then would have to be started again by hand.
+func TestAcceptErrors(t *testing.T) {
+	l := newFakeListener()
+	for range 5 {
+		l.results <- result{err: &net.OpError{Op: "accept", Err: syscall.EMFILE}}
+	}
+	conn, peer := connection(t)
+	l.results <- result{conn: conn}
+	l.results <- result{err: syscall.ECONNABORTED}
+	second, secondPeer := connection(t)
+	l.results <- result{conn: second}
+	r, log := startOn(t, l)
+	for _, p := range []*net.TCPConn{peer, secondPeer} {
+		write(t, p, "multiplex\n")
+		tunnel := <-r.fake.tunnels
+		r.join(tunnel)
+	}
+	r.Close()
+	wantClosed(t, "closing the listener", l.closed)
+	for range 2 {
+		r.wantServed(server.ErrServerClosed)
+	}
+	// Once for each time that it begins, and not for each try.
+	if n := strings.Count(log.String(), "cannot accept"); n != 2 {
+		t.Errorf("%d lines about it in the log, want 2:\n%s", n, log)
+	}
+	if !strings.Contains(log.String(), "127.0.0.1:8080") {
+		t.Errorf("the log does not say where:\n%s", log)
+	}
+}
+
+// The same at a public port: its users come when the trouble is over.
+func TestAcceptErrorsOfPublicPort(t *testing.T) {
+	public := newFakeListener()
+	r := start(t, func(c *server.Config) {
+		c.Listen = func(int) (server.Listener, error) { return public, nil }
+	})
+	tunnel, _ := r.register()
+	for range 3 {
+		public.results <- result{err: syscall.EMFILE}
+	}
+	conn, peer := connection(t)
+	public.results <- result{conn: conn}
+	client := tunnel.next(t).serve(t)
+	talk(t, peer, client)
+}
+
+// Whoever waits for better times can be told to stop.
+func TestCloseDuringAcceptErrors(t *testing.T) {
+	l := newFakeListener()
+	for range cap(l.results) {
+		l.results <- result{err: syscall.ENFILE}
+	}
+	r, _ := startOn(t, l)
+	<-time.After(grace)
+	r.Close()
+	for range 2 {
+		r.wantServed(server.ErrServerClosed)
+	}
+}
+
+// A listener that somebody else closes ends Serve, with a reason.
+func TestListenerIsClosed(t *testing.T) {
+	l := newFakeListener()
+	r, _ := startOn(t, l)
+	_ = l.Close()
+	if err := <-r.served; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve returned %v, want %v", err, net.ErrClosed)
+	}
+}

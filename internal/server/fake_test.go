@@ -1,0 +1,141 @@
+package server_test
+
+import (
+	"context"
+	"net"
+	"sync"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// fakeProtocol is a protocol of which the test is the other half.
+type fakeProtocol struct {
+	tunnels chan *fakeTunnel
+	claims  chan claim
+}
+
+// claim is a data connection that the server handed over.
+type claim struct {
+	conn join.Conn
+	id   string
+}
+
+func newFakeProtocol() *fakeProtocol {
+	return &fakeProtocol{tunnels: make(chan *fakeTunnel, 100), claims: make(chan claim, 100)}
+}
+
+func (f *fakeProtocol) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
+	if err := wire.WriteReply(conn, port, ""); err != nil {
+		_ = conn.Reset()
+		return nil, err
+	}
+	t := &fakeTunnel{
+		conn: conn, port: port,
+		opens: make(chan *opening), gone: make(chan struct{}), closed: make(chan struct{}),
+	}
+	t.end = sync.OnceFunc(func() { close(t.gone) })
+	t.close = sync.OnceFunc(func() { close(t.closed) })
+	f.tunnels <- t
+	return t, nil
+}
+
+func (f *fakeProtocol) Claim(conn join.Conn, id string) error {
+	f.claims <- claim{conn, id}
+	return nil
+}
+
+// fakeTunnel asks the test for a connection for each user.
+type fakeTunnel struct {
+	conn   join.Conn
+	port   int
+	opens  chan *opening
+	gone   chan struct{} // closed by end: the relay client is gone
+	end    func()
+	closed chan struct{} // closed by Close
+	close  func()
+}
+
+// opening is a user who waits for a connection.
+type opening struct {
+	ctx    context.Context
+	answer chan opened
+}
+
+type opened struct {
+	conn join.Conn
+	err  error
+}
+
+func (t *fakeTunnel) Open(ctx context.Context) (join.Conn, error) {
+	o := &opening{ctx, make(chan opened, 1)}
+	for opens := t.opens; ; {
+		select {
+		case opens <- o:
+			opens = nil
+		case a := <-o.answer:
+			return a.conn, a.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-t.gone:
+			return nil, protocol.ErrTunnelEnded
+		}
+	}
+}
+
+func (t *fakeTunnel) Done() <-chan struct{} { return t.gone }
+
+func (t *fakeTunnel) Close() error {
+	t.end()
+	t.close()
+	_ = t.conn.Close()
+	return nil
+}
+
+// fakeListener accepts what the test says.
+type fakeListener struct {
+	results chan result
+	closed  chan struct{}
+	close   func()
+}
+
+type result struct {
+	conn join.Conn
+	err  error
+}
+
+func newFakeListener() *fakeListener {
+	l := &fakeListener{results: make(chan result, 100), closed: make(chan struct{})}
+	l.close = sync.OnceFunc(func() { close(l.closed) })
+	return l
+}
+
+func (l *fakeListener) Accept() (join.Conn, error) {
+	select {
+	case r := <-l.results:
+		return r.conn, r.err
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *fakeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
+
+func (l *fakeListener) Close() error {
+	l.close()
+	return nil
+}
+
+// brokenProtocol takes nobody.
+type brokenProtocol struct{}
+
+func (brokenProtocol) Register(conn join.Conn, _ int) (protocol.Tunnel, error) {
+	_ = conn.Reset()
+	return nil, protocol.ErrTunnelEnded
+}
+
+func (brokenProtocol) Claim(conn join.Conn, _ string) error {
+	_ = conn.Reset()
+	return protocol.ErrUnknownID
+}

@@ -1,0 +1,170 @@
+package server_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/server"
+)
+
+// What is no request is closed without a byte: whoever sent it speaks another
+// protocol, and would only be confused.
+func TestNoRequestGetsNoBytes(t *testing.T) {
+	r := start(t)
+	for _, lines := range []string{
+		"\n", "hello\n", "MULTIPLEX\n", " multiplex\n", "pool\n\n", "multiplex\rpool\n", "\x00", "\xff\xff\xff\n",
+		"GET / HTTP/1.1\r\nHost: relay\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "SSH-2.0-OpenSSH_9.6\r\n",
+		strings.Repeat("v", 65), "pool\n" + strings.Repeat("i", 129), "+" + strings.Repeat("o", 4097),
+		strings.Repeat("+k v\n", 17) + "multiplex\n", "+\nmultiplex\n",
+	} {
+		wantNoBytes(t, r.request(lines), lines)
+	}
+	half := r.request("multi")
+	if err := half.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	wantNoBytes(t, half, "half a line and the end")
+	r.register() // and the relay is as good as before
+}
+
+// wantNoBytes expects that a connection is closed, in whatever way.
+func wantNoBytes(t *testing.T, conn net.Conn, what string) {
+	t.Helper()
+	got, err := io.ReadAll(conn)
+	if len(got) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%.40q: got %q, %v; want that it is closed without a byte", what, got, err)
+	}
+}
+
+// A connection has a fixed time to say what it wants, however busy it seems.
+func TestHandshakeTimeout(t *testing.T) {
+	const limit = 100 * time.Millisecond
+	r := start(t, func(c *server.Config) { c.HandshakeTimeout = limit })
+	for name, lines := range map[string]string{"silent": "", "half a line": "multi", "one line of two": "pool\n"} {
+		t.Run(name, func(t *testing.T) {
+			since := time.Now()
+			wantNoBytes(t, r.request(lines), lines)
+			if took := time.Since(since); took < limit || took > patience/2 {
+				t.Errorf("closed after %v, want %v", took, limit)
+			}
+		})
+	}
+	t.Run("a byte now and then", func(t *testing.T) {
+		since := time.Now()
+		conn := r.request("+")
+		tick := time.NewTicker(limit / 10)
+		defer tick.Stop()
+		for range tick.C {
+			if _, err := conn.Write([]byte("x")); err != nil {
+				break
+			}
+			if time.Since(since) > patience/2 {
+				t.Fatalf("still open after %v", time.Since(since))
+			}
+		}
+	})
+}
+
+// Those who say nothing must not keep those away who do.
+func TestSilentConnectionsDoNotBlock(t *testing.T) {
+	r := start(t)
+	for range 200 {
+		r.request("")
+	}
+	tunnel, _ := r.register()
+	r.join(tunnel)
+}
+
+// The time limit is the handshake's. What comes after it may take for ever.
+func TestHandshakeLeavesNoDeadline(t *testing.T) {
+	const limit = 50 * time.Millisecond
+	r := start(t, func(c *server.Config) { c.HandshakeTimeout = limit })
+	control := r.request("multiplex\n")
+	tunnel := <-r.fake.tunnels
+	data := r.request("pool\nTHEID\n")
+	c := <-r.fake.claims
+	<-time.After(2 * limit)
+	write(t, control, "x")
+	write(t, data, "x")
+	if got := read(t, tunnel.conn, 1) + read(t, c.conn, 1); got != "xx" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := tunnel.conn.Write([]byte("x")); err != nil {
+		t.Errorf("writing to a connection that registered: %v", err)
+	}
+	if _, err := c.conn.Write([]byte("x")); err != nil {
+		t.Errorf("writing to a connection that claimed: %v", err)
+	}
+	_ = c.conn.Close()
+}
+
+// A claim goes to its protocol, with its payload, and gets no byte from the
+// server.
+func TestClaim(t *testing.T) {
+	r := start(t, func(c *server.Config) {
+		event := newFakeProtocol()
+		c.Protocols["event"] = event
+	})
+	conn := r.request("pool\nTHEID\nand payload")
+	c := <-r.fake.claims
+	if c.id != "THEID" {
+		t.Errorf("the id is %q", c.id)
+	}
+	if got := read(t, c.conn, len("and payload")); got != "and payload" {
+		t.Errorf("the payload is %q", got)
+	}
+	write(t, c.conn, "first byte")
+	if got := read(t, conn, len("first byte")); got != "first byte" {
+		t.Errorf("got %q", got)
+	}
+	_ = c.conn.Close()
+}
+
+func TestUnknownOptions(t *testing.T) {
+	r := start(t)
+	for lines, want := range map[string]string{
+		"+color blue\nmultiplex\n":       "-unknown-option color",
+		"+color\npool\nnew\n":            "-unknown-option color",
+		"+a 1\r\n+b 2\r\nevent\r\nnew\n": "-unknown-option a",
+	} {
+		if got := r.refusal(lines); got != want {
+			t.Errorf("%q is answered by %q, want %q", lines, got, want)
+		}
+	}
+	// In place of an answer a claim gets a user's bytes. There must be none.
+	for _, lines := range []string{"+color blue\npool\nTHEID\n", "+color blue\nevent\nTHEID\n"} {
+		wantReset(t, r.request(lines))
+	}
+	if len(r.fake.claims)+len(r.fake.tunnels) > 0 {
+		t.Error("a request with options was served")
+	}
+}
+
+// A relay client that has gone before it was answered must not keep its port.
+func TestRegistrationFails(t *testing.T) {
+	r := start(t, func(c *server.Config) {
+		c.Ports = freePorts(t, 1)
+		c.Protocols["event"] = brokenProtocol{}
+	})
+	for range 3 {
+		wantReset(t, r.request("event\nnew\n"))
+	}
+	r.register()
+}
+
+// The end of a handshake that is under way when the relay closes.
+func TestCloseDuringHandshake(t *testing.T) {
+	r := start(t)
+	conn := r.request("multi")
+	r.register() // whoever came before has been accepted
+	r.Close()
+	if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection was left open")
+	}
+}

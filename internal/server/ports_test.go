@@ -1,0 +1,142 @@
+package server_test
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/server"
+)
+
+func TestParsePortRange(t *testing.T) {
+	for text, want := range map[string]server.PortRange{
+		"20000-29999": {First: 20000, Last: 29999},
+		"1-65535":     {First: 1, Last: 65535},
+		"80-80":       {First: 80, Last: 80},
+		"8080":        {First: 8080, Last: 8080},
+	} {
+		if got, err := server.ParsePortRange(text); err != nil || got != want {
+			t.Errorf("%q: got %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{
+		"", "-", "1-", "-1", "0-10", "10-0", "10-9", "1-65536", "65536", "a-b", "1-2-3", "1 - 2", "+1-2", "0x10", "1.5", "-5-10",
+	} {
+		if got, err := server.ParsePortRange(text); err == nil {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+	if got := (server.PortRange{First: 1, Last: 2}).String(); got != "1-2" {
+		t.Errorf("String() = %q", got)
+	}
+}
+
+// A range is used to its last port, and a port that was given up can be had
+// again.
+func TestRangeIsExhausted(t *testing.T) {
+	r := start(t)
+	given := make(map[int]*net.TCPConn)
+	tunnels := make(map[int]*fakeTunnel)
+	for range 3 {
+		tunnel, client := r.register()
+		if given[tunnel.port] != nil {
+			t.Fatalf("port %d was given twice", tunnel.port)
+		}
+		given[tunnel.port], tunnels[tunnel.port] = client, tunnel
+	}
+	for range 2 {
+		if got := r.refusal("multiplex\n"); !strings.HasPrefix(got, "-no-port no public port is free in ") {
+			t.Errorf("the fourth registration is answered by %q", got)
+		}
+	}
+	for port, tunnel := range tunnels {
+		tunnel.end()
+		wantClosed(t, "the end of the tunnel", tunnel.closed)
+		again, _ := r.register()
+		if again.port != port {
+			t.Errorf("got port %d, want %d, the only one that is free", again.port, port)
+		}
+	}
+}
+
+// Ports of other programs are passed over, and not remembered as taken.
+func TestPortsOfOtherPrograms(t *testing.T) {
+	r, ports := startWithPorts(t, 3)
+	var others []server.Listener
+	for port := ports.First; port < ports.Last; port++ {
+		l, err := listen(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		others = append(others, l)
+	}
+	tunnel, _ := r.register()
+	if tunnel.port != ports.Last {
+		t.Errorf("got port %d, want %d, the only one that is free", tunnel.port, ports.Last)
+	}
+	if got := r.refusal("multiplex\n"); !strings.HasPrefix(got, "-no-port ") {
+		t.Errorf("the next registration is answered by %q", got)
+	}
+	_ = others[0].Close()
+	if tunnel, _ := r.register(); tunnel.port != ports.First {
+		t.Errorf("got port %d, want %d, the only one that is free", tunnel.port, ports.First)
+	}
+}
+
+func startWithPorts(t *testing.T, n int) (*relay, server.PortRange) {
+	t.Helper()
+	var ports server.PortRange
+	r := start(t, func(c *server.Config) {
+		c.Ports = freePorts(t, n)
+		ports = c.Ports
+	})
+	return r, ports
+}
+
+// A failure that is not about the port is no reason to try ten thousand others,
+// and does not use the port up.
+func TestListenFails(t *testing.T) {
+	var failing atomic.Bool
+	var tries atomic.Int32
+	r := start(t, func(c *server.Config) {
+		c.Ports = freePorts(t, 1)
+		c.Listen = func(port int) (server.Listener, error) {
+			tries.Add(1)
+			if failing.Load() {
+				return nil, syscall.EMFILE
+			}
+			return listen(port)
+		}
+	})
+	failing.Store(true)
+	if got := r.refusal("multiplex\n"); got != "-no-port the relay cannot open a public port" {
+		t.Errorf("answered by %q", got)
+	}
+	if n := tries.Load(); n != 1 {
+		t.Errorf("it tried %d times", n)
+	}
+	failing.Store(false)
+	r.register()
+}
+
+// The next public port must not be anybody's to guess.
+func TestPortsAreNotInOrder(t *testing.T) {
+	const n = 20
+	r := start(t, func(c *server.Config) { c.Ports = freePorts(t, n) })
+	var got []string
+	rising := true
+	for i := range n {
+		tunnel, _ := r.register()
+		got = append(got, strconv.Itoa(tunnel.port))
+		if i > 0 && got[i] < got[i-1] {
+			rising = false
+		}
+	}
+	if rising {
+		t.Errorf("the ports came in order: %s", strings.Join(got, ", "))
+	}
+}

@@ -1,0 +1,239 @@
+package server_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/server"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+const (
+	// patience bounds every wait that is over long before, unless the code is
+	// wrong.
+	patience = 10 * time.Second
+	// grace is how long what must not happen is given to happen.
+	grace = 30 * time.Millisecond
+
+	loopback = "127.0.0.1"
+)
+
+// relay is a server that runs, and its protocol, which is the test's.
+type relay struct {
+	*testing.T
+	*server.Server
+	fake   *fakeProtocol
+	addr   string
+	served chan error
+}
+
+// start starts a relay. The test may change its configuration before.
+func start(t *testing.T, changes ...func(*server.Config)) *relay {
+	t.Helper()
+	r := &relay{T: t, fake: newFakeProtocol(), served: make(chan error, 1)}
+	config := server.Config{
+		Protocols: map[string]protocol.Relay{"multiplex": r.fake, "pool": r.fake, "event": r.fake},
+		Ports:     freePorts(t, 3),
+		Listen:    listen,
+		Logger:    slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	r.Server = server.New(config)
+	l, err := transport.ListenRelayClients(loopback + ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.addr = l.Addr().String()
+	go func() { r.served <- r.Serve(l) }()
+	t.Cleanup(r.Close)
+	return r
+}
+
+func listen(port int) (server.Listener, error) {
+	return transport.ListenUsers(net.JoinHostPort(loopback, strconv.Itoa(port)))
+}
+
+// freePorts finds a range of ports that nobody has. The kernel gives none of
+// them to a connection.
+func freePorts(t *testing.T, n int) server.PortRange {
+	t.Helper()
+	for range 1000 {
+		first := 3000 + rand.IntN(7000)
+		free := true
+		for port := first; port < first+n; port++ {
+			l, err := listen(port)
+			if err != nil {
+				free = false
+				break
+			}
+			_ = l.Close()
+		}
+		if free {
+			return server.PortRange{First: first, Last: first + n - 1}
+		}
+	}
+	t.Fatal("no ports are free")
+	panic("unreachable")
+}
+
+// dial connects to an address on loopback.
+func dial(t *testing.T, addr string) *net.TCPConn {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return conn.(*net.TCPConn)
+}
+
+// request connects to the relay, and sends this much.
+func (r *relay) request(lines string) *net.TCPConn {
+	r.Helper()
+	conn := dial(r.T, r.addr)
+	write(r.T, conn, lines)
+	return conn
+}
+
+// refusal sends a request and gives the one line of the answer.
+func (r *relay) refusal(lines string) string {
+	r.Helper()
+	got, err := io.ReadAll(r.request(lines))
+	if err != nil || strings.Count(string(got), "\n") != 1 {
+		r.Fatalf("%q is answered by %q, %v; want one line and the end", lines, got, err)
+	}
+	return strings.TrimSuffix(string(got), "\n")
+}
+
+// register opens a tunnel. It gives the relay client's end of the connection.
+func (r *relay) register() (*fakeTunnel, *net.TCPConn) {
+	r.Helper()
+	conn := r.request("multiplex\n")
+	var line []byte
+	for b := []byte{0}; b[0] != '\n'; line = append(line, b[0]) {
+		if _, err := io.ReadFull(conn, b); err != nil {
+			r.Fatalf("the answer is %q, %v", line, err)
+		}
+	}
+	tunnel := <-r.fake.tunnels
+	if got := string(line); got != strconv.Itoa(tunnel.port)+"\n" {
+		r.Fatalf("the answer is %q, and the port is %d", got, tunnel.port)
+	}
+	return tunnel, conn
+}
+
+// user connects to the public port of a tunnel.
+func user(t *testing.T, tunnel *fakeTunnel) *net.TCPConn {
+	t.Helper()
+	return dial(t, net.JoinHostPort(loopback, strconv.Itoa(tunnel.port)))
+}
+
+// next gives the next user who waits.
+func (t *fakeTunnel) next(tb testing.TB) *opening {
+	tb.Helper()
+	select {
+	case o := <-t.opens:
+		return o
+	case <-time.After(patience):
+		tb.Fatal("no user comes")
+		panic("unreachable")
+	}
+}
+
+// serve gives the user a connection to the relay client, whose end it returns.
+func (o *opening) serve(t *testing.T) *transport.Conn {
+	t.Helper()
+	l, err := transport.ListenRelayClients(loopback + ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client := transport.NewConn(dial(t, l.Addr().String()))
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Reset() })
+	o.answer <- opened{conn: conn}
+	return client
+}
+
+// join makes a user and the relay client's end of its connection.
+func (r *relay) join(tunnel *fakeTunnel) (*net.TCPConn, *transport.Conn) {
+	r.Helper()
+	u := user(r.T, tunnel)
+	client := tunnel.next(r).serve(r.T)
+	talk(r.T, u, client)
+	return u, client
+}
+
+func talk(t *testing.T, one, other io.ReadWriter) {
+	t.Helper()
+	for _, text := range []string{"hello", "and back"} {
+		write(t, one, text)
+		if got := read(t, other, len(text)); got != text {
+			t.Fatalf("got %q, want %q", got, text)
+		}
+		one, other = other, one
+	}
+}
+
+func write(t *testing.T, to io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(to, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, from io.Reader, n int) string {
+	t.Helper()
+	b := make([]byte, n)
+	if got, err := io.ReadFull(from, b); err != nil {
+		t.Fatalf("read %d of %d bytes: %v", got, n, err)
+	}
+	return string(b)
+}
+
+// wantReset expects a reset, and not a byte before it.
+func wantReset(t *testing.T, conn io.Reader) {
+	t.Helper()
+	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
+		t.Errorf("got %q, %v (nil is EOF); want a reset and no byte", got, err)
+	}
+}
+
+// wantRefused expects that nobody listens on a port.
+func wantRefused(t *testing.T, port int) {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)), patience)
+	if err == nil {
+		_ = conn.Close()
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("port %d: got %v, want that the connection is refused", port, err)
+	}
+}
+
+// wantClosed expects that a channel is closed.
+func wantClosed(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		t.Fatalf("%s did not happen", what)
+	}
+}

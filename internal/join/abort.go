@@ -1,9 +1,6 @@
 package join
 
-import (
-	"net"
-	"time"
-)
+import "time"
 
 // abortWait is how long a connection that is to be reset may go on taking what
 // was written to it: a reset destroys what is still queued, and the last bytes
@@ -17,12 +14,4 @@ func abort(conn Conn) {
 		waitAcknowledged(tcp, abortWait)
 	}
 	_ = conn.Reset()
-}
-
-// tcpOf gives the TCP connection that conn is, or nil.
-func tcpOf(conn Conn) *net.TCPConn {
-	if c, ok := conn.(interface{ TCP() *net.TCPConn }); ok {
-		return c.TCP()
-	}
-	return nil
 }

@@ -1,10 +1,8 @@
 package join_test
 
 import (
-	"bytes"
 	"errors"
 	"io"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -60,80 +58,6 @@ func TestLastWordsToABusySender(t *testing.T) {
 				t.Errorf("writing ended with %v, want a reset", err)
 			}
 			wantFailure(t, r.wait(), side)
-		}
-	})
-}
-
-// countingConn tells when a number of bytes has been written to the kernel.
-type countingConn struct {
-	*transport.Conn
-	left    atomic.Int64
-	written chan struct{}
-}
-
-func newCountingConn(conn *transport.Conn, n int) *countingConn {
-	c := &countingConn{Conn: conn, written: make(chan struct{})}
-	c.left.Store(int64(n))
-	return c
-}
-
-func (c *countingConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	if before := c.left.Load(); before > 0 && c.left.Add(int64(-n)) <= 0 {
-		close(c.written)
-	}
-	return n, err
-}
-
-// queueBytes starts a join in which the kernel holds n bytes for the far end of
-// side, several times what that end takes without reading.
-func queueBytes(t *testing.T, side join.Side, n int) *rig {
-	t.Helper()
-	r := newRig(t)
-	if err := r.far[side].SetReadBuffer(n / 8); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.near[side].SetWriteBuffer(2 * n); err != nil {
-		t.Fatal(err)
-	}
-	counted := newCountingConn(r.near[side], n)
-	ends := [2]join.Conn{r.near[join.A], r.near[join.B]}
-	ends[side] = counted
-	r.start(ends[join.A], ends[join.B])
-	write(t, r.far[other(side)], pattern(n))
-	<-counted.written
-	return r
-}
-
-// A reset destroys what is still queued, so it has to wait for it, as long as
-// the receiver takes it.
-func TestResetWaitsForQueuedBytes(t *testing.T) {
-	const n = 512 << 10
-	forEachSide(t, func(t *testing.T, side join.Side) {
-		r := queueBytes(t, side, n)
-		_ = r.far[other(side)].Reset()
-		if got := wantReset(t, r.far[side]); !bytes.Equal(got, pattern(n)) {
-			t.Errorf("got %d of the %d bytes that were queued before the reset", len(got), n)
-		}
-		wantFailure(t, r.wait(), other(side))
-	})
-}
-
-// But not for ever: a receiver that does not read would keep dead connections
-// alive.
-func TestResetWaitsASecondAtMost(t *testing.T) {
-	const n = 512 << 10
-	forEachSide(t, func(t *testing.T, side join.Side) {
-		t.Parallel() // nearly all of it is waiting
-		r := queueBytes(t, side, n)
-		since := time.Now()
-		_ = r.far[other(side)].Reset()
-		wantFailure(t, r.wait(), other(side))
-		if took := time.Since(since); took < 500*time.Millisecond || took > 4*time.Second {
-			t.Errorf("the reset came after %v, want about a second", took)
-		}
-		if got := wantReset(t, r.far[side]); !bytes.HasPrefix(pattern(n), got) {
-			t.Errorf("got %d bytes that were not sent", len(got))
 		}
 	})
 }

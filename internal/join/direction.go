@@ -4,9 +4,16 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
+
+// bufferSize is what one read asks for: what a socket holds when its sender is
+// quick and its receiver is not late.
+const bufferSize = 64 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // direction is one of the two ways bytes go in a join.
 type direction struct {
@@ -16,6 +23,7 @@ type direction struct {
 	opposite *direction
 
 	written    int64       // to dst
+	arrived    bool        // src's owner has been told
 	finished   atomic.Bool // dst was told that no more comes
 	halfClosed atomic.Bool // the opposite direction has ended: noProgress applies
 	deadline   time.Time   // the one in force while halfClosed
@@ -23,32 +31,51 @@ type direction struct {
 
 // run copies until src ends or either connection fails.
 func (d *direction) run() {
+	readErr, writeErr := d.copy()
+	switch {
+	case writeErr != nil:
+		d.writeFailed(writeErr)
+	case readErr != io.EOF: //nolint:errorlint // an error that wraps it is a failure, and must not pass for an end
+		d.readFailed(readErr)
+	case d.endIsReset():
+		d.readFailed(ErrReset)
+	default:
+		d.finish()
+	}
+}
+
+// endIsReset tells whether the end that was read is the rest of a reset: a
+// write that fails takes the error off the socket, and the read that comes
+// after it sees a plain end. A socket that both sides have ended looks reset
+// too; so it is asked first, and then whether we had.
+func (d *direction) endIsReset() bool {
+	_, failure := d.j.result()
+	return failure != nil || wasReset(d.src) && !d.opposite.finished.Load()
+}
+
+// copy copies until reading gives an error, which is io.EOF in the end, or
+// writing does.
+func (d *direction) copy() (readErr, writeErr error) {
+	if from := newSocketSource(d); from != nil {
+		return from.copy()
+	}
+	waiter, canWait := d.src.(Waiter)
+	for {
+		if canWait {
+			waiter.WaitReadable()
+		}
+		if readErr, writeErr = d.copyOnce(); readErr != nil || writeErr != nil {
+			return readErr, writeErr
+		}
+	}
+}
+
+// copyOnce copies what one read gives.
+func (d *direction) copyOnce() (readErr, writeErr error) {
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)
-	for {
-		n, err := d.src.Read(buf[:])
-		if werr := d.write(buf[:n]); werr != nil {
-			d.writeFailed(werr)
-			return
-		}
-		if err == nil {
-			d.progress()
-			continue
-		}
-		if err != io.EOF { //nolint:errorlint // an error that wraps it is a failure, and must not pass for an end
-			d.readFailed(err)
-			return
-		}
-		// A write that failed takes the error off the socket, and the read
-		// that comes after it sees a plain end. A socket that both sides have
-		// ended looks reset too: so it is asked first, and then whether we had.
-		if _, failure := d.j.result(); failure != nil || wasReset(d.src) && !d.opposite.finished.Load() {
-			d.readFailed(ErrReset)
-			return
-		}
-		d.finish()
-		return
-	}
+	n, readErr := d.src.Read(buf[:])
+	return readErr, d.write(buf[:n])
 }
 
 // write writes all of b. A half-closed join counts as moving as long as any
@@ -56,15 +83,37 @@ func (d *direction) run() {
 func (d *direction) write(b []byte) error {
 	for len(b) > 0 {
 		n, err := d.dst.Write(b)
-		d.written += int64(n)
+		d.moved(n)
 		b = b[n:]
-		slow := errors.Is(err, os.ErrDeadlineExceeded) && n > 0 && d.halfClosed.Load()
-		if err != nil && !slow {
+		if err != nil && !d.slow(n, err) {
 			return err
 		}
-		d.progress()
 	}
 	return nil
+}
+
+// slow tells whether a write that ended early did so only because noProgress
+// was over, while there was progress.
+func (d *direction) slow(n int, err error) bool {
+	return n > 0 && d.halfClosed.Load() && errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// moved counts n bytes that were written, and puts the deadline of a
+// half-closed join off, at most every tenth of it, because every time costs.
+func (d *direction) moved(n int) {
+	d.written += int64(n)
+	if n == 0 || !d.halfClosed.Load() {
+		return
+	}
+	if next := time.Now().Add(noProgress); next.Sub(d.deadline) > noProgress/10 {
+		d.deadline = next
+		d.extend(next)
+	}
+}
+
+func (d *direction) extend(to time.Time) {
+	_ = d.src.SetReadDeadline(to)  // fails only on a closed connection,
+	_ = d.dst.SetWriteDeadline(to) // which the next call notices
 }
 
 // finish hands the end of src on to dst, and starts the clock for the
@@ -78,23 +127,6 @@ func (d *direction) finish() {
 	}
 	d.opposite.halfClosed.Store(true)
 	d.opposite.extend(time.Now().Add(noProgress))
-}
-
-// progress puts the deadline of a half-closed join off, at most every tenth of
-// it, because every time costs.
-func (d *direction) progress() {
-	if !d.halfClosed.Load() {
-		return
-	}
-	if next := time.Now().Add(noProgress); next.Sub(d.deadline) > noProgress/10 {
-		d.deadline = next
-		d.extend(next)
-	}
-}
-
-func (d *direction) extend(to time.Time) {
-	_ = d.src.SetReadDeadline(to)  // fails only on a closed connection,
-	_ = d.dst.SetWriteDeadline(to) // which the next call notices
 }
 
 // readFailed ends the join because src is gone. What was written to dst before

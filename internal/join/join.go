@@ -14,20 +14,9 @@ package join
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
 	"time"
 )
-
-// Conn is a connection that can be joined.
-type Conn interface {
-	net.Conn
-	// CloseWrite ends this side's direction, as FIN does, and leaves the other.
-	CloseWrite() error
-	// Reset ends both directions at once and closes the connection, so that
-	// the peer sees a failure and not an end.
-	Reset() error
-}
 
 // Side names one of the two connections of a join.
 type Side uint8
@@ -61,12 +50,6 @@ var (
 // reads again cannot be told from a slow one and would hold two connections
 // for ever; 10 minutes is beyond any pause of a transfer that is alive.
 const noProgress = 10 * time.Minute
-
-// bufferSize is what one read asks for. Below it the cost of system calls
-// shows.
-const bufferSize = 32 << 10
-
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // Join copies between a and b until both directions have ended, one of the two
 // has failed, or ctx is done, whose cause is then the error. It closes both, in

@@ -129,6 +129,9 @@ func (r *relay) register() (*fakeTunnel, *net.TCPConn) {
 			r.Fatalf("the answer is %q, %v", line, err)
 		}
 	}
+	if line[0] == '-' {
+		r.Fatalf("refused: %q", line)
+	}
 	tunnel := <-r.fake.tunnels
 	if got := string(line); got != strconv.Itoa(tunnel.port)+"\n" {
 		r.Fatalf("the answer is %q, and the port is %d", got, tunnel.port)

@@ -110,6 +110,27 @@ func (st *Stream) read(b []byte) (n int, grown uint32, err error) {
 	}
 }
 
+// WaitReadable returns when Read would not wait: there are bytes, the end or an
+// error.
+func (st *Stream) WaitReadable() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for st.received.size == 0 && !st.finReceived && st.err == nil && !st.closed && !st.readTimeout.passed() {
+		st.readable.Wait()
+	}
+}
+
+// Room waits until Write would not wait for the peer, and gives how many bytes
+// that holds for. Its errors are those of Write.
+func (st *Stream) Room() (int, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := st.waitWindowLocked(); err != nil {
+		return 0, err
+	}
+	return int(st.sendWindow), nil
+}
+
 // Write sends b. Its error is ErrReset, ErrSessionEnded, net.ErrClosed,
 // os.ErrDeadlineExceeded, or wraps EPIPE after CloseWrite.
 func (st *Stream) Write(b []byte) (n int, err error) {
@@ -137,25 +158,40 @@ func (st *Stream) Write(b []byte) (n int, err error) {
 func (st *Stream) reserve(n int) (int, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if n == 0 {
+		return 0, st.writeErrLocked()
+	}
+	if err := st.waitWindowLocked(); err != nil {
+		return 0, err
+	}
+	n = min(n, maxFrame, int(st.sendWindow))
+	st.sendWindow -= uint32(n)
+	return n, nil
+}
+
+// waitWindowLocked waits until something may be sent.
+func (st *Stream) waitWindowLocked() error {
 	for {
-		switch {
-		case st.closed:
-			return 0, net.ErrClosed
-		case st.err != nil:
-			return 0, st.err
-		case st.finSent:
-			return 0, errWriteClosed
-		case st.writeTimeout.passed():
-			return 0, os.ErrDeadlineExceeded
-		case n == 0:
-			return 0, nil
-		case st.sendWindow > 0:
-			n = min(n, maxFrame, int(st.sendWindow))
-			st.sendWindow -= uint32(n)
-			return n, nil
+		if err := st.writeErrLocked(); err != nil || st.sendWindow > 0 {
+			return err
 		}
 		st.writable.Wait()
 	}
+}
+
+// writeErrLocked gives why nothing can be written any more, if so.
+func (st *Stream) writeErrLocked() error {
+	switch {
+	case st.closed:
+		return net.ErrClosed
+	case st.err != nil:
+		return st.err
+	case st.finSent:
+		return errWriteClosed
+	case st.writeTimeout.passed():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }
 
 // waitSent waits until a frame is sent, and calls it back if there is no need

@@ -25,6 +25,11 @@ type waitingConn struct {
 	served   atomic.Bool // left is closed; spares reads the Once
 }
 
+var (
+	_ join.Socket  = (*waitingConn)(nil)
+	_ join.Awaited = (*waitingConn)(nil)
+)
+
 func newWaitingConn(conn join.Conn) *waitingConn {
 	return &waitingConn{Conn: conn, left: make(chan struct{})}
 }
@@ -36,6 +41,9 @@ func (w *waitingConn) TCP() *net.TCPConn {
 	}
 	return nil
 }
+
+// Arrived ends the wait: something was read.
+func (w *waitingConn) Arrived(err error) { w.end(err) }
 
 func (w *waitingConn) end(err error) (ended bool) {
 	w.leave.Do(func() {
@@ -60,9 +68,9 @@ func (w *waitingConn) Read(b []byte) (int, error) {
 	switch {
 	case w.served.Load() || len(b) == 0:
 	case n > 0:
-		w.end(nil)
+		w.Arrived(nil)
 	case !errors.Is(err, os.ErrDeadlineExceeded):
-		w.end(err)
+		w.Arrived(err)
 	}
 	return n, err
 }

@@ -1,0 +1,103 @@
+package join
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// pipeSize is what a pipe is made to hold. Larger ones did not measurably
+	// help; a process without privileges may have 64 MiB of them.
+	pipeSize = 256 << 10
+	// minPipe is the least size that is worth it. The kernel makes smaller ones
+	// when the user's share is used up.
+	minPipe = 64 << 10
+	// maxPipes bounds the pipes that are held by receivers who do not read. The
+	// others copy.
+	maxPipes = 256
+)
+
+const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
+
+// pipe is a kernel pipe between two sockets.
+type pipe struct {
+	out, in int // descriptors, to read from and to write to
+	size    int
+	holds   int // bytes in it
+	cleanup runtime.Cleanup
+}
+
+// pipes holds empty pipes. The garbage collector closes those that are not
+// needed any more, as it does for the pipes of package net.
+var (
+	pipes     sync.Pool
+	pipesHeld atomic.Int32
+)
+
+// takePipe gives an empty pipe, or nil if there is none to be had.
+func takePipe() *pipe {
+	if pipesHeld.Add(1) > maxPipes {
+		pipesHeld.Add(-1)
+		return nil
+	}
+	p, ok := pipes.Get().(*pipe)
+	if !ok {
+		p = newPipe()
+	}
+	if p == nil {
+		pipesHeld.Add(-1)
+	}
+	return p
+}
+
+// newPipe makes a pipe, or gives nil if descriptors or pipe buffers are short.
+func newPipe() *pipe {
+	var fds [2]int
+	if unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
+		return nil
+	}
+	_, _ = unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeSize) // it may keep the size that it has
+	size, err := unix.FcntlInt(uintptr(fds[0]), unix.F_GETPIPE_SZ, 0)
+	if err != nil || size < minPipe {
+		closePipe(fds)
+		return nil
+	}
+	p := &pipe{out: fds[0], in: fds[1], size: size}
+	p.cleanup = runtime.AddCleanup(p, closePipe, fds)
+	return p
+}
+
+func closePipe(fds [2]int) {
+	_ = unix.Close(fds[0])
+	_ = unix.Close(fds[1])
+}
+
+// giveBack puts the pipe back for others; one that still holds bytes is closed.
+func (p *pipe) giveBack() {
+	pipesHeld.Add(-1)
+	if p.holds == 0 {
+		pipes.Put(p)
+		return
+	}
+	p.cleanup.Stop()
+	closePipe([2]int{p.out, p.in})
+}
+
+// pour moves what the pipe holds to a socket, until that would block.
+func (p *pipe) pour(fd int) (poured int, err error) {
+	for p.holds > 0 {
+		n, err := unix.Splice(p.out, nil, fd, nil, p.holds, spliceFlags)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return poured, err
+		}
+		p.holds -= int(n)
+		poured += int(n)
+	}
+	return poured, nil
+}

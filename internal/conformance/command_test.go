@@ -64,7 +64,11 @@ func startRelay(t *testing.T, addr string) *process {
 	t.Helper()
 	host, port, err := net.SplitHostPort(addr)
 	must(t, err)
-	p := startCommand(t, "--bind="+host, port)
+	args := []string{port}
+	if host != "" {
+		args = append(args, "--bind="+host)
+	}
+	p := startCommand(t, args...)
 	for p.logged.Scan() {
 		if strings.Contains(p.logged.Text(), "relay is ready") {
 			go drainLog(p.logged)

@@ -169,6 +169,29 @@ func TestUserInTheSameMillisecond(t *testing.T) {
 	})
 }
 
+// Without --bind relay clients and users come over IPv4 and IPv6 alike.
+func TestBothAddressFamilies(t *testing.T) {
+	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+		t.Skip("this machine has no IPv6: give its loopback interface the address ::1")
+	} else {
+		_ = l.Close()
+	}
+	_, port, err := net.SplitHostPort(freeAddr(t))
+	must(t, err)
+	startRelay(t, ":"+port)
+	local := serveLocal(t, echo)
+	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
+		for _, host := range []string{"127.0.0.1", "::1"} {
+			tun := forward(t, net.JoinHostPort(host, port), local, protocol)
+			_, public, err := net.SplitHostPort(tun.public)
+			must(t, err)
+			for i, userHost := range []string{"127.0.0.1", "::1"} {
+				must(t, echoOnce(t, net.JoinHostPort(userHost, public), uint32(i), 100))
+			}
+		}
+	})
+}
+
 // What a receiver does not read, its sender cannot send.
 func TestBackPressure(t *testing.T) {
 	// The sockets on the way, at the largest that Linux makes them by itself:

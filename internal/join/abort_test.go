@@ -94,6 +94,9 @@ func fill(t *testing.T, conn *transport.Conn) (taken int64) {
 		}
 		n, err := conn.Write(chunk)
 		taken += int64(n)
+		if taken > 1<<30 {
+			t.Fatal("there is no back-pressure at all")
+		}
 		if n < len(chunk) {
 			if !isTimeout(err) {
 				t.Fatalf("after %d bytes: %v", taken, err)

@@ -36,7 +36,9 @@ func (r *receiver) run() error {
 			err = r.frame(h)
 		}
 		if err != nil {
-			r.session.out.control(header{typeGoAway, 0, 0, goAwayProtocol})
+			if errors.Is(err, ErrProtocol) {
+				r.session.accuse()
+			}
 			return err
 		}
 	}

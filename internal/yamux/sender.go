@@ -251,7 +251,7 @@ func (o *sender) drain() {
 
 // failLocked ends the sending for the given reason, and tells run.
 func (o *sender) failLocked(err error) {
-	o.err = err
+	o.err = sessionError(err)
 	o.idle.Broadcast()
 	select {
 	case o.wake <- struct{}{}:

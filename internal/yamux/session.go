@@ -241,10 +241,7 @@ func (s *Session) end(reason error) {
 		s.mu.Unlock()
 		return
 	}
-	if errors.Is(reason, io.EOF) {
-		reason = io.ErrUnexpectedEOF // the end of a session must not pass for a stream's
-	}
-	err := fmt.Errorf("%w: %w", ErrSessionEnded, reason)
+	err := sessionError(reason)
 	s.err = err
 	streams := s.streams
 	s.streams = nil
@@ -257,6 +254,25 @@ func (s *Session) end(reason error) {
 	for _, st := range streams {
 		st.sessionEnded(err)
 	}
+}
+
+// sessionError gives the error of all that ends with a session. The end of the
+// connection must not pass for the end of a stream.
+func sessionError(reason error) error {
+	switch {
+	case errors.Is(reason, ErrSessionEnded):
+		return reason
+	case errors.Is(reason, io.EOF):
+		reason = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%w: %w", ErrSessionEnded, reason)
+}
+
+// accuse tells the peer that it broke the rules, if it still reads.
+func (s *Session) accuse() {
+	_ = s.conn.SetWriteDeadline(time.Now().Add(finishWait)) // fails as the write does
+	s.out.control(header{typeGoAway, 0, 0, goAwayProtocol})
+	s.out.drain()
 }
 
 // remove takes a stream out that has ended.

@@ -37,7 +37,8 @@ type Stream struct {
 	sendWindow uint32 // what we may still send
 
 	unacked      bool // we opened it, and the peer has not acknowledged it
-	finSent      bool
+	finSent      bool // nothing is written any more
+	finQueued    bool // and nothing stands before FIN that could be lost
 	finReceived  bool
 	closed       bool   // by Close or Reset: nobody reads or writes here any more
 	gone         bool   // out of the session's table
@@ -250,9 +251,12 @@ func (st *Stream) finishAndUnlock() error {
 		return nil
 	}
 	st.finSent = true
-	over := st.finReceived
 	st.mu.Unlock()
 	err := st.session.out.ordered(header{typeWindowUpdate, flagFIN, st.id, 0})
+	st.mu.Lock()
+	st.finQueued = true
+	over := st.finReceived
+	st.mu.Unlock()
 	if over {
 		st.leave()
 	}
@@ -407,7 +411,7 @@ func (st *Stream) acknowledged() {
 func (st *Stream) peerFinished() {
 	st.mu.Lock()
 	st.finReceived = true
-	over := st.finSent
+	over := st.finQueued
 	st.readable.Broadcast()
 	st.mu.Unlock()
 	if over {

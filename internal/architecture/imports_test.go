@@ -1,0 +1,135 @@
+package architecture_test
+
+import (
+	"slices"
+	"testing"
+)
+
+// mayImport bounds what packages import. Standard library and packages are told
+// apart; a package that is not listed here may import what it likes.
+var mayImport = []struct {
+	of      string
+	allowed []string // beside the standard library
+	why     string
+}{
+	{"internal/wire", []string{"golang.org/x/sys/..."},
+		"whoever wants to know what is on the wire has to read one package, and nothing below it"},
+	{"internal/join", []string{"golang.org/x/sys/..."},
+		"the one place where bytes are copied knows connections, and nothing about whose they are"},
+	{"internal/yamux", []string{},
+		"it speaks a protocol of other people, and can be used and tested without Relay"},
+	{"internal/tcpstate", []string{"golang.org/x/sys/..."},
+		"it asks the kernel, and knows nothing of what the answers are for"},
+	{"internal/transport", []string{"internal/join", "golang.org/x/sys/..."},
+		"connections are made here for everybody else, so it can depend on nobody else"},
+	{"internal/protocol", []string{"internal/join", "internal/wire"},
+		"the seams are between server and protocols: they can be on neither side"},
+}
+
+func TestMayImport(t *testing.T) {
+	packages := load(t)
+	for _, rule := range mayImport {
+		p := packages[rule.of]
+		if p == nil {
+			t.Errorf("there is a rule for %s, but no such package", rule.of)
+			continue
+		}
+		for _, imported := range p.imports {
+			if inner, ours := within(imported); ours {
+				imported = inner
+			} else if standard(imported) {
+				continue
+			}
+			if !slices.ContainsFunc(rule.allowed, func(pattern string) bool { return matches(pattern, imported) }) {
+				t.Errorf("%s imports %s: %s", rule.of, imported, rule.why)
+			}
+		}
+	}
+}
+
+// mustNotDepend forbids what packages depend on, directly or through others.
+var mustNotDepend = []struct {
+	of        string
+	forbidden []string
+	except    []string
+	why       string
+}{
+	{".", []string{"internal/server", "cmd/...", "relaytest", "net/http", "os/exec", "testing"}, nil,
+		"a program that goes online with the library does not want a relay in it, nor what only tests need"},
+	{".", []string{"github.com/...", "gopkg.in/..."}, nil,
+		"what the library depends on, its users depend on: the flags and colours of the command are not for them"},
+	{"internal/protocol/multiplex", []string{"internal/protocol/pool", "internal/protocol/event"}, nil,
+		"each protocol can be understood, and removed, without the others"},
+	{"internal/protocol/pool", []string{"internal/protocol/multiplex", "internal/protocol/event", "internal/yamux"}, nil,
+		"each protocol can be understood, and removed, without the others"},
+	{"internal/protocol/event", []string{"internal/protocol/multiplex", "internal/protocol/pool", "internal/yamux"}, nil,
+		"each protocol can be understood, and removed, without the others"},
+	{"internal/protocol/...", []string{"internal/server", "internal/transport", ".", "cmd/..."}, nil,
+		"protocols are given connections, from whatever makes them, and know nothing of users and public ports"},
+	{"internal/server", []string{
+		"internal/protocol/multiplex", "internal/protocol/pool", "internal/protocol/event",
+		"internal/transport", "internal/yamux", ".", "github.com/...",
+	}, nil, "the server cannot tell one protocol from another, and does not choose what it stands on"},
+	{"internal/...", []string{"cmd/...", ".", "relaytest", "github.com/spf13/...", "github.com/lmittmann/...", "os/signal", "log"}, nil,
+		"flags, signals and the look of the log are the command's; below it there is log/slog, which is given"},
+	{"...", []string{"internal/yamux"}, []string{".", "cmd/relay", "relaytest", "internal/protocol/multiplex"},
+		"only multiplex speaks yamux; the others have it through multiplex, if at all"},
+	{"...", []string{"unsafe"}, nil,
+		"nothing here is worth it"},
+}
+
+func TestMustNotDepend(t *testing.T) {
+	packages := load(t)
+	for _, rule := range mustNotDepend {
+		applies := false
+		for name := range packages {
+			if !matches(rule.of, name) || slices.Contains(rule.except, name) {
+				continue
+			}
+			applies = true
+			for dependency, way := range dependencies(packages, name) {
+				if slices.ContainsFunc(rule.forbidden, func(pattern string) bool { return matches(pattern, dependency) }) {
+					t.Errorf("%s: %s", way, rule.why)
+				}
+			}
+		}
+		if !applies {
+			t.Errorf("there is a rule for %s, but no such package", rule.of)
+		}
+	}
+}
+
+// onlyImportedBy says who may import what.
+var onlyImportedBy = []struct {
+	what string
+	by   []string
+	why  string
+}{
+	{"internal/yamux", []string{"internal/protocol/multiplex"},
+		"whoever looks for the use of yamux finds it in one place"},
+	{module + "/internal/server", []string{"cmd/relay", "relaytest"},
+		"a relay is put together where a program begins, and in tests"},
+	{"github.com/spf13/cobra", []string{"cmd/relay"}, "flags are the command's"},
+	{"github.com/lmittmann/tint", []string{"cmd/relay"}, "colours are the command's"},
+	{"testing", []string{"relaytest"}, "what ships does not test itself"},
+}
+
+func TestOnlyImportedBy(t *testing.T) {
+	packages := load(t)
+	for _, rule := range onlyImportedBy {
+		what := rule.what
+		if inner, ours := within(what); ours {
+			what = inner
+		}
+		for name, p := range packages {
+			for _, imported := range p.imports {
+				if inner, ours := within(imported); ours {
+					imported = inner
+				}
+				if imported == what && !slices.Contains(rule.by, name) {
+					t.Errorf("%s imports %s: %s", name, what, rule.why)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package yamux_test
+
+import (
+	"bytes"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed96252745/relay/internal/yamux"
+)
+
+// Who pings and does not read gets no more answers than 32 that wait, beside
+// those that are being written, and gets answers again once he reads.
+func TestPingFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memoryPair()
+		session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
+		ping := func(value uint32) frame { return frame{typePing, flagSYN, 0, value, ""} }
+		pong := func(value uint32) frame { return frame{typePing, flagACK, 0, value, ""} }
+		peer.send(ping(0))
+		synctest.Wait() // its answer is being written
+		for i := range uint32(10_000) {
+			peer.send(ping(1 + i))
+		}
+		synctest.Wait()
+		if n := sessionGoroutines(); n != 3 {
+			t.Errorf("the session has %d goroutines, want 3", n)
+		}
+		for i := range uint32(1 + 32) {
+			peer.want(pong(i))
+		}
+		synctest.Wait()
+		peer.wantNothing()
+		if session.Err() != nil {
+			t.Errorf("the session has ended: %v", session.Err())
+		}
+	})
+}
+
+// Frames that must be answered cannot be dropped, so that a peer who does not
+// read the answers is given up before they need much memory.
+func TestFloodWithoutReading(t *testing.T) {
+	for name, f := range map[string]frame{
+		"data of no stream": data(9, 0, ""),
+		"streams not taken": update(9, flagSYN, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			near, far := memoryPair()
+			session, peer := newPeerOn(t, yamux.Server(near, yamux.Config{Accept: true, MaxStreams: 1}), far)
+			peer.accept(session, 1) // is all that is taken
+			before := allocated()
+			frames := bytes.Repeat(f.bytes(), 1000)
+			for range 200 {
+				if _, err := far.Write(frames); err != nil {
+					break
+				}
+			}
+			wait(t, session.Done(), "the end of the session")
+			wantSessionErr(t, "Err", session.Err())
+			if used := allocated() - before; used > 16<<20 {
+				t.Errorf("%d MiB were allocated", used>>20)
+			}
+		})
+	}
+}
+
+// A stream costs no goroutine, whatever it does.
+func TestThreeGoroutines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := memorySessions(t)
+		for i := range 64 {
+			a, b := open(t, client, server)
+			switch i % 4 {
+			case 0:
+				write(t, a, make([]byte, window))
+			case 1:
+				check(t, b.CloseWrite())
+			case 2:
+				check(t, a.Close())
+			case 3:
+				check(t, b.Reset())
+			}
+		}
+		synctest.Wait()
+		if n := sessionGoroutines(); n != 2*3 {
+			t.Errorf("two sessions have %d goroutines, want 6", n)
+		}
+		client.Close()
+		server.Close()
+		if n := sessionGoroutines(); n != 0 {
+			t.Errorf("%d goroutines are left", n)
+		}
+	})
+}
+
+// Streams that have nothing to say and nothing to read hold little.
+func TestIdleStreamsAreSmall(t *testing.T) {
+	const count, most = 1000, 4 << 10
+	client, server := sessions(t)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range count {
+		a, b := open(t, client, server)
+		for _, st := range []*yamux.Stream{a, b} {
+			check(t, st.SetDeadline(time.Time{}))
+		}
+		write(t, a, []byte("x"))
+		wantRead(t, b, []byte("x"))
+	}
+	runtime.GC()
+	runtime.GC() // what was pooled is gone after the second
+	runtime.ReadMemStats(&after)
+	if size := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / (2 * count); size > most {
+		t.Errorf("a stream holds %d bytes, want at most %d", size, most)
+	}
+	runtime.KeepAlive(client)
+	runtime.KeepAlive(server)
+}
+
+// Nothing is allocated for a length that is only declared.
+func TestDeclaredLength(t *testing.T) {
+	huge := func(stream uint32) []byte {
+		return frame{kind: typeData, stream: stream, length: 1<<32 - 1}.bytes()
+	}
+	for name, stream := range map[string]uint32{"of a stream": 1, "of no stream": 9} {
+		t.Run(name, func(t *testing.T) {
+			session, peer := newPeer(t, yamux.Server, accepting)
+			st := peer.accept(session, 1)
+			peer.send(data(1, 0, "before"))
+			wantRead(t, st, []byte("before"))
+			part := make([]byte, 64<<10)
+			before := allocated()
+			peer.sendBytes(append(huge(stream), "x"...))
+			if stream == 1 {
+				wait(t, session.Done(), "the end of the session")
+				wantReadErr(t, st, yamux.ErrSessionEnded)
+			} else {
+				// All of it would be read and thrown away. Some of it is.
+				for range 64 {
+					peer.sendBytes(part)
+				}
+				write(t, st, []byte("the session lives"))
+				peer.want(data(1, 0, "the session lives"))
+			}
+			if used := allocated() - before; used > 1<<20 {
+				t.Errorf("%d KiB were allocated", used>>10)
+			}
+		})
+	}
+}
+
+// allocated is how many bytes have ever been allocated.
+func allocated() uint64 {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.TotalAlloc
+}
+
+// sessionGoroutines counts the goroutines that sessions have started.
+func sessionGoroutines() (n int) {
+	b := make([]byte, 1<<20)
+	b = b[:runtime.Stack(b, true)]
+	// What the session calls of the tests does not make it one of the tests'.
+	all := strings.ReplaceAll(string(b), "internal/yamux_test.(*memoryConn)", "")
+	for stack := range strings.SplitSeq(all, "\n\n") {
+		if strings.Contains(stack, "internal/yamux.(") && !strings.Contains(stack, "internal/yamux_test.") {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,143 @@
+package yamux_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed96252745/relay/internal/yamux"
+)
+
+// Who says GO_AWAY takes no more streams, and keeps those that there are.
+func TestGoAway(t *testing.T) {
+	client, server := sessions(t)
+	a, b := open(t, client, server)
+	server.GoAway()
+	wait(t, client.Refusing(), "that the peer's session refuses")
+	for range 100 {
+		if _, err := client.Open(t.Context()); !errors.Is(err, yamux.ErrGoneAway) {
+			t.Fatalf("Open gives %v, want %v", err, yamux.ErrGoneAway)
+		}
+	}
+	write(t, a, []byte("question"))
+	wantRead(t, b, []byte("question"))
+	write(t, b, []byte("answer"))
+	wantRead(t, a, []byte("answer"))
+	if isClosed(server.Refusing()) {
+		t.Error("who says GO_AWAY cannot open streams itself any more")
+	}
+	open(t, server, client) // the other side has said nothing
+	for _, s := range []*yamux.Session{client, server} {
+		if isClosed(s.Done()) || s.Err() != nil {
+			t.Errorf("GO_AWAY ended a session: %v", s.Err())
+		}
+	}
+}
+
+// Streams that were on their way are reset, once GO_AWAY has been said.
+func TestStreamsAfterGoAway(t *testing.T) {
+	session, peer := newPeer(t, yamux.Server, accepting)
+	st := peer.accept(session, 1)
+	session.GoAway()
+	peer.want(frame{kind: typeGoAway})
+	peer.send(update(3, flagSYN, 0), data(5, flagSYN, "hello"))
+	peer.want(update(3, flagRST, 0), update(5, flagRST, 0))
+	peer.send(data(1, flagFIN, "goes on"))
+	if got, err := io.ReadAll(st); err != nil || string(got) != "goes on" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// Whoever waits to open a stream learns of it too.
+func TestGoAwayWhileOpenWaits(t *testing.T) {
+	session, peer := newPeer(t, yamux.Client, yamux.Config{})
+	for range 256 {
+		_, err := session.Open(t.Context())
+		check(t, err)
+	}
+	opening := async(func() error { _, err := session.Open(context.Background()); return err })
+	peer.send(frame{kind: typeGoAway})
+	if err := wait(t, opening, "Open"); !errors.Is(err, yamux.ErrGoneAway) {
+		t.Errorf("got %v, want %v", err, yamux.ErrGoneAway)
+	}
+}
+
+// Finish is for the end of all streams: nothing of them is lost.
+func TestFinish(t *testing.T) {
+	const count = 32
+	client, server := sessions(t)
+	sent := pattern(11, 0, window)
+	var ends [count]*yamux.Stream
+	for i := range ends {
+		var a *yamux.Stream
+		a, ends[i] = open(t, client, server)
+		write(t, a, sent)
+		check(t, a.Close())
+	}
+	client.Finish()
+	if !isClosed(client.Done()) {
+		t.Error("the session has not ended")
+	}
+	for _, st := range ends {
+		if got, err := io.ReadAll(st); err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("got %d bytes, %v; want %d and the end", len(got), err, len(sent))
+		}
+	}
+	wait(t, server.Done(), "the end of the peer's session")
+}
+
+// Finish does not wait for ever, neither for a peer that does not read nor for
+// one that does not end.
+func TestFinishWithoutPeer(t *testing.T) {
+	for name, tt := range map[string]struct {
+		reads bool
+		write int
+	}{
+		"that does not end": {true, 0}, "that does not read": {false, 1}, "that reads no more": {false, window},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := memoryPair()
+				session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
+				st := peer.open(session, 1)
+				writing := async(func() error {
+					if tt.write == 0 {
+						return nil
+					}
+					_, err := st.Write(make([]byte, tt.write))
+					return err
+				})
+				if tt.reads {
+					go func() { _, _ = io.Copy(io.Discard, far) }()
+				}
+				synctest.Wait()
+				start := time.Now()
+				session.Finish()
+				if took := time.Since(start); took > 2*time.Second {
+					t.Errorf("took %v, want a second or two", took)
+				}
+				<-writing
+				wantReadErr(t, st, yamux.ErrSessionEnded)
+			})
+		})
+	}
+}
+
+// Both sides may finish at once, and more than once.
+func TestFinishTogether(t *testing.T) {
+	client, server := sessions(t)
+	var done []<-chan error
+	for _, s := range []*yamux.Session{client, server, client, server} {
+		done = append(done, async(func() error { s.Finish(); return nil }))
+	}
+	for _, d := range done {
+		wait(t, d, "Finish")
+	}
+	client.Finish()
+	server.Close()
+	server.GoAway() // too late, and harmless
+}

@@ -1,0 +1,183 @@
+package yamux_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/yamux"
+)
+
+// Frames of yamux, written down from its specification and not from the
+// package, so that tests which play the peer do not repeat its mistakes.
+const (
+	typeData, typeWindow, typePing, typeGoAway = 0, 1, 2, 3
+
+	flagSYN, flagACK, flagFIN, flagRST = 1, 2, 4, 8
+)
+
+type frame struct {
+	kind   uint8
+	flags  uint16
+	stream uint32
+	length uint32 // of the body in a data frame, otherwise a number
+	body   string
+}
+
+func (f frame) String() string {
+	return fmt.Sprintf("{type %d flags %#x stream %d length %d %.20q}", f.kind, f.flags, f.stream, f.length, f.body)
+}
+
+func (f frame) bytes() []byte {
+	b := []byte{0, f.kind}
+	b = binary.BigEndian.AppendUint16(b, f.flags)
+	b = binary.BigEndian.AppendUint32(b, f.stream)
+	b = binary.BigEndian.AppendUint32(b, f.length)
+	return append(b, f.body...)
+}
+
+func encode(frames ...frame) (b []byte) {
+	for _, f := range frames {
+		b = append(b, f.bytes()...)
+	}
+	return b
+}
+
+func data(stream uint32, flags uint16, body string) frame {
+	return frame{typeData, flags, stream, uint32(len(body)), body}
+}
+
+func update(stream uint32, flags uint16, grow uint32) frame {
+	return frame{typeWindow, flags, stream, grow, ""}
+}
+
+// protocolError is the GO_AWAY that says that the receiver broke the rules.
+var protocolError = frame{typeGoAway, 0, 0, 1, ""}
+
+// peer is the other side of a session, played by the test.
+type peer struct {
+	testing.TB
+	conn resetConn
+}
+
+// newPeer makes a session of which the test plays the other side, over TCP.
+func newPeer(tb testing.TB, side func(yamux.Conn, yamux.Config) *yamux.Session, config yamux.Config) (*yamux.Session, peer) {
+	tb.Helper()
+	near, far := tcpPair(tb)
+	check(tb, far.SetDeadline(time.Now().Add(patience)))
+	return newPeerOn(tb, side(near, config), far)
+}
+
+func newPeerOn(tb testing.TB, s *yamux.Session, conn resetConn) (*yamux.Session, peer) {
+	tb.Cleanup(func() { _ = conn.Close(); s.Close() })
+	return s, peer{tb, conn}
+}
+
+func (p peer) send(frames ...frame) {
+	p.Helper()
+	p.sendBytes(encode(frames...))
+}
+
+func (p peer) sendBytes(b []byte) {
+	p.Helper()
+	if _, err := p.conn.Write(b); err != nil {
+		p.Fatalf("sending %x: %v", b[:min(len(b), 24)], err)
+	}
+}
+
+func (p peer) receive() (f frame, err error) {
+	var header [12]byte
+	if _, err := io.ReadFull(p.conn, header[:]); err != nil {
+		return f, err
+	}
+	f = frame{
+		kind:   header[1],
+		flags:  binary.BigEndian.Uint16(header[2:]),
+		stream: binary.BigEndian.Uint32(header[4:]),
+		length: binary.BigEndian.Uint32(header[8:]),
+	}
+	if header[0] != 0 {
+		return f, fmt.Errorf("version %d", header[0])
+	}
+	if f.kind == typeData {
+		body := make([]byte, f.length)
+		_, err = io.ReadFull(p.conn, body)
+		f.body = string(body)
+	}
+	return f, err
+}
+
+// want expects these frames next, one after the other.
+func (p peer) want(frames ...frame) {
+	p.Helper()
+	for _, want := range frames {
+		if got, err := p.receive(); err != nil || got != want {
+			p.Fatalf("got frame %v, %v; want %v", got, err, want)
+		}
+	}
+}
+
+// sync waits until everything that was sent has been worked through: frames
+// are worked through in their order, and a ping is answered in its turn. It
+// gives the frames that came before the answer.
+func (p peer) sync() (frames []frame) {
+	p.Helper()
+	const value = 0x51c05ca1
+	p.send(frame{typePing, flagSYN, 0, value, ""})
+	for {
+		f, err := p.receive()
+		if err != nil {
+			p.Fatalf("waiting for the answer to a ping: %v", err)
+		}
+		if f.kind == typePing && f.flags == flagACK && f.length == value {
+			return frames
+		}
+		frames = append(frames, f)
+	}
+}
+
+// wantNothing expects that what was sent has no answer.
+func (p peer) wantNothing() {
+	p.Helper()
+	if frames := p.sync(); len(frames) > 0 {
+		p.Errorf("got frames %v, want none", frames)
+	}
+}
+
+// open has the session open its next stream, and acknowledges it.
+func (p peer) open(s *yamux.Session, id uint32) *yamux.Stream {
+	p.Helper()
+	var st *yamux.Stream
+	opening := async(func() (err error) { st, err = s.Open(p.Context()); return err })
+	p.want(update(id, flagSYN, 0))
+	check(p, wait(p, opening, "Open"))
+	check(p, st.SetDeadline(time.Now().Add(patience)))
+	p.send(update(id, flagACK, 0))
+	return st
+}
+
+// accept opens a stream at the session.
+func (p peer) accept(s *yamux.Session, id uint32) *yamux.Stream {
+	p.Helper()
+	p.send(update(id, flagSYN, 0))
+	var st *yamux.Stream
+	accepting := async(func() (err error) { st, err = s.Accept(); return err })
+	p.want(update(id, flagACK, 0))
+	check(p, wait(p, accepting, "Accept"))
+	check(p, st.SetDeadline(time.Now().Add(patience)))
+	return st
+}
+
+// wantEnd expects these frames and then the end of the connection, by FIN or,
+// if what was sent was not all read, by RST.
+func (p peer) wantEnd(frames ...frame) {
+	p.Helper()
+	p.want(frames...)
+	if f, err := p.receive(); err != io.EOF && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.ErrClosedPipe) {
+		p.Errorf("got frame %v, %v; want the end of the connection", f, err)
+	}
+}

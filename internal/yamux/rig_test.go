@@ -1,0 +1,228 @@
+package yamux_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/yamux"
+)
+
+// patience bounds every wait that is over long before, unless the code is
+// wrong.
+const patience = 20 * time.Second
+
+// window is what may be sent on a stream before its reader has read.
+const window = 256 << 10
+
+// accepting is the configuration of a side whose peer may open streams.
+var accepting = yamux.Config{Accept: true}
+
+// resetConn is what the tests have sessions run on.
+type resetConn interface {
+	yamux.Conn
+	Reset() error
+}
+
+// tcpPair makes a connection over the loopback.
+func tcpPair(tb testing.TB) (near, far *transport.Conn) {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	dialed, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	near, far = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
+	tb.Cleanup(func() { _ = near.Reset(); _ = far.Reset() })
+	return near, far
+}
+
+// sessions makes both sides of a session over TCP. Both may open streams.
+func sessions(tb testing.TB) (client, server *yamux.Session) {
+	tb.Helper()
+	near, far := tcpPair(tb)
+	return sessionsOn(tb, near, far)
+}
+
+// memorySessions makes both sides of a session in memory. It is for tests in
+// which time is simulated.
+func memorySessions(tb testing.TB) (client, server *yamux.Session) {
+	tb.Helper()
+	near, far := memoryPair()
+	return sessionsOn(tb, near, far)
+}
+
+func sessionsOn(tb testing.TB, near, far yamux.Conn) (client, server *yamux.Session) {
+	client, server = yamux.Client(near, accepting), yamux.Server(far, accepting)
+	tb.Cleanup(func() { client.Close(); server.Close() })
+	return client, server
+}
+
+// open opens a stream, and gives both ends of it.
+func open(tb testing.TB, from, to *yamux.Session) (opened, accepted *yamux.Stream) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	opened, err := from.Open(ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	accepted, err = to.Accept()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, st := range []*yamux.Stream{opened, accepted} {
+		if err := st.SetDeadline(time.Now().Add(patience)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return opened, accepted
+}
+
+// streams makes both ends of a stream over TCP.
+func streams(tb testing.TB) (opened, accepted *yamux.Stream) {
+	tb.Helper()
+	client, server := sessions(tb)
+	return open(tb, client, server)
+}
+
+func write(tb testing.TB, to io.Writer, b []byte) {
+	tb.Helper()
+	if n, err := to.Write(b); err != nil || n != len(b) {
+		tb.Fatalf("wrote %d of %d bytes: %v", n, len(b), err)
+	}
+}
+
+func wantRead(tb testing.TB, from io.Reader, want []byte) {
+	tb.Helper()
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(from, got); err != nil {
+		tb.Fatalf("read %d of %d bytes: %v", n, len(want), err)
+	}
+	if !bytes.Equal(got, want) {
+		tb.Fatalf("%d bytes came, but not those that were sent", len(want))
+	}
+}
+
+// wantReadErr expects that Read gives no byte and exactly this error, again and
+// again.
+func wantReadErr(tb testing.TB, from io.Reader, want error) {
+	tb.Helper()
+	for range 2 {
+		if n, err := from.Read(make([]byte, 1)); n != 0 || !errors.Is(err, want) {
+			tb.Errorf("reading gives %d, %v; want %v", n, err, want)
+		}
+	}
+}
+
+// wantWriteErr expects that writing fails so, at the latest when what is on its
+// way has arrived.
+func wantWriteErr(tb testing.TB, to io.Writer, want error) {
+	tb.Helper()
+	for start := time.Now(); ; {
+		_, err := to.Write([]byte("x"))
+		switch {
+		case errors.Is(err, want):
+			return
+		case err != nil || time.Since(start) > patience:
+			tb.Errorf("writing gives %v; want %v", err, want)
+			return
+		}
+	}
+}
+
+// check is for calls that must not fail.
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// wait waits for something that must happen.
+func wait[T any](tb testing.TB, c <-chan T, what string) (v T) {
+	tb.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(patience):
+		tb.Fatalf("%s: does not happen", what)
+	}
+	return v
+}
+
+// async starts f and gives a channel with its error.
+func async(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// isClosed tells whether c is closed at this moment.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// wantSessionErr expects an error that says that the session has ended, and
+// that nobody can take for the end of a stream.
+func wantSessionErr(tb testing.TB, what string, err error) {
+	tb.Helper()
+	if !errors.Is(err, yamux.ErrSessionEnded) || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
+		tb.Errorf("%s: got %v, want %v", what, err, yamux.ErrSessionEnded)
+	}
+}
+
+// pattern gives n bytes in which no two places look alike, from the given
+// offset of an endless sequence.
+func pattern(seed byte, offset, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		at := uint32(offset + i)
+		b[i] = seed ^ byte(at*2654435761>>24) ^ byte(at)
+	}
+	return b
+}
+
+// counter counts calls from any goroutine.
+type counter struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (c *counter) add() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+}
+
+func (c *counter) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
+// memoryStreams makes both ends of a stream in memory.
+func memoryStreams(tb testing.TB) (opened, accepted *yamux.Stream) {
+	tb.Helper()
+	client, server := memorySessions(tb)
+	return open(tb, client, server)
+}

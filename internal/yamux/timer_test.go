@@ -1,0 +1,153 @@
+package yamux_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed96252745/relay/internal/yamux"
+)
+
+// quietPeer makes a session of which the test plays the other side, in memory.
+// What the session sends is told with the time at which it came.
+func quietPeer(t *testing.T, config yamux.Config) (*yamux.Session, peer, <-chan sighting) {
+	near, far := memoryPair()
+	session, peer := newPeerOn(t, yamux.Client(near, config), far)
+	seen, start := make(chan sighting, 1000), time.Now()
+	go func() {
+		defer close(seen)
+		for f, err := peer.receive(); err == nil; f, err = peer.receive() {
+			seen <- sighting{f, time.Since(start)}
+		}
+	}()
+	return session, peer, seen
+}
+
+type sighting struct {
+	frame frame
+	after time.Duration
+}
+
+// isPing tells whether it asks for an answer.
+func (f frame) isPing() bool { return f.kind == typePing && f.flags == flagSYN && f.stream == 0 }
+
+// A peer that says nothing is asked after 15 s, and dead after 30 s.
+func TestSilentPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		session, _, seen := quietPeer(t, yamux.Config{})
+		if s := <-seen; !s.frame.isPing() || s.after != 15*time.Second {
+			t.Errorf("after %v came %v; want a ping after 15 s", s.after, s.frame)
+		}
+		for s := range seen {
+			t.Errorf("after %v came %v; want one ping only", s.after, s.frame)
+		}
+		<-session.Done()
+		if took := time.Since(start); took != 30*time.Second || !errors.Is(session.Err(), yamux.ErrDead) {
+			t.Errorf("after %v: %v; want %v after 30 s", took, session.Err(), yamux.ErrDead)
+		}
+		wantSessionErr(t, "Err", session.Err())
+	})
+}
+
+// Any byte of the peer, even of half a frame, is a sign of life: on a slow link
+// the answer waits behind data.
+func TestAnyByteIsLife(t *testing.T) {
+	for name, bytes := range map[string][]byte{
+		"frames":        encode(frame{kind: typePing, flags: flagACK, length: 1}, update(7, 0, 0)),
+		"half a header": make([]byte, 11),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				session, peer, seen := quietPeer(t, yamux.Config{})
+				last := time.Duration(0)
+				for _, b := range bytes {
+					last += 29 * time.Second // the ping before it is not answered
+					<-time.After(last - time.Since(start))
+					peer.sendBytes([]byte{b})
+				}
+				<-session.Done()
+				if want := last + 30*time.Second; time.Since(start) != want || !errors.Is(session.Err(), yamux.ErrDead) {
+					t.Errorf("after %v: %v; want %v after %v", time.Since(start), session.Err(), yamux.ErrDead, want)
+				}
+				pings := 0
+				for s := range seen {
+					if !s.frame.isPing() || s.after%(29*time.Second) != 15*time.Second {
+						t.Errorf("after %v came %v; want a ping after 15 s of silence", s.after, s.frame)
+					}
+					pings++
+				}
+				if pings != len(bytes)+1 {
+					t.Errorf("%d pings came, want one for each silence, %d", pings, len(bytes)+1)
+				}
+			})
+		})
+	}
+}
+
+// Where there is traffic nobody is asked.
+func TestNoPingsInTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session, peer, seen := quietPeer(t, yamux.Config{})
+		for range 100 {
+			<-time.After(15*time.Second - 1)
+			peer.send(update(7, 0, 0))
+		}
+		if len(seen) > 0 || session.Err() != nil {
+			t.Errorf("%d frames came; %v", len(seen), session.Err())
+		}
+	})
+}
+
+// Two sessions keep each other alive.
+func TestIdleForAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := memorySessions(t)
+		a, b := open(t, client, server)
+		<-time.After(time.Hour)
+		for _, s := range []*yamux.Session{client, server} {
+			if s.Err() != nil {
+				t.Fatalf("a session has ended: %v", s.Err())
+			}
+		}
+		for _, st := range []*yamux.Stream{a, b} {
+			check(t, st.SetDeadline(time.Time{}))
+		}
+		write(t, a, []byte("still here"))
+		wantRead(t, b, []byte("still here"))
+	})
+}
+
+// A stream that was closed here waits a minute for the peer's FIN, and then
+// resets: peers that never end must not fill the session up.
+func TestOrphan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session, peer, seen := quietPeer(t, accepting)
+		for _, id := range []uint32{2, 4} {
+			peer.send(update(id, flagSYN, 0))
+			st, err := session.Accept()
+			check(t, err)
+			check(t, st.Close())
+			<-seen // the ACK
+			if s := <-seen; s.frame != update(id, flagFIN, 0) {
+				t.Fatalf("Close sends %v", s.frame)
+			}
+			<-time.After(time.Second)
+		}
+		// The second one's peer ends in time, so that it just ends.
+		peer.send(update(4, flagFIN, 0))
+		for s := range seen {
+			switch {
+			case s.frame.isPing():
+				_, _ = peer.conn.Write(encode(frame{typePing, flagACK, 0, s.frame.length, ""}))
+			case s.frame != update(2, flagRST, 0) || s.after != time.Minute:
+				t.Errorf("after %v came %v, want RST on stream 2 after a minute", s.after, s.frame)
+			default:
+				<-time.After(5 * time.Second) // nothing comes behind it
+				session.Close()
+			}
+		}
+	})
+}

@@ -1,0 +1,133 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+)
+
+// What the first byte of a connection asks of the backend.
+const (
+	modeEcho     = 'E' // send everything back, this byte as well
+	modeUpload   = 'U' // check a stream, and answer with a verdict
+	modeDownload = 'D' // send a stream, until a byte comes or the end
+)
+
+const (
+	// headerSize: mode, seed, and nothing yet.
+	headerSize  = 16
+	messageSize = 64
+	// verdictSize: right or wrong, and how many bytes.
+	verdictSize  = 9
+	verdictRight = 'R'
+	verdictWrong = 'W'
+)
+
+func header(mode byte, seed uint16) []byte {
+	h := make([]byte, headerSize)
+	h[0] = mode
+	binary.BigEndian.PutUint16(h[1:], seed)
+	return h
+}
+
+// backendMain is the server behind all contenders. It prints its address.
+func backendMain(ctx context.Context, host string, stdout io.Writer) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	fmt.Fprintf(stdout, "%s\n", l.Addr())
+	p := newPattern()
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("accepting: %w", err)
+		}
+		go func() {
+			defer func() { _ = conn.Close() }()
+			if err := serve(conn.(*net.TCPConn), p); err != nil {
+				fmt.Fprintln(os.Stderr, "backend:", err)
+			}
+		}()
+	}
+}
+
+// serve does what the connection asks for. How an echo or a download ends is
+// for the load generator to judge.
+func serve(conn *net.TCPConn, p pattern) error {
+	h := make([]byte, headerSize)
+	if n, err := io.ReadFull(conn, h); n == 0 {
+		return nil // dialled ahead by a pool, and not used
+	} else if err != nil {
+		return fmt.Errorf("a header of %d bytes: %w", n, err)
+	}
+	seed := binary.BigEndian.Uint16(h[1:])
+	switch h[0] {
+	case modeEcho:
+		serveEcho(conn, h)
+		return nil
+	case modeUpload:
+		return serveUpload(conn, p, seed)
+	case modeDownload:
+		serveDownload(conn, p, seed)
+		return nil
+	}
+	return fmt.Errorf("an unknown mode %q", h[0])
+}
+
+func serveEcho(conn *net.TCPConn, h []byte) {
+	buf := make([]byte, 1024)
+	n := copy(buf, h)
+	// The rest of the first message, so that it goes back in one piece.
+	if _, err := io.ReadFull(conn, buf[n:messageSize]); err != nil {
+		return
+	}
+	n = messageSize
+	for {
+		if _, err := conn.Write(buf[:n]); err != nil {
+			return
+		}
+		var err error
+		if n, err = conn.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+func serveUpload(conn *net.TCPConn, p pattern, seed uint16) error {
+	received, err := p.receive(conn, seed)
+	verdict := []byte{verdictRight}
+	if err != nil {
+		verdict[0] = verdictWrong
+	}
+	verdict = binary.BigEndian.AppendUint64(verdict, uint64(received))
+	if _, werr := conn.Write(verdict); err == nil {
+		err = werr
+	}
+	if err != nil {
+		return fmt.Errorf("upload %d: %w", seed, err)
+	}
+	return nil
+}
+
+func serveDownload(conn *net.TCPConn, p pattern, seed uint16) {
+	var stop atomic.Bool
+	go func() {
+		_, _ = conn.Read(make([]byte, 1)) // whatever comes, it is the end
+		stop.Store(true)
+	}()
+	if _, err := p.send(conn, seed, stop.Load); err == nil {
+		_ = conn.CloseWrite() // the load generator notices if it did not arrive
+	}
+}

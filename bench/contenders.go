@@ -1,0 +1,172 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// site is what a contender is put between: the public side is near the users,
+// the other one is near the backend.
+type site struct {
+	near, far place
+	backend   string // its address
+	dir       string // for files of the contender, empty
+	relay     string // the command
+	ports     *ports
+	limit     int // descriptors that a process may have
+}
+
+// contender is a way to bring users to a backend that is somewhere else.
+type contender struct {
+	name string
+	// protocol is the relay's; empty for the others.
+	protocol string
+	// hops says what runs on the two sides.
+	hops string
+	// programs that it needs, and the packages that have them.
+	programs []string
+	packages string
+	// fewConns says why it cannot have many connections, if so.
+	fewConns string
+	// version prints what is measured.
+	version []string
+	// start starts it, with so many processes on the far side where more than
+	// one are possible. What it gives is to be stopped, also after an error.
+	start func(ctx context.Context, s *site, far int) (*setup, error)
+}
+
+// setup is a contender that runs.
+type setup struct {
+	addrs     []string // for users
+	control   string   // for relay clients, of a relay
+	near, far []*process
+}
+
+func (s *setup) stop() {
+	for _, p := range append(s.far, s.near...) {
+		p.kill()
+	}
+}
+
+// complaints is what the programs have said on stderr.
+func (s *setup) complaints() string {
+	var all []string
+	for _, p := range append(s.near, s.far...) {
+		if text := p.errors.String(); text != "" {
+			all = append(all, fmt.Sprintf("%s: %s", p, text))
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+func (s *setup) startNear(cmd *exec.Cmd) error {
+	p, err := start(cmd)
+	if err == nil {
+		s.near = append(s.near, p)
+	}
+	return err
+}
+
+func (s *setup) startFar(cmd *exec.Cmd) error {
+	p, err := start(cmd)
+	if err == nil {
+		s.far = append(s.far, p)
+	}
+	return err
+}
+
+func allContenders() []contender {
+	return []contender{
+		{name: "direct", hops: "none: users reach the backend", start: startDirect},
+		relayContender("multiplex"),
+		relayContender("pool"),
+		relayContender("event"),
+		{
+			name: "haproxy", hops: "haproxy; haproxy", start: startHAProxy,
+			programs: []string{"haproxy"}, packages: "haproxy", version: []string{"haproxy", "-v"},
+		},
+		{
+			name: "ssh", hops: "sshd; ssh -R", start: startSSH,
+			programs: []string{"sshd", "ssh", "ssh-keygen"}, packages: "openssh-server openssh-client",
+			version:  []string{"ssh", "-V"},
+			fewConns: "it looks at all of its connections whenever one moves, and takes minutes to open so many",
+		},
+	}
+}
+
+// missing says what there is to do before the contender can run.
+func (c contender) missing() string {
+	for _, name := range c.programs {
+		if _, err := program(name); err != nil {
+			return fmt.Sprintf("%s is not installed: apt-get install %s", name, c.packages)
+		}
+	}
+	return ""
+}
+
+// program finds a program. Debian keeps servers where only root's PATH looks.
+func program(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if errors.Is(err, exec.ErrNotFound) {
+		path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking for %s: %w", name, err)
+	}
+	return path, nil
+}
+
+func startDirect(_ context.Context, s *site, _ int) (*setup, error) {
+	return &setup{addrs: []string{s.backend}}, nil
+}
+
+func relayContender(protocol string) contender {
+	return contender{
+		name:     "relay-" + protocol,
+		protocol: protocol,
+		hops:     "relay; forwarder --protocol=" + protocol,
+		start: func(ctx context.Context, s *site, far int) (*setup, error) {
+			return startRelay(ctx, s, far, protocol)
+		},
+	}
+}
+
+func startRelay(ctx context.Context, s *site, far int, protocol string) (*setup, error) {
+	running := &setup{}
+	port, err := s.ports.free()
+	if err != nil {
+		return running, err
+	}
+	running.control = net.JoinHostPort(s.near.host, port)
+	// Errors only, as the others are told to log nothing.
+	relay := s.near.command(s.relay, "--bind="+s.near.host, "--logLevel=error", port)
+	if err := running.startNear(relay); err != nil {
+		return running, err
+	}
+	host, backendPort, err := net.SplitHostPort(s.backend)
+	if err != nil {
+		return running, fmt.Errorf("the backend's address: %w", err)
+	}
+	for range far {
+		// It waits for the relay by itself.
+		forwarder := s.far.command(s.relay, "--protocol="+protocol, "--logLevel=error",
+			"--localForwardHost="+host, "--localForwardPort="+backendPort, s.near.host, port)
+		if err := running.startFar(forwarder); err != nil {
+			return running, err
+		}
+		line, err := running.far[len(running.far)-1].line(ctx, startPatience)
+		if err != nil {
+			return running, fmt.Errorf("waiting for a tunnel: %w", err)
+		}
+		addr, _, _ := strings.Cut(line, " ")
+		running.addrs = append(running.addrs, addr)
+	}
+	return running, nil
+}

@@ -1,0 +1,77 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// haproxyConfig is one of the two hops. Its threads are the default, one for
+// each processor, like Relay's; nothing is logged, and nothing times out. A
+// number of connections must be set that its descriptors suffice for: two each,
+// and those of the pipes to splice through.
+const haproxyConfig = `
+global
+  maxconn %d
+  maxpipes %d
+defaults
+  mode tcp
+  option splice-auto
+  timeout connect 30s
+  timeout client 1h
+  timeout server 1h
+  timeout tunnel 1h
+frontend in
+  bind %s
+  default_backend out
+backend out
+  server next %s
+`
+
+const (
+	haproxyMost  = 30000
+	haproxyPipes = 200
+	// haproxySpare is for its pipes, listeners and threads.
+	haproxySpare = 1000
+)
+
+func startHAProxy(_ context.Context, s *site, _ int) (*setup, error) {
+	running := &setup{}
+	first, err := s.ports.free()
+	if err != nil {
+		return running, err
+	}
+	second, err := s.ports.free()
+	if err != nil {
+		return running, err
+	}
+	public, middle := net.JoinHostPort(s.near.host, first), net.JoinHostPort(s.far.host, second)
+	running.addrs = []string{public}
+	path, err := program("haproxy")
+	if err != nil {
+		return running, err
+	}
+	for _, hop := range []struct {
+		name, bind, next string
+		at               place
+		start            func(*exec.Cmd) error
+	}{
+		{"far", middle, s.backend, s.far, running.startFar},
+		{"near", public, middle, s.near, running.startNear},
+	} {
+		file := filepath.Join(s.dir, hop.name+".cfg")
+		text := fmt.Sprintf(haproxyConfig, min(haproxyMost, (s.limit-haproxySpare)/2), haproxyPipes, hop.bind, hop.next)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return running, fmt.Errorf("configuring haproxy: %w", err)
+		}
+		if err := hop.start(hop.at.command(path, "-db", "-q", "-f", file)); err != nil {
+			return running, err
+		}
+	}
+	return running, nil
+}

@@ -1,0 +1,81 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxConnects bounds one measurement; it is what the sources below can have
+	// open or recently closed, by far.
+	maxConnects = 100_000
+	// sources are addresses of loopback to connect from, as every connection
+	// keeps its port from others for a while after its end.
+	sources = 16
+	// warmConnects are made before anything is measured.
+	warmConnects = 50
+)
+
+// connectLoad makes connections of one message each, some at a time.
+type connectLoad struct{ *loader }
+
+func (c *connectLoad) prepare(ctx context.Context) error {
+	_, err := c.connectAll(ctx, c.Warmup, warmConnects)
+	return err
+}
+
+func (c *connectLoad) measure(ctx context.Context) (loadResult, error) {
+	return c.connectAll(ctx, c.Seconds, maxConnects/c.Conns)
+}
+
+func (c *connectLoad) connectAll(ctx context.Context, seconds float64, each int) (loadResult, error) {
+	begin := time.Now()
+	end := begin.Add(time.Duration(seconds * float64(time.Second)))
+	samples, errs := make([][]time.Duration, c.Conns), make([]error, c.Conns)
+	var all sync.WaitGroup
+	for worker := range c.Conns {
+		all.Go(func() {
+			for i := 0; i < each && errs[worker] == nil && time.Now().Before(end); i++ {
+				start := time.Now()
+				errs[worker] = c.connect(ctx, worker+i)
+				samples[worker] = append(samples[worker], time.Since(start))
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(begin)
+	return summarize(slices.Concat(samples...), took), errors.Join(errs...)
+}
+
+func (c *connectLoad) connect(ctx context.Context, number int) error {
+	source := net.IPv4(127, 0, 0, byte(2+number%sources))
+	conn, err := c.dialFrom(ctx, c.Addrs[number%len(c.Addrs)], source)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	return newEchoer(conn, c.pattern, uint16(number)).bounce()
+}
+
+// portLater lets the kernel choose a port when the destination is known: one
+// that is in use only towards others will do.
+func portLater(_, _ string, raw syscall.RawConn) error {
+	var err error
+	cerr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	})
+	if err = errors.Join(cerr, err); err != nil {
+		return fmt.Errorf("IP_BIND_ADDRESS_NO_PORT: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"text/tabwriter"
+	"time"
+)
+
+// report is all that is told, and the JSON of it.
+type report struct {
+	Finished  time.Time        `json:"finished"`
+	Machine   machine          `json:"machine"`
+	Versions  []version        `json:"versions"`
+	Rounds    int              `json:"rounds"`
+	Seconds   float64          `json:"seconds"`
+	Notes     []string         `json:"notes,omitempty"`
+	Scenarios []scenarioReport `json:"scenarios"`
+}
+
+type version struct {
+	Contender string `json:"contender"`
+	Hops      string `json:"hops"`
+	Version   string `json:"version,omitempty"`
+}
+
+type scenarioReport struct {
+	Name    string   `json:"name"`
+	About   string   `json:"about"`
+	Note    string   `json:"note,omitempty"`
+	Columns []column `json:"columns"`
+	Chart   []string `json:"-"`
+	Rows    []row    `json:"contenders"`
+}
+
+// row is a contender in one scenario.
+type row struct {
+	Contender string    `json:"contender"`
+	Median    figures   `json:"median,omitempty"`
+	Rounds    []figures `json:"rounds,omitempty"`
+	// Error and LeftOut say why there are no figures.
+	Error   string `json:"error,omitempty"`
+	LeftOut string `json:"left_out,omitempty"`
+}
+
+func newReport(ctx context.Context, b *bench, contenders []contender) *report {
+	r := &report{Machine: thisMachine(), Rounds: b.rounds, Seconds: b.seconds}
+	for _, c := range contenders {
+		r.Versions = append(r.Versions, version{c.name, c.hops, versionOf(ctx, c, b)})
+	}
+	return r
+}
+
+func newScenarioReport(s scenario, contenders []contender) scenarioReport {
+	r := scenarioReport{Name: s.name, About: s.about, Note: s.note, Columns: s.columns, Chart: s.chart}
+	for _, c := range contenders {
+		r.Rows = append(r.Rows, row{Contender: c.name, LeftOut: s.leavesOut(c)})
+	}
+	return r
+}
+
+// leavesOut says why a contender is not measured, if so.
+func (s scenario) leavesOut(c contender) string {
+	switch {
+	case s.relayOnly != "" && c.protocol == "":
+		return s.relayOnly
+	case s.load.Conns > fewConns && c.fewConns != "":
+		return c.fewConns
+	case s.notDirect && c.name == "direct":
+		return "it has no hops"
+	case s.wire && noWire() != "":
+		return noWire()
+	}
+	return c.missing()
+}
+
+// conclude makes one figure of those of all rounds. What failed once has none.
+func (r *scenarioReport) conclude(s scenario) {
+	if s.wire {
+		r.compareWithDirect()
+	}
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		if row.Error != "" || len(row.Rounds) == 0 {
+			continue
+		}
+		row.Median = make(figures)
+		for _, column := range s.columns {
+			var values []float64
+			for _, round := range row.Rounds {
+				if value, ok := round[column.Key]; ok && !math.IsNaN(value) && !math.IsInf(value, 0) {
+					values = append(values, value)
+				}
+			}
+			if len(values) > 0 {
+				row.Median[column.Key] = median(values)
+			}
+		}
+	}
+}
+
+// compareWithDirect adds to each round how it compares with the same round
+// without hops.
+func (r *scenarioReport) compareWithDirect() {
+	for _, direct := range r.Rows {
+		if direct.Contender != "direct" {
+			continue
+		}
+		for _, row := range r.Rows {
+			for i := range min(len(row.Rounds), len(direct.Rounds)) {
+				row.Rounds[i]["ratio"] = 100 * row.Rounds[i]["rate"] / direct.Rounds[i]["rate"]
+			}
+		}
+	}
+}
+
+func (r *report) failures() (n int) {
+	for _, s := range r.Scenarios {
+		for _, row := range s.Rows {
+			if row.Error != "" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (r *report) write(o options, stdout io.Writer) error {
+	r.printTables(stdout)
+	if o.json != "" {
+		text, err := json.MarshalIndent(r, "", "  ")
+		if err != nil {
+			return fmt.Errorf("the figures as JSON: %w", err)
+		}
+		if err := os.WriteFile(o.json, append(text, '\n'), 0o644); err != nil {
+			return fmt.Errorf("the figures as JSON: %w", err)
+		}
+	}
+	if o.svg != "" {
+		if err := r.draw(o.svg); err != nil {
+			return err
+		}
+	}
+	if o.markdown != "" {
+		if err := r.writeMarkdown(o.markdown, o.svg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *report) printTables(w io.Writer) {
+	for _, s := range r.Scenarios {
+		fmt.Fprintf(w, "\n%s: %s\n", s.Name, s.About)
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprint(table, "\t")
+		for _, column := range s.Columns {
+			fmt.Fprintf(table, "%s\t", column.Title)
+		}
+		fmt.Fprint(table, "\n")
+		for _, row := range s.Rows {
+			if row.Median == nil {
+				continue
+			}
+			fmt.Fprintf(table, "%s\t", row.Contender)
+			for _, column := range s.Columns {
+				fmt.Fprintf(table, "%s\t", row.cell(column))
+			}
+			fmt.Fprint(table, "\n")
+		}
+		_ = table.Flush()
+		for _, row := range s.Rows {
+			if why := row.why(); why != "" {
+				fmt.Fprintf(w, "  %s: %s\n", row.Contender, why)
+			}
+		}
+		if s.Note != "" {
+			fmt.Fprintf(w, "  %s\n", s.Note)
+		}
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "\n%s\n", note)
+	}
+}
+
+func (r row) cell(c column) string {
+	value, ok := r.Median[c.Key]
+	if !ok {
+		return "–"
+	}
+	return strconv.FormatFloat(value, 'f', c.Digits, 64)
+}
+
+// why there are no figures.
+func (r row) why() string {
+	switch {
+	case r.Error != "":
+		return "failed: " + r.Error
+	case r.LeftOut != "":
+		return "left out: " + r.LeftOut
+	case len(r.Rounds) == 0:
+		return "not reached"
+	}
+	return ""
+}

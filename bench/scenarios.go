@@ -1,0 +1,229 @@
+//go:build linux
+
+package main
+
+import "fmt"
+
+// scenario is something that is measured of every contender.
+type scenario struct {
+	name  string
+	about string
+	load  loadSpec
+	// note is what else there is to know.
+	note string
+	// columns are what is told of it; chart is which of them are drawn.
+	columns []column
+	chart   []string
+	figures func(m measurement) figures
+	// relayOnly says why only relays can do it, if so.
+	relayOnly string
+	// notDirect: there is nothing to measure without a hop.
+	notDirect bool
+	// far is how many processes run on the far side; fewer where one is enough.
+	far func(c contender) int
+	// settles: memory is looked at some time after the load.
+	settles bool
+	// wire: the hops are on the two sides of a slow and long wire.
+	wire bool
+}
+
+type column struct {
+	Key   string `json:"key"`
+	Title string `json:"title"`
+	// Digits after the point.
+	Digits int `json:"-"`
+}
+
+// figures are by the key of their column. One that is not there cannot be told.
+type figures map[string]float64
+
+// measurement is what one run gives.
+type measurement struct {
+	load      loadResult
+	near, far usage   // while the load ran
+	late      float64 // percent of the wire's packets
+}
+
+func (m measurement) cpu() float64 { return (m.near.cpu + m.far.cpu).Seconds() }
+
+const (
+	warmup   = 0.2
+	idleName = "idle"
+	// fewConns any contender can have.
+	fewConns = 1000
+	// streamsOfSession is below what a relay opens in one session of multiplex.
+	streamsOfSession = 4000
+	// wireSeconds is how much longer than the others a stream on a long wire
+	// runs, as it needs some seconds to get up to speed.
+	wireSeconds = 4
+)
+
+func allScenarios(o options) []scenario {
+	all := []scenario{
+		bulkScenario("upload-1", "one user sends to the backend", 1, 0),
+		bulkScenario("upload-8", "8 users send to the backend", 8, 0),
+		bulkScenario("download-1", "the backend sends to one user", 0, 1),
+		echoScenario("echo-1", "64 bytes there and back, one after the other, on one connection", 1),
+		echoScenario("echo-64", "64 bytes there and back, one after the other, on each of 64 connections", 64),
+		connectScenario("connect-1", "a new connection for 64 bytes there and back, one at a time", 1),
+		connectScenario("connect-64", "a new connection for 64 bytes there and back, 64 at a time", 64),
+		mixedScenario(),
+		stuckScenario(),
+		idleScenario(idleName, o.idle),
+		idleScenario("idle-100", 100),
+		tunnelsScenario(o.tunnels),
+		longhaulScenario("longhaul-upload", "one user sends to the backend", 1, 0),
+		longhaulScenario("longhaul-download", "the backend sends to one user", 0, 1),
+	}
+	for i := range all {
+		all[i].load.Seconds = o.seconds
+		if all[i].wire {
+			all[i].load.Seconds *= wireSeconds
+		}
+	}
+	return all
+}
+
+func gigabits(l loadResult) float64 { return float64(l.Bytes) * 8 / 1e9 / l.Seconds }
+
+func bulkScenario(name, about string, up, down int) scenario {
+	return scenario{
+		name: name, about: about,
+		load:    loadSpec{Kind: "bulk", Up: up, Down: down, Warmup: warmup},
+		columns: []column{{"rate", "Gbit/s", 2}, {"cpu", "CPU s/GB", 3}},
+		chart:   []string{"rate"},
+		figures: func(m measurement) figures {
+			return figures{"rate": gigabits(m.load), "cpu": m.cpu() / (float64(m.load.Bytes) / 1e9)}
+		},
+	}
+}
+
+// operationFigures are of scenarios whose result is operations.
+func operationFigures(m measurement) figures {
+	return figures{
+		"rate": float64(m.load.Ops) / m.load.Seconds,
+		"p50":  m.load.P50,
+		"p99":  m.load.P99,
+		"cpu":  m.cpu() * 1e6 / float64(m.load.Ops),
+	}
+}
+
+func echoScenario(name, about string, conns int) scenario {
+	return scenario{
+		name: name, about: about,
+		load: loadSpec{Kind: "echo", Conns: conns, Warmup: warmup},
+		columns: []column{
+			{"rate", "round trips/s", 0}, {"p50", "p50 µs", 0}, {"p99", "p99 µs", 0}, {"cpu", "CPU µs each", 1},
+		},
+		chart:   []string{"rate"},
+		figures: operationFigures,
+	}
+}
+
+func connectScenario(name, about string, conns int) scenario {
+	return scenario{
+		name: name, about: about,
+		load: loadSpec{Kind: "connect", Conns: conns, Warmup: warmup},
+		columns: []column{
+			{"rate", "connections/s", 0}, {"p50", "p50 µs", 0}, {"p99", "p99 µs", 0}, {"cpu", "CPU µs each", 0},
+		},
+		chart:   []string{"rate"},
+		figures: operationFigures,
+	}
+}
+
+func mixedScenario() scenario {
+	return scenario{
+		name:    "mixed",
+		about:   "64 bytes there and back on each of 8 connections, beside one upload and one download",
+		load:    loadSpec{Kind: "mixed", Conns: 8, Up: 1, Down: 1, Warmup: warmup},
+		columns: []column{{"rate", "round trips/s", 0}, {"p99", "p99 µs", 0}, {"bulk", "Gbit/s beside", 2}},
+		chart:   []string{"rate"},
+		figures: func(m measurement) figures {
+			f := operationFigures(m)
+			f["bulk"] = gigabits(m.load)
+			return f
+		},
+	}
+}
+
+func stuckScenario() scenario {
+	return scenario{
+		name:  "stuck",
+		about: "64 bytes there and back on each of 8 connections, without and with 8 users beside who never read",
+		load:  loadSpec{Kind: "stuck", Conns: 8, Stuck: 8, Warmup: warmup},
+		columns: []column{
+			{"free", "round trips/s without", 0}, {"stuck", "with", 0}, {"ratio", "with/without %", 0},
+		},
+		chart: []string{"ratio"},
+		figures: func(m measurement) figures {
+			return figures{
+				"free":  m.load.FreeRate,
+				"stuck": m.load.StuckRate,
+				"ratio": 100 * m.load.StuckRate / m.load.FreeRate,
+			}
+		},
+	}
+}
+
+// perItem are figures of what each of many things costs.
+func perItem(m measurement, items float64) figures {
+	return figures{
+		"near":    float64(m.near.memory) / 1024 / items,
+		"far":     float64(m.far.memory) / 1024 / items,
+		"nearfds": float64(m.near.descriptors) / items,
+		"farfds":  float64(m.far.descriptors) / items,
+	}
+}
+
+func idleScenario(name string, conns int) scenario {
+	return scenario{
+		name:  name,
+		about: fmt.Sprintf("%d connections that do nothing any more, after 64 bytes there and back: what each has added", conns),
+		note: fmt.Sprintf("Relay is whatever is at the users' side, forwarder whatever is at the backend's side. "+
+			"Of multiplex there is a forwarder for every %d. Memory is what is resident of the processes; "+
+			"the kernel's of sockets is not in it.", streamsOfSession),
+		load:    loadSpec{Kind: "idle", Conns: conns},
+		settles: true, notDirect: true,
+		columns: []column{
+			{"near", "relay KiB", 2}, {"far", "forwarder KiB", 2},
+			{"nearfds", "relay descriptors", 2}, {"farfds", "forwarder descriptors", 2},
+		},
+		chart:   []string{"near", "far"},
+		figures: func(m measurement) figures { return perItem(m, float64(m.load.Ops)) },
+		far: func(c contender) int {
+			if c.protocol == "multiplex" {
+				return (conns + streamsOfSession - 1) / streamsOfSession
+			}
+			return 1
+		},
+	}
+}
+
+func tunnelsScenario(count int) scenario {
+	return scenario{
+		name:      "tunnels",
+		about:     fmt.Sprintf("tunnels that nobody uses, from 1 to %d: what each has added at the relay", count),
+		load:      loadSpec{Kind: "tunnels", Conns: count},
+		settles:   true,
+		relayOnly: "only a relay has tunnels",
+		columns:   []column{{"near", "relay KiB", 1}, {"nearfds", "relay descriptors", 2}},
+		chart:     []string{"near"},
+		figures:   func(m measurement) figures { return perItem(m, float64(m.load.Ops-1)) },
+		far:       func(contender) int { return 0 },
+	}
+}
+
+func longhaulScenario(name, about string, up, down int) scenario {
+	return scenario{
+		name:    name,
+		about:   about + fmt.Sprintf(", %d ms and %d Mbit/s of wire between the hops", 2*wireDelay.Milliseconds(), wireBits/1_000_000),
+		load:    loadSpec{Kind: "bulk", Up: up, Down: down},
+		columns: []column{{"rate", "Mbit/s", 1}, {"ratio", "of direct %", 0}, {"late", "late packets %", 1}},
+		chart:   []string{"rate"},
+		figures: func(m measurement) figures { return figures{"rate": 1000 * gigabits(m.load), "late": m.late} },
+		wire:    true,
+		note: fmt.Sprintf("The wire is a program; late is a packet that it gave out more than %s after its time. "+
+			"With more than a few of them the machine was too busy for this measurement.", wireLate),
+	}
+}

@@ -1,0 +1,114 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// sshdConfig lets one key in. Everything else is the default.
+const sshdConfig = `
+ListenAddress %s
+Port %s
+HostKey %s
+AuthorizedKeysFile %s
+PermitRootLogin prohibit-password
+PidFile none
+StrictModes no
+UsePAM no
+`
+
+func startSSH(ctx context.Context, s *site, _ int) (*setup, error) {
+	running := &setup{}
+	port, err := s.ports.free()
+	if err != nil {
+		return running, err
+	}
+	public, err := s.ports.free()
+	if err != nil {
+		return running, err
+	}
+	running.addrs = []string{net.JoinHostPort(s.near.host, public)}
+	if err := configureSSH(s, port); err != nil {
+		return running, err
+	}
+	sshd, err := program("sshd")
+	if err != nil {
+		return running, err
+	}
+	if err := running.startNear(s.near.command(sshd, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config"))); err != nil {
+		return running, err
+	}
+	if err := awaitText(ctx, running.near[0], "Server listening on"); err != nil {
+		return running, err
+	}
+	me, err := user.Current()
+	if err != nil {
+		return running, fmt.Errorf("who to log in as: %w", err)
+	}
+	ssh := s.far.command("ssh", "-N", "-F", "none", "-i", filepath.Join(s.dir, "user"),
+		"-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes",
+		"-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "known"),
+		"-o", "LogLevel=ERROR", "-p", port, "-l", me.Username,
+		"-R", s.near.host+":"+public+":"+s.backend, s.near.host)
+	return running, running.startFar(ssh)
+}
+
+// configureSSH makes the keys and files of a server and of its one client.
+func configureSSH(s *site, port string) error {
+	for _, key := range []string{"host", "user"} {
+		out, err := place{}.command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(s.dir, key)).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("making a key: %w: %s", err, out)
+		}
+	}
+	hostKey, err := os.ReadFile(filepath.Join(s.dir, "host.pub"))
+	if err != nil {
+		return fmt.Errorf("reading a key: %w", err)
+	}
+	config := fmt.Sprintf(sshdConfig, s.near.host, port, filepath.Join(s.dir, "host"), filepath.Join(s.dir, "user.pub"))
+	if s.near.host != loopback {
+		config += "GatewayPorts clientspecified\n" // users do not come by loopback
+	}
+	for name, text := range map[string]string{
+		"sshd_config": config,
+		"known":       "* " + string(hostKey), // and no other
+	} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+			return fmt.Errorf("configuring ssh: %w", err)
+		}
+	}
+	if os.Getuid() == 0 {
+		// Where sshd puts its unprivileged half; its service would make it.
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			return fmt.Errorf("preparing for sshd: %w", err)
+		}
+	}
+	return nil
+}
+
+// awaitText waits until the program has said that on stderr.
+func awaitText(ctx context.Context, p *process, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	for {
+		said := p.errors.String()
+		if strings.Contains(said, text) {
+			return nil
+		}
+		select {
+		case <-time.After(retry):
+		case <-p.exited:
+			return fmt.Errorf("%s ended: %s", p, said)
+		case <-ctx.Done():
+			return fmt.Errorf("%s did not say %q, but: %s", p, text, said)
+		}
+	}
+}

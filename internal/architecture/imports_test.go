@@ -57,7 +57,7 @@ var mustNotDepend = []struct {
 	{".", []string{"internal/server", "cmd/...", "relaytest", "net/http", "os/exec", "testing"}, nil,
 		"a program that goes online with the library does not want a relay in it, nor what only tests need"},
 	{".", []string{"github.com/...", "gopkg.in/..."}, nil,
-		"what the library depends on, its users depend on: the flags and colours of the command are not for them"},
+		"what the library depends on, its users depend on: the flags and the colors of the command are not for them"},
 	{"internal/protocol/multiplex", []string{"internal/protocol/pool", "internal/protocol/event"}, nil,
 		"each protocol can be understood, and removed, without the others"},
 	{"internal/protocol/pool", []string{"internal/protocol/multiplex", "internal/protocol/event", "internal/yamux"}, nil,
@@ -110,7 +110,7 @@ var onlyImportedBy = []struct {
 	{module + "/internal/server", []string{"cmd/relay", "relaytest"},
 		"a relay is put together where a program begins, and in tests"},
 	{"github.com/spf13/cobra", []string{"cmd/relay"}, "flags are the command's"},
-	{"github.com/lmittmann/tint", []string{"cmd/relay"}, "colours are the command's"},
+	{"github.com/lmittmann/tint", []string{"cmd/relay"}, "colors are the command's"},
 	{"testing", []string{"relaytest"}, "what ships does not test itself"},
 }
 

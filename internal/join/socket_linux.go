@@ -1,6 +1,7 @@
 package join
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -136,12 +137,11 @@ func (s *socketSource) fillPipe(fd int) bool {
 
 // failed sorts out why nothing was read. It gives false if there was nothing.
 func (s *socketSource) failed(call string, err error) bool {
-	switch err {
-	case unix.EAGAIN:
+	if errors.Is(err, unix.EAGAIN) {
 		return false
-	case nil:
-		s.err = io.EOF
-	default:
+	}
+	s.err = io.EOF
+	if err != nil {
 		s.err = os.NewSyscallError(call, err)
 	}
 	return true
@@ -172,7 +172,7 @@ func (s *socketSource) pour() error {
 			var n int
 			n, failure = s.pipe.pour(int(fd))
 			poured += n
-			return failure != unix.EAGAIN
+			return !errors.Is(failure, unix.EAGAIN)
 		})
 		s.d.moved(poured)
 		switch {

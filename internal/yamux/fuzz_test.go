@@ -99,7 +99,9 @@ func receive(t *testing.T, server bool, in []byte) {
 	}
 	// The quick count is one too high at times; it saves looking at all stacks.
 	if n := runtime.NumGoroutine() - before - int(helpers.Load()); n > most {
+		b := make([]byte, 1<<20); b = b[:runtime.Stack(b, true)]
 		if n = sessionGoroutines(); n > most {
+ t.Logf("%s", b)
 			t.Errorf("the session has %d goroutines, want at most %d", n, most)
 		}
 	}
@@ -121,10 +123,9 @@ func use(t *testing.T, st *yamux.Stream) {
 	ended := make(chan struct{})
 	st.OnEnd(func() { close(ended) })
 	_, err := io.Copy(st, st)
-	switch {
-	case err == nil:
+	if err == nil {
 		err = st.Close()
-	default:
+	} else {
 		_ = st.Reset()
 	}
 	if err != nil && !errors.Is(err, yamux.ErrReset) && !errors.Is(err, yamux.ErrSessionEnded) {

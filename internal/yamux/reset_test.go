@@ -12,8 +12,8 @@ import (
 )
 
 func TestErrResetIsAReset(t *testing.T) {
-	if !errors.Is(yamux.ErrReset, syscall.ECONNRESET) {
-		t.Errorf("%v is no %v", yamux.ErrReset, syscall.ECONNRESET)
+	if err := error(yamux.ErrReset); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%v is no %v", err, syscall.ECONNRESET)
 	}
 }
 

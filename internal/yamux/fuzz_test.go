@@ -99,9 +99,7 @@ func receive(t *testing.T, server bool, in []byte) {
 	}
 	// The quick count is one too high at times; it saves looking at all stacks.
 	if n := runtime.NumGoroutine() - before - int(helpers.Load()); n > most {
-		b := make([]byte, 1<<20); b = b[:runtime.Stack(b, true)]
 		if n = sessionGoroutines(); n > most {
- t.Logf("%s", b)
 			t.Errorf("the session has %d goroutines, want at most %d", n, most)
 		}
 	}

@@ -2,6 +2,7 @@ package yamux_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"syscall"
@@ -12,7 +13,8 @@ import (
 )
 
 func TestErrResetIsAReset(t *testing.T) {
-	if err := error(yamux.ErrReset); !errors.Is(err, syscall.ECONNRESET) {
+	err := fmt.Errorf("as callers see it: %w", yamux.ErrReset)
+	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("%v is no %v", err, syscall.ECONNRESET)
 	}
 }

@@ -57,7 +57,7 @@ func TestHalfClose(t *testing.T) {
 // once and nobody has read a byte.
 func TestCloseDeliversEverything(t *testing.T) {
 	sent := pattern(32 << 10)
-	for i := range 200 {
+	for i := range 100 {
 		r := startRig(t)
 		for _, conn := range r.far {
 			write(t, conn, sent)
@@ -68,6 +68,29 @@ func TestCloseDeliversEverything(t *testing.T) {
 		for side, conn := range r.far {
 			if got, err := io.ReadAll(conn); err != nil || !bytes.Equal(got, sent) {
 				t.Fatalf("round %d, %s: got %d bytes, %v; want %d and the end", i, name(join.Side(side)), len(got), err, len(sent))
+			}
+		}
+		if result := r.wait(); result.Err != nil {
+			t.Fatalf("round %d: %+v", i, result)
+		}
+	}
+}
+
+// Both ends have ended when the join begins, so that each direction ends while
+// the other does: what one of them does to a socket must not look to the other
+// like something that the peer has done.
+func TestBothEndAtOnce(t *testing.T) {
+	for i := range 500 {
+		r := newRig(t)
+		for _, conn := range r.far {
+			if err := conn.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.start(r.near[join.A], r.near[join.B])
+		for side, conn := range r.far {
+			if got, err := io.ReadAll(conn); err != nil || len(got) > 0 {
+				t.Fatalf("round %d, %s: got %d bytes, %v; want the end", i, name(join.Side(side)), len(got), err)
 			}
 		}
 		if result := r.wait(); result.Err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"regexp"
 	"testing"
+	"testing/synctest"
 
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
@@ -169,25 +170,29 @@ func TestLateClaim(t *testing.T) {
 // A claim in the moment in which its user gives up either wins, and then the
 // user has the connection, or it is refused. It is never lost.
 func TestClaimAndExpiryRace(t *testing.T) {
-	e := newTunnel(t)
-	for range 1000 {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		got := e.user(ctx)
-		id := e.line()
-		go cancel(errUserLeft)
-		conn, client := memoryPair()
-		err := e.relay.Claim(conn, id)
-		switch o := <-got; {
-		case err == nil && o.err == nil:
-			go func() { _, _ = client.Write([]byte("x")) }()
-			read(t, o.conn, 1)
-			_ = o.conn.Close()
-		case errors.Is(err, protocol.ErrUnknownID) && errors.Is(o.err, errUserLeft):
-			wantReset(t, client)
-		default:
-			t.Fatalf("the claim got %v and the user got %v", err, o.err)
+	synctest.Test(t, func(t *testing.T) {
+		e := newMemoryTunnel(t)
+		defer e.control.Close()
+		for range 1000 {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			got := e.user(ctx)
+			id := e.line()
+			synctest.Wait()
+			conn, client := memoryPair()
+			cancel(errUserLeft) // wakes the user, who is seldom quicker than the claim
+			err := e.relay.Claim(conn, id)
+			switch o := <-got; {
+			case err == nil && o.err == nil:
+				go func() { _, _ = client.Write([]byte("x")) }()
+				read(t, o.conn, 1)
+				_ = o.conn.Close()
+			case errors.Is(err, protocol.ErrUnknownID) && errors.Is(o.err, errUserLeft):
+				wantReset(t, client)
+			default:
+				t.Fatalf("the claim got %v and the user got %v", err, o.err)
+			}
 		}
-	}
+	})
 }
 
 // When the control connection ends, so does the tunnel: users who wait are told,

@@ -185,28 +185,31 @@ func TestServedUserKeepsThePool(t *testing.T) {
 // A connection that comes in the moment in which a user gives up is either the
 // user's, or waits for the next one. It is never lost.
 func TestClaimAndExpiryRace(t *testing.T) {
-	p := newMemoryPool(t)
-	defer p.tunnel.Close()
-	defer p.take(t).Close()
-	for range 2000 {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		got := make(chan opened, 1)
-		go p.wait(ctx, 0, got)
-		go cancel(errUserLeft)
-		client := p.add(t)
-		o := <-got
-		if o.err != nil {
-			if !errors.Is(o.err, errUserLeft) {
-				t.Fatalf("the user got %v", o.err)
-			}
-			next, stop := context.WithTimeout(t.Context(), patience)
-			o.conn, o.err = p.tunnel.Open(next)
-			stop()
+	synctest.Test(t, func(t *testing.T) {
+		p := newMemoryPool(t)
+		defer p.tunnel.Close()
+		defer p.take(t).Close()
+		for range 1000 {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			got := make(chan opened, 1)
+			go p.wait(ctx, 0, got)
+			synctest.Wait()
+			cancel(errUserLeft) // wakes the user, who is seldom quicker than the claim
+			client := p.add(t)
+			o := <-got
 			if o.err != nil {
-				t.Fatal("the connection is lost: neither has the user got it, nor the next one")
+				if !errors.Is(o.err, errUserLeft) {
+					t.Fatalf("the user got %v", o.err)
+				}
+				next, stop := context.WithTimeout(t.Context(), patience)
+				o.conn, o.err = p.tunnel.Open(next)
+				stop()
+				if o.err != nil {
+					t.Fatal("the connection is lost: neither has the user got it, nor the next one")
+				}
 			}
+			wantMemoryPair(t, o.conn, client)
+			_ = o.conn.Close()
 		}
-		wantMemoryPair(t, o.conn, client)
-		_ = o.conn.Close()
-	}
+	})
 }

@@ -1,0 +1,88 @@
+package join_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// mixedRig is a join of a TCP connection with one that is none, as a stream of
+// multiplex is none: what is done for sockets has to do without.
+func mixedRig(t *testing.T, socket join.Side) (tcp, memory farEnd, result <-chan join.Result) {
+	t.Helper()
+	near, far := pair(t)
+	if err := far.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	nearMemory, farMemory := memoryPair()
+	t.Cleanup(func() { _ = farMemory.Reset() })
+	ends := [2]join.Conn{nearMemory, nearMemory}
+	ends[socket] = near
+	done := make(chan join.Result, 1)
+	go func() { done <- join.Join(t.Context(), ends[join.A], ends[join.B]) }()
+	return far, farMemory, done
+}
+
+// farEnd is the peer of what is joined.
+type farEnd = join.Conn
+
+func TestMixedConnections(t *testing.T) {
+	sent := pattern(3<<20 + 17)
+	forEachSide(t, func(t *testing.T, socket join.Side) {
+		t.Run("bytes and ends", func(t *testing.T) {
+			tcp, memory, result := mixedRig(t, socket)
+			wrote := make(chan error, 2)
+			for _, conn := range []farEnd{tcp, memory} {
+				go func() {
+					_, err := conn.Write(sent)
+					wrote <- errors.Join(err, conn.CloseWrite())
+				}()
+			}
+			got := make(chan []byte, 2)
+			for _, conn := range []farEnd{tcp, memory} {
+				go func() {
+					b, err := io.ReadAll(conn)
+					if err != nil {
+						t.Error(err)
+					}
+					got <- b
+				}()
+			}
+			for range 2 {
+				if b := <-got; !bytes.Equal(b, sent) {
+					t.Errorf("got %d bytes, want %d, the same ones", len(b), len(sent))
+				}
+				if err := <-wrote; err != nil {
+					t.Error(err)
+				}
+			}
+			if r := <-result; r.Err != nil || r.AToB != int64(len(sent)) || r.BToA != int64(len(sent)) {
+				t.Errorf("got %+v", r)
+			}
+		})
+		t.Run("reset of the socket", func(t *testing.T) {
+			tcp, memory, result := mixedRig(t, socket)
+			go func() { _, _ = tcp.Write([]byte("hello")) }()
+			read(t, memory, len("hello"))
+			_ = tcp.Reset()
+			wantReset(t, memory)
+			wantFailure(t, <-result, socket)
+		})
+		t.Run("reset of the other", func(t *testing.T) {
+			tcp, memory, result := mixedRig(t, socket)
+			write(t, memory, []byte("last words"))
+			_ = memory.Reset()
+			if got := wantReset(t, tcp); string(got) != "last words" {
+				t.Errorf("got %q", got)
+			}
+			if r := <-result; !errors.Is(r.Err, syscall.ECONNRESET) || r.First != other(socket) {
+				t.Errorf("got %+v", r)
+			}
+		})
+	})
+}

@@ -2,9 +2,8 @@ package relay
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -33,8 +32,8 @@ const (
 // When ctx is done it takes no more users, lets connections finish for
 // Options.Drain, resets the others, and returns nil.
 func Forward(ctx context.Context, relayAddr, localAddr string, options *Options) error {
-	if _, _, err := net.SplitHostPort(localAddr); err != nil {
-		return errors.Join(errors.New("relay: address of the local server"), err)
+	if _, err := splitAddr(localAddr); err != nil {
+		return fmt.Errorf("relay: address of the local server: %w", err)
 	}
 	l, err := newListener(relayAddr, options)
 	if err != nil {
@@ -56,8 +55,8 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 		}
 		f.running.Go(func() { f.serve(conn) })
 	}
-	f.drain(l.options.Drain)
 	<-l.ended
+	f.drain(l)
 	return nil
 }
 
@@ -88,11 +87,15 @@ func (f *forwarder) serve(conn join.Conn) {
 	f.log.Debug("user done", "received", result.AToB, "sent", result.BToA, "error", result.Err)
 }
 
-// drain waits until all connections have finished, for limit at most, and
-// resets what is left.
-func (f *forwarder) drain(limit time.Duration) {
-	timer := time.AfterFunc(max(limit, 0), f.end)
+// drain waits until all connections have finished and what was written has
+// arrived, for as long as the options allow, and resets what is left.
+func (f *forwarder) drain(l *Listener) {
+	timer := time.AfterFunc(max(l.options.Drain, 0), func() {
+		f.end()
+		l.cutNow()
+	})
 	defer timer.Stop()
 	f.running.Wait()
+	l.lingering.Wait()
 	f.end()
 }

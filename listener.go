@@ -49,6 +49,10 @@ type Listener struct {
 	closed context.Context
 	close  context.CancelFunc
 	ended  chan struct{}
+	// lingering are registrations that are closed, but whose connections live.
+	lingering sync.WaitGroup
+	cut       context.Context // done when those are to end
+	cutNow    context.CancelFunc
 
 	mu     sync.Mutex // guards what follows
 	public Addr
@@ -58,7 +62,7 @@ var _ net.Listener = (*Listener)(nil)
 
 // Listen registers at the relay with address relayAddr ("host:port") and gives
 // the listener on the public port that the relay opens. It tries once, until
-// ctx is done; it returns a *RefusedError if the relay refuses. Nil options
+// ctx is done; its error is a *RefusedError if the relay refuses. Nil options
 // stand for the defaults.
 //
 // Once it has succeeded the listener stands until Close: when the relay is
@@ -72,19 +76,16 @@ func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener,
 	registration, err := l.register(ctx)
 	if err != nil {
 		l.close()
-		return nil, fmt.Errorf("relay: %w", err)
+		return nil, err
 	}
 	go l.run(registration)
 	return l, nil
 }
 
 func newListener(relayAddr string, options *Options) (*Listener, error) {
-	host, port, err := net.SplitHostPort(relayAddr)
+	host, err := splitAddr(relayAddr)
 	if err != nil {
 		return nil, fmt.Errorf("relay: address of the relay: %w", err)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return nil, fmt.Errorf("relay: address of the relay: %q is not a port", port)
 	}
 	o := options.withDefaults()
 	client, err := o.client()
@@ -100,7 +101,20 @@ func newListener(relayAddr string, options *Options) (*Listener, error) {
 		ended:   make(chan struct{}),
 	}
 	l.closed, l.close = context.WithCancel(context.Background())
+	l.cut, l.cutNow = context.WithCancel(context.Background())
 	return l, nil
+}
+
+// splitAddr gives the host of an address whose port is a number.
+func splitAddr(addr string) (host string, err error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("%q is not a port", port)
+	}
+	return host, nil
 }
 
 // Accept waits for the next user. Its error after Close is net.ErrClosed;
@@ -136,8 +150,11 @@ func (l *Listener) Addr() net.Addr {
 	return l.public
 }
 
-// Close gives the public port up. Connections that were accepted live on.
-// After the first call it returns net.ErrClosed.
+// Close ends accepting. Connections that were accepted live on. The relay closes
+// the public port; with Pool it does so a minute after the last user, and users
+// who come meanwhile are reset. After the first call it returns net.ErrClosed.
+//
+// It must not be called from OnRegister.
 func (l *Listener) Close() error {
 	if l.closed.Err() != nil {
 		return net.ErrClosed
@@ -195,7 +212,7 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 		return nil, &RefusedError{Code: refusal.Code, Text: refusal.Text}
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("relay: %w", err)
 	}
 	public := Addr{Host: l.host, Port: r.Port()}
 	l.mu.Lock()
@@ -229,6 +246,7 @@ func (l *Listener) serve(registration protocol.Registration) error {
 		conn, err := registration.Accept()
 		if err != nil {
 			_ = registration.Close()
+			l.lingering.Go(func() { registration.Wait(l.cut) })
 			return err
 		}
 		select {

@@ -51,8 +51,8 @@ type Options struct {
 	Logger *slog.Logger
 
 	// OnRegister, if set, is called after each registration with the public
-	// address, which may be another one each time. It is called on a goroutine
-	// of the listener, one call after the other, and users wait for it.
+	// address, which may be another one each time: the first time before Listen
+	// returns, later on a goroutine of the listener. Users wait for it.
 	OnRegister func(public net.Addr)
 
 	// Drain is how long Forward lets connections under way finish when its

@@ -59,17 +59,21 @@ public port, checks every byte, and prints what it measured.`,
 // runDemo shows all three protocols. If once is set it returns when it has
 // printed, otherwise when ctx is done.
 func runDemo(ctx context.Context, out io.Writer, log *slog.Logger, once bool) error {
+	// The forwarders end before what they stand on, or they would complain.
+	base, endBase := context.WithCancel(context.WithoutCancel(ctx))
+	var servers, running sync.WaitGroup
+	defer servers.Wait()
+	defer endBase()
 	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
 
 	file := newDemoFile()
-	web, err := startDemoWeb(ctx, &running, file)
+	web, err := startDemoWeb(base, &servers, file)
 	if err != nil {
 		return fmt.Errorf("starting the web server: %w", err)
 	}
-	relayAddr, err := startDemoRelay(ctx, &running, log)
+	relayAddr, err := startDemoRelay(base, &servers, log)
 	if err != nil {
 		return fmt.Errorf("starting the relay: %w", err)
 	}

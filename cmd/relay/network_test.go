@@ -127,6 +127,21 @@ func (s *script) wantReset(ts *testscript.TestScript, args []string) {
 	}
 }
 
+// unserved <port>: is a user who connects and is reset, perhaps so soon that
+// connecting already tells.
+func (s *script) unserved(ts *testscript.TestScript, args []string) {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(loopback, args[0]), patience)
+	if err == nil {
+		defer conn.Close()
+		if err = conn.SetDeadline(time.Now().Add(patience)); err == nil {
+			_, err = io.ReadAll(conn)
+		}
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		ts.Fatalf("got %v (nil is EOF), want a reset", err)
+	}
+}
+
 // refused <port>: expects that nothing listens on a port.
 func (s *script) wantRefused(ts *testscript.TestScript, args []string) {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort(loopback, args[0]), patience)

@@ -64,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"hangup":     command(1, (*script).hangUp),
 			"reset":      command(1, (*script).wantReset),
 			"reachable":  command(1, (*script).reachable),
+			"unserved":   command(1, (*script).unserved),
 			"refused":    command(1, (*script).wantRefused),
 		},
 	})

@@ -159,11 +159,13 @@ type pairingTunnel struct {
 }
 
 func eachPairing(t *testing.T, test func(t *testing.T, p pairingTunnel)) {
-	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
-		p := &pairing{wants: make(map[[tokenSize]byte]chan *net.TCPConn)}
-		local := serveLocal(t, p.handle)
-		test(t, pairingTunnel{forward(t, relaytest.Start(t).Addr(), local, protocol), p})
-	})
+	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) { test(t, newPairing(t, protocol)) })
+}
+
+func newPairing(t *testing.T, protocol relay.Protocol) pairingTunnel {
+	p := &pairing{wants: make(map[[tokenSize]byte]chan *net.TCPConn)}
+	local := serveLocal(t, p.handle)
+	return pairingTunnel{forward(t, relaytest.Start(t).Addr(), local, protocol), p}
 }
 
 func (p *pairing) handle(conn *net.TCPConn) {

@@ -113,11 +113,12 @@ func (s *socketSource) fillBuffer(fd int) bool {
 		}
 		buffers.Put(s.buf)
 		s.buf = nil
-		return s.failed("read", err)
+		return s.failed(err)
 	}
 }
 
-// fillPipe has the kernel move what there is into the pipe.
+// fillPipe has the kernel move what there is into the pipe. Only a read is
+// believed about an end or an error: splice also stops at urgent data.
 func (s *socketSource) fillPipe(fd int) bool {
 	for {
 		n, err := unix.Splice(fd, nil, s.pipe.in, nil, s.pipe.size, spliceFlags)
@@ -130,19 +131,19 @@ func (s *socketSource) fillPipe(fd int) bool {
 			continue
 		}
 		s.pipe.giveBack()
-		s.pipe = nil
-		return s.failed("splice", err)
+		s.pipe, s.moving = nil, false
+		return s.fillBuffer(fd)
 	}
 }
 
 // failed sorts out why nothing was read. It gives false if there was nothing.
-func (s *socketSource) failed(call string, err error) bool {
+func (s *socketSource) failed(err error) bool {
 	if errors.Is(err, unix.EAGAIN) {
 		return false
 	}
 	s.err = io.EOF
 	if err != nil {
-		s.err = os.NewSyscallError(call, err)
+		s.err = os.NewSyscallError("read", err)
 	}
 	return true
 }

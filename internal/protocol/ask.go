@@ -30,17 +30,25 @@ func Ask(ctx context.Context, dial Dialer, req wire.Request, read func(*wire.Rea
 func readReply(ctx context.Context, conn join.Conn, read func(*wire.Reader) error) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Reset() })
 	defer stop()
-	if err := conn.SetReadDeadline(time.Now().Add(replyWait)); err != nil {
-		return err
+	err := conn.SetReadDeadline(time.Now().Add(replyWait))
+	if err == nil {
+		err = read(wire.NewReader(conn))
 	}
-	err := read(wire.NewReader(conn))
+	if err == nil {
+		err = conn.SetReadDeadline(time.Time{})
+	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return context.Cause(ctx) // which has reset conn, or is about to
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// AlwaysRead tells conn, if it wants to know, that its peer reads whatever
+// comes, so that it can be found dead for not doing so.
+func AlwaysRead(conn join.Conn) {
+	if c, ok := conn.(interface{ AlwaysRead() }); ok {
+		c.AlwaysRead()
 	}
-	return conn.SetReadDeadline(time.Time{})
 }
 
 // Send connects to the relay and sends req, with which every connection of a

@@ -43,9 +43,14 @@ type Tunnel interface {
 	// that were opened may live on until Close.
 	Done() <-chan struct{}
 
-	// Close ends the tunnel, waits for its goroutines, and closes whatever
-	// waits or is multiplexed. It may be called any number of times.
+	// Close ends the tunnel at once, waits for its goroutines, and closes
+	// whatever waits or is multiplexed. It may be called any number of times.
 	Close() error
+
+	// Finish is Close for a tunnel whose connections have all been closed: what
+	// was written to them still arrives. It takes up to half a minute; Close
+	// cuts it short.
+	Finish()
 }
 
 // Client is the relay client's half of a protocol.
@@ -69,8 +74,12 @@ type Registration interface {
 	// the registration has been lost or closed.
 	Accept() (join.Conn, error)
 
-	// Close ends the registration: no user comes after it. Connections that
-	// were accepted for a user live on until they end. It may be called any
-	// number of times.
+	// Close ends the registration: nothing is accepted after it. Connections
+	// that were accepted for a user live on until they end. It may be called
+	// any number of times.
 	Close() error
+
+	// Wait returns after Close when the connections have ended, and what was
+	// written to them has arrived. If ctx is done before, it ends them.
+	Wait(ctx context.Context)
 }

@@ -93,6 +93,8 @@ func (t *fakeTunnel) Close() error {
 	return nil
 }
 
+func (t *fakeTunnel) Finish() { _ = t.Close() }
+
 // fakeListener accepts what the test says.
 type fakeListener struct {
 	results chan result

@@ -57,7 +57,7 @@ func (s *Server) register(conn join.Conn, req wire.Request) error {
 		if !errors.Is(err, errNoPort) {
 			text = "the relay cannot open a public port"
 		}
-		return errors.Join(err, refuse(conn, wire.CodeNoPort, text))
+		return fmt.Errorf("%w; %w", refuse(conn, wire.CodeNoPort, text), err)
 	}
 	reach, err := s.announce(conn, req, port)
 	if err != nil {
@@ -90,5 +90,8 @@ func refuse(conn join.Conn, code, text string) error {
 	refusal := &wire.Refusal{Code: code, Text: text}
 	err := wire.WriteRefusal(conn, refusal)
 	_ = conn.Close()
-	return errors.Join(refusal, err)
+	if err != nil {
+		return fmt.Errorf("%w; telling so: %w", refusal, err)
+	}
+	return refusal
 }

@@ -64,8 +64,11 @@ func (t *tunnel) run() {
 	<-accepting
 	t.server.ports.release(t.port)
 	t.log.Info("tunnel closed", "reason", reason)
-	t.users.Wait() // users who are joined go on for as long as they can
-	_ = t.reach.Close()
+	// Users who are joined go on for as long as they can. One who waits for a
+	// relay client that reads nothing is freed only by closing that.
+	defer context.AfterFunc(t.server.closed, func() { _ = t.reach.Close() })()
+	t.users.Wait()
+	t.reach.Finish()
 }
 
 // abandon ends a tunnel that was never run.

@@ -8,6 +8,7 @@ package transport
 import (
 	"net"
 	"sync"
+	"time"
 
 	"github.com/seed96252745/relay/internal/join"
 )
@@ -27,9 +28,22 @@ var _ join.Conn = (*Conn)(nil)
 
 // NewConn takes over tcp.
 func NewConn(tcp *net.TCPConn) *Conn {
-	_ = tcp.SetLinger(0) // fails only on a connection that is dead already
+	// Both fail only on a connection that is dead already.
+	_ = tcp.SetLinger(0)
+	_ = keepUrgentInline(tcp)
 	return &Conn{TCPConn: tcp}
 }
+
+// unacknowledged is how long a peer that always reads may leave bytes
+// unacknowledged. Together with keep-alive it is noticed within 35 s that such
+// a peer has vanished.
+const unacknowledged = 30 * time.Second
+
+// AlwaysRead says that the peer reads whatever comes, as the ends of a control
+// connection or of a multiplexed one do, and that it is dead if it takes
+// nothing for 30 seconds (TCP_USER_TIMEOUT, Linux). On a data connection a
+// receiver may take its time, and to the kernel that looks the same.
+func (c *Conn) AlwaysRead() { _ = setUserTimeout(c.TCPConn, unacknowledged) }
 
 // TCP gives the connection itself, for what only the socket can tell or do.
 // Whoever closes it closes it with a reset.

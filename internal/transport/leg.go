@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/join"
@@ -12,19 +11,13 @@ import (
 
 // leg holds the kernel's settings for the connections between two kinds of
 // peers.
-type leg struct {
-	keepAlive net.KeepAliveConfig
-	// userTimeout is how long sent bytes may stay unacknowledged before the
-	// connection fails (TCP_USER_TIMEOUT, Linux). Zero is the system's default.
-	userTimeout time.Duration
-}
+type leg struct{ keepAlive net.KeepAliveConfig }
 
 // toRelay is the leg between relay client and relay. A relay client that
 // vanished holds its users up until it is noticed, so that takes at most 35 s.
 func toRelay() leg {
 	return leg{
-		keepAlive:   net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
-		userTimeout: 30 * time.Second,
+		keepAlive: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
 	}
 }
 
@@ -34,19 +27,6 @@ func toUser() leg {
 	return leg{
 		keepAlive: net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 4},
 	}
-}
-
-// control applies what net has no field for, before the socket is bound or
-// connected; accepted connections inherit it from their listener.
-func (l leg) control(_, _ string, raw syscall.RawConn) error {
-	if l.userTimeout == 0 {
-		return nil
-	}
-	var err error
-	if rawErr := raw.Control(func(fd uintptr) { err = setUserTimeout(fd, l.userTimeout) }); rawErr != nil {
-		return rawErr
-	}
-	return err
 }
 
 // Listener accepts connections. It is like a net.Listener, but what it gives
@@ -60,7 +40,10 @@ func ListenRelayClients(addr string) (*Listener, error) { return listen(addr, to
 func ListenUsers(addr string) (*Listener, error) { return listen(addr, toUser()) }
 
 func listen(addr string, l leg) (*Listener, error) {
-	config := net.ListenConfig{KeepAliveConfig: l.keepAlive, Control: l.control}
+	config := net.ListenConfig{KeepAliveConfig: l.keepAlive}
+	// What Conn promises, and what the kernel tells about a connection, holds
+	// for plain TCP.
+	config.SetMultipathTCP(false)
 	// The context matters only for resolving a host name.
 	listener, err := config.Listen(context.Background(), "tcp", addr)
 	if err != nil {
@@ -102,7 +85,7 @@ func DialLocal(ctx context.Context, addr string) (join.Conn, error) {
 }
 
 func dial(ctx context.Context, addr string, l leg) (join.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: l.keepAlive, Control: l.control}
+	dialer := net.Dialer{KeepAliveConfig: l.keepAlive}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ type options struct {
 // it was told has to be on the sockets themselves: those that were accepted
 // inherit only a part of it from their listener.
 func TestSocketOptions(t *testing.T) {
-	toRelay := options{idle: 15, interval: 5, count: 3, userTimeout: 30_000}
+	toRelay := options{idle: 15, interval: 5, count: 3}
 	toUser := options{idle: 60, interval: 15, count: 4}
 	for _, tt := range []struct {
 		name                 string
@@ -38,6 +38,16 @@ func TestSocketOptions(t *testing.T) {
 				checkOptions(t, conn, want)
 			}
 		})
+	}
+}
+
+// TCP_USER_TIMEOUT ends a connection whose peer takes nothing, be it dead or
+// slow. It is for those alone whose peers always read.
+func TestAlwaysRead(t *testing.T) {
+	accepted, dialed := pair(t, transport.ListenRelayClients, transport.DialRelay)
+	for _, conn := range []join.Conn{accepted, dialed} {
+		conn.(*transport.Conn).AlwaysRead()
+		checkOptions(t, conn, &options{idle: 15, interval: 5, count: 3, userTimeout: 30_000})
 	}
 }
 
@@ -61,6 +71,9 @@ func checkOptions(t *testing.T, conn join.Conn, want *options) {
 		}
 		if get(unix.IPPROTO_TCP, unix.TCP_NODELAY) != 1 {
 			t.Error("Nagle's algorithm is on: small messages would wait for each other")
+		}
+		if get(unix.SOL_SOCKET, unix.SO_OOBINLINE) != 1 {
+			t.Error("urgent data would be taken out and lost")
 		}
 		linger, err := unix.GetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER)
 		if err != nil || linger.Onoff != 1 || linger.Linger != 0 {

@@ -45,6 +45,7 @@ func BenchmarkThroughput(b *testing.B) {
 					for range n {
 						if _, err := from[i].Write(p); err != nil {
 							b.Error(err)
+							return
 						}
 					}
 				})

@@ -11,7 +11,9 @@
 // A session has three goroutines, however many streams it has: one reads, one
 // writes what could not be written at once, one watches that the peer lives.
 // The reader never waits for a writer or for whoever uses a stream, so no
-// stream can stop another, and two sessions cannot stop each other.
+// stream can stop another, and two sessions cannot stop each other. A writer
+// waits for the connection: while the peer reads nothing at all, Write and Close
+// of a stream do not return before Session.Close.
 //
 // Nothing is logged. What ended a session is its Err.
 package yamux

@@ -50,7 +50,8 @@ type largeFrame struct {
 	header  []byte
 	payload []byte
 	started bool // guarded by sender.mu: it cannot be called back any more
-	sent    bool // guarded by Stream.mu
+	sent    bool // guarded by Stream.mu, as is
+	err     error
 }
 
 func newSender(conn net.Conn) *sender {
@@ -209,7 +210,7 @@ func (o *sender) writeLocked() {
 	}
 	_, err := vectors.WriteTo(o.conn)
 	for _, f := range large {
-		f.stream.frameSent(f)
+		f.stream.frameSent(f, err)
 	}
 
 	o.mu.Lock()

@@ -208,21 +208,23 @@ func (s *Session) GoAway() {
 	}
 }
 
-// finishWait is how long the peer may take to end its side of the connection.
-const finishWait = time.Second
+const (
+	// finishWait is how long the peer may take to read what was sent, and to
+	// end its side of the connection then.
+	finishWait = 30 * time.Second
+	// accuseWait is how long it takes to tell a peer that broke the rules.
+	accuseWait = time.Second
+)
 
-// Finish ends the session after what was written has been sent. It is for
-// sessions without streams; those that there are are reset.
+// Finish ends the session after what was written has arrived: the peer ends the
+// connection when it has read all. It is for sessions without streams. It takes
+// up to 30 seconds, and Close cuts it short.
 func (s *Session) Finish() {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(finishWait))
+	timer := time.AfterFunc(finishWait, func() { s.end(ErrDead) })
+	defer timer.Stop()
 	s.out.drain()
 	if s.conn.CloseWrite() == nil {
-		timer := time.NewTimer(finishWait)
-		defer timer.Stop()
-		select {
-		case <-s.readerGone:
-		case <-timer.C:
-		}
+		<-s.readerGone
 	}
 	s.Close()
 }
@@ -270,7 +272,7 @@ func sessionError(reason error) error {
 
 // accuse tells the peer that it broke the rules, if it still reads.
 func (s *Session) accuse() {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(finishWait)) // fails as the write does
+	_ = s.conn.SetWriteDeadline(time.Now().Add(accuseWait)) // fails as the write does
 	s.out.control(header{typeGoAway, 0, 0, goAwayProtocol})
 	s.out.drain()
 }

@@ -217,14 +217,18 @@ func (st *Stream) waitSent(f *largeFrame) error {
 		}
 		st.writable.Wait()
 	}
-	return nil
+	return f.err
 }
 
-// frameSent says that a frame has been written, or never will be.
-func (st *Stream) frameSent(f *largeFrame) {
+// frameSent says that a frame has been written, or, if err is not nil, never
+// will be.
+func (st *Stream) frameSent(f *largeFrame, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	f.sent = true
+	if err != nil {
+		f.err = sessionError(err)
+	}
 	st.writable.Broadcast()
 }
 
@@ -251,6 +255,7 @@ func (st *Stream) finishAndUnlock() error {
 		return nil
 	}
 	st.finSent = true
+	st.writable.Broadcast() // whoever is in Room
 	st.mu.Unlock()
 	err := st.session.out.ordered(header{typeWindowUpdate, flagFIN, st.id, 0})
 	st.mu.Lock()

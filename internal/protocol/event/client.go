@@ -31,6 +31,7 @@ func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Regi
 	if err != nil {
 		return nil, err
 	}
+	protocol.AlwaysRead(control)
 	r := &registration{
 		port:     port,
 		control:  control,
@@ -110,3 +111,6 @@ func (r *registration) claim(id string) {
 		_ = conn.Reset()
 	}
 }
+
+// Wait has nothing to wait for: connections that users have are their own.
+func (r *registration) Wait(context.Context) { r.running.Wait() }

@@ -30,6 +30,7 @@ func (r *Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
+	protocol.AlwaysRead(conn)
 	return newTunnel(r, conn), nil
 }
 

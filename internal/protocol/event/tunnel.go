@@ -104,3 +104,6 @@ func (t *tunnel) readChatter() {
 		}
 	}
 }
+
+// Finish is Close: connections that users have are their own.
+func (t *tunnel) Finish() { _ = t.Close() }

@@ -27,10 +27,12 @@ func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Regi
 	if err != nil {
 		return nil, err
 	}
+	protocol.AlwaysRead(conn)
 	session := yamux.Server(conn, yamux.Config{Accept: true})
-	r := &registration{session: session, port: port, accepted: make(chan join.Conn)}
+	r := &registration{session: session, port: port, accepted: make(chan join.Conn), emptied: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
-	go r.run()
+	r.running.Go(r.run)
+	r.running.Go(r.finish)
 	return r, nil
 }
 
@@ -39,9 +41,11 @@ type registration struct {
 	session  *yamux.Session
 	port     int
 	accepted chan join.Conn // never closed
+	emptied  chan struct{}  // closed when r is closed and no stream is live
 
-	ctx    context.Context // done when the registration has ended, with the reason
-	cancel context.CancelCauseFunc
+	running sync.WaitGroup  // while the session lives
+	ctx     context.Context // done when the registration has ended, with the reason
+	cancel  context.CancelCauseFunc
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -99,7 +103,7 @@ func (r *registration) release() {
 	last := r.closed && r.live == 0
 	r.mu.Unlock()
 	if last {
-		go r.session.Finish() // takes a second at most
+		close(r.emptied)
 	}
 }
 
@@ -116,7 +120,22 @@ func (r *registration) Close() error {
 	r.cancel(net.ErrClosed)
 	r.session.GoAway()
 	if idle {
-		r.session.Finish()
+		close(r.emptied)
 	}
 	return nil
+}
+
+// finish ends the session when it is closed and its last stream has ended.
+func (r *registration) finish() {
+	select {
+	case <-r.emptied:
+		r.session.Finish()
+	case <-r.session.Done():
+	}
+}
+
+// Wait waits for the session to end, with the last stream.
+func (r *registration) Wait(ctx context.Context) {
+	defer context.AfterFunc(ctx, r.session.Close)()
+	r.running.Wait()
 }

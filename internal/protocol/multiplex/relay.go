@@ -22,6 +22,7 @@ func (Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
+	protocol.AlwaysRead(conn)
 	return &tunnel{yamux.Client(conn, yamux.Config{})}, nil
 }
 
@@ -47,8 +48,10 @@ func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
 
 func (t *tunnel) Done() <-chan struct{} { return t.session.Refusing() }
 
-// Close lets the last FIN of the last stream through.
 func (t *tunnel) Close() error {
-	t.session.Finish()
+	t.session.Close()
 	return nil
 }
+
+// Finish lets the last FIN of the last stream through.
+func (t *tunnel) Finish() { t.session.Finish() }

@@ -47,8 +47,8 @@ func (c Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Re
 	return r, nil
 }
 
-// Close takes the waiting connections back, and so ends the pool as soon as
-// its last user is done.
+// Close takes the waiting connections back. The relay keeps the port for a
+// minute after the last user is done: it is not told.
 func (r *registration) Close() error {
 	r.cancel(net.ErrClosed)
 	r.running.Wait()
@@ -66,3 +66,6 @@ func (r *registration) Accept() (join.Conn, error) {
 		return nil, context.Cause(r.ctx)
 	}
 }
+
+// Wait has nothing to wait for: connections that users have are their own.
+func (r *registration) Wait(context.Context) { r.running.Wait() }

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -31,7 +32,10 @@ type registration struct {
 	// refused counts the claims that were reset at once, since the last sign
 	// that the relay knows the pool.
 	refused atomic.Int32
-	places  []*place
+	// failed counts the connections that could not be made, since the last one
+	// that could.
+	failed atomic.Int32
+	places []*place
 }
 
 const (
@@ -41,6 +45,9 @@ const (
 	// connection has stood for longer than such a reset takes.
 	maxRefused  = 3
 	refusedTime = 2 * time.Second
+	// maxFailed is how many connections in a row may fail before the relay is
+	// taken for lost, if there is none left.
+	maxFailed = 3
 
 	// A connection that ended before a user came is replaced later and later,
 	// or a local server that is down would be dialled in a tight loop.
@@ -60,12 +67,18 @@ type place struct {
 }
 
 func (p *place) keepFilled() {
+	defer func() {
+		if p.next != nil {
+			_ = p.next.Reset() // closed before it was used
+		}
+	}()
 	for p.ctx.Err() == nil {
 		conn, err := p.fill()
 		if err != nil {
-			p.rest()
+			p.unreachable(err)
 			continue
 		}
+		p.failed.Store(0)
 		since := time.Now()
 		p.since.Store(&since)
 		w := newWaitingConn(conn)
@@ -92,15 +105,28 @@ func (p *place) fill() (join.Conn, error) {
 	return protocol.Send(p.ctx, p.dial, wire.Request{Verb: wire.Pool, ID: p.id})
 }
 
+// unreachable learns from a connection that could not be made. When that goes
+// on, and no place has one, the relay is lost.
+func (p *place) unreachable(err error) {
+	if p.failed.Add(1) >= maxFailed && !p.filled(0) {
+		p.cancel(fmt.Errorf("connection to the relay lost: %w", err))
+		return
+	}
+	p.rest()
+}
+
 // judge learns from how a connection's wait ended.
 func (p *place) judge(err error, after time.Duration) {
+	if after >= refusedTime {
+		p.refused.Store(0) // the relay knew the pool
+	}
 	switch {
 	case err == nil:
 		p.pause = 0
 		p.refused.Store(0)
 		return
 	case errors.Is(err, syscall.ECONNRESET) && after < refusedTime:
-		if p.refused.Add(1) >= maxRefused && !p.standing() {
+		if p.refused.Add(1) >= maxRefused && !p.filled(refusedTime) {
 			p.cancel(errForgotten)
 			return
 		}
@@ -110,12 +136,12 @@ func (p *place) judge(err error, after time.Duration) {
 	p.rest()
 }
 
-// standing tells whether any connection has waited for so long that the relay
-// must know the pool.
-func (r *registration) standing() bool {
+// filled tells whether any place has a connection that has waited for longer
+// than the given time.
+func (r *registration) filled(longer time.Duration) bool {
 	return slices.ContainsFunc(r.places, func(p *place) bool {
 		since := p.since.Load()
-		return since != nil && time.Since(*since) > refusedTime
+		return since != nil && time.Since(*since) > longer
 	})
 }
 

@@ -35,6 +35,7 @@ func (r *Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
 	if err := t.add(conn); err != nil {
+		_ = t.Close()
 		return nil, err
 	}
 	return t, nil

@@ -46,7 +46,7 @@ func newTunnel(forget func()) *tunnel {
 		close(t.done)
 		forget()
 	})
-	t.lonely = time.AfterFunc(linger, func() { _ = t.Close() })
+	t.lonely = time.AfterFunc(linger, t.closeIfLonely)
 	return t
 }
 
@@ -168,6 +168,17 @@ func (t *tunnel) wait(ctx context.Context, next chan join.Conn) (join.Conn, erro
 	return nil, context.Cause(ctx)
 }
 
+// closeIfLonely ends the pool if no connection has come in the last moment.
+func (t *tunnel) closeIfLonely() {
+	t.mu.Lock()
+	lonely := t.active == 0 && len(t.idle) == 0
+	t.ended = t.ended || lonely
+	t.mu.Unlock()
+	if lonely {
+		_ = t.Close()
+	}
+}
+
 // Close ends the pool. Connections that users have live on.
 func (t *tunnel) Close() error {
 	t.mu.Lock()
@@ -209,3 +220,6 @@ func (t *tunnel) restLocked() {
 		t.lonely.Reset(linger)
 	}
 }
+
+// Finish is Close: connections that users have are their own.
+func (t *tunnel) Finish() { _ = t.Close() }

@@ -1,0 +1,51 @@
+package conformance_test
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay"
+)
+
+// A receiver may take its time: that it reads nothing for longer than a vanished
+// peer is waited for is no reason to end the connection.
+func TestReceiverPauses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes 35 seconds: run it without -short")
+	}
+	const size = 32 << 20 // more than all sockets on the way hold
+	type transfer struct {
+		name string
+		to   *net.TCPConn
+		sent chan error
+	}
+	var transfers []transfer // all at the same time, because the pause is what takes long
+	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Pool, relay.Event} {
+		p := newPairing(t, protocol)
+		for _, by := range []string{"user", "server"} {
+			from, to := p.pair(t)
+			if by == "server" {
+				from, to = to, from
+			}
+			sent := make(chan error, 1)
+			go func() {
+				err := send(from, newStream(1), size)
+				if err == nil {
+					err = from.CloseWrite()
+				}
+				sent <- err
+			}()
+			transfers = append(transfers, transfer{string(protocol) + " by " + by, to, sent})
+		}
+	}
+	<-time.After(35 * time.Second)
+	for _, tr := range transfers {
+		if err := receiveAll(tr.to, newStream(1), size); err != nil {
+			t.Errorf("%s: receiving: %v", tr.name, err)
+		}
+		if err := <-tr.sent; err != nil {
+			t.Errorf("%s: sending: %v", tr.name, err)
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package transport
+
+import (
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func setUserTimeout(tcp *net.TCPConn, d time.Duration) error {
+	return setOption(tcp, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+}
+
+// keepUrgentInline has urgent data come in its place among the other bytes;
+// otherwise it would be taken out and lost.
+func keepUrgentInline(tcp *net.TCPConn) error {
+	return setOption(tcp, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
+}
+
+func setOption(tcp *net.TCPConn, level, option, value int) error {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if rawErr := raw.Control(func(fd uintptr) {
+		err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), level, option, value))
+	}); rawErr != nil {
+		return rawErr
+	}
+	return err
+}

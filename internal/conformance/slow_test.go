@@ -14,7 +14,7 @@ func TestReceiverPauses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 35 seconds: run it without -short")
 	}
-	const size = 32 << 20 // more than all sockets on the way hold
+	const size = 96 << 20 // more than the sockets on the way hold for one who does not read
 	type transfer struct {
 		name string
 		to   *net.TCPConn

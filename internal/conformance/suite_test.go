@@ -92,7 +92,8 @@ func serveLocalAt(t *testing.T, at string, handle func(*net.TCPConn)) (addr stri
 	}
 	var running sync.WaitGroup
 	var mu sync.Mutex
-	conns := make(map[net.Conn]struct{})
+	conns := make(map[*net.TCPConn]struct{})
+	closed := false
 	running.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -100,7 +101,10 @@ func serveLocalAt(t *testing.T, at string, handle func(*net.TCPConn)) (addr stri
 				return
 			}
 			mu.Lock()
-			conns[conn] = struct{}{}
+			conns[conn.(*net.TCPConn)] = struct{}{}
+			if closed { // while this one came
+				reset(conn.(*net.TCPConn))
+			}
 			mu.Unlock()
 			running.Go(func() { handle(conn.(*net.TCPConn)) })
 		}
@@ -108,9 +112,9 @@ func serveLocalAt(t *testing.T, at string, handle func(*net.TCPConn)) (addr stri
 	t.Cleanup(func() {
 		_ = l.Close()
 		mu.Lock()
+		closed = true
 		for conn := range conns {
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			_ = conn.Close()
+			reset(conn)
 		}
 		mu.Unlock()
 		running.Wait()

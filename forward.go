@@ -39,10 +39,17 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 	if err != nil {
 		return err
 	}
+	engine, err := join.NewEngine()
+	if err != nil {
+		l.close()
+		return fmt.Errorf("relay: %w", err)
+	}
+	defer engine.Close()
 	f := &forwarder{
-		local: localAddr,
-		log:   l.options.Logger,
-		often: rate.Sometimes{First: 1, Interval: localLogInterval},
+		local:  localAddr,
+		log:    l.options.Logger,
+		often:  rate.Sometimes{First: 1, Interval: localLogInterval},
+		engine: engine,
 	}
 	f.ended, f.end = context.WithCancel(context.Background())
 	go l.run(nil)
@@ -62,9 +69,10 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 
 // forwarder is what the connections of one Forward have in common.
 type forwarder struct {
-	local string
-	log   *slog.Logger
-	often rate.Sometimes
+	local  string
+	log    *slog.Logger
+	often  rate.Sometimes
+	engine *join.Engine
 
 	ended   context.Context // done when nothing may go on any more
 	end     context.CancelFunc
@@ -83,8 +91,11 @@ func (f *forwarder) serve(conn join.Conn) {
 		_ = conn.Reset()
 		return
 	}
-	result := join.Join(f.ended, conn, local)
-	f.log.Debug("user done", "received", result.AToB, "sent", result.BToA, "error", result.Err)
+	f.running.Add(1)
+	f.engine.Join(f.ended, conn, local, func(r join.Result) {
+		defer f.running.Done()
+		f.log.Debug("user done", "received", r.AToB, "sent", r.BToA, "ending", r.Ending(), "error", r.Err)
+	})
 }
 
 // drain waits until all connections have finished and what was written has

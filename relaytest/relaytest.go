@@ -78,7 +78,7 @@ func (r *Relay) listen(addr string) error {
 		return fmt.Errorf("relaytest: %w", err)
 	}
 	r.addr = listener.Addr().String()
-	s := server.New(server.Config{
+	s, err := server.New(server.Config{
 		Protocols: map[string]protocol.Relay{
 			wire.Multiplex: multiplex.Relay{},
 			wire.Pool:      pool.NewRelay(),
@@ -90,6 +90,10 @@ func (r *Relay) listen(addr string) error {
 		},
 		Logger: r.log,
 	})
+	if err != nil {
+		_ = listener.Close()
+		return fmt.Errorf("relaytest: %w", err)
+	}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

@@ -104,7 +104,11 @@ func startDemoRelay(ctx context.Context, running *sync.WaitGroup, log *slog.Logg
 	if err != nil {
 		return "", err
 	}
-	s := newServer(demoHost, server.PortRange{First: 20000, Last: 29999}, log)
+	s, err := newServer(demoHost, server.PortRange{First: 20000, Last: 29999}, log)
+	if err != nil {
+		_ = listener.Close()
+		return "", err
+	}
 	running.Go(func() { _ = s.Serve(listener) }) // its error says only that it was closed
 	running.Go(func() {
 		<-ctx.Done()

@@ -42,12 +42,17 @@ func runRelay(ctx context.Context, args []string, f *flags, log *slog.Logger) er
 	if err != nil {
 		return explainListen(err, port)
 	}
+	s, err := newServer(f.bind, ports, log)
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
 	greet(log, f, port)
-	return serve(ctx, newServer(f.bind, ports, log), listener, f, log)
+	return serve(ctx, s, listener, f, log)
 }
 
 // newServer puts a relay together.
-func newServer(bind string, ports server.PortRange, log *slog.Logger) *server.Server {
+func newServer(bind string, ports server.PortRange, log *slog.Logger) (*server.Server, error) {
 	return server.New(server.Config{
 		Protocols: map[string]protocol.Relay{
 			wire.Multiplex: multiplex.Relay{},

@@ -11,7 +11,7 @@ const abortWait = time.Second
 // after abortWait.
 func abort(conn Conn) {
 	if tcp := tcpOf(conn); tcp != nil {
-		waitAcknowledged(tcp, abortWait)
+		awaitDelivery(tcp)
 	}
 	_ = conn.Reset()
 }

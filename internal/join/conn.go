@@ -1,9 +1,12 @@
 package join
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
 // Conn is a connection that can be joined. It may be more than that: see
-// Socket, Awaited, Waiter and Roomy.
+// Socket, Detachable, Stream, Awaited, Waiter, Roomy and Wrapper.
 type Conn interface {
 	net.Conn
 	// CloseWrite ends this side's direction, as FIN does, and leaves the other.
@@ -23,7 +26,8 @@ type Socket interface {
 // Awaited is a Conn whose owner wants to know when something comes from it.
 type Awaited interface {
 	// Arrived is called once: with nil when the first bytes have been read, or
-	// else with the error that was read instead.
+	// else with the error that was read instead. It must not wait, nor use the
+	// connection.
 	Arrived(err error)
 }
 
@@ -41,9 +45,58 @@ type Roomy interface {
 	Room() (int, error)
 }
 
+// Detachable is a Socket that an event loop can serve.
+type Detachable interface {
+	// Detach gives the socket away: the descriptor is the caller's to close,
+	// and the runtime's poller does not know it. From then on the Conn's Read
+	// and Write fail with net.ErrClosed, and the first Close or Reset calls
+	// end. After an error nothing has changed.
+	Detach(end func()) (fd int, err error)
+}
+
+// Stream is a Conn whose bytes come and go over a connection that it shares
+// with others, and that never has to be waited for.
+type Stream interface {
+	// Attach has arrived called when there is something for PourTo, and roomy
+	// when FillFrom is possible again. Neither may wait; roomy may be called
+	// from within any call to any stream, arrived may not.
+	Attach(arrived, roomy func())
+	// PourTo writes to a socket what has come from the peer. It stops when that
+	// is all, at an error that the stream ends with, which is io.EOF in the end,
+	// or at one of the socket, such as EAGAIN.
+	PourTo(socket int) (n int, streamErr, socketErr error)
+	// FillFrom reads a portion from a socket and sends it. It gives ErrNoRoom
+	// if the peer cannot take more at the moment, and the socket's error, such
+	// as EAGAIN, or io.EOF. Short says that the socket gave less than it could
+	// have.
+	FillFrom(socket int) (n int, short bool, streamErr, socketErr error)
+	// Flush sends what FillFrom has gathered.
+	Flush()
+}
+
+// ErrNoRoom is what FillFrom gives while nothing can be sent.
+var ErrNoRoom = errors.New("no room")
+
+// Wrapper is a Conn around another one that wants to see how it ends (and
+// begins, if it is Awaited), and leaves its bytes alone.
+type Wrapper interface {
+	Unwrap() Conn
+}
+
+// innermost gives the Conn that has the bytes.
+func innermost(conn Conn) Conn {
+	for {
+		w, ok := conn.(Wrapper)
+		if !ok {
+			return conn
+		}
+		conn = w.Unwrap()
+	}
+}
+
 // tcpOf gives the TCP connection that conn is, or nil.
 func tcpOf(conn Conn) *net.TCPConn {
-	if c, ok := conn.(Socket); ok {
+	if c, ok := innermost(conn).(Socket); ok {
 		return c.TCP()
 	}
 	return nil

@@ -78,6 +78,18 @@ func (d *direction) copyOnce() (readErr, writeErr error) {
 	return readErr, d.write(buf[:n])
 }
 
+// arrive tells the source's owner, once, that something has been read past its
+// Read.
+func (d *direction) arrive(err error) {
+	if d.arrived {
+		return
+	}
+	d.arrived = true
+	if owner, ok := d.src.(Awaited); ok {
+		owner.Arrived(err)
+	}
+}
+
 // write writes all of b. A half-closed join counts as moving as long as any
 // byte of it is taken.
 func (d *direction) write(b []byte) error {

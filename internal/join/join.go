@@ -7,6 +7,12 @@
 // the end that follows them, and a receiver that stops reading stops the
 // sender.
 //
+// It does so in two ways. On Linux sockets and streams are served by event
+// loops (loopjoin_linux.go): a join at rest is a few hundred bytes and no
+// goroutine, short messages cost one read and one write, long runs stay in the
+// kernel. Everything else is copied by two goroutines (copyjoin.go). Both obey
+// the same rules, and pass the same tests.
+//
 // It does not open connections and it does not log. What happened is in the
 // [Result].
 package join
@@ -15,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,6 +34,8 @@ const (
 	B
 )
 
+func (s Side) other() Side { return 1 - s }
+
 // Result is what a join has done.
 type Result struct {
 	AToB, BToA int64 // bytes written to B, and to A
@@ -36,6 +45,45 @@ type Result struct {
 	// failure of either connection.
 	Err error
 }
+
+// Ending is a way in which a join ends, for logs and metrics.
+type Ending uint8
+
+// The ways in which a join ends. Result.First says whose doing it was, except
+// for Stopped.
+const (
+	Finished Ending = iota // both peers had said all
+	WasReset               // one of them reset its connection
+	Lost                   // one of the connections failed
+	Stalled                // half-closed, and nothing moved: ErrNoProgress
+	Stopped                // the context was done
+)
+
+// String gives the word for logs.
+func (e Ending) String() string {
+	return [...]string{"finished", "reset", "lost", "stalled", "stopped"}[e]
+}
+
+// Ending says how the join ended.
+func (r Result) Ending() Ending {
+	switch {
+	case r.Err == nil:
+		return Finished
+	case errors.As(r.Err, new(stopped)):
+		return Stopped
+	case errors.Is(r.Err, ErrNoProgress):
+		return Stalled
+	case errors.Is(r.Err, ErrReset), errors.Is(r.Err, syscall.ECONNRESET), errors.Is(r.Err, syscall.EPIPE):
+		return WasReset
+	}
+	return Lost
+}
+
+// stopped is the error of a join whose context was done.
+type stopped struct{ cause error }
+
+func (s stopped) Error() string { return s.cause.Error() }
+func (s stopped) Unwrap() error { return s.cause }
 
 // Errors that Result.Err may hold, beside what a connection returned.
 var (
@@ -51,60 +99,53 @@ var (
 // for ever; 10 minutes is beyond any pause of a transfer that is alive.
 const noProgress = 10 * time.Minute
 
-// Join copies between a and b until both directions have ended, one of the two
-// has failed, or ctx is done, whose cause is then the error. It closes both, in
-// every case, before it returns.
-func Join(ctx context.Context, a, b Conn) Result {
-	j := &joined{}
-	defer context.AfterFunc(ctx, func() {
-		j.end(A, context.Cause(ctx))
-		_ = a.Reset()
-		_ = b.Reset()
-	})()
-	ab := &direction{j: j, src: a, dst: b, side: A}
-	ba := &direction{j: j, src: b, dst: a, side: B}
-	ab.opposite, ba.opposite = ba, ab
-
-	var back sync.WaitGroup
-	back.Go(ba.run)
-	ab.run()
-	back.Wait()
-	first, err := j.result()
-	if err == nil {
-		_ = a.Close() // both peers know already that all is said
-		_ = b.Close()
-	} else {
-		abort(a)
-		abort(b)
-	}
-	return Result{AToB: ab.written, BToA: ba.written, First: first, Err: err}
+// Engine is what joins run on. Its methods may be called concurrently.
+type Engine struct {
+	loops   loops
+	running sync.WaitGroup // joins
 }
 
-// joined is what the two directions of a join share.
-type joined struct {
-	mu    sync.Mutex // guards what follows
-	ended bool       // by either direction
+// NewEngine starts an engine, which has to be closed.
+func NewEngine() (*Engine, error) {
+	e := &Engine{}
+	return e, e.loops.start()
+}
+
+// Join copies between a and b until both directions have ended, one of the two
+// has failed, or ctx is done, whose cause is then the error. It closes both, in
+// every case, and calls done after that, on another goroutine, which done must
+// not hold up. It does not wait.
+func (e *Engine) Join(ctx context.Context, a, b Conn, done func(Result)) {
+	e.running.Add(1)
+	finished := func(r Result) {
+		defer e.running.Done()
+		done(r)
+	}
+	if !e.loops.join(ctx, e, a, b, finished) {
+		go func() { finished(copyJoin(ctx, a, b)) }()
+	}
+}
+
+// Close waits for the joins, which end with their contexts, and stops.
+func (e *Engine) Close() {
+	e.running.Wait()
+	e.loops.stop()
+}
+
+// verdict is how a join ends, as the two directions of it find out.
+type verdict struct {
+	ended bool // by either direction
 	first Side
 	err   error
 }
 
 // end remembers how the first direction ended, and the first failure of
 // either: further failures follow from it.
-func (j *joined) end(side Side, err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if !j.ended {
-		j.ended, j.first = true, side
+func (v *verdict) end(side Side, err error) {
+	if !v.ended {
+		v.ended, v.first = true, side
 	}
-	if j.err == nil {
-		j.err = err
+	if v.err == nil {
+		v.err = err
 	}
 }
-
-func (j *joined) result() (first Side, err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.first, j.err
-}
-
-func (s Side) other() Side { return 1 - s }

@@ -45,7 +45,7 @@ func TestHalfClose(t *testing.T) {
 				if result.Err != nil || result.First != first {
 					t.Errorf("got %+v, want First %s and no error", result, name(first))
 				}
-				if there, back := copied(result, first), copied(result, other(first)); there != int64(len(tt.request)) || back != int64(len(tt.answer)) {
+				if there, back := copiedFrom(result, first), copiedFrom(result, other(first)); there != int64(len(tt.request)) || back != int64(len(tt.answer)) {
 					t.Errorf("counted %d and %d bytes, want %d and %d", there, back, len(tt.request), len(tt.answer))
 				}
 			})

@@ -23,10 +23,14 @@ func queueBytes(t *testing.T, side join.Side, n int) *rig {
 	if err := r.near[side].SetWriteBuffer(2 * n); err != nil {
 		t.Fatal(err)
 	}
+	near := descriptor(t, r.near[side]) // the join takes the other one
+	defer func() { _ = unix.Close(near) }()
 	r.start(r.near[join.A], r.near[join.B])
 	write(t, r.far[other(side)], pattern(n))
 	// The kernel tells nobody when the last byte has been moved.
-	for queued(t, r.near[side], unix.SIOCOUTQ)+queued(t, r.far[side], unix.SIOCINQ) < n {
+	far := descriptor(t, r.far[side])
+	defer func() { _ = unix.Close(far) }()
+	for queued(t, near, unix.SIOCOUTQ)+queued(t, far, unix.SIOCINQ) < n {
 		runtime.Gosched()
 	}
 	return r
@@ -34,16 +38,26 @@ func queueBytes(t *testing.T, side join.Side, n int) *rig {
 
 // queued asks how much a socket holds that its peer has not taken, or that was
 // not read from it.
-func queued(t *testing.T, conn *transport.Conn, request uint) (n int) {
+func queued(t *testing.T, fd int, request uint) int {
 	t.Helper()
-	raw, err := conn.SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), request) })
-	}
+	n, err := unix.IoctlGetInt(fd, request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// descriptor gives a second descriptor of the socket, to be closed.
+func descriptor(t *testing.T, conn *transport.Conn) (fd int) {
+	t.Helper()
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(of uintptr) { fd, _ = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
 }
 
 // A reset destroys what is still queued, so it has to wait for it, as long as

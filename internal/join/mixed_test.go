@@ -24,7 +24,7 @@ func mixedRig(t *testing.T, socket join.Side) (tcp, memory farEnd, result <-chan
 	ends := [2]join.Conn{nearMemory, nearMemory}
 	ends[socket] = near
 	done := make(chan join.Result, 1)
-	go func() { done <- join.Join(t.Context(), ends[join.A], ends[join.B]) }()
+	joinTo(t, t.Context(), ends[join.A], ends[join.B], done)
 	return far, farMemory, done
 }
 

@@ -51,7 +51,7 @@ func TestBackPressure(t *testing.T) {
 		if err := receiver.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		if result := r.wait(); result.Err != nil || copied(result, side) != taken {
+		if result := r.wait(); result.Err != nil || copiedFrom(result, side) != taken {
 			t.Errorf("got %+v, want %d bytes and no error", result, taken)
 		}
 	})

@@ -27,7 +27,7 @@ func startMemoryRig() *memoryRig {
 	for side := range near {
 		near[side], r.far[side] = memoryPair()
 	}
-	go func() { r.result <- join.Join(context.Background(), near[join.A], near[join.B]) }()
+	go func() { r.result <- join.CopyJoin(context.Background(), near[join.A], near[join.B]) }()
 	return r
 }
 
@@ -110,7 +110,7 @@ func TestProgressExtends(t *testing.T) {
 				if !errors.Is(result.Err, join.ErrNoProgress) {
 					t.Errorf("got %+v", result)
 				}
-				if got := copied(result, other(side)); got < int64(time.Hour/every) {
+				if got := copiedFrom(result, other(side)); got < int64(time.Hour/every) {
 					t.Errorf("counted %d bytes", got)
 				}
 			})
@@ -163,7 +163,7 @@ func TestStalledReceiverIsNoProgress(t *testing.T) {
 		if !errors.Is(result.Err, join.ErrNoProgress) {
 			t.Errorf("got %+v", result)
 		}
-		if got := copied(result, other(side)); got != 0 {
+		if got := copiedFrom(result, other(side)); got != 0 {
 			t.Errorf("counted %d bytes that nobody read", got)
 		}
 	})

@@ -35,7 +35,7 @@ func TestResetGoesThrough(t *testing.T) {
 				}
 				result := r.wait()
 				wantFailure(t, result, side)
-				if got := copied(result, side); got != int64(n) {
+				if got := copiedFrom(result, side); got != int64(n) {
 					t.Errorf("counted %d bytes, want %d", got, n)
 				}
 			})

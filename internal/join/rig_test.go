@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -61,9 +62,24 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
+// joinTo joins a and b on an engine of their own.
+func joinTo(t *testing.T, ctx context.Context, a, b join.Conn, result chan<- join.Result) { //nolint:revive // t comes first in tests
+	t.Helper()
+	if strings.Contains(t.Name(), copied) {
+		go func() { result <- join.CopyJoin(ctx, a, b) }()
+		return
+	}
+	e, err := join.NewEngine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Join(ctx, a, b, func(r join.Result) { result <- r })
+	t.Cleanup(e.Close)
+}
+
 // start joins the near ends, or what stands for them.
 func (r *rig) start(a, b join.Conn) *rig {
-	go func() { r.result <- join.Join(r.ctx, a, b) }()
+	joinTo(r.t, r.ctx, a, b, r.result)
 	// Whatever a test that failed has left behind.
 	r.t.Cleanup(func() {
 		r.cancel(nil)
@@ -108,8 +124,13 @@ func other(side join.Side) join.Side { return 1 - side }
 func forEachSide(t *testing.T, f func(t *testing.T, side join.Side)) {
 	for _, side := range []join.Side{join.A, join.B} {
 		t.Run(name(side), func(t *testing.T) { f(t, side) })
+		t.Run(name(side)+copied, func(t *testing.T) { f(t, side) })
 	}
 }
+
+// copied is in the names of tests whose joins are copied, although an event
+// loop could serve them.
+const copied = "-copied"
 
 // pattern gives n bytes, no two stretches of which are alike.
 func pattern(n int) []byte {
@@ -160,8 +181,8 @@ func wantFailure(t *testing.T, result join.Result, side join.Side) {
 	}
 }
 
-// copied gives how many bytes the result says came from side.
-func copied(result join.Result, side join.Side) int64 {
+// copiedFrom gives how many bytes the result says came from side.
+func copiedFrom(result join.Result, side join.Side) int64 {
 	if side == join.A {
 		return result.AToB
 	}

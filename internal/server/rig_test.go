@@ -49,7 +49,10 @@ func start(t *testing.T, changes ...func(*server.Config)) *relay {
 	for _, change := range changes {
 		change(&config)
 	}
-	r.Server = server.New(config)
+	var err error
+	if r.Server, err = server.New(config); err != nil {
+		t.Fatal(err)
+	}
 	l, err := transport.ListenRelayClients(loopback + ":0")
 	if err != nil {
 		t.Fatal(err)

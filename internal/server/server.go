@@ -76,6 +76,7 @@ type Server struct {
 	config Config
 	log    *slog.Logger
 	ports  *ports
+	engine *join.Engine
 
 	// Two stages of the end. Draining: no new tunnel, no new user. Closed: no
 	// connection at all.
@@ -87,18 +88,24 @@ type Server struct {
 	listeners map[Listener]struct{}
 }
 
-// New gives a server that does nothing yet.
-func New(config Config) *Server {
+// New gives a server that does nothing yet, and has to be closed. It fails if
+// descriptors are short.
+func New(config Config) (*Server, error) {
 	config = config.withDefaults()
+	engine, err := join.NewEngine()
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:    config,
 		log:       config.Logger,
 		ports:     newPorts(config.Ports, config.Listen),
+		engine:    engine,
 		listeners: make(map[Listener]struct{}),
 	}
 	s.closed, s.close = context.WithCancel(context.Background())
 	s.draining, s.drain = context.WithCancel(s.closed)
-	return s
+	return s, nil
 }
 
 // Serve takes relay clients from l until Shutdown or Close, and then returns
@@ -153,6 +160,7 @@ func (s *Server) Close() {
 	s.mu.Unlock()
 	s.handshakes.Wait()
 	s.tunnels.Wait()
+	s.engine.Close()
 }
 
 // startHandshake answers conn on a goroutine of its own.

@@ -112,8 +112,11 @@ func (t *tunnel) serveUser(user join.Conn) {
 	}
 	addr := user.RemoteAddr() // put into words only if somebody reads it
 	t.log.Debug("user joined", "user", addr)
-	result := join.Join(t.server.closed, user, conn)
-	t.log.Debug("user done", "user", addr, "received", result.AToB, "sent", result.BToA, "error", result.Err)
+	t.users.Add(1)
+	t.server.engine.Join(t.server.closed, user, conn, func(r join.Result) {
+		defer t.users.Done()
+		t.log.Debug("user done", "user", addr, "received", r.AToB, "sent", r.BToA, "ending", r.Ending(), "error", r.Err)
+	})
 }
 
 // open gets the user a connection to the relay client. It does not touch what

@@ -21,10 +21,16 @@ import (
 // Its methods may be called concurrently, Close and Reset any number of times.
 type Conn struct {
 	*net.TCPConn
-	once sync.Once
+
+	mu       sync.Mutex // guards what follows
+	closed   bool
+	detached func() // see Detach
 }
 
-var _ join.Conn = (*Conn)(nil)
+var (
+	_ join.Conn       = (*Conn)(nil)
+	_ join.Detachable = (*Conn)(nil)
+)
 
 // NewConn takes over tcp.
 func NewConn(tcp *net.TCPConn) *Conn {
@@ -57,10 +63,34 @@ func (c *Conn) Close() error { return c.end(-1) }
 func (c *Conn) Reset() error { return c.end(0) }
 
 func (c *Conn) end(linger int) error {
-	err := net.ErrClosed
-	c.once.Do(func() {
-		_ = c.SetLinger(linger)
-		err = c.TCPConn.Close()
-	})
-	return err
+	c.mu.Lock()
+	first, detached := !c.closed, c.detached
+	c.closed = true
+	c.mu.Unlock()
+	switch {
+	case !first:
+		return net.ErrClosed
+	case detached != nil:
+		detached()
+		return nil
+	}
+	_ = c.SetLinger(linger)
+	return c.TCPConn.Close()
+}
+
+// Detach gives the socket away, as join.Detachable says: its descriptor belongs
+// to the caller. From then on reading and writing fail, and Close and Reset call
+// end.
+func (c *Conn) Detach(end func()) (fd int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return -1, net.ErrClosed
+	}
+	if fd, err = duplicate(c.TCPConn); err != nil {
+		return -1, err
+	}
+	c.detached = end
+	_ = c.TCPConn.Close() // the runtime's part in it; the connection lives on
+	return fd, nil
 }

@@ -30,3 +30,17 @@ func setOption(tcp *net.TCPConn, level, option, value int) error {
 	}
 	return err
 }
+
+// duplicate gives a second descriptor of the socket.
+func duplicate(tcp *net.TCPConn) (fd int, err error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	if rawErr := raw.Control(func(of uintptr) {
+		fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0)
+	}); rawErr != nil {
+		return -1, rawErr
+	}
+	return fd, os.NewSyscallError("fcntl", err)
+}

@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"errors"
 	"net"
 	"time"
 )
@@ -13,3 +14,6 @@ func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
 
 // keepUrgentInline does nothing: urgent data is lost.
 func keepUrgentInline(*net.TCPConn) error { return nil }
+
+// duplicate is for event loops, which there are none of here.
+func duplicate(*net.TCPConn) (int, error) { return -1, errors.ErrUnsupported }

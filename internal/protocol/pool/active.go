@@ -1,8 +1,6 @@
 package pool
 
 import (
-	"net"
-
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -13,13 +11,8 @@ type activeConn struct {
 	release func()
 }
 
-// TCP gives the TCP connection beneath, or nil.
-func (c *activeConn) TCP() *net.TCPConn {
-	if tcp, ok := c.Conn.(interface{ TCP() *net.TCPConn }); ok {
-		return tcp.TCP()
-	}
-	return nil
-}
+// Unwrap gives the connection that the pool was given.
+func (c *activeConn) Unwrap() join.Conn { return c.Conn }
 
 func (c *activeConn) Close() error {
 	defer c.release()

@@ -3,7 +3,6 @@ package pool
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -26,7 +25,7 @@ type waitingConn struct {
 }
 
 var (
-	_ join.Socket  = (*waitingConn)(nil)
+	_ join.Wrapper = (*waitingConn)(nil)
 	_ join.Awaited = (*waitingConn)(nil)
 )
 
@@ -34,13 +33,8 @@ func newWaitingConn(conn join.Conn) *waitingConn {
 	return &waitingConn{Conn: conn, left: make(chan struct{})}
 }
 
-// TCP gives the TCP connection beneath, or nil.
-func (w *waitingConn) TCP() *net.TCPConn {
-	if tcp, ok := w.Conn.(interface{ TCP() *net.TCPConn }); ok {
-		return tcp.TCP()
-	}
-	return nil
-}
+// Unwrap gives the connection that waits.
+func (w *waitingConn) Unwrap() join.Conn { return w.Conn }
 
 // Arrived ends the wait: something was read.
 func (w *waitingConn) Arrived(err error) { w.end(err) }

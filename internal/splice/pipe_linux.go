@@ -1,4 +1,4 @@
-package join
+package splice
 
 import (
 	"runtime"
@@ -20,10 +20,10 @@ const (
 	maxPipes = 256
 )
 
-const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
+const flags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
 
-// pipe is a kernel pipe between two sockets.
-type pipe struct {
+// Pipe is a kernel pipe between two sockets. It may not be used concurrently.
+type Pipe struct {
 	out, in int // descriptors, to read from and to write to
 	size    int
 	holds   int // bytes in it
@@ -33,28 +33,28 @@ type pipe struct {
 // pipes holds empty pipes. The garbage collector closes those that are not
 // needed any more, as it does for the pipes of package net.
 var (
-	pipes     sync.Pool
-	pipesHeld atomic.Int32
+	pipes sync.Pool
+	held  atomic.Int32
 )
 
-// takePipe gives an empty pipe, or nil if there is none to be had.
-func takePipe() *pipe {
-	if pipesHeld.Add(1) > maxPipes {
-		pipesHeld.Add(-1)
+// Take gives an empty pipe, or nil if there is none to be had.
+func Take() *Pipe {
+	if held.Add(1) > maxPipes {
+		held.Add(-1)
 		return nil
 	}
-	p, ok := pipes.Get().(*pipe)
+	p, ok := pipes.Get().(*Pipe)
 	if !ok {
 		p = newPipe()
 	}
 	if p == nil {
-		pipesHeld.Add(-1)
+		held.Add(-1)
 	}
 	return p
 }
 
 // newPipe makes a pipe, or gives nil if descriptors or pipe buffers are short.
-func newPipe() *pipe {
+func newPipe() *Pipe {
 	var fds [2]int
 	if unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
 		return nil
@@ -65,7 +65,7 @@ func newPipe() *pipe {
 		closePipe(fds)
 		return nil
 	}
-	p := &pipe{out: fds[0], in: fds[1], size: size}
+	p := &Pipe{out: fds[0], in: fds[1], size: size}
 	p.cleanup = runtime.AddCleanup(p, closePipe, fds)
 	return p
 }
@@ -75,9 +75,9 @@ func closePipe(fds [2]int) {
 	_ = unix.Close(fds[1])
 }
 
-// giveBack puts the pipe back for others; one that still holds bytes is closed.
-func (p *pipe) giveBack() {
-	pipesHeld.Add(-1)
+// GiveBack puts the pipe back for others; one that still holds bytes is closed.
+func (p *Pipe) GiveBack() {
+	held.Add(-1)
 	if p.holds == 0 {
 		pipes.Put(p)
 		return
@@ -86,18 +86,39 @@ func (p *pipe) giveBack() {
 	closePipe([2]int{p.out, p.in})
 }
 
-// pour moves what the pipe holds to a socket, until that would block.
-func (p *pipe) pour(fd int) (poured int, err error) {
-	for p.holds > 0 {
-		n, err := unix.Splice(p.out, nil, fd, nil, p.holds, spliceFlags)
+// Len is how many bytes the pipe holds.
+func (p *Pipe) Len() int { return p.holds }
+
+// Fill moves up to limit bytes from a socket into the empty pipe. Like a read it
+// gives 0 and no error at the end, but also at urgent data: only a read is to be
+// believed about that.
+func (p *Pipe) Fill(socket, limit int) (n int, err error) {
+	for {
+		moved, err := unix.Splice(socket, nil, p.in, nil, min(p.size, limit), flags)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return poured, err
+			return 0, err
 		}
-		p.holds -= int(n)
-		poured += int(n)
+		p.holds += int(moved)
+		return int(moved), nil
 	}
-	return poured, nil
+}
+
+// Pour moves what the pipe holds to a socket, until that would block, which is
+// EAGAIN.
+func (p *Pipe) Pour(socket int) (n int, err error) {
+	for p.holds > 0 {
+		moved, err := unix.Splice(p.out, nil, socket, nil, p.holds, flags)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		p.holds -= int(moved)
+		n += int(moved)
+	}
+	return n, nil
 }

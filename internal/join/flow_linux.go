@@ -1,0 +1,325 @@
+package join
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/splice"
+)
+
+const (
+	// bulk is how much must come at a time for the kernel to go on moving it:
+	// below it a pipe costs more than a copy does.
+	bulk = 32 << 10
+	// turn is about how much a direction moves before others have their turn: a
+	// pipe of full size.
+	turn = 256 << 10
+	// fewPipes is what is read at a time while there are no pipes: a receiver
+	// who does not read keeps as much of a buffer.
+	fewPipes = 16 << 10
+)
+
+// flow is one direction of a loopJoin. It is guarded by the join's lock.
+type flow struct {
+	src, dst *end
+	opposite *flow
+
+	written  int64 // to dst
+	arrived  bool  // src's owner has been told
+	finished bool  // dst has been told that no more comes
+	over     bool  // nothing is copied any more
+
+	// Between two sockets: what was read and has not been written.
+	bytes []byte // in memory; aliases buf, unless it has been kept for long
+	buf   *[bufferSize]byte
+	pipe  *splice.Pipe
+	most  int  // to read into buf
+	bulky bool // much comes at a time
+	err   error
+}
+
+// run moves what can be moved without waiting, up to a turn. It tells whether
+// there is more.
+func (f *flow) run() (again bool) {
+	for moved := 0; !f.over; {
+		if moved >= turn {
+			return true
+		}
+		n, wait := f.step()
+		f.count(n)
+		moved += n
+		if wait {
+			return false
+		}
+	}
+	return false
+}
+
+func (f *flow) count(n int) {
+	f.written += int64(n)
+	if j := f.src.join; n > 0 && j.timer != nil {
+		j.moved = time.Now()
+	}
+}
+
+// step moves one portion. It says how much was written, and whether the next
+// step has to wait for an event.
+func (f *flow) step() (n int, wait bool) {
+	switch {
+	case f.src.stream != nil:
+		return f.fromStream()
+	case f.dst.stream != nil:
+		return f.toStream()
+	case f.pipe != nil || len(f.bytes) > 0:
+		return f.write()
+	case f.err != nil:
+		f.sourceEnded(f.err)
+		return 0, false
+	case !f.src.readable:
+		return 0, true
+	}
+	f.read()
+	return 0, false
+}
+
+func (f *flow) fromStream() (n int, wait bool) {
+	if f.dst.full {
+		return 0, true
+	}
+	n, streamErr, socketErr := f.src.stream.PourTo(f.dst.fd)
+	f.arrive(n, streamErr)
+	switch {
+	case socketErr != nil:
+		return n, f.writeStopped("write", socketErr)
+	case streamErr != nil:
+		f.sourceEnded(streamErr)
+		return n, false
+	}
+	return n, n == 0
+}
+
+func (f *flow) toStream() (n int, wait bool) {
+	if !f.src.readable {
+		return 0, true
+	}
+	n, short, streamErr, socketErr := f.dst.stream.FillFrom(f.src.fd)
+	f.arrive(n, socketErr)
+	if n > 0 {
+		f.src.join.loop.AtEnd(f.dst.stream.Flush)
+	}
+	if short && !f.src.odd || errors.Is(socketErr, unix.EAGAIN) {
+		f.src.readable = false
+	}
+	switch {
+	case errors.Is(streamErr, ErrNoRoom):
+		return n, true
+	case streamErr != nil:
+		f.writeFailed(streamErr)
+	case socketErr != nil && !errors.Is(socketErr, unix.EAGAIN):
+		f.sourceEnded(failure("read", socketErr))
+	}
+	return n, false
+}
+
+// read takes what the socket has into memory, or, while much comes at a time,
+// into a pipe.
+func (f *flow) read() {
+	if f.bulky {
+		if f.pipe = splice.Take(); f.pipe != nil {
+			n, err := f.pipe.Fill(f.src.fd, turn)
+			f.bulky = n >= bulk
+			if err == nil && n > 0 {
+				f.arrive(n, nil)
+				return
+			}
+			f.pipe.GiveBack()
+			f.pipe = nil
+		}
+	}
+	f.buf = buffers.Get().(*[bufferSize]byte)
+	asked := f.buf[:]
+	if f.bulky { // but there was no pipe
+		asked = f.buf[:fewPipes]
+	}
+	n, err := readSocket(f.src.fd, asked)
+	f.bytes = f.buf[:n]
+	// What a short read leaves is an end at most. The loop tells of it: now, as
+	// odd, or again.
+	if n < len(asked) && !f.src.odd || errors.Is(err, unix.EAGAIN) {
+		f.src.readable = false
+	}
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		f.err = failure("read", err)
+	}
+	f.bulky = n == len(asked)
+	f.arrive(n, f.err)
+	if n == 0 {
+		f.release()
+	}
+}
+
+// write writes what was read.
+func (f *flow) write() (n int, wait bool) {
+	if f.dst.full {
+		return 0, true
+	}
+	var err error
+	if f.pipe != nil {
+		n, err = f.pipe.Pour(f.dst.fd)
+	} else {
+		n, err = unix.Write(f.dst.fd, f.bytes)
+		n = max(n, 0)
+		f.bytes = f.bytes[n:]
+	}
+	switch {
+	case err != nil:
+		return n, f.writeStopped("write", err)
+	case f.pipe != nil || len(f.bytes) == 0:
+		f.release()
+	}
+	return n, false
+}
+
+// writeStopped sorts out why a write stopped. It gives true if it was for being
+// full.
+func (f *flow) writeStopped(call string, err error) (wait bool) {
+	if !errors.Is(err, unix.EAGAIN) {
+		f.writeFailed(failure(call, err))
+		return false
+	}
+	f.dst.full = true
+	f.keep()
+	return true
+}
+
+// keep gives the buffer back while a receiver takes its time, and keeps only
+// what is left of it.
+func (f *flow) keep() {
+	if f.buf != nil {
+		rest := append([]byte(nil), f.bytes...)
+		f.release()
+		f.bytes = rest
+	}
+}
+
+// release gives back what bytes were held in.
+func (f *flow) release() {
+	if f.buf != nil {
+		buffers.Put(f.buf)
+	}
+	if f.pipe != nil {
+		f.pipe.GiveBack()
+	}
+	f.buf, f.bytes, f.pipe = nil, nil, nil
+}
+
+// drop ends the copying.
+func (f *flow) drop() {
+	f.release()
+	f.over = true
+}
+
+// arrive tells the source's owner, once, that something has come.
+func (f *flow) arrive(n int, err error) {
+	if f.arrived || n == 0 && (err == nil || errors.Is(err, unix.EAGAIN)) {
+		return
+	}
+	f.arrived = true
+	for conn := f.src.conn; conn != nil; {
+		if owner, ok := conn.(Awaited); ok {
+			if n > 0 {
+				err = nil
+			}
+			owner.Arrived(err)
+		}
+		w, ok := conn.(Wrapper)
+		if !ok {
+			return
+		}
+		conn = w.Unwrap()
+	}
+}
+
+// sourceEnded hands the end of src on, or ends the join because src is gone.
+func (f *flow) sourceEnded(err error) {
+	if err == io.EOF && f.endIsReset() { //nolint:errorlint // an error that wraps it is a failure, and must not pass for an end
+		err = ErrReset
+	}
+	j := f.src.join
+	if err != io.EOF { //nolint:errorlint // as above
+		j.verdict.end(f.src.side, err)
+		f.drop()
+		f.opposite.drop() // it would write to src
+		return
+	}
+	f.finished = true
+	j.verdict.end(f.src.side, nil)
+	if err := f.dst.closeWrite(); err != nil {
+		f.writeFailed(err)
+		return
+	}
+	f.drop()
+	if !f.opposite.over {
+		j.watchProgress(noProgress, f.src.side, ErrNoProgress)
+	}
+}
+
+// endIsReset tells whether the end that was read is the rest of a reset: a
+// write or a splice that fails takes the error off the socket, and the read
+// that comes after it sees a plain end. A socket that both sides have ended
+// looks reset too.
+func (f *flow) endIsReset() bool {
+	if f.src.join.verdict.err != nil {
+		return true
+	}
+	return f.src.stream == nil && !f.opposite.finished && isClosed(f.src.fd)
+}
+
+// writeFailed ends this direction because dst is gone. What dst had sent before
+// is the opposite direction's to deliver, to a receiver that takes it.
+func (f *flow) writeFailed(err error) {
+	j := f.src.join
+	j.verdict.end(f.dst.side, err)
+	f.drop()
+	if !f.opposite.over {
+		j.watchProgress(abortWait, f.dst.side, err)
+	}
+}
+
+// closeWrite ends the direction to e.
+func (e *end) closeWrite() error {
+	if e.stream != nil {
+		return e.conn.CloseWrite()
+	}
+	return os.NewSyscallError("shutdown", unix.Shutdown(e.fd, unix.SHUT_WR))
+}
+
+// readSocket reads what there is. At the end it gives io.EOF.
+func readSocket(fd int, b []byte) (int, error) {
+	for {
+		n, err := unix.Read(fd, b)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+// failure names the system call that failed.
+func failure(call string, err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return os.NewSyscallError(call, err)
+	}
+	return err
+}

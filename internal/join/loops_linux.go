@@ -1,0 +1,58 @@
+package join
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/seed96252745/relay/internal/eventloop"
+)
+
+// loops are the event loops of an engine, one for each processor.
+type loops struct {
+	all  []*eventloop.Loop
+	next atomic.Uint32
+}
+
+func (l *loops) start() error {
+	for range runtime.GOMAXPROCS(0) {
+		loop, err := eventloop.Start()
+		if err != nil {
+			l.stop()
+			return err
+		}
+		l.all = append(l.all, loop)
+	}
+	return nil
+}
+
+func (l *loops) stop() {
+	for _, loop := range l.all {
+		loop.Close()
+	}
+}
+
+// join joins a and b if they are sockets, or one is and the other is a stream.
+// It tells whether that is so.
+func (l *loops) join(ctx context.Context, e *Engine, a, b Conn, done func(Result)) bool {
+	j := &loopJoin{engine: e, done: done}
+	sockets := 0
+	for side, conn := range []Conn{a, b} {
+		s := &j.ends[side]
+		s.join, s.side, s.conn, s.fd = j, Side(side), conn, -1
+		switch inner := innermost(conn).(type) {
+		case Detachable:
+			sockets++
+		case Stream:
+			s.stream = inner
+		default:
+			return false
+		}
+	}
+	if sockets == 0 {
+		return false
+	}
+	j.loop = l.all[int(l.next.Add(1))%len(l.all)]
+	j.start(ctx)
+	return true
+}

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package join
+
+import "context"
+
+// loops are for Linux.
+type loops struct{}
+
+func (*loops) start() error { return nil }
+func (*loops) stop()        {}
+
+func (*loops) join(context.Context, *Engine, Conn, Conn, func(Result)) bool { return false }

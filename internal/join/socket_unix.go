@@ -1,0 +1,105 @@
+//go:build unix
+
+package join
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketSource reads a direction whose source is a TCP socket. It takes a
+// buffer only when the runtime's poller has said that there is something to
+// read, and has none while it waits.
+type socketSource struct {
+	d    *direction
+	raw  syscall.RawConn
+	room Roomy // dst, if it says how much it takes
+	most int   // how much to read into a buffer
+
+	// What was read last: bytes in a buffer, or an error.
+	buf *[bufferSize]byte
+	n   int
+	err error
+}
+
+// newSocketSource gives nil if d does not read from a socket.
+func newSocketSource(d *direction) *socketSource {
+	tcp := tcpOf(d.src)
+	if tcp == nil {
+		return nil
+	}
+	s := &socketSource{d: d, most: bufferSize}
+	s.raw, _ = tcp.SyscallConn() // fails if tcp is closed
+	s.room, _ = d.dst.(Roomy)
+	return s
+}
+
+func (s *socketSource) copy() (readErr, writeErr error) {
+	if s.raw == nil {
+		return net.ErrClosed, nil
+	}
+	ready := s.ready // made once, not for every read
+	for {
+		if s.room != nil {
+			room, err := s.room.Room()
+			if err != nil {
+				return nil, err
+			}
+			s.most = min(room, bufferSize)
+		}
+		// Nothing may wait for dst inside of this call: as long as it lasts,
+		// closing src waits for it.
+		if err := s.raw.Read(ready); err != nil {
+			return err, nil
+		}
+		s.d.arrive(s.err)
+		if s.err != nil {
+			return s.err, nil
+		}
+		err := s.d.write(s.buf[:s.n])
+		buffers.Put(s.buf)
+		s.buf = nil
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ready reads what there is. It tells whether there was anything, an error
+// included; otherwise it is called again when there is.
+func (s *socketSource) ready(fd uintptr) bool {
+	// A read that was short leaves nothing behind, but perhaps an end or a
+	// reset that came together with the bytes: the poller has told of both at
+	// once, and will not do so again. So it takes another read to know.
+	s.buf = buffers.Get().(*[bufferSize]byte)
+	for {
+		var err error
+		s.n, err = unix.Read(int(fd), s.buf[:s.most])
+		if err == nil && s.n > 0 {
+			return true
+		}
+		if err == unix.EINTR {
+			continue
+		}
+		buffers.Put(s.buf)
+		s.buf = nil
+		return s.failed(err)
+	}
+}
+
+// failed sorts out why nothing was read. It gives false if there was nothing.
+func (s *socketSource) failed(err error) bool {
+	if errors.Is(err, unix.EAGAIN) {
+		return false
+	}
+	s.err = io.EOF
+	if err != nil {
+		s.err = os.NewSyscallError("read", err)
+	}
+	return true
+}

@@ -16,9 +16,9 @@ func TestReceiverPauses(t *testing.T) {
 	}
 	const size = 96 << 20 // more than the sockets on the way hold for one who does not read
 	type transfer struct {
-		name string
-		to   *net.TCPConn
-		sent chan error
+		name     string
+		from, to *net.TCPConn
+		sent     chan error
 	}
 	var transfers []transfer // all at the same time, because the pause is what takes long
 	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Pool, relay.Event} {
@@ -36,11 +36,19 @@ func TestReceiverPauses(t *testing.T) {
 				}
 				sent <- err
 			}()
-			transfers = append(transfers, transfer{string(protocol) + " by " + by, to, sent})
+			transfers = append(transfers, transfer{string(protocol) + " by " + by, from, to, sent})
 		}
 	}
 	<-time.After(35 * time.Second)
 	for _, tr := range transfers {
+		// What did not fit into the receiver's socket has been sent again and
+		// again meanwhile, at intervals that double; the next try may be as far
+		// away as the last one is past.
+		for _, conn := range []*net.TCPConn{tr.from, tr.to} {
+			if err := conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := receiveAll(tr.to, newStream(1), size); err != nil {
 			t.Errorf("%s: receiving: %v", tr.name, err)
 		}

@@ -1,9 +1,6 @@
 package join
 
-import (
-	"errors"
-	"net"
-)
+import "net"
 
 // Conn is a connection that can be joined. It may be more than that: see
 // Socket, Detachable, Stream, Awaited, Waiter, Roomy and Wrapper.
@@ -65,17 +62,14 @@ type Stream interface {
 	// is all, at an error that the stream ends with, which is io.EOF in the end,
 	// or at one of the socket, such as EAGAIN.
 	PourTo(socket int) (n int, streamErr, socketErr error)
-	// FillFrom reads a portion from a socket and sends it. It gives ErrNoRoom
-	// if the peer cannot take more at the moment, and the socket's error, such
-	// as EAGAIN, or io.EOF. Short says that the socket gave less than it could
-	// have.
+	// FillFrom reads a portion from a socket and sends it. It gives EAGAIN for
+	// the stream if the peer cannot take more at the moment, and the socket's
+	// error, such as EAGAIN too, or io.EOF. Short says that the socket gave
+	// less than it could have.
 	FillFrom(socket int) (n int, short bool, streamErr, socketErr error)
 	// Flush sends what FillFrom has gathered.
 	Flush()
 }
-
-// ErrNoRoom is what FillFrom gives while nothing can be sent.
-var ErrNoRoom = errors.New("no room")
 
 // Wrapper is a Conn around another one that wants to see how it ends (and
 // begins, if it is Awaited), and leaves its bytes alone.

@@ -116,7 +116,7 @@ func (f *flow) toStream() (n int, wait bool) {
 		f.src.readable = false
 	}
 	switch {
-	case errors.Is(streamErr, ErrNoRoom):
+	case errors.Is(streamErr, unix.EAGAIN):
 		return n, true
 	case streamErr != nil:
 		f.writeFailed(streamErr)
@@ -172,8 +172,7 @@ func (f *flow) write() (n int, wait bool) {
 	if f.pipe != nil {
 		n, err = f.pipe.Pour(f.dst.fd)
 	} else {
-		n, err = unix.Write(f.dst.fd, f.bytes)
-		n = max(n, 0)
+		n, err = writeSocket(f.dst.fd, f.bytes)
 		f.bytes = f.bytes[n:]
 	}
 	switch {
@@ -311,6 +310,16 @@ func readSocket(fd int, b []byte) (int, error) {
 			return 0, io.EOF
 		default:
 			return n, nil
+		}
+	}
+}
+
+// writeSocket writes what the socket takes.
+func writeSocket(fd int, b []byte) (int, error) {
+	for {
+		n, err := unix.Write(fd, b)
+		if err != unix.EINTR {
+			return max(n, 0), err
 		}
 	}
 }

@@ -1,30 +1,55 @@
 package yamux
 
-import "sync"
+import (
+	"sync"
 
-// segmentSize is the unit in which received bytes are kept: a stream that has
-// little waiting holds one segment, one that has nothing waiting holds none.
+	"github.com/seed96252745/relay/internal/splice"
+)
+
+// segmentSize is the unit in which received bytes are kept in memory: a stream
+// that has little waiting holds one segment, one that has nothing waiting holds
+// none.
 const segmentSize = 16 << 10
 
-type segment struct {
-	next       *segment
-	start, end int // what is filled and not yet read
-	data       [segmentSize]byte
+// chunk is a part of what was received.
+type chunk struct {
+	next       *chunk
+	pipe       *splice.Pipe // what holds it, or else
+	data       *[segmentSize]byte
+	start, end int // of what is filled and not yet read
 }
 
-var segments = sync.Pool{New: func() any { return new(segment) }}
+var segments = sync.Pool{New: func() any { return new([segmentSize]byte) }}
+
+func (c *chunk) size() int {
+	if c.pipe != nil {
+		return c.pipe.Len()
+	}
+	return c.end - c.start
+}
+
+// free gives back what holds the bytes.
+func (c *chunk) free() {
+	if c.pipe != nil {
+		c.pipe.GiveBack()
+	} else {
+		segments.Put(c.data)
+	}
+	c.pipe, c.data = nil, nil
+}
 
 // buffer is a queue of bytes. The zero value is empty.
 type buffer struct {
-	first, last *segment
+	first, last *chunk
 	size        int
+	pipes       int // chunks that are in pipes
 }
 
 func (b *buffer) write(p []byte) {
 	b.size += len(p)
 	for len(p) > 0 {
-		if b.last == nil || b.last.end == segmentSize {
-			b.grow()
+		if b.last == nil || b.last.pipe != nil || b.last.end == segmentSize {
+			b.push(&chunk{data: segments.Get().(*[segmentSize]byte)})
 		}
 		n := copy(b.last.data[b.last.end:], p)
 		b.last.end += n
@@ -32,45 +57,78 @@ func (b *buffer) write(p []byte) {
 	}
 }
 
-func (b *buffer) grow() {
-	s := segments.Get().(*segment)
-	s.next, s.start, s.end = nil, 0, 0
-	if b.last == nil {
-		b.first = s
-	} else {
-		b.last.next = s
-	}
-	b.last = s
+// writePipe takes p over, with what it holds.
+func (b *buffer) writePipe(p *splice.Pipe) {
+	b.size += p.Len()
+	b.pipes++
+	b.push(&chunk{pipe: p})
 }
 
+func (b *buffer) push(c *chunk) {
+	if b.last == nil {
+		b.first = c
+	} else {
+		b.last.next = c
+	}
+	b.last = c
+}
+
+// read reads from memory: whoever reads so has nothing put into pipes.
 func (b *buffer) read(p []byte) (n int) {
 	for n < len(p) && b.first != nil {
-		s := b.first
-		m := copy(p[n:], s.data[s.start:s.end])
-		s.start += m
+		c := b.first
+		m := copy(p[n:], c.data[c.start:c.end])
+		c.start += m
 		n += m
-		if s.start == s.end {
-			b.drop()
+		if c.start == c.end {
+			b.takeFirst().free()
 		}
 	}
 	b.size -= n
 	return n
 }
 
-// drop gives the first segment back.
-func (b *buffer) drop() {
-	s := b.first
-	b.first = s.next
+// take takes the first chunk out, or gives nil.
+func (b *buffer) take() *chunk {
+	c := b.takeFirst()
+	if c != nil {
+		b.size -= c.size()
+	}
+	return c
+}
+
+func (b *buffer) takeFirst() *chunk {
+	c := b.first
+	if c == nil {
+		return nil
+	}
+	b.first = c.next
 	if b.first == nil {
 		b.last = nil
 	}
-	s.next = nil
-	segments.Put(s)
+	if c.pipe != nil {
+		b.pipes--
+	}
+	c.next = nil
+	return c
+}
+
+// putBack makes c the first chunk again.
+func (b *buffer) putBack(c *chunk) {
+	b.size += c.size()
+	if c.pipe != nil {
+		b.pipes++
+	}
+	c.next = b.first
+	b.first = c
+	if b.last == nil {
+		b.last = c
+	}
 }
 
 func (b *buffer) clear() {
-	for b.first != nil {
-		b.drop()
+	for c := b.takeFirst(); c != nil; c = b.takeFirst() {
+		c.free()
 	}
 	b.size = 0
 }

@@ -38,10 +38,6 @@ const (
 	goAwayProtocol = 1
 )
 
-// initialWindow is what each side may send on a new stream before the first
-// window update (spec, "Flow Control").
-const initialWindow = 256 << 10
-
 type header struct {
 	kind   frameType
 	flags  flags

@@ -3,45 +3,143 @@ package yamux
 import (
 	"errors"
 	"fmt"
-	"io"
+	"sync"
 	"time"
+
+	"github.com/seed96252745/relay/internal/splice"
 )
 
-// readBuffer is what one read from the connection asks for at most.
-const readBuffer = 64 << 10
+const (
+	// readSize is what one read from the connection asks for at most.
+	readSize = 64 << 10
+	// bulk is how much payload must be on its way for it to go through a pipe.
+	bulk = 32 << 10
+	// maxStreamPipes is how many pipes one stream may keep filled when its
+	// reader is late. What comes then is copied.
+	maxStreamPipes = 2
+)
 
-// receiver reads frames and brings them to their streams.
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// receiver reads frames and brings them to their streams. It holds a buffer
+// only while there is something in it. It never waits for a stream.
 type receiver struct {
 	session *Session
-	buf     []byte
-	rest    []byte // read and not used yet; aliases buf
+	socket  *socket // what the connection is, if it is one
+	buf     *[readSize]byte
+
+	// The frame that is being received.
+	head    [headerSize]byte
+	have    int // of head
+	current header
+	stream  *Stream // whose payload comes; nil if nobody's
+	left    int64   // of the payload
+	bulky   bool    // the last frame was a large one
 
 	strays      int // in the minute that began at
 	straysSince time.Time
 }
 
-func newReceiver(s *Session) *receiver {
-	return &receiver{session: s, buf: make([]byte, readBuffer)}
-}
+func newReceiver(s *Session) *receiver { return &receiver{session: s, socket: socketOf(s.conn)} }
 
 // run reads until the connection or the peer fails, and says how.
 func (r *receiver) run() error {
 	for {
-		b, err := r.next(headerSize)
-		if err != nil {
-			return err
+		err := r.step()
+		if err == nil {
+			continue
 		}
-		h, err := parseHeader(b)
+		if errors.Is(err, ErrProtocol) {
+			r.session.accuse()
+		}
+		return err
+	}
+}
+
+// step receives what there is, after it has come.
+func (r *receiver) step() error {
+	if p := r.pipePayload(); p != nil {
+		n := p.Len()
+		r.stream.deliverPipe(p)
+		return r.payloadCame(n)
+	}
+	n, err := r.read()
+	if n == 0 {
+		r.giveBack()
+		return err
+	}
+	r.session.heard()
+	return r.consume(r.buf[:n]) // if reading failed it will again
+}
+
+// read reads what there is. Behind a large frame another one is likely, whose
+// payload is not to be read with the header.
+func (r *receiver) read() (n int, err error) {
+	take := func() []byte {
+		if r.buf == nil {
+			r.buf = readBuffers.Get().(*[readSize]byte)
+		}
+		if r.bulky && r.left == 0 && r.socket != nil {
+			return r.buf[:headerSize-r.have]
+		}
+		return r.buf[:]
+	}
+	if r.socket != nil {
+		return r.socket.read(take, r.giveBack)
+	}
+	return r.session.conn.Read(take())
+}
+
+func (r *receiver) giveBack() {
+	if r.buf != nil {
+		readBuffers.Put(r.buf)
+		r.buf = nil
+	}
+}
+
+// pipePayload gives payload that a stream can pass on to a socket without its
+// coming to user space, or nil if it has to be read.
+func (r *receiver) pipePayload() *splice.Pipe {
+	if r.left < bulk || r.socket == nil || r.stream == nil || !r.stream.takesPipes() {
+		return nil
+	}
+	p := r.socket.fill(r.left)
+	if p != nil {
+		r.session.heard()
+	}
+	return p
+}
+
+// consume takes b apart.
+func (r *receiver) consume(b []byte) error {
+	for len(b) > 0 {
+		if r.left > 0 {
+			n := int(min(r.left, int64(len(b))))
+			if r.stream != nil {
+				r.stream.deliver(b[:n])
+			}
+			b = b[n:]
+			if err := r.payloadCame(n); err != nil {
+				return err
+			}
+			continue
+		}
+		n := copy(r.head[r.have:], b)
+		r.have += n
+		b = b[n:]
+		if r.have < headerSize {
+			return nil
+		}
+		r.have = 0
+		h, err := parseHeader(r.head[:])
 		if err == nil {
 			err = r.frame(h)
 		}
 		if err != nil {
-			if errors.Is(err, ErrProtocol) {
-				r.session.accuse()
-			}
 			return err
 		}
 	}
+	return nil
 }
 
 func (r *receiver) frame(h header) error {
@@ -58,9 +156,11 @@ func (r *receiver) frame(h header) error {
 	return r.streamFrame(h)
 }
 
-// ping answers; what comes back for our own pings proves life by having come.
+// ping answers (spec, "Ping"); what comes back for our own pings proves life by
+// having come, and tells how far away the peer is.
 func (r *receiver) ping(h header) error {
 	if h.flags&flagSYN == 0 {
+		r.session.pingAnswered(h.length)
 		return nil
 	}
 	r.session.out.control(header{typePing, flagACK, 0, h.length})
@@ -74,28 +174,41 @@ func (r *receiver) streamFrame(h header) error {
 		}
 	}
 	st := r.session.find(h.stream)
-	if st == nil {
-		return r.unknown(h)
-	}
-	if h.flags&flagACK != 0 {
+	if st != nil && h.flags&flagACK != 0 {
 		st.acknowledged()
 	}
 	switch {
 	case h.kind == typeData:
-		if err := r.data(st, h.length); err != nil {
-			return err
+		if st != nil {
+			if err := st.expect(h.length); err != nil {
+				return err
+			}
 		}
+		r.current, r.stream, r.left = h, st, int64(h.length)
+		r.bulky = r.left >= bulk
+		return r.payloadCame(0)
+	case st == nil:
+		return r.unknown(h)
 	case h.flags&flagRST == 0: // where RST is set the length is an error code
 		if err := st.grow(h.length); err != nil {
 			return err
 		}
 	}
-	switch {
-	case h.flags&flagRST != 0:
-		st.peerReset()
-	case h.flags&flagFIN != 0:
-		st.peerFinished()
+	st.ended(h.flags)
+	return nil
+}
+
+// payloadCame counts n bytes of payload, and ends the frame with the last one.
+func (r *receiver) payloadCame(n int) error {
+	if r.left -= int64(n); r.left > 0 {
+		return nil
 	}
+	st := r.stream
+	r.stream = nil
+	if st == nil {
+		return r.unknown(r.current)
+	}
+	st.ended(r.current.flags)
 	return nil
 }
 
@@ -120,15 +233,10 @@ func (r *receiver) open(id uint32) error {
 	return nil
 }
 
-// unknown answers a frame of a stream that has ended or never was. What is
-// still on its way when a stream ends is no stray; a stream that was not taken
-// is reset, and so is one whose data nobody reads.
+// unknown answers a frame of a stream that has ended or never was, when all of
+// it has come. What is still on its way when a stream ends is no stray; a stream
+// that was not taken is reset, and so is one whose data nobody reads.
 func (r *receiver) unknown(h header) error {
-	if h.kind == typeData {
-		if err := r.discard(h.length); err != nil {
-			return err
-		}
-	}
 	if h.flags&flagRST != 0 || h.kind != typeData && h.flags&flagSYN == 0 {
 		return nil
 	}
@@ -137,7 +245,7 @@ func (r *receiver) unknown(h header) error {
 			return err
 		}
 	}
-	return r.session.out.queue(header{typeWindowUpdate, flagRST, h.stream, 0})
+	return r.session.out.ordered(nil, header{typeWindowUpdate, flagRST, h.stream, 0})
 }
 
 // stray counts a frame that makes no sense.
@@ -149,71 +257,4 @@ func (r *receiver) stray() error {
 		return fmt.Errorf("%w: too many streams that the peer may not open", ErrProtocol)
 	}
 	return nil
-}
-
-// data brings n bytes of payload to a stream, piece by piece as they come, so
-// that nothing is allocated for a length that is only declared.
-func (r *receiver) data(st *Stream, n uint32) error {
-	if err := st.expect(n); err != nil {
-		return err
-	}
-	for n > 0 {
-		b, err := r.some(n)
-		if err != nil {
-			return err
-		}
-		st.deliver(b)
-		n -= uint32(len(b))
-	}
-	return nil
-}
-
-func (r *receiver) discard(n uint32) error {
-	for n > 0 {
-		b, err := r.some(n)
-		if err != nil {
-			return err
-		}
-		n -= uint32(len(b))
-	}
-	return nil
-}
-
-// next gives exactly the next n bytes, which are few.
-func (r *receiver) next(n int) ([]byte, error) {
-	for len(r.rest) < n {
-		if err := r.fill(); err != nil {
-			if errors.Is(err, io.EOF) && len(r.rest) > 0 {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, err
-		}
-	}
-	b := r.rest[:n]
-	r.rest = r.rest[n:]
-	return b, nil
-}
-
-// some gives at least one and at most n of the next bytes.
-func (r *receiver) some(n uint32) ([]byte, error) {
-	if len(r.rest) == 0 {
-		if err := r.fill(); err != nil {
-			return nil, err
-		}
-	}
-	b := r.rest[:min(len(r.rest), int(n))]
-	r.rest = r.rest[len(b):]
-	return b, nil
-}
-
-// fill reads more behind rest.
-func (r *receiver) fill() error {
-	kept := copy(r.buf, r.rest)
-	n, err := r.session.conn.Read(r.buf[kept:])
-	r.rest = r.buf[:kept+n]
-	if n > 0 {
-		r.session.received.Store(int64(time.Since(r.session.started)))
-		return nil
-	}
-	return err
 }

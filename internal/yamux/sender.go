@@ -2,66 +2,66 @@ package yamux
 
 import (
 	"errors"
-	"net"
 	"sync"
+	"syscall"
+
+	"github.com/seed96252745/relay/internal/splice"
 )
 
 const (
-	// maxFrame is the most payload that a frame carries: enough that headers
-	// cost nothing, little enough that other streams' turns come soon.
+	// maxFrame is the most payload that a frame carries that was written from
+	// memory: enough that headers cost nothing, little enough that other
+	// streams' turns come soon.
 	maxFrame = 64 << 10
-	// Payload up to smallFrame is copied, so that its writer need not wait,
-	// until maxCopied bytes wait to be sent.
+	// Payload up to smallFrame is copied, so that its writer need not wait.
 	smallFrame = 4 << 10
-	maxCopied  = 64 << 10
-	// maxBatch is the most payload of large frames in one write.
-	maxBatch = 256 << 10
 	// maxPending bounds the headers that wait for a peer that sends and does
 	// not read.
 	maxPending = 1 << 20
 	// maxPongs is how many answers to pings may wait; who pings faster than he
 	// reads gets no more.
 	maxPongs = 32
+	// maxTurns is how many batches one goroutine writes, while others add to
+	// them, before it leaves that to the session's own.
+	maxTurns = 4
 )
 
 var errNotReading = errors.New("the peer sends, but does not read")
 
 // sender writes frames. Whoever has a frame writes it himself, in one system
-// call, if nobody is writing; otherwise it is gathered with others, and the
-// session's writing goroutine sends them together.
+// call, if nobody is writing and the socket takes it; otherwise it is gathered
+// with others, and the session's writing goroutine sends them together.
+//
+// Small frames overtake large ones of other streams, never of their own. Large
+// ones go in the order in which they came, and as a stream has few of them
+// waiting, streams take turns.
 type sender struct {
-	conn net.Conn
-	wake chan struct{} // has room for one; hands the turn to run
+	conn   Conn
+	socket *socket       // what conn is, if it is one
+	wake   chan struct{} // has room for one; hands the turn to run
 
-	mu      sync.Mutex // guards what follows
-	idle    sync.Cond  // told when nothing waits to be sent any more
-	busy    bool       // somebody has the turn to write
-	urgent  []byte     // headers that concern no order: pings, windows
-	pongs   int        // answers to pings in urgent
-	inOrder []byte     // headers and copied payload, in the order of each stream
-	large   []*largeFrame
-	spare   [2][]byte // for urgent and inOrder while theirs are being written
-	err     error
+	mu       sync.Mutex // guards what follows
+	idle     sync.Cond  // told when nothing waits to be sent any more
+	busy     bool       // somebody has the turn to write, and with it
+	now      batch      // what is being written
+	urgent   []byte     // headers that concern no order: pings, windows
+	pongs    int        // answers to pings in urgent
+	headers  []byte     // in order, where they did not fit into gather
+	gather   *[gatherSize]byte
+	gathered int // bytes in gather
+	large    []*frame
+	roomless []*Stream // found no room in gather
+	err      error
 }
 
-// largeFrame is a frame whose payload stays with its writer until it is sent.
-type largeFrame struct {
-	stream  *Stream
-	header  []byte
-	payload []byte
-	started bool // guarded by sender.mu: it cannot be called back any more
-	sent    bool // guarded by Stream.mu, as is
-	err     error
-}
-
-func newSender(conn net.Conn) *sender {
-	o := &sender{conn: conn, wake: make(chan struct{}, 1)}
+func newSender(conn Conn) *sender {
+	o := &sender{conn: conn, socket: socketOf(conn), wake: make(chan struct{}, 1)}
 	o.idle.L = &o.mu
 	return o
 }
 
-// control sends a header ahead of all data, without waiting for it. A ping's
-// answer is dropped if too many wait.
+// control queues a header ahead of all data. A ping's answer is dropped if too
+// many wait.
 func (o *sender) control(h header) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -71,105 +71,169 @@ func (o *sender) control(h header) {
 		}
 		o.pongs++
 	}
+	if len(o.urgent) > maxPending && o.err == nil {
+		o.failLocked(errNotReading)
+		return
+	}
 	o.urgent = h.appendTo(o.urgent)
-	o.passTurnLocked()
+	o.kickLocked()
 }
 
-// queue sends a header in order, without waiting for it.
-func (o *sender) queue(h header) error {
+// ordered queues a header behind all that its stream has sent. It fails if the
+// session has ended, or so many wait that the peer cannot be reading.
+func (o *sender) ordered(st *Stream, h header) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.inOrder)+len(o.urgent) > maxPending {
-		return errNotReading
-	}
-	o.inOrder = h.appendTo(o.inOrder)
-	o.passTurnLocked()
-	return nil
-}
-
-// window sends a window update ahead of all data.
-func (o *sender) window(h header) {
-	o.mu.Lock()
-	o.urgent = h.appendTo(o.urgent)
-	o.takeTurnAndUnlock()
-}
-
-// ordered sends a header in order.
-func (o *sender) ordered(h header) error {
-	o.mu.Lock()
-	if o.err != nil {
-		defer o.mu.Unlock()
+	switch {
+	case o.err != nil:
 		return o.err
+	case len(o.urgent)+len(o.headers) > maxPending:
+		return errNotReading
+	case st != nil && st.large > 0:
+		o.pushLocked(&frame{stream: st, header: h.appendTo(nil)})
+	case len(o.headers) > 0 || o.roomLocked() < headerSize:
+		o.headers = h.appendTo(o.headers)
+	default:
+		o.gathered = len(h.appendTo(o.gatherLocked()))
 	}
-	o.inOrder = h.appendTo(o.inOrder)
-	o.takeTurnAndUnlock()
+	o.kickLocked()
 	return nil
 }
 
 // data sends a data frame. It returns a frame if the payload has not been
 // taken: the writer then waits until it is sent.
-func (o *sender) data(st *Stream, payload []byte) (*largeFrame, error) {
+func (o *sender) data(st *Stream, payload []byte) (*frame, error) {
 	h := header{typeData, 0, st.id, uint32(len(payload))}
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.err != nil {
-		defer o.mu.Unlock()
 		return nil, o.err
 	}
-	var f *largeFrame
-	if len(payload) <= smallFrame && len(o.inOrder) < maxCopied {
-		o.inOrder = append(h.appendTo(o.inOrder), payload...)
+	var f *frame
+	if len(payload) <= smallFrame && st.large == 0 && o.roomLocked() >= headerSize+len(payload) {
+		o.gathered = len(append(h.appendTo(o.gatherLocked()), payload...))
 	} else {
-		f = &largeFrame{stream: st, header: h.appendTo(nil), payload: payload}
-		o.large = append(o.large, f)
+		f = &frame{stream: st, header: h.appendTo(nil), payload: payload}
+		o.pushLocked(f)
 	}
-	o.takeTurnAndUnlock()
+	o.kickLocked()
 	return f, nil
+}
+
+// piped queues a data frame whose payload is in p, which is taken over.
+func (o *sender) piped(st *Stream, p *splice.Pipe) error {
+	h := header{typeData, 0, st.id, uint32(p.Len())}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		p.GiveBack()
+		return o.err
+	}
+	o.pushLocked(&frame{stream: st, header: h.appendTo(nil), pipe: p})
+	o.kickLocked()
+	return nil
+}
+
+// gatherFrom has read put payload, up to limit bytes, right where it is
+// gathered, and makes a frame of it that is sent by the next flush. If there is
+// no room it gives EAGAIN, and st is told when there is.
+func (o *sender) gatherFrom(st *Stream, limit int, read func([]byte) (int, error)) (n, asked int, roomErr, readErr error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return 0, 0, o.err, nil
+	}
+	asked = min(limit, o.roomLocked()-headerSize)
+	if asked < min(limit, smallFrame) || st.large > 0 {
+		if st.large == 0 {
+			o.roomless = append(o.roomless, st)
+		}
+		o.kickLocked()
+		return 0, 0, syscall.EAGAIN, nil
+	}
+	b := o.gatherLocked()
+	start := len(b)
+	n, readErr = read(b[start+headerSize : start+headerSize+asked])
+	if n > 0 {
+		header{typeData, 0, st.id, uint32(n)}.appendTo(b)
+		o.gathered = start + headerSize + n
+	}
+	return n, asked, nil, readErr
+}
+
+// flush sends what was gathered.
+func (o *sender) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.kickLocked()
+}
+
+// roomLocked is how many bytes may still be gathered. Nothing may overtake
+// headers that did not fit.
+func (o *sender) roomLocked() int {
+	if len(o.headers) > 0 {
+		return 0
+	}
+	return gatherSize - o.gathered
+}
+
+// gatherLocked gives what was gathered, to append to.
+func (o *sender) gatherLocked() []byte {
+	if o.gather == nil {
+		o.gather = gathers.Get().(*[gatherSize]byte)
+	}
+	return o.gather[:o.gathered]
+}
+
+func (o *sender) gatheredLocked() []byte {
+	if o.gather == nil {
+		return nil
+	}
+	return o.gather[:o.gathered]
+}
+
+func (o *sender) pushLocked(f *frame) {
+	f.stream.large++
+	o.large = append(o.large, f)
 }
 
 // cancel calls a frame back that has not been started. It tells whether it
 // could.
-func (o *sender) cancel(f *largeFrame) bool {
+func (o *sender) cancel(f *frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, queued := range o.large {
 		if queued == f && !f.started {
 			o.large = append(o.large[:i], o.large[i+1:]...)
+			f.stream.large--
 			return true
 		}
 	}
 	return false
 }
 
-// takeTurnAndUnlock writes what waits, if nobody is writing, and leaves to run
-// what has come meanwhile.
-func (o *sender) takeTurnAndUnlock() {
-	if o.busy || o.err != nil {
-		o.mu.Unlock()
-		return
-	}
-	o.busy = true
-	o.writeLocked()
-	o.busy = false
-	o.passTurnLocked()
-	o.mu.Unlock()
-}
-
-// passTurnLocked has run write what waits, if nobody is writing and something
-// waits.
-func (o *sender) passTurnLocked() {
-	if o.busy || o.err != nil {
-		return
-	}
-	if !o.pendingLocked() {
-		o.idle.Broadcast()
-		return
-	}
-	o.busy = true
-	o.wake <- struct{}{} // has room: only who has the turn sends
-}
-
 func (o *sender) pendingLocked() bool {
-	return len(o.urgent)+len(o.inOrder)+len(o.large) > 0
+	return o.now.started() || len(o.urgent)+o.gathered+len(o.headers)+len(o.large) > 0
+}
+
+// kickLocked writes what waits, if nobody is writing: as far as the socket takes
+// it without waiting, and the rest is left to run.
+func (o *sender) kickLocked() {
+	if o.busy || o.err != nil {
+		return
+	}
+	o.busy = true
+	for turn := 0; turn < maxTurns && o.socket != nil && o.err == nil && o.pendingLocked(); turn++ {
+		if !o.writeLocked(false) {
+			break
+		}
+	}
+	if o.err == nil && o.pendingLocked() {
+		o.wake <- struct{}{} // has room: only who has the turn sends
+		return
+	}
+	o.busy = false
+	o.idle.Broadcast()
 }
 
 // run writes what was left to it, until the session ends. It returns the error
@@ -178,7 +242,7 @@ func (o *sender) run() error {
 	for range o.wake {
 		o.mu.Lock()
 		for o.err == nil && o.pendingLocked() {
-			o.writeLocked()
+			o.writeLocked(true)
 		}
 		o.busy = false
 		o.idle.Broadcast()
@@ -191,54 +255,64 @@ func (o *sender) run() error {
 	return nil
 }
 
-// writeLocked writes one batch of what waits. The lock is released meanwhile.
-func (o *sender) writeLocked() {
-	urgent, inOrder := o.urgent, o.inOrder
-	o.urgent, o.inOrder = o.spare[0][:0], o.spare[1][:0]
-	o.pongs = 0
-	large := o.takeLargeLocked()
+// writeLocked writes one batch of what waits, or the rest of the last one. The
+// lock is released meanwhile. It tells whether that is done.
+func (o *sender) writeLocked(wait bool) bool {
+	var roomless []*Stream
+	if !o.now.started() {
+		roomless = o.nextLocked()
+	}
 	o.mu.Unlock()
-
-	var vectors net.Buffers
-	for _, b := range [][]byte{urgent, inOrder} {
-		if len(b) > 0 {
-			vectors = append(vectors, b)
-		}
+	for _, st := range roomless {
+		st.hasRoom()
 	}
-	for _, f := range large {
-		vectors = append(vectors, f.header, f.payload)
+	var err error
+	if o.socket != nil {
+		err = o.socket.write(&o.now, wait)
+	} else {
+		err = o.now.writeConn(o.conn)
 	}
-	_, err := vectors.WriteTo(o.conn)
-	for _, f := range large {
-		f.stream.frameSent(f, err)
-	}
-
 	o.mu.Lock()
-	o.spare = [2][]byte{reusable(urgent), reusable(inOrder)}
+	if errors.Is(err, syscall.EAGAIN) {
+		return false
+	}
+	written := o.now
+	o.now = batch{}
+	if st := written.stream(); st != nil {
+		st.large--
+	}
 	if err != nil && o.err == nil {
 		o.failLocked(err)
 	}
+	o.mu.Unlock()
+	written.finish(err)
+	o.mu.Lock()
+	return true
 }
 
-// takeLargeLocked takes large frames in their order, up to maxBatch.
-func (o *sender) takeLargeLocked() []*largeFrame {
-	n, size := 0, 0
-	for n < len(o.large) && size < maxBatch {
-		size += len(o.large[n].payload)
-		o.large[n].started = true
-		n++
+// nextLocked makes the next batch, and gives the streams that then have room.
+func (o *sender) nextLocked() (roomless []*Stream) {
+	b := &o.now
+	b.vectors = b.backing[:0]
+	b.gather = o.gather
+	for _, bytes := range [][]byte{o.urgent, o.gatheredLocked(), o.headers} {
+		if len(bytes) > 0 {
+			b.vectors = append(b.vectors, bytes)
+		}
 	}
-	taken := o.large[:n:n]
-	o.large = o.large[n:]
-	return taken
-}
-
-// reusable keeps buffers of ordinary size.
-func reusable(b []byte) []byte {
-	if cap(b) > 2*maxCopied {
-		return nil
+	if len(o.large) > 0 {
+		b.frame = o.large[0]
+		b.frame.started = true
+		o.large[0] = nil
+		o.large = o.large[1:]
+		b.vectors = append(b.vectors, b.frame.header)
+		if len(b.frame.payload) > 0 {
+			b.vectors = append(b.vectors, b.frame.payload)
+		}
 	}
-	return b
+	roomless = o.roomless
+	o.urgent, o.headers, o.gather, o.gathered, o.pongs, o.roomless = nil, nil, nil, 0, 0, nil
+	return roomless
 }
 
 // drain waits until all is sent that waits to be sent.

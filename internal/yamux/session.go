@@ -1,13 +1,11 @@
 package yamux
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,6 +22,9 @@ var (
 	ErrGoneAway = errors.New("yamux: the peer takes no more streams")
 	// ErrTooManyStreams is returned by Open at the limit of Config.MaxStreams.
 	ErrTooManyStreams = errors.New("yamux: too many streams")
+	// ErrOverBudget is the error of a stream that was reset because its reader
+	// left too much unread while memory was short.
+	ErrOverBudget = errors.New("yamux: stream: too much is left unread")
 	// ErrProtocol ends a session whose peer breaks the specification.
 	ErrProtocol = errors.New("yamux: protocol error")
 	// ErrDead ends a session whose peer does not answer.
@@ -45,6 +46,12 @@ type Config struct {
 	Accept bool
 	// MaxStreams bounds the streams that are open at a time. Zero means 4096.
 	MaxStreams int
+	// MaxBuffered bounds the bytes that the session's streams hold for readers
+	// who are late. Beyond it the stream that holds most is reset. Zero means
+	// 64 MiB.
+	MaxBuffered int64
+	// Budget does the same for all sessions that have it. Nil is no bound.
+	Budget *Budget
 }
 
 // Conn is what a session runs on.
@@ -66,8 +73,8 @@ type Session struct {
 	refusing   chan struct{} // closed when the peer takes no more streams
 	refuse     func()        // closes refusing, once
 	done       chan struct{} // closed when the session has ended
-	received   atomic.Int64  // when the last bytes came, after started
-	started    time.Time
+	buffered   *Budget       // of this session
+	peer       peer
 	running    sync.WaitGroup
 	readerGone chan struct{} // closed when nothing is read any more
 
@@ -89,6 +96,9 @@ func start(conn Conn, config Config, firstID uint32) *Session {
 	if config.MaxStreams == 0 {
 		config.MaxStreams = 4096
 	}
+	if config.MaxBuffered == 0 {
+		config.MaxBuffered = 64 << 20
+	}
 	s := &Session{
 		conn:       conn,
 		config:     config,
@@ -98,7 +108,8 @@ func start(conn Conn, config Config, firstID uint32) *Session {
 		unacked:    make(chan struct{}, maxUnacknowledged),
 		refusing:   make(chan struct{}),
 		done:       make(chan struct{}),
-		started:    time.Now(),
+		buffered:   NewBudget(config.MaxBuffered),
+		peer:       peer{started: time.Now()},
 		readerGone: make(chan struct{}),
 		streams:    make(map[uint32]*Stream),
 		nextID:     firstID,
@@ -115,70 +126,6 @@ func start(conn Conn, config Config, firstID uint32) *Session {
 	})
 	s.running.Go(s.watchPeer)
 	return s
-}
-
-// Open opens a stream. While too many are not acknowledged by the peer it
-// waits until ctx is done, and then returns its cause.
-func (s *Session) Open(ctx context.Context) (*Stream, error) {
-	select {
-	case <-s.refusing:
-		return nil, s.refusal()
-	default:
-	}
-	select {
-	case s.unacked <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-s.refusing:
-		return nil, s.refusal()
-	}
-	st, err := s.add()
-	if err != nil {
-		<-s.unacked
-		return nil, err
-	}
-	if err := s.out.ordered(header{typeWindowUpdate, flagSYN, st.id, 0}); err != nil {
-		st.sessionEnded(err)
-		return nil, err
-	}
-	return st, nil
-}
-
-func (s *Session) add() (*Stream, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.err != nil:
-		return nil, s.err
-	case len(s.streams) >= s.config.MaxStreams:
-		return nil, ErrTooManyStreams
-	case s.nextID > 1<<31: // the ids are used up after two thousand million users
-		return nil, ErrGoneAway
-	}
-	st := newStream(s, s.nextID)
-	st.unacked = true
-	s.nextID += 2
-	s.streams[st.id] = st
-	return st, nil
-}
-
-func (s *Session) refusal() error {
-	if err := s.Err(); err != nil {
-		return err
-	}
-	return ErrGoneAway
-}
-
-// Accept waits for a stream that the peer opens, and acknowledges it. Its
-// error is the one that ended the session.
-func (s *Session) Accept() (*Stream, error) {
-	select {
-	case st := <-s.accepted:
-		st.acknowledge()
-		return st, nil
-	case <-s.done:
-		return nil, s.Err()
-	}
 }
 
 // Refusing is closed when Open cannot succeed any more: the peer has said so,
@@ -204,7 +151,7 @@ func (s *Session) GoAway() {
 	s.goAway = true
 	s.mu.Unlock()
 	if first {
-		_ = s.out.ordered(header{typeGoAway, 0, 0, goAwayNormal}) // fails with the session
+		_ = s.out.ordered(nil, header{typeGoAway, 0, 0, goAwayNormal}) // fails with the session
 	}
 }
 
@@ -288,41 +235,4 @@ func (s *Session) find(id uint32) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.streams[id]
-}
-
-// How long a peer may be silent, 30 s in all. It is pinged only when nothing
-// else came from it, and any byte proves that it lives: on a slow link the
-// answer to a ping waits behind data. The wait for the answer is counted in
-// steps, so that a process that was stopped for a while does not take its own
-// silence for the peer's.
-const (
-	pingAfter = 15 * time.Second
-	pingStep  = 5 * time.Second
-	pingSteps = 3
-)
-
-func (s *Session) watchPeer() {
-	timer := time.NewTimer(pingAfter)
-	defer timer.Stop()
-	for waited := 0; ; {
-		select {
-		case <-timer.C:
-		case <-s.done:
-			return
-		}
-		silent := time.Since(s.started) - time.Duration(s.received.Load())
-		switch {
-		case silent < pingAfter:
-			waited = 0
-			timer.Reset(pingAfter - silent)
-			continue
-		case waited == pingSteps:
-			s.end(ErrDead)
-			return
-		case waited == 0:
-			s.out.control(header{typePing, flagSYN, 0, 0})
-		}
-		waited++
-		timer.Reset(pingStep)
-	}
 }

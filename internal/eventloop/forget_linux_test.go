@@ -1,0 +1,153 @@
+package eventloop_test
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/eventloop"
+)
+
+// Of two sockets with an event in the same batch, the one that is told first
+// forgets the other.
+func TestForgetInTheSameBatch(t *testing.T) {
+	for range 100 {
+		l := startLoop(t)
+		var nears, fars [2]*socket
+		var places [2]eventloop.Registration
+		var told [2]int // of the loop's goroutine, as is what follows
+		for i := range nears {
+			nears[i], fars[i] = pair(t)
+			places[i] = add(t, l, nears[i], handlerFunc(func(e eventloop.Events) bool {
+				if e&eventloop.Readable != 0 {
+					told[i]++
+					l.Forget(places[1-i])
+					nears[1-i].close()
+				}
+				return false
+			}))
+		}
+		fence(t, l)
+		release := hold(t, l)
+		for i := range fars {
+			fars[i].write("x")
+			nears[i].await(unix.POLLIN)
+		}
+		release()
+		fence(t, l)
+		onLoop(t, l, func() {
+			if told[0]+told[1] != 1 {
+				t.Errorf("the handlers were told %v times, want one of them, once", told)
+			}
+		})
+	}
+}
+
+// The same, and a third socket takes the place of the one that is forgotten: the
+// event in the batch is not its.
+func TestPlaceReusedInTheSameBatch(t *testing.T) {
+	for range 100 {
+		l := startLoop(t)
+		third, farThird := pair(t)
+		told := newEar()
+		var nears, fars [2]*socket
+		var places [2]eventloop.Registration
+		replaced := false // of the loop's goroutine
+		for i := range nears {
+			nears[i], fars[i] = pair(t)
+			places[i] = add(t, l, nears[i], handlerFunc(func(e eventloop.Events) bool {
+				if e&eventloop.Readable != 0 && !replaced {
+					replaced = true
+					l.Forget(places[1-i])
+					nears[1-i].close()
+					if _, err := l.Add(third.fd, told); err != nil {
+						t.Error(err)
+					}
+				}
+				return false
+			}))
+		}
+		fence(t, l)
+		release := hold(t, l)
+		for i := range fars {
+			fars[i].write("x")
+			nears[i].await(unix.POLLIN)
+		}
+		release()
+		fence(t, l)
+		fence(t, l) // its own event comes with the next batch
+		select {
+		case e := <-told:
+			if e != eventloop.Writable {
+				t.Errorf("the third was told %#x, want %#x", e, eventloop.Writable)
+			}
+		default:
+			t.Error("the third was told nothing")
+		}
+		told.silent(t)
+		farThird.write("x")
+		told.hear(t, eventloop.Readable)
+	}
+}
+
+// As long as somebody has another descriptor of a socket, the kernel goes on
+// telling of it, after it is forgotten and closed. Nobody wants to know, least
+// of all who has its place.
+func TestEventAfterForget(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		closedFirst bool
+	}{{"forgotten, then closed", false}, {"closed, then forgotten", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := startLoop(t)
+			old, farOld := pair(t)
+			second, err := unix.Dup(old.fd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = unix.Close(second) }()
+			toldOld, toldNew := newEar(), newEar()
+			r := add(t, l, old, toldOld)
+			toldOld.hear(t, eventloop.Writable)
+			if tt.closedFirst {
+				old.close()
+				l.Forget(r)
+			} else {
+				l.Forget(r)
+				old.close()
+			}
+			near, far := pair(t)
+			add(t, l, near, toldNew)
+			toldNew.hear(t, eventloop.Writable)
+
+			farOld.write("x")
+			farOld.closeWrite()
+			(&socket{t: t, fd: second}).await(unix.POLLRDHUP)
+			fence(t, l)
+			toldOld.silent(t)
+			toldNew.silent(t)
+			far.write("x")
+			toldNew.hear(t, eventloop.Readable)
+			toldOld.silent(t)
+		})
+	}
+}
+
+// Sockets come and go, one in the place of another, and each is told of its own.
+func TestPlacesAreReused(t *testing.T) {
+	l := startLoop(t)
+	p := listen(t, 0)
+	for range 100 {
+		near, far := p.connect(t)
+		told := newEar()
+		r := add(t, l, near, told)
+		told.hear(t, eventloop.Writable)
+		far.write("x")
+		told.hear(t, eventloop.Readable)
+		l.Forget(r)
+		near.close()
+		far.close()
+		fence(t, l)
+		told.silent(t)
+	}
+}

@@ -1,0 +1,291 @@
+package eventloop_test
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/eventloop"
+)
+
+// patience bounds every wait that is over long before, unless the code is
+// wrong.
+const patience = 20 * time.Second
+
+func startLoop(t testing.TB) *eventloop.Loop {
+	t.Helper()
+	l, err := eventloop.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+// port is where TCP connections over loopback are made. Its sockets are
+// unknown to the runtime's poller, as the loop wants them.
+type port struct {
+	fd   int
+	addr unix.Sockaddr
+}
+
+// listen opens a port. A size of buffers other than 0 is set for all sockets of
+// it.
+func listen(t testing.TB, buffers int) port {
+	t.Helper()
+	fd := tcpSocket(t, buffers)
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 16); err != nil {
+		t.Fatal(err)
+	}
+	addr, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port{fd, addr}
+}
+
+func tcpSocket(t testing.TB, buffers int) (fd int) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, option := range []int{unix.SO_RCVBUF, unix.SO_SNDBUF} {
+		if buffers == 0 {
+			break
+		}
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, buffers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fd
+}
+
+// connect makes a connection. Near does not wait; far does, for patience.
+func (p port) connect(t testing.TB) (near, far *socket) {
+	t.Helper()
+	buffers, err := unix.GetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if buffers > 64<<10 {
+		buffers = 0 // the system's own
+	}
+	far = &socket{t: t, fd: tcpSocket(t, buffers/2)} // the kernel doubles what is set
+	t.Cleanup(far.close)
+	if err := unix.Connect(far.fd, p.addr); err != nil { // the limit, once set, would let signals interrupt it
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptInt(far.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		t.Fatal(err)
+	}
+	limit := unix.NsecToTimeval(patience.Nanoseconds())
+	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(far.fd, unix.SOL_SOCKET, option, &limit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fd, _, err := unix.Accept4(p.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near = &socket{t: t, fd: fd}
+	t.Cleanup(near.close)
+	return near, far
+}
+
+// pair makes a connection of a port of its own.
+func pair(t testing.TB) (near, far *socket) {
+	t.Helper()
+	return listen(t, 0).connect(t)
+}
+
+// socket is one end of a connection.
+type socket struct {
+	t    testing.TB
+	fd   int
+	once sync.Once
+}
+
+func (s *socket) close() { s.once.Do(func() { _ = unix.Close(s.fd) }) }
+
+func (s *socket) reset() {
+	_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	s.close()
+}
+
+func (s *socket) closeWrite() {
+	s.t.Helper()
+	if err := unix.Shutdown(s.fd, unix.SHUT_WR); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *socket) write(text string) {
+	s.t.Helper()
+	if n, err := unix.Write(s.fd, []byte(text)); n != len(text) {
+		s.t.Errorf("wrote %d of %d bytes: %v", n, len(text), err)
+	}
+}
+
+func (s *socket) writeUrgent(text string) {
+	s.t.Helper()
+	if err := unix.Send(s.fd, []byte(text), unix.MSG_OOB); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// read reads what there is, and gives the error that stopped it, which is nil at
+// the end.
+func (s *socket) read() (n int, err error) {
+	var b [4096]byte
+	for {
+		got, err := unix.Read(s.fd, b[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if got <= 0 {
+			return n, err
+		}
+		n += got
+	}
+}
+
+// await waits until the kernel says that all of these hold for the socket.
+func (s *socket) await(events int16) {
+	s.t.Helper()
+	limit := time.Now().Add(patience)
+	for {
+		p := []unix.PollFd{{Fd: int32(s.fd), Events: events}}
+		if _, err := unix.Poll(p, 10); err != nil && err != unix.EINTR {
+			s.t.Fatal(err)
+		}
+		if p[0].Revents&events == events {
+			return
+		}
+		runtime.Gosched() // poll returns at once while one of them holds
+		if time.Now().After(limit) {
+			s.t.Fatalf("the socket is %#x, want %#x", p[0].Revents, events)
+		}
+	}
+}
+
+// handlerFunc is a function as a handler.
+type handlerFunc func(eventloop.Events) bool
+
+func (f handlerFunc) Ready(e eventloop.Events) bool { return f(e) }
+
+// ear hears what a loop tells, and reads nothing.
+type ear chan eventloop.Events
+
+func newEar() ear { return make(ear, 1000) }
+
+func (e ear) Ready(events eventloop.Events) bool {
+	e <- events
+	return false
+}
+
+// hear waits until it has been told of all of these, in one call or in several.
+func (e ear) hear(t testing.TB, events eventloop.Events) {
+	t.Helper()
+	var told eventloop.Events
+	timeout := time.After(patience)
+	for !all(told, events) {
+		select {
+		case more := <-e:
+			told |= more
+		case <-timeout:
+			t.Fatalf("was told %#x, want %#x", told, events)
+		}
+	}
+}
+
+// all tells whether told has all that is wanted. There are two ways to say that
+// a socket is dead.
+func all(told, want eventloop.Events) bool {
+	if told&eventloop.Dead != 0 {
+		told |= eventloop.Dead
+	}
+	return told&want == want
+}
+
+// silent fails if there was anything else. A fence should come before it.
+func (e ear) silent(t testing.TB) {
+	t.Helper()
+	select {
+	case events := <-e:
+		t.Errorf("was told %#x, and nothing had happened", events)
+	default:
+	}
+}
+
+func add(t testing.TB, l *eventloop.Loop, s *socket, h eventloop.Handler) eventloop.Registration {
+	t.Helper()
+	r, err := l.Add(s.fd, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// fence returns when the loop has told of what has happened before: what was
+// posted has its turn after the events that there were.
+func fence(t testing.TB, l *eventloop.Loop) {
+	t.Helper()
+	onLoop(t, l, func() {})
+}
+
+// onLoop has f called by the loop, and waits for it.
+func onLoop(t testing.TB, l *eventloop.Loop, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	l.Post(handlerFunc(func(eventloop.Events) bool {
+		defer close(done)
+		f()
+		return false
+	}))
+	wait(t, done, "what was posted is not called")
+}
+
+func wait(t testing.TB, done <-chan struct{}, otherwise string) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal(otherwise)
+	}
+}
+
+// hold keeps the loop busy, so that what happens meanwhile is told of in one
+// batch.
+func hold(t testing.TB, l *eventloop.Loop) (release func()) {
+	t.Helper()
+	held, released := make(chan struct{}), make(chan struct{})
+	l.Post(handlerFunc(func(eventloop.Events) bool {
+		close(held)
+		<-released
+		return false
+	}))
+	release = sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release) // before the loop is closed, if the test fails
+	wait(t, held, "what was posted is not called")
+	return release
+}
+
+// descriptors counts those of the process.
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}

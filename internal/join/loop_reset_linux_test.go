@@ -1,0 +1,205 @@
+package join_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// A sender whose bytes are held up by a receiver that does not read resets its
+// connection, and nothing goes the other way, so that nobody comes across it.
+func TestLoopResetOfHeldUpSender(t *testing.T) {
+	t.Parallel()
+	bothSides(t, func(t *testing.T, side join.Side) func() {
+		r := startRig(t)
+		sender, deaf := r.far[side], r.far[other(side)]
+		taken := fill(t, sender)
+		since := time.Now()
+		_ = sender.Reset()
+		return func() {
+			result := r.wait()
+			if took := time.Since(since); took > 5*time.Second {
+				t.Errorf("the reset was noticed after %v", took)
+			}
+			wantFailure(t, result, side)
+			if result.Ending() != join.WasReset {
+				t.Errorf("it ended as %s", result.Ending())
+			}
+			if got := wantReset(t, deaf); !bytes.HasPrefix(filled(taken), got) || int64(len(got)) > copiedFrom(result, side) {
+				t.Errorf("got %d bytes that are not the beginning of what was sent; %d were counted", len(got), copiedFrom(result, side))
+			}
+		}
+	})
+}
+
+// The same after the other direction has got a few bytes through: they are
+// there before the reset.
+func TestLoopResetOfHeldUpSenderBehindLastWords(t *testing.T) {
+	t.Parallel()
+	bothSides(t, func(t *testing.T, side join.Side) func() {
+		r := startRig(t)
+		sender, deaf := r.far[side], r.far[other(side)]
+		fill(t, sender)
+		write(t, deaf, []byte("stop"))
+		if got := read(t, sender, len("stop")); string(got) != "stop" {
+			t.Errorf("got %q", got)
+		}
+		_ = sender.Reset()
+		return func() {
+			result := r.wait()
+			wantFailure(t, result, side)
+			if n := copiedFrom(result, other(side)); n != int64(len("stop")) {
+				t.Errorf("counted %d bytes", n)
+			}
+			wantReset(t, deaf)
+		}
+	})
+}
+
+// A receiver that is slow, but reads, gets every byte that had arrived at the
+// join before the reset, though that takes longer than one that does not read
+// would be given.
+func TestLoopResetDoesNotOvertakeASlowReceiver(t *testing.T) {
+	for _, side := range []join.Side{join.A, join.B} {
+		t.Run(name(side), func(t *testing.T) {
+			t.Parallel()
+			resetBehindSlowReceiver(t, side)
+		})
+	}
+}
+
+func resetBehindSlowReceiver(t *testing.T, side join.Side) {
+	t.Helper()
+	const (
+		n       = 192 << 10
+		small   = 8 << 10 // buffers of the receiver, so that its reads show soon
+		portion = 4 << 10 // is read at a time
+		pause   = 25 * time.Millisecond
+		least   = n / portion * pause // more than the second that a deaf one is given
+	)
+	r := newRig(t)
+	sender, receiver := r.far[side], r.far[other(side)]
+	if err := receiver.SetReadBuffer(small); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.near[other(side)].SetWriteBuffer(small); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.near[side].SetReadBuffer(2 * n); err != nil {
+		t.Fatal(err)
+	}
+	r.start(r.near[join.A], r.near[join.B])
+	write(t, sender, pattern(n))
+	awaitArrived(t, sender)
+	_ = sender.Reset()
+	since := time.Now()
+	var got []byte
+	for len(got) < n {
+		pass(pause)
+		b := make([]byte, portion)
+		more, err := receiver.Read(b)
+		got = append(got, b[:more]...)
+		if err != nil {
+			t.Fatalf("after %d of %d bytes and %v: %v", len(got), n, time.Since(since), err)
+		}
+	}
+	if !bytes.Equal(got, pattern(n)) {
+		t.Error("the bytes differ")
+	}
+	if took := time.Since(since); took < least {
+		t.Errorf("it took only %v: this shows nothing", took)
+	}
+	if more := wantReset(t, receiver); len(more) > 0 {
+		t.Errorf("%d more bytes came", len(more))
+	}
+	result := r.wait()
+	wantFailure(t, result, side)
+	if counted := copiedFrom(result, side); counted != n {
+		t.Errorf("counted %d bytes, want %d", counted, n)
+	}
+}
+
+// awaitArrived waits until the other kernel end has acknowledged all that was
+// written. Nothing tells when, so it is asked.
+func awaitArrived(t *testing.T, conn *transport.Conn) {
+	t.Helper()
+	fd := descriptor(t, conn)
+	defer func() { _ = unix.Close(fd) }()
+	for limit := time.Now().Add(patience); queued(t, fd, unix.SIOCOUTQ) > 0; pass(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("%d bytes do not arrive", queued(t, fd, unix.SIOCOUTQ))
+		}
+	}
+}
+
+// A receiver that has gone is noticed while bytes for it are held up, and its
+// last words get through.
+func TestLoopResetOfDeafReceiver(t *testing.T) {
+	t.Parallel()
+	bothSides(t, func(t *testing.T, side join.Side) func() {
+		r := startRig(t)
+		deaf, sender := r.far[side], r.far[other(side)]
+		fill(t, sender)
+		write(t, deaf, []byte("enough"))
+		awaitArrived(t, deaf)
+		_ = deaf.Reset()
+		return func() {
+			wantFailure(t, r.wait(), side)
+			if got := wantReset(t, sender); string(got) != "enough" {
+				t.Errorf("got %q", got)
+			}
+		}
+	})
+}
+
+// Both directions are held up, and one peer goes.
+func TestLoopResetWithBothHeldUp(t *testing.T) {
+	t.Parallel()
+	bothSides(t, func(t *testing.T, side join.Side) func() {
+		r := startRig(t)
+		fill(t, r.far[side])
+		taken := fill(t, r.far[other(side)])
+		_ = r.far[side].Reset()
+		return func() {
+			result := r.wait()
+			wantFailure(t, result, side)
+			wantReset(t, r.far[other(side)])
+			if counted := copiedFrom(result, other(side)); counted > taken {
+				t.Errorf("counted %d bytes of %d", counted, taken)
+			}
+		}
+	})
+}
+
+// A sender that has said all, and then goes, takes nothing back: the receiver
+// gets every byte, and its answer is what fails.
+func TestLoopResetBehindTheEnd(t *testing.T) {
+	t.Parallel()
+	bothSides(t, func(t *testing.T, side join.Side) func() {
+		r := startRig(t)
+		client, server := r.far[side], r.far[other(side)]
+		write(t, client, []byte("request"))
+		if err := client.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(server); string(got) != "request" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		_ = client.Reset()
+		return func() {
+			result := r.wait() // although the server does not write
+			if result.Ending() != join.WasReset || result.First != side {
+				t.Errorf("got %+v", result)
+			}
+			if _, err := server.Write([]byte("x")); err == nil {
+				t.Error("the server can go on writing")
+			}
+		}
+	})
+}

@@ -1,0 +1,93 @@
+package yamux
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// peer is what is known of the other side. It is used concurrently.
+type peer struct {
+	started time.Time
+	heard   atomic.Int64 // when the last bytes came, after started
+
+	asked     atomic.Int64 // when the last measuring ping was sent, after started
+	ping      atomic.Uint32
+	roundTrip atomic.Int64 // nanoseconds; 0 is not known
+}
+
+// heard notes that bytes came.
+func (s *Session) heard() { s.peer.heard.Store(int64(time.Since(s.peer.started))) }
+
+func (p *peer) silent() time.Duration { return time.Since(p.started) - time.Duration(p.heard.Load()) }
+
+// How long a peer may be silent, 30 s in all. It is pinged only when nothing
+// else came from it, and any byte proves that it lives: on a slow link the
+// answer to a ping waits behind data. The wait for the answer is counted in
+// steps, so that a process that was stopped for a while does not take its own
+// silence for the peer's.
+const (
+	pingAfter = 15 * time.Second
+	pingStep  = 5 * time.Second
+	pingSteps = 3
+)
+
+func (s *Session) watchPeer() {
+	timer := time.NewTimer(pingAfter)
+	defer timer.Stop()
+	for waited := 0; ; {
+		select {
+		case <-timer.C:
+		case <-s.done:
+			return
+		}
+		silent := s.peer.silent()
+		switch {
+		case silent < pingAfter:
+			waited = 0
+			timer.Reset(pingAfter - silent)
+			continue
+		case waited == pingSteps:
+			s.end(ErrDead)
+			return
+		case waited == 0:
+			s.out.control(header{typePing, flagSYN, 0, lifePing})
+		}
+		waited++
+		timer.Reset(pingStep)
+	}
+}
+
+const (
+	// lifePing is the value of pings that only want to be answered. Those that
+	// measure have others.
+	lifePing = 0
+	// measureAfter is how often the round trip is measured, while windows could
+	// grow. Pings cost nothing then: data flows anyway.
+	measureAfter = 2 * time.Second
+)
+
+// measure pings the peer to learn the round trip, now and then.
+func (s *Session) measure() {
+	now := int64(time.Since(s.peer.started)) + 1 // 0 is never
+	asked := s.peer.asked.Load()
+	if asked != 0 && time.Duration(now-asked) < measureAfter || !s.peer.asked.CompareAndSwap(asked, now) {
+		return
+	}
+	value := s.peer.ping.Add(1)
+	if value == lifePing {
+		value = s.peer.ping.Add(1)
+	}
+	s.out.control(header{typePing, flagSYN, 0, value})
+}
+
+// pingAnswered learns from the answer to the last measuring ping. The shortest
+// of all is closest to the way alone: others have waited behind data.
+func (s *Session) pingAnswered(value uint32) {
+	if value == lifePing || value != s.peer.ping.Load() {
+		return
+	}
+	took := int64(time.Since(s.peer.started)) - s.peer.asked.Load()
+	if known := s.peer.roundTrip.Load(); took > 0 && (known == 0 || took < known) {
+		s.peer.roundTrip.Store(took)
+	}
+}

@@ -1,0 +1,67 @@
+package yamux
+
+import "context"
+
+// Open opens a stream. While too many are not acknowledged by the peer it
+// waits until ctx is done, and then returns its cause.
+func (s *Session) Open(ctx context.Context) (*Stream, error) {
+	select {
+	case <-s.refusing:
+		return nil, s.refusal()
+	default:
+	}
+	select {
+	case s.unacked <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-s.refusing:
+		return nil, s.refusal()
+	}
+	st, err := s.add()
+	if err != nil {
+		<-s.unacked
+		return nil, err
+	}
+	if err := s.out.ordered(st, header{typeWindowUpdate, flagSYN, st.id, 0}); err != nil {
+		st.sessionEnded(err)
+		return nil, err
+	}
+	return st, nil
+}
+
+func (s *Session) add() (*Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil:
+		return nil, s.err
+	case len(s.streams) >= s.config.MaxStreams:
+		return nil, ErrTooManyStreams
+	case s.nextID > 1<<31: // the ids are used up after two thousand million users
+		return nil, ErrGoneAway
+	}
+	st := newStream(s, s.nextID)
+	st.unacked = true
+	s.nextID += 2
+	s.streams[st.id] = st
+	return st, nil
+}
+
+func (s *Session) refusal() error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	return ErrGoneAway
+}
+
+// Accept waits for a stream that the peer opens, and acknowledges it. Its
+// error is the one that ended the session.
+func (s *Session) Accept() (*Stream, error) {
+	select {
+	case st := <-s.accepted:
+		st.acknowledge()
+		return st, nil
+	case <-s.done:
+		return nil, s.Err()
+	}
+}

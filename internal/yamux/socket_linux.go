@@ -1,0 +1,123 @@
+package yamux
+
+import (
+	"errors"
+	"io"
+	"math"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/splice"
+)
+
+// socket is the TCP socket that a session runs on. It can be tried without
+// waiting, and payload gets to and from it through pipes.
+type socket struct{ raw syscall.RawConn }
+
+// socketOf gives nil if conn is no TCP socket. A connection on top of one, such
+// as TLS, is none: the socket's bytes are not its own.
+func socketOf(conn net.Conn) *socket {
+	c, ok := conn.(interface{ TCP() *net.TCPConn })
+	if !ok {
+		return nil
+	}
+	tcp := c.TCP()
+	if tcp == nil {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil // closed already, which reading will tell
+	}
+	return &socket{raw}
+}
+
+// write writes b. If it may not wait it gives EAGAIN when it would have to, and
+// can be called again for the rest.
+func (s *socket) write(b *batch, wait bool) error {
+	var err error
+	rawErr := s.raw.Write(func(fd uintptr) bool {
+		err = b.writeTo(int(fd))
+		return !wait || !errors.Is(err, unix.EAGAIN)
+	})
+	if rawErr != nil {
+		return rawErr
+	}
+	return err
+}
+
+func (b *batch) writeTo(fd int) error {
+	flags := unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
+	if b.pipe() != nil {
+		flags |= unix.MSG_MORE // one packet with what comes out of the pipe
+	}
+	for len(b.vectors) > 0 {
+		n, err := unix.SendmsgBuffers(fd, b.vectors, nil, nil, flags)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return os.NewSyscallError("sendmsg", err)
+		}
+		b.advance(n)
+	}
+	if p := b.pipe(); p != nil {
+		_, err := p.Pour(fd)
+		return os.NewSyscallError("splice", err)
+	}
+	return nil
+}
+
+// readSocket reads what there is. At the end it gives io.EOF.
+func readSocket(fd int, b []byte) (int, error) {
+	for {
+		n, err := unix.Read(fd, b)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+// read waits for something to read, and reads up to len of the buffer that take
+// gives, which is so not needed while nothing comes.
+func (s *socket) read(take func() []byte, giveBack func()) (n int, err error) {
+	rawErr := s.raw.Read(func(fd uintptr) bool {
+		n, err = readSocket(int(fd), take())
+		if err == unix.EAGAIN {
+			giveBack()
+			return false
+		}
+		return true
+	})
+	if rawErr != nil {
+		return 0, rawErr
+	}
+	return n, err
+}
+
+// fill waits for something to come, and gives up to limit bytes of it in a pipe.
+// It gives nil if there are no pipes, or nothing will come; reading says why.
+func (s *socket) fill(limit int64) (p *splice.Pipe) {
+	_ = s.raw.Read(func(fd uintptr) bool { // reading fails too
+		if p = splice.Take(); p == nil {
+			return true
+		}
+		n, err := p.Fill(int(fd), int(min(limit, math.MaxInt32)))
+		if n > 0 {
+			return true
+		}
+		p.GiveBack()
+		p = nil
+		return err != unix.EAGAIN
+	})
+	return p
+}

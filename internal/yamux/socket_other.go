@@ -1,0 +1,21 @@
+//go:build !linux
+
+package yamux
+
+import (
+	"errors"
+	"net"
+
+	"github.com/seed96252745/relay/internal/splice"
+)
+
+// socket is for systems where sockets can be tried without waiting.
+type socket struct{}
+
+func socketOf(net.Conn) *socket { return nil }
+
+func (*socket) write(*batch, bool) error { return errors.ErrUnsupported }
+
+func (*socket) read(func() []byte, func()) (int, error) { return 0, errors.ErrUnsupported }
+
+func (*socket) fill(int64) *splice.Pipe { return nil }

@@ -36,7 +36,7 @@ func closeByOwner(t *testing.T, side join.Side, end func(*transport.Conn) error,
 	write(t, r.far[side], []byte(sent))
 	read(t, r.far[other(side)], len(sent))
 	if held {
-		fill(t, r.far[other(side)])
+		holdUp(t, r.far[other(side)])
 	}
 	if err := end(r.near[side]); err != nil {
 		t.Errorf("closing the first time: %v", err)

@@ -12,54 +12,74 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// A sender whose bytes are held up by a receiver that does not read resets its
-// connection, and nothing goes the other way, so that nobody comes across it.
-func TestLoopResetOfHeldUpSender(t *testing.T) {
+// While bytes are held up, it takes the loop to notice that somebody has gone.
+func TestLoopResetWhileHeldUp(t *testing.T) {
 	t.Parallel()
 	bothSides(t, func(t *testing.T, side join.Side) func() {
-		r := startRig(t)
-		sender, deaf := r.far[side], r.far[other(side)]
-		taken := fill(t, sender)
-		since := time.Now()
-		_ = sender.Reset()
+		var checks []func()
+		for _, begin := range []func(*testing.T, join.Side) func(){
+			resetHeldUpSender, resetHeldUpSenderBehindWords, resetDeafReceiver, resetOneOfBothHeldUp,
+		} {
+			checks = append(checks, begin(t, side))
+		}
 		return func() {
-			result := r.wait()
-			if took := time.Since(since); took > 5*time.Second {
-				t.Errorf("the reset was noticed after %v", took)
-			}
-			wantFailure(t, result, side)
-			if result.Ending() != join.WasReset {
-				t.Errorf("it ended as %s", result.Ending())
-			}
-			if got := wantReset(t, deaf); !bytes.HasPrefix(filled(taken), got) || int64(len(got)) > copiedFrom(result, side) {
-				t.Errorf("got %d bytes that are not the beginning of what was sent; %d were counted", len(got), copiedFrom(result, side))
+			for _, check := range checks {
+				check()
 			}
 		}
 	})
 }
 
+// A sender whose bytes are held up by a receiver that does not read resets its
+// connection, and nothing goes the other way, so that nobody comes across it.
+func resetHeldUpSender(t *testing.T, side join.Side) (check func()) {
+	t.Helper()
+	r := startRig(t)
+	sender, deaf := r.far[side], r.far[other(side)]
+	taken := holdUp(t, sender)
+	ended := make(chan time.Duration, 1)
+	since := time.Now()
+	_ = sender.Reset()
+	go func() {
+		result := <-r.result
+		ended <- time.Since(since)
+		r.result <- result
+	}()
+	return func() {
+		if took := await(t, ended); took > 5*time.Second {
+			t.Errorf("the reset was noticed after %v", took)
+		}
+		result := r.wait()
+		wantFailure(t, result, side)
+		if result.Ending() != join.WasReset {
+			t.Errorf("it ended as %s", result.Ending())
+		}
+		if got := wantReset(t, deaf); !bytes.HasPrefix(filled(taken), got) || int64(len(got)) > copiedFrom(result, side) {
+			t.Errorf("got %d bytes that are not the beginning of what was sent; %d were counted", len(got), copiedFrom(result, side))
+		}
+	}
+}
+
 // The same after the other direction has got a few bytes through: they are
 // there before the reset.
-func TestLoopResetOfHeldUpSenderBehindLastWords(t *testing.T) {
-	t.Parallel()
-	bothSides(t, func(t *testing.T, side join.Side) func() {
-		r := startRig(t)
-		sender, deaf := r.far[side], r.far[other(side)]
-		fill(t, sender)
-		write(t, deaf, []byte("stop"))
-		if got := read(t, sender, len("stop")); string(got) != "stop" {
-			t.Errorf("got %q", got)
+func resetHeldUpSenderBehindWords(t *testing.T, side join.Side) (check func()) {
+	t.Helper()
+	r := startRig(t)
+	sender, deaf := r.far[side], r.far[other(side)]
+	holdUp(t, sender)
+	write(t, deaf, []byte("stop"))
+	if got := read(t, sender, len("stop")); string(got) != "stop" {
+		t.Errorf("got %q", got)
+	}
+	_ = sender.Reset()
+	return func() {
+		result := r.wait()
+		wantFailure(t, result, side)
+		if n := copiedFrom(result, other(side)); n != int64(len("stop")) {
+			t.Errorf("counted %d bytes", n)
 		}
-		_ = sender.Reset()
-		return func() {
-			result := r.wait()
-			wantFailure(t, result, side)
-			if n := copiedFrom(result, other(side)); n != int64(len("stop")) {
-				t.Errorf("counted %d bytes", n)
-			}
-			wantReset(t, deaf)
-		}
-	})
+		wantReset(t, deaf)
+	}
 }
 
 // A receiver that is slow, but reads, gets every byte that had arrived at the
@@ -140,41 +160,37 @@ func awaitArrived(t *testing.T, conn *transport.Conn) {
 
 // A receiver that has gone is noticed while bytes for it are held up, and its
 // last words get through.
-func TestLoopResetOfDeafReceiver(t *testing.T) {
-	t.Parallel()
-	bothSides(t, func(t *testing.T, side join.Side) func() {
-		r := startRig(t)
-		deaf, sender := r.far[side], r.far[other(side)]
-		fill(t, sender)
-		write(t, deaf, []byte("enough"))
-		awaitArrived(t, deaf)
-		_ = deaf.Reset()
-		return func() {
-			wantFailure(t, r.wait(), side)
-			if got := wantReset(t, sender); string(got) != "enough" {
-				t.Errorf("got %q", got)
-			}
+func resetDeafReceiver(t *testing.T, side join.Side) (check func()) {
+	t.Helper()
+	r := startRig(t)
+	deaf, sender := r.far[side], r.far[other(side)]
+	holdUp(t, sender)
+	write(t, deaf, []byte("enough"))
+	awaitArrived(t, deaf)
+	_ = deaf.Reset()
+	return func() {
+		wantFailure(t, r.wait(), side)
+		if got := wantReset(t, sender); string(got) != "enough" {
+			t.Errorf("got %q", got)
 		}
-	})
+	}
 }
 
 // Both directions are held up, and one peer goes.
-func TestLoopResetWithBothHeldUp(t *testing.T) {
-	t.Parallel()
-	bothSides(t, func(t *testing.T, side join.Side) func() {
-		r := startRig(t)
-		fill(t, r.far[side])
-		taken := fill(t, r.far[other(side)])
-		_ = r.far[side].Reset()
-		return func() {
-			result := r.wait()
-			wantFailure(t, result, side)
-			wantReset(t, r.far[other(side)])
-			if counted := copiedFrom(result, other(side)); counted > taken {
-				t.Errorf("counted %d bytes of %d", counted, taken)
-			}
+func resetOneOfBothHeldUp(t *testing.T, side join.Side) (check func()) {
+	t.Helper()
+	r := startRig(t)
+	holdUp(t, r.far[side])
+	taken := holdUp(t, r.far[other(side)])
+	_ = r.far[side].Reset()
+	return func() {
+		result := r.wait()
+		wantFailure(t, result, side)
+		wantReset(t, r.far[other(side)])
+		if counted := copiedFrom(result, other(side)); counted > taken {
+			t.Errorf("counted %d bytes of %d", counted, taken)
 		}
-	})
+	}
 }
 
 // A sender that has said all, and then goes, takes nothing back: the receiver

@@ -31,6 +31,23 @@ func bothSides(t *testing.T, begin func(t *testing.T, side join.Side) (check fun
 	}
 }
 
+// holdUp is fill, but not as sure that all is full, which it is soon.
+func holdUp(t *testing.T, conn *transport.Conn) (taken int64) {
+	t.Helper()
+	for chunk := pattern(64 << 10); ; {
+		if err := conn.SetWriteDeadline(time.Now().Add(40 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := conn.Write(chunk)
+		if taken += int64(n); n < len(chunk) {
+			if !isTimeout(err) {
+				t.Fatalf("after %d bytes: %v", taken, err)
+			}
+			return taken
+		}
+	}
+}
+
 // crowd is many joins on one engine. Its context ends with the test.
 type crowd struct {
 	t       *testing.T

@@ -124,6 +124,11 @@ func (st *Stream) offer() (limit int, bulky bool, err error) {
 	return int(st.sendWindow), st.bulky && st.session.out.socket != nil && st.sendWindow >= bulk, nil
 }
 
+// maxPiped is the most payload of a frame that comes out of a pipe. The peer's
+// pipe takes as much again in one go: 61 of its 64 pages, as Linux hands out
+// what came behind a header.
+const maxPiped = 240 << 10
+
 // fillPipe sends what a socket has through a pipe. It gives 0 if that cannot be
 // done, and reading will say why.
 func (st *Stream) fillPipe(fd, limit int) (n int, err error) {
@@ -131,7 +136,7 @@ func (st *Stream) fillPipe(fd, limit int) (n int, err error) {
 	if p == nil {
 		return 0, nil
 	}
-	n, _ = p.Fill(fd, limit)
+	n, _ = p.Fill(fd, min(limit, maxPiped))
 	if n == 0 {
 		p.GiveBack()
 		return 0, nil

@@ -80,14 +80,13 @@ func (s *Session) measure() {
 	s.out.control(header{typePing, flagSYN, 0, value})
 }
 
-// pingAnswered learns from the answer to the last measuring ping. The shortest
-// of all is closest to the way alone: others have waited behind data.
+// pingAnswered learns from the answer to the last measuring ping. It has waited
+// behind data, as the data has, and that is what a window has to hold.
 func (s *Session) pingAnswered(value uint32) {
 	if value == lifePing || value != s.peer.ping.Load() {
 		return
 	}
-	took := int64(time.Since(s.peer.started)) - s.peer.asked.Load()
-	if known := s.peer.roundTrip.Load(); took > 0 && (known == 0 || took < known) {
+	if took := int64(time.Since(s.peer.started)) - s.peer.asked.Load(); took > 0 {
 		s.peer.roundTrip.Store(took)
 	}
 }

@@ -73,14 +73,14 @@ func (r *receiver) step() error {
 }
 
 // read reads what there is. Behind a large frame another one is likely, whose
-// payload is not to be read with the header.
+// payload is not to be read with the header, or it would have to be copied.
 func (r *receiver) read() (n int, err error) {
 	take := func() []byte {
 		if r.buf == nil {
 			r.buf = readBuffers.Get().(*[readSize]byte)
 		}
-		if r.bulky && r.left == 0 && r.socket != nil {
-			return r.buf[:headerSize-r.have]
+		if r.bulky && r.left < bulk {
+			return r.buf[:int(r.left)+headerSize-r.have]
 		}
 		return r.buf[:]
 	}
@@ -185,7 +185,7 @@ func (r *receiver) streamFrame(h header) error {
 			}
 		}
 		r.current, r.stream, r.left = h, st, int64(h.length)
-		r.bulky = r.left >= bulk
+		r.bulky = r.left >= bulk && st != nil && st.takesPipes()
 		return r.payloadCame(0)
 	case st == nil:
 		return r.unknown(h)

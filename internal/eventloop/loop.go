@@ -15,6 +15,7 @@ package eventloop
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,11 @@ const (
 	PeerEnded Events = unix.EPOLLRDHUP
 	// Dead: the connection was reset or has failed, or both sides have ended.
 	Dead Events = unix.EPOLLHUP | unix.EPOLLERR
+	// Failed is the part of Dead that an orderly end does not have. Reading or
+	// writing may have taken note of the failure first; then it is missing.
+	Failed Events = unix.EPOLLERR
+	// Posted comes from Post, and alone. No events at all are another turn.
+	Posted Events = 1 << 24
 )
 
 // Handler is told what happens on a socket.
@@ -110,9 +116,13 @@ func (l *Loop) Close() {
 }
 
 // Add watches the socket fd from now on. Its handler is called soon, with what
-// holds already.
+// holds already. It fails if memory is short, and with net.ErrClosed after Close.
 func (l *Loop) Add(fd int, h Handler) (Registration, error) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return Registration{}, net.ErrClosed
+	}
 	if len(l.free) == 0 {
 		l.free = append(l.free, int32(len(l.slots)))
 		l.slots = append(l.slots, slot{})
@@ -122,14 +132,12 @@ func (l *Loop) Add(fd int, h Handler) (Registration, error) {
 	s := &l.slots[number]
 	s.handler = h
 	r := Registration{number, s.use}
-	l.mu.Unlock()
-
 	event := unix.EpollEvent{
 		Events: uint32(Readable|Writable|Urgent|PeerEnded) | unix.EPOLLET,
 		Fd:     r.slot, Pad: r.use,
 	}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
-		l.Forget(r)
+		l.forgetLocked(r)
 		return Registration{}, fmt.Errorf("event loop: epoll_ctl: %w", err)
 	}
 	return r, nil
@@ -140,16 +148,24 @@ func (l *Loop) Add(fd int, h Handler) (Registration, error) {
 func (l *Loop) Forget(r Registration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.forgetLocked(r)
+}
+
+func (l *Loop) forgetLocked(r Registration) {
 	s := &l.slots[r.slot]
 	s.handler = nil
 	s.use++
 	l.free = append(l.free, r.slot)
 }
 
-// Post has h called without events, soon and on the loop's goroutine.
+// Post has h called with Posted, soon and on the loop's goroutine. After Close
+// it does nothing.
 func (l *Loop) Post(h Handler) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
 	l.posted = append(l.posted, h)
 	l.wakeUp()
 }
@@ -187,13 +203,13 @@ func (l *Loop) run() {
 			}
 		}
 		for _, h := range posted {
-			l.call(h, 0)
+			l.call(h, Posted)
 		}
 		for _, h := range again {
 			l.call(h, 0)
 		}
-		for _, f := range l.atEnd {
-			f()
+		for i := 0; i < len(l.atEnd); i++ { // which may grow meanwhile
+			l.atEnd[i]()
 		}
 		clear(l.atEnd)
 		l.atEnd = l.atEnd[:0]

@@ -90,7 +90,7 @@ func TestPostWakesTheLoop(t *testing.T) {
 		posting.Go(func() {
 			for range posts {
 				l.Post(handlerFunc(func(e eventloop.Events) bool {
-					if e != 0 {
+					if e != eventloop.Posted {
 						t.Errorf("was told %#x", e)
 					}
 					calls[i]++

@@ -38,7 +38,6 @@ type flow struct {
 	bytes []byte // in memory; aliases buf, unless it has been kept for long
 	buf   *[bufferSize]byte
 	pipe  *splice.Pipe
-	most  int  // to read into buf
 	bulky bool // much comes at a time
 	err   error
 }
@@ -139,6 +138,12 @@ func (f *flow) read() {
 			}
 			f.pipe.GiveBack()
 			f.pipe = nil
+			if err != nil && !errors.Is(err, unix.EAGAIN) {
+				// It is off the socket now: a read would see a plain end.
+				f.err = failure("splice", err)
+				f.arrive(0, f.err)
+				return
+			}
 		}
 	}
 	f.buf = buffers.Get().(*[bufferSize]byte)
@@ -269,8 +274,8 @@ func (f *flow) sourceEnded(err error) {
 }
 
 // endIsReset tells whether the end that was read is the rest of a reset: a
-// write or a splice that fails takes the error off the socket, and the read
-// that comes after it sees a plain end. A socket that both sides have ended
+// write that fails takes the error off the socket, and the read that comes
+// after it sees a plain end. A socket that both sides have ended
 // looks reset too.
 func (f *flow) endIsReset() bool {
 	if f.src.join.verdict.err != nil {
@@ -295,7 +300,11 @@ func (e *end) closeWrite() error {
 	if e.stream != nil {
 		return e.conn.CloseWrite()
 	}
-	return os.NewSyscallError("shutdown", unix.Shutdown(e.fd, unix.SHUT_WR))
+	err := unix.Shutdown(e.fd, unix.SHUT_WR)
+	if err == unix.ENOTCONN {
+		return ErrReset
+	}
+	return os.NewSyscallError("shutdown", err)
 }
 
 // readSocket reads what there is. At the end it gives io.EOF.

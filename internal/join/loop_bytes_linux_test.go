@@ -154,7 +154,7 @@ func TestLoopRandomResets(t *testing.T) {
 }
 
 // resetsBehindEnds has one peer reset although the other has ended already.
-const resetsBehindEnds = false
+const resetsBehindEnds = true
 
 // plan is what one peer does: it writes pieces, and then resets or ends. All the
 // while it reads.

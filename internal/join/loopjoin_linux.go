@@ -27,6 +27,8 @@ type loopJoin struct {
 	timer   *time.Timer // of watchProgress, once something has ended; with
 	limit   time.Duration
 	moved   time.Time // when a byte last did, while there is a timer
+	// hopeless: there has been time enough to deliver what was written.
+	hopeless bool
 }
 
 // end is one of the two connections: a socket, or a stream.
@@ -104,7 +106,7 @@ func (e *end) Ready(events eventloop.Events) (again bool) {
 	}
 	again = j.run()
 	if events&eventloop.Dead != 0 && !j.closing {
-		j.died(e)
+		j.died(e, events)
 	}
 	if !again || j.queued {
 		return false
@@ -143,9 +145,9 @@ func (j *loopJoin) closeIfOver() {
 // does when both of its directions have ended. If it was reset, what had come
 // from it is still delivered, to a receiver that takes it; nothing can be
 // written to it.
-func (j *loopJoin) died(e *end) {
+func (j *loopJoin) died(e *end, events eventloop.Events) {
 	from, to := &j.flows[e.side], &j.flows[e.side.other()]
-	if to.finished || !isClosed(e.fd) {
+	if events&eventloop.Failed == 0 && (to.finished || !isClosed(e.fd)) {
 		return
 	}
 	if from.over {
@@ -178,6 +180,7 @@ func (j *loopJoin) watchProgress(limit time.Duration, side Side, reason error) {
 			return
 		}
 		j.verdict.end(side, reason)
+		j.hopeless = true
 		j.close()
 	})
 	j.timer = timer
@@ -232,7 +235,7 @@ func (j *loopJoin) finish() {
 		}
 		if e.fd >= 0 {
 			var cut stopped
-			if err != nil && !errors.As(err, &cut) {
+			if err != nil && !j.hopeless && !errors.As(err, &cut) {
 				waitAcknowledged(limit, func() bool { return unacknowledged(e.fd) })
 			}
 			closeSocket(e.fd, err)

@@ -90,8 +90,8 @@ func (p *Pipe) GiveBack() {
 func (p *Pipe) Len() int { return p.holds }
 
 // Fill moves up to limit bytes from a socket into the empty pipe. Like a read it
-// gives 0 and no error at the end, but also at urgent data: only a read is to be
-// believed about that.
+// gives 0 and no error at the end. It stops at urgent data with EAGAIN, as though
+// there were none; only a read gets over that.
 func (p *Pipe) Fill(socket, limit int) (n int, err error) {
 	for {
 		moved, err := unix.Splice(socket, nil, p.in, nil, min(p.size, limit), flags)

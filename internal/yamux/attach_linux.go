@@ -92,9 +92,9 @@ func (st *Stream) FillFrom(fd int) (n int, short bool, streamErr, socketErr erro
 		return 0, false, err, nil
 	}
 	if bulky {
-		n, err := st.fillPipe(fd, limit)
-		if n > 0 || err != nil {
-			return n, false, err, nil
+		n, streamErr, socketErr := st.fillPipe(fd, limit)
+		if n > 0 || socketErr != nil {
+			return n, false, streamErr, socketErr
 		}
 	}
 	n, asked, streamErr, socketErr := st.session.out.gatherFrom(st, limit, func(b []byte) (int, error) { return readSocket(fd, b) })
@@ -129,17 +129,20 @@ func (st *Stream) offer() (limit int, bulky bool, err error) {
 // what came behind a header.
 const maxPiped = 240 << 10
 
-// fillPipe sends what a socket has through a pipe. It gives 0 if that cannot be
-// done, and reading will say why.
-func (st *Stream) fillPipe(fd, limit int) (n int, err error) {
+// fillPipe sends what a socket has through a pipe. It gives 0 and no error if
+// that cannot be done, and reading will say why.
+func (st *Stream) fillPipe(fd, limit int) (n int, streamErr, socketErr error) {
 	p := splice.Take()
 	if p == nil {
-		return 0, nil
+		return 0, nil, nil
 	}
-	n, _ = p.Fill(fd, min(limit, maxPiped))
+	n, err := p.Fill(fd, min(limit, maxPiped))
 	if n == 0 {
 		p.GiveBack()
-		return 0, nil
+		if err == unix.EAGAIN {
+			err = nil // or urgent data, which a read gets over
+		}
+		return 0, nil, err // it is off the socket now: a read would see a plain end
 	}
 	st.mu.Lock()
 	st.sendWindow -= uint32(n)
@@ -147,5 +150,5 @@ func (st *Stream) fillPipe(fd, limit int) (n int, err error) {
 	st.bulky = n >= bulk
 	st.frames++
 	st.mu.Unlock()
-	return n, st.session.out.piped(st, p)
+	return n, st.session.out.piped(st, p), nil
 }

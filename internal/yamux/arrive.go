@@ -53,11 +53,15 @@ func (st *Stream) deliverPipe(p *splice.Pipe) {
 func (st *Stream) deliveredAndUnlock(n int) {
 	s := st.session
 	st.recvWindow.left -= n
+	first := st.recvWindow.begin()
 	s.buffered.add(n)
 	s.config.Budget.add(n)
 	st.readable.Broadcast()
 	attached := st.attached
 	st.mu.Unlock()
+	if first {
+		s.measureOnce()
+	}
 	if attached != nil {
 		attached.arrived()
 	}

@@ -1,6 +1,7 @@
 package yamux
 
 import (
+	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -139,7 +140,7 @@ func (st *Stream) fillPipe(fd, limit int) (n int, streamErr, socketErr error) {
 	n, err := p.Fill(fd, min(limit, maxPiped))
 	if n == 0 {
 		p.GiveBack()
-		if err == unix.EAGAIN {
+		if errors.Is(err, unix.EAGAIN) {
 			err = nil // or urgent data, which a read gets over
 		}
 		return 0, nil, err // it is off the socket now: a read would see a plain end

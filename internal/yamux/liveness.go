@@ -80,6 +80,14 @@ func (s *Session) measure() {
 	s.out.control(header{typePing, flagSYN, 0, value})
 }
 
+// measureOnce is measure for a session that does not know the round trip at
+// all, so that it is known when the first window has been used up.
+func (s *Session) measureOnce() {
+	if s.peer.asked.Load() == 0 {
+		s.measure()
+	}
+}
+
 // pingAnswered learns from the answer to the last measuring ping. It has waited
 // behind data, as the data has, and that is what a window has to hold.
 func (s *Session) pingAnswered(value uint32) {

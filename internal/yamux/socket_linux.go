@@ -92,7 +92,7 @@ func readSocket(fd int, b []byte) (int, error) {
 func (s *socket) read(take func() []byte, giveBack func()) (n int, err error) {
 	rawErr := s.raw.Read(func(fd uintptr) bool {
 		n, err = readSocket(int(fd), take())
-		if err == unix.EAGAIN {
+		if errors.Is(err, unix.EAGAIN) {
 			giveBack()
 			return false
 		}
@@ -117,7 +117,7 @@ func (s *socket) fill(limit int64) (p *splice.Pipe) {
 		}
 		p.GiveBack()
 		p = nil
-		return err != unix.EAGAIN
+		return !errors.Is(err, unix.EAGAIN)
 	})
 	return p
 }

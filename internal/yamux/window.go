@@ -33,6 +33,16 @@ type announcement struct {
 	hurried bool // and the round trip should be known
 }
 
+// begin is called when something has come. The first time it starts the clock of
+// the first announcement, and says so.
+func (w *window) begin() (first bool) {
+	first = w.since.IsZero()
+	if first {
+		w.since = time.Now()
+	}
+	return first
+}
+
 // grant says by how much the window is to be opened, while held bytes have not
 // been read. A round trip of zero is not known.
 func (w *window) grant(held int, roundTrip time.Duration, short bool) announcement {

@@ -11,7 +11,7 @@ import (
 )
 
 // unhurried makes both ends of a stream without deadlines.
-func unhurried(b *testing.B, from, to *yamux.Session) (opened, accepted *yamux.Stream) {
+func unhurried(b testing.TB, from, to *yamux.Session) (opened, accepted *yamux.Stream) {
 	b.Helper()
 	opened, accepted = open(b, from, to)
 	check(b, opened.SetDeadline(time.Time{}))

@@ -11,10 +11,10 @@ const (
 )
 
 // window is what the peer may send on a stream. It is announced anew when half
-// of it is used up: earlier costs frames, later costs waiting. If that half was
-// used up in less than a round trip, the peer had to wait for us, and the
-// window is doubled (as TCP's receive buffer does); in this way it comes to
-// hold what is under way in two round trips.
+// of it is used up: earlier costs frames, later costs waiting. If that took no
+// longer than quickly, the window is doubled, as TCP's receive buffer is: half of
+// it in one round trip means that the peer has to wait for us, and TCP's slow
+// start takes about four round trips to send the first half.
 type window struct {
 	left   int       // what the peer may still send
 	target int       // what it should be able to send without hearing from us
@@ -22,6 +22,8 @@ type window struct {
 }
 
 func newWindow() window { return window{left: initialWindow, target: initialWindow} }
+
+const quickly = 4 // round trips
 
 // hurry is what a window has to be used up in for the round trip to matter:
 // there are none that are longer.
@@ -56,7 +58,7 @@ func (w *window) grant(held int, roundTrip time.Duration, short bool) announceme
 	}
 	now := time.Now()
 	took := now.Sub(w.since)
-	if !short && w.target < maxWindow && took < roundTrip {
+	if !short && w.target < maxWindow && took < quickly*roundTrip {
 		w.target *= 2
 		used = w.target - w.left - held
 	}

@@ -51,11 +51,15 @@ func runRelay(ctx context.Context, args []string, f *flags, log *slog.Logger) er
 	return serve(ctx, s, listener, f, log)
 }
 
+// budgetShare is the part of memory that may be held for users who do not read:
+// one in so many.
+const budgetShare = 4
+
 // newServer puts a relay together.
 func newServer(bind string, ports server.PortRange, log *slog.Logger) (*server.Server, error) {
 	return server.New(server.Config{
 		Protocols: map[string]protocol.Relay{
-			wire.Multiplex: multiplex.Relay{},
+			wire.Multiplex: multiplex.Relay{Budget: multiplex.NewBudget(memory() / budgetShare)},
 			wire.Pool:      pool.NewRelay(),
 			wire.Event:     event.NewRelay(),
 		},

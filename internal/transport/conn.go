@@ -49,7 +49,17 @@ const unacknowledged = 30 * time.Second
 // connection or of a multiplexed one do, and that it is dead if it takes
 // nothing for 30 seconds (TCP_USER_TIMEOUT, Linux). On a data connection a
 // receiver may take its time, and to the kernel that looks the same.
-func (c *Conn) AlwaysRead() { _ = setUserTimeout(c.TCPConn, unacknowledged) }
+//
+// The kernel is also told to take little more than it can send, so that what is
+// urgent does not wait behind megabytes (TCP_NOTSENT_LOWAT, Linux).
+func (c *Conn) AlwaysRead() {
+	_ = setUserTimeout(c.TCPConn, unacknowledged) // fails only on a dead connection,
+	_ = setNotSent(c.TCPConn, notSent)            // as this does
+}
+
+// notSent is how much the kernel holds that it cannot send yet: enough to send
+// from while the process is woken up.
+const notSent = 128 << 10
 
 // TCP gives the connection itself, for what only the socket can tell or do.
 // Whoever closes it closes it with a reset.

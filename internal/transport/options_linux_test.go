@@ -15,6 +15,7 @@ import (
 type options struct {
 	idle, interval, count int // of keepalive: seconds, seconds, probes
 	userTimeout           int // milliseconds
+	notSent               int // bytes
 }
 
 // Whether a peer that vanished is noticed, and when, is up to the kernel. What
@@ -47,7 +48,7 @@ func TestAlwaysRead(t *testing.T) {
 	accepted, dialed := pair(t, transport.ListenRelayClients, transport.DialRelay)
 	for _, conn := range []join.Conn{accepted, dialed} {
 		conn.(*transport.Conn).AlwaysRead()
-		checkOptions(t, conn, &options{idle: 15, interval: 5, count: 3, userTimeout: 30_000})
+		checkOptions(t, conn, &options{idle: 15, interval: 5, count: 3, userTimeout: 30_000, notSent: 128 << 10})
 	}
 }
 
@@ -84,6 +85,7 @@ func checkOptions(t *testing.T, conn join.Conn, want *options) {
 			interval:    get(unix.IPPROTO_TCP, unix.TCP_KEEPINTVL),
 			count:       get(unix.IPPROTO_TCP, unix.TCP_KEEPCNT),
 			userTimeout: get(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT),
+			notSent:     get(unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT),
 		}
 		if want != nil && got != *want {
 			t.Errorf("got %+v, want %+v", got, *want)

@@ -12,6 +12,10 @@ func setUserTimeout(tcp *net.TCPConn, d time.Duration) error {
 	return setOption(tcp, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 }
 
+func setNotSent(tcp *net.TCPConn, bytes int) error {
+	return setOption(tcp, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
+}
+
 // keepUrgentInline has urgent data come in its place among the other bytes;
 // otherwise it would be taken out and lost.
 func keepUrgentInline(tcp *net.TCPConn) error {

@@ -12,6 +12,9 @@ import (
 // unacknowledged bytes is noticed when the system gives up.
 func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
 
+// setNotSent does nothing: what is urgent waits behind what the system holds.
+func setNotSent(*net.TCPConn, int) error { return nil }
+
 // keepUrgentInline does nothing: urgent data is lost.
 func keepUrgentInline(*net.TCPConn) error { return nil }
 

@@ -12,18 +12,29 @@ import (
 )
 
 // Relay is the relay's half. The zero value is ready.
-type Relay struct{}
+type Relay struct {
+	// Budget bounds what all tunnels hold for users who do not read; each has a
+	// bound of its own too. Nil is no bound.
+	Budget *Budget
+}
+
+// Budget is a number of bytes that sessions share. When it is spent the stream
+// that holds most is reset.
+type Budget = yamux.Budget
+
+// NewBudget gives a budget of so many bytes.
+func NewBudget(bytes int64) *Budget { return yamux.NewBudget(bytes) }
 
 var _ protocol.Relay = Relay{}
 
 // Register makes conn a yamux session.
-func (Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
+func (r Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
 	if err := wire.WriteReply(conn, port, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
 	protocol.AlwaysRead(conn)
-	return &tunnel{yamux.Client(conn, yamux.Config{})}, nil
+	return &tunnel{yamux.Client(conn, yamux.Config{Budget: r.Budget})}, nil
 }
 
 // Claim refuses: there are no data connections.

@@ -106,6 +106,7 @@ func (l *loader) run(ctx context.Context, stdin *bufio.Reader, stdout io.Writer)
 		"connect": &connectLoad{loader: l},
 		"mixed":   &mixedLoad{echo: echoLoad{loader: l}, bulk: bulkLoad{loader: l}},
 		"stuck":   &stuckLoad{echo: echoLoad{loader: l}},
+		"unread":  &unreadLoad{stuckLoad{echo: echoLoad{loader: l}, mayReset: true}},
 		"idle":    &idleLoad{loader: l},
 		"tunnels": &tunnelLoad{loader: l},
 	}

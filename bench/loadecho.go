@@ -95,7 +95,10 @@ func (m *mixedLoad) measure(ctx context.Context) (loadResult, error) {
 }
 
 // stuckLoad is small messages, and then the same beside users who never read.
-type stuckLoad struct{ echo echoLoad }
+type stuckLoad struct {
+	echo     echoLoad
+	mayReset bool // a user who does not read
+}
 
 func (s *stuckLoad) prepare(ctx context.Context) error { return s.echo.prepare(ctx) }
 
@@ -113,8 +116,19 @@ func (s *stuckLoad) measure(ctx context.Context) (loadResult, error) {
 	return stuck, err
 }
 
+// unreadLoad is users who never read, and nothing else.
+type unreadLoad struct{ stuck stuckLoad }
+
+func (u *unreadLoad) prepare(context.Context) error { return nil }
+
+func (u *unreadLoad) measure(ctx context.Context) (loadResult, error) {
+	begin := time.Now()
+	err := u.stuck.stick(ctx)
+	return loadResult{Ops: int64(u.stuck.echo.Stuck), Seconds: time.Since(begin).Seconds()}, err
+}
+
 // stick has the backend send to users who do not read, and waits until nothing
-// moves there any more.
+// moves there any more. Some may be reset for that.
 func (s *stuckLoad) stick(ctx context.Context) error {
 	l := s.echo.loader
 	var conns []*net.TCPConn
@@ -143,7 +157,7 @@ func (s *stuckLoad) stick(ctx context.Context) error {
 			}
 			now, all = now+n, all && n > 0
 		}
-		if same++; now != total || !all {
+		if same++; now != total || !all && !s.mayReset {
 			total, same = now, 0
 		}
 	}

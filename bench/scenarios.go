@@ -69,6 +69,7 @@ func allScenarios(o options) []scenario {
 		connectScenario("connect-64", "a new connection for 64 bytes there and back, 64 at a time", 64),
 		mixedScenario(),
 		stuckScenario(),
+		unreadScenario(fewConns),
 		idleScenario(idleName, o.idle),
 		idleScenario("idle-100", 100),
 		tunnelsScenario(o.tunnels),
@@ -163,6 +164,22 @@ func stuckScenario() scenario {
 				"ratio": 100 * m.load.StuckRate / m.load.FreeRate,
 			}
 		},
+	}
+}
+
+func unreadScenario(conns int) scenario {
+	return scenario{
+		name:      "unread",
+		about:     fmt.Sprintf("%d users who ask for more than they ever read: what all of them have added", conns),
+		load:      loadSpec{Kind: "unread", Stuck: conns},
+		settles:   true,
+		notDirect: true,
+		columns:   []column{{"near", "relay MiB", 1}, {"far", "forwarder MiB", 1}},
+		chart:     []string{"near", "far"},
+		figures: func(m measurement) figures {
+			return figures{"near": float64(m.near.memory) / (1 << 20), "far": float64(m.far.memory) / (1 << 20)}
+		},
+		far: func(contender) int { return 1 },
 	}
 }
 

@@ -48,7 +48,7 @@ type Config struct {
 	MaxStreams int
 	// MaxBuffered bounds the bytes that the session's streams hold for readers
 	// who are late. Beyond it the stream that holds most is reset. Zero means
-	// 64 MiB.
+	// 256 MiB, which a thousand streams fill with windows that have not grown.
 	MaxBuffered int64
 	// Budget does the same for all sessions that have it. Nil is no bound.
 	Budget *Budget
@@ -97,7 +97,7 @@ func start(conn Conn, config Config, firstID uint32) *Session {
 		config.MaxStreams = 4096
 	}
 	if config.MaxBuffered == 0 {
-		config.MaxBuffered = 64 << 20
+		config.MaxBuffered = 256 << 20
 	}
 	s := &Session{
 		conn:       conn,

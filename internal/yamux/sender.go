@@ -42,6 +42,7 @@ type sender struct {
 
 	mu       sync.Mutex // guards what follows
 	idle     sync.Cond  // told when nothing waits to be sent any more
+	writing  bool       // somebody is in a write
 	busy     bool       // somebody has the turn to write, and with it
 	now      batch      // what is being written
 	urgent   []byte     // headers that concern no order: pings, windows
@@ -249,10 +250,26 @@ func (o *sender) run() error {
 		err := o.err
 		o.mu.Unlock()
 		if err != nil {
+			o.discard(err)
 			return err
 		}
 	}
 	return nil
+}
+
+// discard gives back what will never be written.
+func (o *sender) discard(err error) {
+	o.mu.Lock()
+	for o.writing {
+		o.idle.Wait()
+	}
+	rest, large := o.now, o.large
+	o.now, o.large = batch{}, nil
+	o.mu.Unlock()
+	rest.finish(err)
+	for _, f := range large {
+		f.done(err)
+	}
 }
 
 // writeLocked writes one batch of what waits, or the rest of the last one. The
@@ -262,6 +279,7 @@ func (o *sender) writeLocked(wait bool) bool {
 	if !o.now.started() {
 		roomless = o.nextLocked()
 	}
+	o.writing = true
 	o.mu.Unlock()
 	for _, st := range roomless {
 		st.hasRoom()
@@ -273,6 +291,10 @@ func (o *sender) writeLocked(wait bool) bool {
 		err = o.now.writeConn(o.conn)
 	}
 	o.mu.Lock()
+	o.writing = false
+	if o.err != nil {
+		o.idle.Broadcast() // run waits to tidy up
+	}
 	if errors.Is(err, syscall.EAGAIN) {
 		return false
 	}

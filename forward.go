@@ -13,13 +13,9 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-const (
-	// localDialTimeout bounds the connecting to the local server, which is near.
-	localDialTimeout = 10 * time.Second
-	// localLogInterval is how often a local server that cannot be reached is
-	// logged about: with Pool it is tried many times a second.
-	localLogInterval = 10 * time.Second
-)
+// localLogInterval is how often a local server that cannot be reached is
+// logged about: with Pool it is tried many times a second.
+const localLogInterval = 10 * time.Second
 
 // Forward registers at the relay with address relayAddr and joins each user
 // with a new connection to the server at localAddr, both "host:port", until
@@ -81,9 +77,7 @@ type forwarder struct {
 
 // serve joins one user with the local server.
 func (f *forwarder) serve(conn join.Conn) {
-	ctx, cancel := context.WithTimeout(f.ended, localDialTimeout)
-	local, err := transport.DialLocal(ctx, f.local)
-	cancel()
+	local, err := transport.DialLocal(f.ended, f.local)
 	if err != nil {
 		f.often.Do(func() {
 			f.log.Error("the local server cannot be reached; users are reset", "local", f.local, "error", err)

@@ -224,18 +224,11 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 }
 
 func (l *Listener) dial(ctx context.Context) (join.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	return transport.DialRelay(ctx, l.relay)
 }
 
-const (
-	// dialTimeout bounds the connecting to the relay: three SYNs are sent in
-	// that time.
-	dialTimeout = 10 * time.Second
-	// registerTimeout bounds all of a registration.
-	registerTimeout = 2 * dialTimeout
-)
+// registerTimeout bounds all of a registration; connecting may take half of it.
+const registerTimeout = 20 * time.Second
 
 // serve hands on what registration accepts until it is lost, whose reason it
 // returns, or the listener is closed.

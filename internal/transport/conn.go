@@ -65,6 +65,15 @@ const notSent = 128 << 10
 // Whoever closes it closes it with a reset.
 func (c *Conn) TCP() *net.TCPConn { return c.TCPConn }
 
+// Control calls f with the descriptor, which is valid meanwhile.
+func (c *Conn) Control(f func(fd uintptr)) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(f)
+}
+
 // Close closes the connection as closing a TCP connection usually does: what
 // was written is still delivered, followed by FIN.
 func (c *Conn) Close() error { return c.end(-1) }

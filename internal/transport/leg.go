@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/seed96252745/relay/internal/join"
@@ -29,9 +30,20 @@ func toUser() leg {
 	}
 }
 
+// toLocal is the leg between relay client and local server, which are close to
+// each other. The figures are those of the net package.
+func toLocal() leg {
+	return leg{
+		keepAlive: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 9},
+	}
+}
+
 // Listener accepts connections. It is like a net.Listener, but what it gives
 // can be joined.
-type Listener struct{ tcp *net.TCPListener }
+type Listener struct {
+	addr     net.Addr
+	acceptor acceptor
+}
 
 // ListenRelayClients listens for relay clients on addr.
 func ListenRelayClients(addr string) (*Listener, error) { return listen(addr, toRelay()) }
@@ -40,7 +52,7 @@ func ListenRelayClients(addr string) (*Listener, error) { return listen(addr, to
 func ListenUsers(addr string) (*Listener, error) { return listen(addr, toUser()) }
 
 func listen(addr string, l leg) (*Listener, error) {
-	config := net.ListenConfig{KeepAliveConfig: l.keepAlive}
+	config := net.ListenConfig{KeepAliveConfig: l.keepAlive, Control: l.control}
 	// What Conn promises, and what the kernel tells about a connection, holds
 	// for plain TCP.
 	config.SetMultipathTCP(false)
@@ -54,38 +66,51 @@ func listen(addr string, l leg) (*Listener, error) {
 		_ = listener.Close()
 		return nil, fmt.Errorf("listening on %s gave a %T", addr, listener)
 	}
-	return &Listener{tcp}, nil
-}
-
-// Accept waits for the next connection. After Close its error is net.ErrClosed.
-func (l *Listener) Accept() (join.Conn, error) {
-	tcp, err := l.tcp.AcceptTCP()
+	acceptor, err := newAcceptor(tcp, l)
 	if err != nil {
 		return nil, err
 	}
-	return NewConn(tcp), nil
+	return &Listener{tcp.Addr(), acceptor}, nil
 }
 
+// Accept waits for the next connection. After Close its error is net.ErrClosed.
+func (l *Listener) Accept() (join.Conn, error) { return l.acceptor.accept() }
+
 // Addr is the address that is listened on.
-func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }
+func (l *Listener) Addr() net.Addr { return l.addr }
 
 // Close stops listening. Connections that nobody has accepted yet are reset by
 // the kernel.
-func (l *Listener) Close() error { return l.tcp.Close() }
+func (l *Listener) Close() error { return l.acceptor.close() }
 
-// DialRelay connects a relay client to the relay at addr.
+// dialTimeout bounds connecting: three SYNs are sent in that time.
+const dialTimeout = 10 * time.Second
+
+// DialRelay connects a relay client to the relay at addr, within 10 seconds.
 func DialRelay(ctx context.Context, addr string) (join.Conn, error) {
 	return dial(ctx, addr, toRelay())
 }
 
-// DialLocal connects to the local server at addr. Both ends of that leg are
-// close to each other, so the system's settings will do.
+// DialLocal connects to the local server at addr, within 10 seconds.
 func DialLocal(ctx context.Context, addr string) (join.Conn, error) {
-	return dial(ctx, addr, leg{keepAlive: net.KeepAliveConfig{Enable: true}})
+	return dial(ctx, addr, toLocal())
 }
 
 func dial(ctx context.Context, addr string, l leg) (join.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: l.keepAlive}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// What the net package does for names, and for what stands for all
+	// addresses, is nobody's to repeat.
+	ip, err := netip.ParseAddrPort(addr)
+	if err != nil || ip.Addr().IsUnspecified() || ip.Addr().Zone() != "" {
+		return dialName(ctx, addr, l)
+	}
+	return dialAddr(ctx, netip.AddrPortFrom(ip.Addr().Unmap(), ip.Port()), l)
+}
+
+func dialName(ctx context.Context, addr string, l leg) (join.Conn, error) {
+	dialer := net.Dialer{KeepAliveConfig: l.keepAlive, Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ func TestSocketOptions(t *testing.T) {
 func TestAlwaysRead(t *testing.T) {
 	accepted, dialed := pair(t, transport.ListenRelayClients, transport.DialRelay)
 	for _, conn := range []join.Conn{accepted, dialed} {
-		conn.(*transport.Conn).AlwaysRead()
+		conn.(interface{ AlwaysRead() }).AlwaysRead()
 		checkOptions(t, conn, &options{idle: 15, interval: 5, count: 3, userTimeout: 30_000, notSent: 128 << 10})
 	}
 }

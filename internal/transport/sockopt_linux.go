@@ -3,10 +3,41 @@ package transport
 import (
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// control prepares a listener before it listens, for whoever it accepts.
+func (l leg) control(_, _ string, raw syscall.RawConn) error {
+	var err error
+	if rawErr := raw.Control(func(fd uintptr) { err = prepare(int(fd), l) }); rawErr != nil {
+		return rawErr
+	}
+	return err
+}
+
+// prepare sets what holds for the life of a connection: see Conn.
+func prepare(fd int, l leg) error {
+	err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	if err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
+	for _, o := range []struct{ level, option, value int }{
+		{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1}, // see keepUrgentInline
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(l.keepAlive.Idle.Seconds())},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(l.keepAlive.Interval.Seconds())},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, l.keepAlive.Count},
+	} {
+		if err := unix.SetsockoptInt(fd, o.level, o.option, o.value); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return nil
+}
 
 func setUserTimeout(tcp *net.TCPConn, d time.Duration) error {
 	return setOption(tcp, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))

@@ -5,8 +5,12 @@ package transport
 import (
 	"errors"
 	"net"
+	"syscall"
 	"time"
 )
+
+// control does nothing: what is accepted is told each for itself.
+func (leg) control(string, string, syscall.RawConn) error { return nil }
 
 // setUserTimeout does nothing: without TCP_USER_TIMEOUT a dead peer with
 // unacknowledged bytes is noticed when the system gives up.

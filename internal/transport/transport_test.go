@@ -19,7 +19,11 @@ import (
 
 // patience bounds every wait that is over long before, unless the code is
 // wrong.
-const patience = 10 * time.Second
+const (
+	patience = 10 * time.Second
+	// grace is how long what must not happen is given to happen.
+	grace = 30 * time.Millisecond
+)
 
 var background = context.Background()
 

@@ -1,0 +1,57 @@
+package transport
+
+import (
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// acceptor accepts for a listener. What it accepts has its settings from the
+// listener's socket. It stands on a file, since a listener of the net package
+// hands out nothing that the runtime's poller does not know.
+type acceptor struct {
+	leg  leg
+	file *os.File
+	raw  syscall.RawConn
+}
+
+// newAcceptor takes over tcp.
+func newAcceptor(tcp *net.TCPListener, l leg) (acceptor, error) {
+	defer func() { _ = tcp.Close() }()
+	file, err := tcp.File()
+	if err != nil {
+		return acceptor{}, err
+	}
+	raw, err := file.SyscallConn()
+	return acceptor{l, file, raw}, err
+}
+
+func (a acceptor) close() error {
+	if a.file.Close() != nil {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// accept waits for the next connection.
+func (a acceptor) accept() (join.Conn, error) {
+	s := &socket{leg: a.leg}
+	var err error
+	closed := a.raw.Read(func(listener uintptr) bool {
+		for {
+			s.fd, s.remote, err = syscall.Accept4(int(listener), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+			if err != syscall.EINTR && err != syscall.ECONNABORTED { // the next one will do
+				return err != syscall.EAGAIN
+			}
+		}
+	})
+	if closed != nil {
+		return nil, net.ErrClosed
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("accept4", err)
+	}
+	return s, nil
+}

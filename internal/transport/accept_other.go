@@ -1,0 +1,24 @@
+//go:build !linux
+
+package transport
+
+import (
+	"net"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// acceptor accepts for a listener, which has been told about keep-alive.
+type acceptor struct{ tcp *net.TCPListener }
+
+func newAcceptor(tcp *net.TCPListener, _ leg) (acceptor, error) { return acceptor{tcp}, nil }
+
+func (a acceptor) close() error { return a.tcp.Close() }
+
+func (a acceptor) accept() (join.Conn, error) {
+	tcp, err := a.tcp.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	return NewConn(tcp), nil
+}

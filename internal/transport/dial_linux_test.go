@@ -1,0 +1,110 @@
+package transport_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// fullListener gives a listener that answers no SYN until it has accepted the
+// connection that its queue is full of.
+func fullListener(t *testing.T) (l net.Listener, addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { _ = unix.Listen(int(fd), 0) }) // room for one
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := net.DialTimeout("tcp", l.Addr().String(), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = first.Close() })
+	return l, l.Addr().String()
+}
+
+// waitForSYN waits until somebody waits for the answer to a SYN.
+func waitForSYN(t *testing.T, addr string) {
+	t.Helper()
+	to := netip.MustParseAddrPort(addr)
+	ip := to.Addr().As4()
+	sent := fmt.Sprintf("%08X:%04X 02", binary.NativeEndian.Uint32(ip[:]), to.Port())
+	for limit := time.Now().Add(patience); time.Now().Before(limit); runtime.Gosched() {
+		if table, err := os.ReadFile("/proc/net/tcp"); err != nil {
+			t.Fatal(err)
+		} else if strings.Contains(string(table), sent) {
+			return
+		}
+	}
+	t.Fatal("nobody connects")
+}
+
+// A connection that takes a while to come is like one that comes at once.
+func TestDialWaits(t *testing.T) {
+	l, addr := fullListener(t)
+	type dialled struct {
+		conn join.Conn
+		err  error
+	}
+	result := make(chan dialled, 1)
+	go func() {
+		conn, err := transport.DialRelay(background, addr)
+		result <- dialled{conn, err}
+	}()
+	waitForSYN(t, addr)
+	first, err := l.Accept() // the next SYN, a second later, finds room
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	got := <-result
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	defer got.conn.Close()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	if got.conn.RemoteAddr().String() != addr || got.conn.LocalAddr().String() != accepted.RemoteAddr().String() {
+		t.Errorf("the connection is from %v to %v, not from %v to %s",
+			got.conn.LocalAddr(), got.conn.RemoteAddr(), accepted.RemoteAddr(), addr)
+	}
+	checkOptions(t, got.conn, &options{idle: 15, interval: 5, count: 3})
+	if _, err := accepted.Write([]byte("x")); err != nil {
+		t.Error(err)
+	}
+	if n, err := got.conn.Read(make([]byte, 2)); n != 1 || err != nil {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+}
+
+func TestDialIsCancelledWhileItWaits(t *testing.T) {
+	_, addr := fullListener(t)
+	ctx, cancel := context.WithTimeout(t.Context(), grace)
+	defer cancel()
+	if conn, err := transport.DialLocal(ctx, addr); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, %v; want %v", conn, err, context.DeadlineExceeded)
+	}
+}

@@ -1,0 +1,212 @@
+package transport
+
+import (
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// socket is a connection that the runtime does not know yet. Most are accepted
+// or dialled, perhaps watched, and joined, for which a descriptor is enough;
+// making them known to the runtime's poller and forgotten by it again would
+// cost as much as all of that. Whoever waits for something makes it a [Conn].
+//
+// Its methods may be called concurrently.
+type socket struct {
+	leg    leg
+	remote syscall.Sockaddr
+
+	mu       sync.Mutex // guards what follows
+	fd       int        // or -1: it is conn's, was given away, or closed
+	conn     *Conn      // or nil
+	closed   bool
+	detached func() // see Detach
+}
+
+var (
+	_ join.Conn       = (*socket)(nil)
+	_ join.Detachable = (*socket)(nil)
+)
+
+// known gives the connection as one that the runtime knows.
+func (s *socket) known() (*Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		return s.conn, nil
+	}
+	if s.fd < 0 {
+		return nil, net.ErrClosed
+	}
+	// The net package takes no descriptor but for a duplicate.
+	file := os.NewFile(uintptr(s.fd), "")
+	s.fd = -1
+	conn, err := net.FileConn(file)
+	_ = file.Close()
+	if err != nil {
+		return nil, err // descriptors are short; the peer sees a reset
+	}
+	tcp := conn.(*net.TCPConn)
+	_ = tcp.SetKeepAliveConfig(s.leg.keepAlive) // the net package has its own idea of it
+	s.conn = NewConn(tcp)
+	return s.conn, nil
+}
+
+// Control calls f with the descriptor, which is valid meanwhile.
+func (s *socket) Control(f func(fd uintptr)) error {
+	s.mu.Lock()
+	if s.fd >= 0 {
+		defer s.mu.Unlock()
+		f(uintptr(s.fd))
+		return nil
+	}
+	conn := s.conn
+	s.mu.Unlock()
+	if conn == nil {
+		return net.ErrClosed
+	}
+	return conn.Control(f)
+}
+
+// Detach is Conn's, and costs nothing here.
+func (s *socket) Detach(end func()) (fd int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.conn != nil:
+		return s.conn.Detach(end)
+	case s.fd < 0:
+		return -1, net.ErrClosed
+	}
+	fd, s.fd, s.detached = s.fd, -1, end
+	return fd, nil
+}
+
+func (s *socket) Close() error { return s.end(-1) }
+
+func (s *socket) Reset() error { return s.end(0) }
+
+func (s *socket) end(linger int) error {
+	s.mu.Lock()
+	first, conn, fd, detached := !s.closed, s.conn, s.fd, s.detached
+	s.closed, s.fd = true, -1
+	s.mu.Unlock()
+	switch {
+	case conn != nil:
+		return conn.end(linger)
+	case !first:
+		return net.ErrClosed
+	case detached != nil:
+		detached()
+	case fd >= 0:
+		if linger < 0 {
+			_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // cannot fail
+		}
+		return os.NewSyscallError("close", unix.Close(fd))
+	}
+	return nil
+}
+
+// Write writes at once what the kernel takes, which is all of a line.
+func (s *socket) Write(b []byte) (int, error) {
+	n := s.writeNow(b)
+	if n == len(b) {
+		return n, nil
+	}
+	c, err := s.known()
+	if err != nil {
+		return n, err
+	}
+	rest, err := c.Write(b[n:])
+	return n + rest, err
+}
+
+// writeNow leaves what fails, and a connection that may have a deadline, to
+// Conn.
+func (s *socket) writeNow(b []byte) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fd < 0 {
+		return 0
+	}
+	n, _ := unix.Write(s.fd, b)
+	return max(n, 0)
+}
+
+func (s *socket) Read(b []byte) (int, error) {
+	c, err := s.known()
+	if err != nil {
+		return 0, err
+	}
+	return c.Read(b)
+}
+
+func (s *socket) CloseWrite() error {
+	c, err := s.known()
+	if err != nil {
+		return err
+	}
+	return c.CloseWrite()
+}
+
+func (s *socket) TCP() *net.TCPConn {
+	c, err := s.known()
+	if err != nil {
+		return nil
+	}
+	return c.TCP()
+}
+
+// AlwaysRead is Conn's.
+func (s *socket) AlwaysRead() {
+	if c, err := s.known(); err == nil {
+		c.AlwaysRead()
+	}
+}
+
+func (s *socket) SetDeadline(t time.Time) error { return s.setDeadline(t, (*Conn).SetDeadline) }
+
+func (s *socket) SetReadDeadline(t time.Time) error { return s.setDeadline(t, (*Conn).SetReadDeadline) }
+
+func (s *socket) SetWriteDeadline(t time.Time) error {
+	return s.setDeadline(t, (*Conn).SetWriteDeadline)
+}
+
+func (s *socket) setDeadline(t time.Time, set func(*Conn, time.Time) error) error {
+	c, err := s.known()
+	if err != nil {
+		return err
+	}
+	return set(c, t)
+}
+
+func (s *socket) RemoteAddr() net.Addr { return tcpAddr(s.remote) }
+
+func (s *socket) LocalAddr() net.Addr {
+	var local syscall.Sockaddr
+	_ = s.Control(func(fd uintptr) { local, _ = syscall.Getsockname(int(fd)) })
+	return tcpAddr(local)
+}
+
+// tcpAddr gives an address of the kernel's as the net package would.
+func tcpAddr(addr syscall.Sockaddr) *net.TCPAddr {
+	switch a := addr.(type) {
+	case *syscall.SockaddrInet4:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	case *syscall.SockaddrInet6:
+		tcp := &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+		if a.ZoneId != 0 {
+			if link, err := net.InterfaceByIndex(int(a.ZoneId)); err == nil {
+				tcp.Zone = link.Name
+			}
+		}
+		return tcp
+	}
+	return &net.TCPAddr{}
+}

@@ -22,7 +22,7 @@ var mayImport = []struct {
 		"it knows descriptors, and nothing about what they are"},
 	{"internal/yamux", []string{"internal/splice", "golang.org/x/sys/..."},
 		"it speaks a protocol of other people, and can be used and tested without Relay"},
-	{"internal/tcpstate", []string{"golang.org/x/sys/..."},
+	{"internal/tcpstate", []string{"internal/eventloop", "golang.org/x/sys/..."},
 		"it asks the kernel, and knows nothing of what the answers are for"},
 	{"internal/transport", []string{"internal/join", "golang.org/x/sys/..."},
 		"connections are made here for everybody else, so it can depend on nobody else"},

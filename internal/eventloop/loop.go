@@ -118,6 +118,11 @@ func (l *Loop) Close() {
 // Add watches the socket fd from now on. Its handler is called soon, with what
 // holds already. It fails if memory is short, and with net.ErrClosed after Close.
 func (l *Loop) Add(fd int, h Handler) (Registration, error) {
+	return l.AddFor(fd, Readable|Writable|Urgent|PeerEnded, h)
+}
+
+// AddFor is Add for some events only. Of Dead the handler is told always.
+func (l *Loop) AddFor(fd int, events Events, h Handler) (Registration, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -133,7 +138,7 @@ func (l *Loop) Add(fd int, h Handler) (Registration, error) {
 	s.handler = h
 	r := Registration{number, s.use}
 	event := unix.EpollEvent{
-		Events: uint32(Readable|Writable|Urgent|PeerEnded) | unix.EPOLLET,
+		Events: uint32(events) | unix.EPOLLET,
 		Fd:     r.slot, Pad: r.use,
 	}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
@@ -156,6 +161,17 @@ func (l *Loop) forgetLocked(r Registration) {
 	s.handler = nil
 	s.use++
 	l.free = append(l.free, r.slot)
+}
+
+// Remove is Forget for a socket that stays open: it is taken from the kernel's
+// list.
+func (l *Loop) Remove(r Registration, fd int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed { // or else the list's descriptor may be another thing by now
+		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil) // fails only if it is not there
+	}
+	l.forgetLocked(r)
 }
 
 // Post has h called with Posted, soon and on the loop's goroutine. After Close

@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
 // Listener is where connections come from; package transport has some.
@@ -77,6 +78,8 @@ type Server struct {
 	log    *slog.Logger
 	ports  *ports
 	engine *join.Engine
+	// watcher watches users who wait.
+	watcher tcpstate.Watcher
 
 	// Two stages of the end. Draining: no new tunnel, no new user. Closed: no
 	// connection at all.
@@ -161,6 +164,7 @@ func (s *Server) Close() {
 	s.handshakes.Wait()
 	s.tunnels.Wait()
 	s.engine.Close()
+	s.watcher.Close()
 }
 
 // startHandshake answers conn on a goroutine of its own.

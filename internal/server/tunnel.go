@@ -126,7 +126,7 @@ func (t *tunnel) open(user join.Conn) (join.Conn, error) {
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	watch := tcpstate.Start(user, tcpstate.Dead, func() { giveUp(errUserGone) })
+	watch := t.server.watcher.Start(user, tcpstate.Dead, func() { giveUp(errUserGone) })
 	defer watch.Stop()
 	defer func() { <-t.waiting }()
 	return t.reach.Open(ctx)

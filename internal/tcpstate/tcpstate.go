@@ -23,33 +23,15 @@ const (
 // Of gives the state of conn at this moment. It is Open for whatever is not a
 // TCP connection of package transport, and on systems that cannot tell.
 func Of(conn net.Conn) State {
-	if tcp := tcpOf(conn); tcp != nil {
-		return stateOf(tcp)
+	if s, ok := conn.(socket); ok {
+		return stateOf(s)
 	}
 	return Open
 }
 
-// Watch is a watch over a connection that nobody reads from meanwhile.
-type Watch struct{ stop func() }
-
-// Start watches conn until its state is at least until; then it calls fire,
-// once, on a goroutine of its own, and is over. Before anybody reads from conn or
-// sets its read deadline the caller must Stop a watch that is not over, and may
-// Stop any.
-func Start(conn net.Conn, until State, fire func()) Watch {
-	if tcp := tcpOf(conn); tcp != nil {
-		return Watch{start(tcp, until, fire)}
-	}
-	return Watch{func() {}}
-}
-
-// Stop ends the watch, and waits until fire has returned if it was called. It
-// clears the read deadline of the connection.
-func (w Watch) Stop() { w.stop() }
-
-func tcpOf(conn net.Conn) *net.TCPConn {
-	if c, ok := conn.(interface{ TCP() *net.TCPConn }); ok {
-		return c.TCP()
-	}
-	return nil
+// socket is what connections of package transport are.
+type socket interface {
+	// Control calls f with the descriptor, which is valid meanwhile, or gives an
+	// error if the connection is closed.
+	Control(f func(fd uintptr)) error
 }

@@ -1,11 +1,6 @@
 package tcpstate
 
-import (
-	"net"
-	"time"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // States of the kernel's include/net/tcp_states.h that matter here.
 const (
@@ -15,13 +10,9 @@ const (
 	tcpClose       = 7
 )
 
-func stateOf(tcp *net.TCPConn) State {
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return Dead
-	}
+func stateOf(s socket) State {
 	state := Dead
-	_ = raw.Control(func(fd uintptr) { state = stateOfSocket(fd) }) // fails only when closed: Dead
+	_ = s.Control(func(fd uintptr) { state = stateOfSocket(fd) }) // fails only when closed: Dead
 	return state
 }
 
@@ -37,35 +28,4 @@ func stateOfSocket(fd uintptr) State {
 		return Dead
 	}
 	return Ended
-}
-
-// start runs one goroutine that sits in the runtime's poller. The poller is
-// edge-triggered: a FIN behind unread bytes wakes it again, and so does RST.
-func start(tcp *net.TCPConn, until State, fire func()) (stop func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		watch(tcp, until, fire)
-	}()
-	return func() {
-		_ = tcp.SetReadDeadline(time.Unix(1, 0)) // long past: wakes the goroutine
-		<-done
-		_ = tcp.SetReadDeadline(time.Time{})
-	}
-}
-
-func watch(tcp *net.TCPConn, until State, fire func()) {
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		fire()
-		return
-	}
-	reached := false
-	_ = raw.Read(func(fd uintptr) bool { // fails when stopped or closed
-		reached = stateOfSocket(fd) >= until
-		return reached
-	})
-	if reached {
-		fire()
-	}
 }

@@ -107,14 +107,23 @@ func TestOtherConnections(t *testing.T) {
 		if got := tcpstate.Of(c); got != tcpstate.Open {
 			t.Errorf("%s: got state %d, want %d", name, got, tcpstate.Open)
 		}
-		tcpstate.Start(c, tcpstate.Ended, func() { t.Errorf("%s: a watch fired", name) }).Stop()
+		watcher(t).Start(c, tcpstate.Ended, func() { t.Errorf("%s: a watch fired", name) }).Stop()
 	}
 }
 
+// watcher gives a Watcher for as long as the test takes.
+func watcher(t *testing.T) *tcpstate.Watcher {
+	t.Helper()
+	w := &tcpstate.Watcher{}
+	t.Cleanup(w.Close)
+	return w
+}
+
 // watch starts a watch. The channel gets one value for each time it fires.
-func watch(conn net.Conn, until tcpstate.State) (tcpstate.Watch, <-chan struct{}) {
+func watch(t *testing.T, conn net.Conn, until tcpstate.State) (*tcpstate.Watch, <-chan struct{}) {
+	t.Helper()
 	fired := make(chan struct{}, 10)
-	return tcpstate.Start(conn, until, func() { fired <- struct{}{} }), fired
+	return watcher(t).Start(conn, until, func() { fired <- struct{}{} }), fired
 }
 
 func wantFired(t *testing.T, fired <-chan struct{}) {
@@ -147,7 +156,7 @@ func TestWatch(t *testing.T) {
 					if before {
 						act.do(t, conn, peer)
 					}
-					w, fired := watch(conn, until)
+					w, fired := watch(t, conn, until)
 					if !before {
 						act.do(t, conn, peer)
 					}
@@ -167,7 +176,7 @@ func TestWatch(t *testing.T) {
 // What was seen once must be seen again: bytes, more bytes, an end, a reset.
 func TestWatchOverManyEvents(t *testing.T) {
 	conn, peer := pair(t)
-	w, fired := watch(conn, tcpstate.Dead)
+	w, fired := watch(t, conn, tcpstate.Dead)
 	defer w.Stop()
 	for range 5 {
 		write(t, peer, "220 ready\r\n")
@@ -181,7 +190,7 @@ func TestWatchOverManyEvents(t *testing.T) {
 
 func TestWatchLeavesTheBytes(t *testing.T) {
 	conn, peer := pair(t)
-	w, fired := watch(conn, tcpstate.Ended)
+	w, fired := watch(t, conn, tcpstate.Ended)
 	write(t, peer, "220 ready\r\n")
 	_ = peer.CloseWrite()
 	wantFired(t, fired)
@@ -198,7 +207,7 @@ func TestStop(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			conn, peer := pair(t)
 			write(t, peer, before)
-			w, fired := watch(conn, tcpstate.Ended)
+			w, fired := watch(t, conn, tcpstate.Ended)
 			w.Stop()
 			got := make(chan string)
 			go func() {
@@ -224,7 +233,7 @@ func TestStop(t *testing.T) {
 func TestStopRace(t *testing.T) {
 	for range 200 {
 		conn, peer := pair(t)
-		w, fired := watch(conn, tcpstate.Ended)
+		w, fired := watch(t, conn, tcpstate.Ended)
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -248,7 +257,7 @@ func TestStopRace(t *testing.T) {
 func TestStopWaitsForFire(t *testing.T) {
 	conn, peer := pair(t)
 	firing, release := make(chan struct{}), make(chan struct{})
-	w := tcpstate.Start(conn, tcpstate.Ended, func() {
+	w := watcher(t).Start(conn, tcpstate.Ended, func() {
 		close(firing)
 		<-release
 	})
@@ -269,7 +278,7 @@ func TestConnectionIsClosedUnderWatch(t *testing.T) {
 	for name, end := range map[string]func(*transport.Conn) error{"Close": (*transport.Conn).Close, "Reset": (*transport.Conn).Reset} {
 		t.Run(name, func(t *testing.T) {
 			conn, _ := pair(t)
-			w, _ := watch(conn, tcpstate.Dead)
+			w, _ := watch(t, conn, tcpstate.Dead)
 			if err := end(conn); err != nil {
 				t.Error(err)
 			}

@@ -6,12 +6,15 @@ import (
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/tcpstate"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
 // Relay is the relay's half: it knows the pools by their ids. Make it with
 // NewRelay.
 type Relay struct {
+	watcher tcpstate.Watcher // of connections that wait, as long as there are pools
+
 	mu    sync.Mutex // guards what follows
 	pools map[wire.Key]*tunnel
 }
@@ -25,7 +28,7 @@ func NewRelay() *Relay { return &Relay{pools: make(map[wire.Key]*tunnel)} }
 func (r *Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
 	id := wire.NewID()
 	key := wire.KeyOf(id)
-	t := newTunnel(func() { r.remove(key) })
+	t := newTunnel(&r.watcher, func() { r.remove(key) })
 	// Known before the relay client can know it; usable only once the reply is
 	// written, because a user's bytes must not overtake it.
 	r.add(key, t)
@@ -67,4 +70,7 @@ func (r *Relay) remove(key wire.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.pools, key)
+	if len(r.pools) == 0 {
+		r.watcher.Close()
+	}
 }

@@ -23,8 +23,9 @@ const (
 // tunnel is a pool: connections that wait for users, or users that wait for
 // connections, and never both.
 type tunnel struct {
-	done chan struct{}
-	end  func() // closes done and takes the pool out of the Relay, once
+	watcher *tcpstate.Watcher
+	done    chan struct{}
+	end     func() // closes done and takes the pool out of the Relay, once
 
 	mu      sync.Mutex // guards what follows
 	ended   bool
@@ -37,11 +38,11 @@ type tunnel struct {
 // idleConn is a connection in the pool, watched for its end.
 type idleConn struct {
 	conn  join.Conn
-	watch tcpstate.Watch
+	watch *tcpstate.Watch
 }
 
-func newTunnel(forget func()) *tunnel {
-	t := &tunnel{done: make(chan struct{})}
+func newTunnel(watcher *tcpstate.Watcher, forget func()) *tunnel {
+	t := &tunnel{watcher: watcher, done: make(chan struct{})}
 	t.end = sync.OnceFunc(func() {
 		close(t.done)
 		forget()
@@ -72,7 +73,7 @@ func (t *tunnel) add(conn join.Conn) error {
 		return protocol.ErrFull
 	}
 	i := &idleConn{conn: conn}
-	i.watch = tcpstate.Start(conn, tcpstate.Ended, func() { t.drop(i) })
+	i.watch = t.watcher.Start(conn, tcpstate.Ended, func() { t.drop(i) })
 	t.idle = append(t.idle, i)
 	t.lonely.Stop()
 	return nil

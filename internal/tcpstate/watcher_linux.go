@@ -1,0 +1,115 @@
+package tcpstate
+
+import (
+	"net"
+	"sync"
+
+	"github.com/seed96252745/relay/internal/eventloop"
+)
+
+// Watcher watches connections, all of them on one goroutine, which it starts
+// with the first. The zero value is ready. Its methods may be called
+// concurrently, but Close only when no more is started.
+type Watcher struct {
+	mu   sync.Mutex      // guards what follows
+	loop *eventloop.Loop // or nil
+}
+
+// Start watches conn until its state is at least until; then it calls fire,
+// once, on a goroutine of its own, and is over. Before anybody else uses conn
+// the caller must Stop a watch that is not over, and may Stop any. A connection
+// that is closed meanwhile is nobody's to watch any more.
+func (w *Watcher) Start(conn net.Conn, until State, fire func()) *Watch {
+	s, ok := conn.(socket)
+	loop := w.running(ok)
+	if loop == nil {
+		return &Watch{over: true}
+	}
+	watch := &Watch{loop: loop, socket: s, until: until, fire: fire}
+	watch.mu.Lock()
+	defer watch.mu.Unlock()
+	err := net.ErrClosed
+	_ = s.Control(func(fd uintptr) {
+		watch.place, err = loop.AddFor(int(fd), eventloop.PeerEnded, watch)
+	})
+	watch.over = err != nil
+	return watch
+}
+
+// running gives the loop, or nil if none is wanted, or none to be had while
+// descriptors are short.
+func (w *Watcher) running(wanted bool) *eventloop.Loop {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if wanted && w.loop == nil {
+		w.loop, _ = eventloop.Start()
+	}
+	return w.loop
+}
+
+// Close ends all watches, and the goroutine. The Watcher can be used again.
+func (w *Watcher) Close() {
+	w.mu.Lock()
+	loop := w.loop
+	w.loop = nil
+	w.mu.Unlock()
+	if loop != nil {
+		loop.Close()
+	}
+}
+
+// Watch is a watch over a connection.
+type Watch struct {
+	loop   *eventloop.Loop
+	socket socket
+	until  State
+	fire   func()
+
+	mu    sync.Mutex // guards what follows
+	place eventloop.Registration
+	over  bool
+	fired chan struct{} // closed when fire has returned; nil if it was not called
+}
+
+// Ready is called by the loop when the peer has ended, and when the connection
+// is dead. The kernel knows better which of the two.
+func (w *Watch) Ready(eventloop.Events) (again bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return false
+	}
+	reached := false
+	_ = w.socket.Control(func(fd uintptr) {
+		if reached = stateOfSocket(fd) >= w.until; reached {
+			w.loop.Remove(w.place, int(fd))
+		}
+	})
+	if reached {
+		w.over = true
+		w.fired = make(chan struct{})
+		go w.callFire()
+	}
+	return false
+}
+
+func (w *Watch) callFire() {
+	defer close(w.fired)
+	w.fire()
+}
+
+// Stop ends the watch, and waits until fire has returned if it was called.
+func (w *Watch) Stop() {
+	w.mu.Lock()
+	if !w.over {
+		w.over = true
+		if w.socket.Control(func(fd uintptr) { w.loop.Remove(w.place, int(fd)) }) != nil {
+			w.loop.Forget(w.place) // closing has done the rest
+		}
+	}
+	fired := w.fired
+	w.mu.Unlock()
+	if fired != nil {
+		<-fired
+	}
+}

@@ -215,6 +215,10 @@ func (j *loopJoin) close() {
 			j.loop.Forget(e.watch)
 		}
 	}
+	if j.verdict.err == nil && j.ends[A].stream == nil && j.ends[B].stream == nil {
+		j.loop.AtEnd(j.finish) // a handler has seen the end, and there is nothing to wait for
+		return
+	}
 	go j.finish()
 }
 

@@ -53,6 +53,17 @@ func (l *loops) join(ctx context.Context, e *Engine, a, b Conn, done func(Result
 		return false
 	}
 	j.loop = l.all[int(l.next.Add(1))%len(l.all)]
-	j.start(ctx)
+	// On the loop's goroutine, or that would be woken for each socket, and wait
+	// for the join's lock.
+	j.loop.Post(task(func() { j.start(ctx) }))
 	return true
+}
+
+// task is something to do on a loop's goroutine.
+type task func()
+
+// Ready does it.
+func (t task) Ready(eventloop.Events) (again bool) {
+	t()
+	return false
 }

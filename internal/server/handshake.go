@@ -13,32 +13,48 @@ import (
 // handshake reads what a connection to the control port wants, and gives it to
 // whom it concerns. Whatever is not a request is closed without a word.
 func (s *Server) handshake(conn join.Conn) {
-	log := s.log.With("relayClient", conn.RemoteAddr().String())
 	_ = conn.SetDeadline(time.Now().Add(s.config.HandshakeTimeout)) // fails as the read does
 	req, err := wire.ReadRequest(wire.NewReader(conn))
 	if err != nil {
-		log.Debug("connection closed: not a request", "error", err)
+		s.log.Debug("connection closed: not a request", "relayClient", conn.RemoteAddr(), "error", err)
 		_ = conn.Close()
 		return
 	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		_ = conn.Reset()
+		s.logRefused(conn, req, err)
+		return
+	}
 	if req.IsClaim() {
+		_ = conn.SetWriteDeadline(time.Time{})
 		err = s.claim(conn, req)
 	} else {
 		err = s.register(conn, req)
 	}
+	s.logRefused(conn, req, err)
+}
+
+// claimNow answers conn if it is a claim, and all of it has come.
+func (s *Server) claimNow(conn join.Conn) bool {
+	req, ok := wire.ReadClaimNow(conn)
+	if ok {
+		s.logRefused(conn, req, s.claim(conn, req))
+	}
+	return ok
+}
+
+func (s *Server) logRefused(conn join.Conn, req wire.Request, err error) {
 	if err != nil {
-		log.Info("request refused", "protocol", req.Verb, "claim", req.IsClaim(), "error", err)
+		s.log.Info("request refused", "relayClient", conn.RemoteAddr(),
+			"protocol", req.Verb, "claim", req.IsClaim(), "error", err)
 	}
 }
 
+// claim hands on a connection that has no deadline.
 func (s *Server) claim(conn join.Conn, req wire.Request) error {
 	if len(req.Options) > 0 {
 		_ = conn.Reset()
 		return fmt.Errorf("unknown option %q", req.Options[0].Key)
-	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		_ = conn.Reset()
-		return err
 	}
 	return s.config.Protocols[req.Verb].Claim(conn, req.ID)
 }
@@ -72,12 +88,9 @@ func (s *Server) register(conn join.Conn, req wire.Request) error {
 	return nil
 }
 
-// announce answers the registration, and lifts the handshake's deadline.
+// announce answers the registration, and lifts what is left of the handshake's
+// deadline.
 func (s *Server) announce(conn join.Conn, req wire.Request, port int) (protocol.Tunnel, error) {
-	if err := conn.SetReadDeadline(time.Time{}); err != nil {
-		_ = conn.Reset()
-		return nil, err
-	}
 	reach, err := s.config.Protocols[req.Verb].Register(conn, port)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,7 @@
 //   - A relay client enters in handshake.go: its first lines say whether it
 //     registers a tunnel or claims a user.
 //   - A user enters in tunnel.go, at the public port of a tunnel.
-//   - They meet in tunnel.go, (*tunnel).serveUser: the protocol opens a
+//   - They meet in tunnel.go, (*tunnel).join: the protocol has opened a
 //     connection to the relay client, and package join copies.
 //
 // The server does not know one protocol from another, and it is given all that
@@ -167,18 +167,37 @@ func (s *Server) Close() {
 	s.watcher.Close()
 }
 
-// startHandshake answers conn on a goroutine of its own.
+// startHandshake answers conn. A claim that has come already takes no goroutine;
+// one that comes within a moment, which is what it takes to start a goroutine,
+// does not have to be waited for.
 func (s *Server) startHandshake(conn join.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed.Err() != nil {
+	if !s.trackHandshake() {
 		_ = conn.Reset()
 		return
 	}
-	s.handshakes.Go(func() {
+	if s.claimNow(conn) {
+		s.handshakes.Done()
+		return
+	}
+	go func() {
+		defer s.handshakes.Done()
+		if s.claimNow(conn) {
+			return
+		}
 		defer context.AfterFunc(s.closed, func() { _ = conn.Reset() })()
 		s.handshake(conn)
-	})
+	}()
+}
+
+// trackHandshake counts a handshake, unless the server has been closed.
+func (s *Server) trackHandshake() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Err() != nil {
+		return false
+	}
+	s.handshakes.Add(1)
+	return true
 }
 
 func (s *Server) trackListener(l Listener) bool {

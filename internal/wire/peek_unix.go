@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"os"
@@ -41,4 +42,31 @@ func peekerOf(conn net.Conn) peekFunc {
 		}
 		return n, nil
 	}
+}
+
+// ReadClaimNow reads a claim of which every byte has come already. Otherwise it
+// gives false, and nothing has been taken out of the connection. It never waits,
+// as descriptors of connections are not blocking.
+func ReadClaimNow(conn net.Conn) (Request, bool) {
+	c, ok := conn.(interface{ Control(func(fd uintptr)) error })
+	if !ok {
+		return Request{}, false
+	}
+	var req Request
+	taken := false
+	_ = c.Control(func(fd uintptr) { // fails when closed
+		buf := make([]byte, maxVerb+maxID)
+		n, _, err := syscall.Recvfrom(int(fd), buf, syscall.MSG_PEEK)
+		if err != nil {
+			return
+		}
+		come := bytes.NewReader(buf[:n])
+		if req, err = ReadRequest(come); err != nil || !req.IsClaim() {
+			return
+		}
+		size := n - come.Len()
+		n, err = syscall.Read(int(fd), buf[:size])
+		taken = err == nil && n == size
+	})
+	return req, taken
 }

@@ -53,6 +53,13 @@ type Tunnel interface {
 	Finish()
 }
 
+// Quick is a Tunnel that may have a connection at hand.
+type Quick interface {
+	// OpenNow is Open for a caller who cannot wait. It gives nil if there is no
+	// connection at the moment.
+	OpenNow() join.Conn
+}
+
 // Client is the relay client's half of a protocol.
 type Client interface {
 	// Register registers at the relay that dial connects to. It returns a

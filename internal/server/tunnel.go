@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -81,7 +82,14 @@ func (t *tunnel) abandon() {
 // acceptUsers is where users enter. While too many wait it leaves further ones
 // in the kernel's queue, where they cost nothing and lose nothing.
 func (t *tunnel) acceptUsers() {
+	quick, _ := t.reach.(protocol.Quick)
 	_ = acceptAll(t.server.draining, t.listener, t.log, func(user join.Conn) {
+		if quick != nil {
+			if conn := quick.OpenNow(); conn != nil {
+				t.join(user, conn)
+				return
+			}
+		}
 		select {
 		case t.waiting <- struct{}{}:
 		case <-t.reach.Done():
@@ -102,7 +110,7 @@ var (
 	errTooLong  = errors.New("the relay client did not come for the user in time")
 )
 
-// serveUser is where a user and the relay client meet.
+// serveUser joins a user who has to wait for that.
 func (t *tunnel) serveUser(user join.Conn) {
 	conn, err := t.open(user)
 	if err != nil {
@@ -110,6 +118,11 @@ func (t *tunnel) serveUser(user join.Conn) {
 		_ = user.Reset()
 		return
 	}
+	t.join(user, conn)
+}
+
+// join is where a user and the relay client meet.
+func (t *tunnel) join(user, conn join.Conn) {
 	addr := user.RemoteAddr() // put into words only if somebody reads it
 	t.log.Debug("user joined", "user", addr)
 	t.users.Add(1)
@@ -122,10 +135,9 @@ func (t *tunnel) serveUser(user join.Conn) {
 // open gets the user a connection to the relay client. It does not touch what
 // the user has sent, and gives up if the user resets.
 func (t *tunnel) open(user join.Conn) (join.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(t.server.closed, t.server.config.UserWait, errTooLong)
-	defer cancel()
-	ctx, giveUp := context.WithCancelCause(ctx)
+	ctx, giveUp := context.WithCancelCause(t.server.closed)
 	defer giveUp(nil)
+	defer time.AfterFunc(t.server.config.UserWait, func() { giveUp(errTooLong) }).Stop()
 	watch := t.server.watcher.Start(user, tcpstate.Dead, func() { giveUp(errUserGone) })
 	defer watch.Stop()
 	defer func() { <-t.waiting }()

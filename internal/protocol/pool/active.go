@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"sync/atomic"
+
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -8,11 +10,18 @@ import (
 // it is closed.
 type activeConn struct {
 	join.Conn
-	release func()
+	tunnel   *tunnel
+	released atomic.Bool
 }
 
 // Unwrap gives the connection that the pool was given.
 func (c *activeConn) Unwrap() join.Conn { return c.Conn }
+
+func (c *activeConn) release() {
+	if !c.released.Swap(true) {
+		c.tunnel.release()
+	}
+}
 
 func (c *activeConn) Close() error {
 	defer c.release()

@@ -46,6 +46,27 @@ func TestNewestFirst(t *testing.T) {
 	p.wantNone()
 }
 
+// Who cannot wait gets the newest connection that is alive, and nothing when
+// there is none.
+func TestOpenNow(t *testing.T) {
+	p := newPool(t)
+	quick := p.tunnel.(protocol.Quick)
+	_ = p.add().Close()
+	conn := quick.OpenNow()
+	if conn == nil {
+		t.Fatal("there is no connection")
+	}
+	defer conn.Close()
+	wantPair(t, conn, p.first)
+	if conn := quick.OpenNow(); conn != nil {
+		t.Errorf("got %v from an empty pool", conn)
+	}
+	_ = p.tunnel.Close()
+	if conn := quick.OpenNow(); conn != nil {
+		t.Errorf("got %v from a pool that is closed", conn)
+	}
+}
+
 // A server that speaks first speaks before its user has come.
 func TestBannerIsKept(t *testing.T) {
 	p := newPool(t)

@@ -118,13 +118,36 @@ func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
 		if i == nil {
 			return t.wait(ctx, next)
 		}
-		i.watch.Stop()
-		if tcpstate.Of(i.conn) == tcpstate.Open {
-			return t.activeConn(i.conn), nil
+		if conn := t.check(i); conn != nil {
+			return conn, nil
 		}
-		discard(i.conn)
-		t.release()
 	}
+}
+
+// OpenNow gives the newest connection that is alive, or nil.
+func (t *tunnel) OpenNow() join.Conn {
+	for {
+		t.mu.Lock()
+		i := t.takeLocked()
+		t.mu.Unlock()
+		if i == nil {
+			return nil
+		}
+		if conn := t.check(i); conn != nil {
+			return conn
+		}
+	}
+}
+
+// check gives a user a connection that was taken, unless it has ended.
+func (t *tunnel) check(i *idleConn) join.Conn {
+	i.watch.Stop()
+	if tcpstate.Of(i.conn) == tcpstate.Open {
+		return t.activeConn(i.conn)
+	}
+	discard(i.conn)
+	t.release()
+	return nil
 }
 
 // takeOrWait takes an idle connection, which then counts as active, or else
@@ -135,15 +158,24 @@ func (t *tunnel) takeOrWait() (*idleConn, chan join.Conn, error) {
 	if t.ended {
 		return nil, nil, protocol.ErrTunnelEnded
 	}
-	if n := len(t.idle); n > 0 {
-		i := t.idle[n-1]
-		t.idle = t.idle[:n-1]
-		t.active++
+	if i := t.takeLocked(); i != nil {
 		return i, nil, nil
 	}
 	next := make(chan join.Conn, 1)
 	t.waiting = append(t.waiting, next)
 	return nil, next, nil
+}
+
+// takeLocked takes the newest idle connection, or gives nil.
+func (t *tunnel) takeLocked() *idleConn {
+	n := len(t.idle)
+	if n == 0 {
+		return nil
+	}
+	i := t.idle[n-1]
+	t.idle = t.idle[:n-1]
+	t.active++
+	return i
 }
 
 func (t *tunnel) wait(ctx context.Context, next chan join.Conn) (join.Conn, error) {
@@ -204,7 +236,7 @@ func (t *tunnel) activateLocked(conn join.Conn) join.Conn {
 }
 
 func (t *tunnel) activeConn(conn join.Conn) join.Conn {
-	return &activeConn{Conn: conn, release: sync.OnceFunc(t.release)}
+	return &activeConn{Conn: conn, tunnel: t}
 }
 
 // release counts a connection out that a user had.

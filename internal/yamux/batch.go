@@ -20,7 +20,6 @@ type frame struct {
 	header  []byte
 	payload []byte
 	pipe    *splice.Pipe
-	started bool // guarded by sender.mu: it cannot be called back any more
 	sent    bool // guarded by Stream.mu, as is
 	err     error
 }
@@ -73,6 +72,13 @@ func (b *batch) stream() *Stream {
 		return nil
 	}
 	return b.frame.stream
+}
+
+// own copies what is left of the frame's payload, which is its writer's.
+func (b *batch) own() {
+	if n := len(b.vectors); n > 0 && len(b.frame.payload) > 0 {
+		b.vectors[n-1] = append([]byte(nil), b.vectors[n-1]...)
+	}
 }
 
 // started tells whether there is something left of b.

@@ -9,11 +9,14 @@
 // ErrSessionEnded.
 //
 // A session has three goroutines, however many streams it has: one reads, one
-// writes what could not be written at once, one watches that the peer lives.
-// The reader never waits for a writer or for whoever uses a stream, so no
-// stream can stop another, and two sessions cannot stop each other. A writer
-// waits for the connection: while the peer reads nothing at all, Write and Close
-// of a stream do not return before Session.Close.
+// writes what a socket would not take at once, one watches that the peer lives.
+// A stream at rest has neither a goroutine nor a timer nor a buffer. The reader
+// never waits for a writer or for whoever uses a stream, so no stream can stop
+// another, and two sessions cannot stop each other.
+//
+// Streams are used like any net.Conn, or, by whoever joins them with sockets,
+// without ever waiting: see Attach, FillFrom and PourTo. Payload then stays in
+// the kernel.
 //
 // Nothing is logged. What ended a session is its Err.
 package yamux

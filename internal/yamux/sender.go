@@ -198,19 +198,27 @@ func (o *sender) pushLocked(f *frame) {
 	o.large = append(o.large, f)
 }
 
-// cancel calls a frame back that has not been started. It tells whether it
-// could.
-func (o *sender) cancel(f *frame) bool {
+// cancel calls a frame back whose payload is in memory. Unsent says that none of
+// it is sent. Otherwise, if released, what is left of it has been copied, so that
+// its writer need not wait while the connection takes nothing.
+func (o *sender) cancel(f *frame) (unsent, released bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, queued := range o.large {
-		if queued == f && !f.started {
+		if queued == f {
 			o.large = append(o.large[:i], o.large[i+1:]...)
 			f.stream.large--
-			return true
+			return true, true
 		}
 	}
-	return false
+	for o.socket != nil && o.writing && o.now.frame == f {
+		o.idle.Wait() // which is short: no write to a socket waits
+	}
+	if o.socket == nil || o.now.frame != f {
+		return false, false
+	}
+	o.now.own()
+	return false, true
 }
 
 func (o *sender) pendingLocked() bool {
@@ -225,7 +233,7 @@ func (o *sender) kickLocked() {
 	}
 	o.busy = true
 	for turn := 0; turn < maxTurns && o.socket != nil && o.err == nil && o.pendingLocked(); turn++ {
-		if !o.writeLocked(false) {
+		if !o.writeLocked() {
 			break
 		}
 	}
@@ -243,7 +251,9 @@ func (o *sender) run() error {
 	for range o.wake {
 		o.mu.Lock()
 		for o.err == nil && o.pendingLocked() {
-			o.writeLocked(true)
+			if !o.writeLocked() {
+				o.waitWritableLocked()
+			}
 		}
 		o.busy = false
 		o.idle.Broadcast()
@@ -273,43 +283,52 @@ func (o *sender) discard(err error) {
 }
 
 // writeLocked writes one batch of what waits, or the rest of the last one. The
-// lock is released meanwhile. It tells whether that is done.
-func (o *sender) writeLocked(wait bool) bool {
+// lock is released meanwhile. It tells whether that is done; if not the socket is
+// full.
+func (o *sender) writeLocked() bool {
 	var roomless []*Stream
 	if !o.now.started() {
 		roomless = o.nextLocked()
 	}
 	o.writing = true
 	o.mu.Unlock()
-	for _, st := range roomless {
-		st.hasRoom()
-	}
 	var err error
 	if o.socket != nil {
-		err = o.socket.write(&o.now, wait)
+		err = o.socket.write(&o.now)
 	} else {
 		err = o.now.writeConn(o.conn)
 	}
 	o.mu.Lock()
 	o.writing = false
-	if o.err != nil {
-		o.idle.Broadcast() // run waits to tidy up
-	}
-	if errors.Is(err, syscall.EAGAIN) {
-		return false
-	}
-	written := o.now
-	o.now = batch{}
-	if st := written.stream(); st != nil {
-		st.large--
-	}
-	if err != nil && o.err == nil {
-		o.failLocked(err)
+	o.idle.Broadcast() // for cancel and discard
+	full := errors.Is(err, syscall.EAGAIN)
+	var written batch
+	if !full {
+		written, o.now = o.now, batch{}
+		if st := written.stream(); st != nil {
+			st.large--
+		}
+		if err != nil && o.err == nil {
+			o.failLocked(err)
+		}
 	}
 	o.mu.Unlock()
 	written.finish(err)
+	for _, st := range roomless {
+		st.hasRoom()
+	}
 	o.mu.Lock()
-	return true
+	return !full
+}
+
+// waitWritableLocked waits, without the lock, until the socket takes more.
+func (o *sender) waitWritableLocked() {
+	o.mu.Unlock()
+	err := o.socket.waitWritable()
+	o.mu.Lock()
+	if err != nil && o.err == nil {
+		o.failLocked(err)
+	}
 }
 
 // nextLocked makes the next batch, and gives the streams that then have room.
@@ -324,7 +343,6 @@ func (o *sender) nextLocked() (roomless []*Stream) {
 	}
 	if len(o.large) > 0 {
 		b.frame = o.large[0]
-		b.frame.started = true
 		o.large[0] = nil
 		o.large = o.large[1:]
 		b.vectors = append(b.vectors, b.frame.header)

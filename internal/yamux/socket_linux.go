@@ -35,18 +35,27 @@ func socketOf(conn net.Conn) *socket {
 	return &socket{raw}
 }
 
-// write writes b. If it may not wait it gives EAGAIN when it would have to, and
-// can be called again for the rest.
-func (s *socket) write(b *batch, wait bool) error {
+// write writes b as far as the socket takes it. If that is not all it gives
+// EAGAIN, and can be called again for the rest.
+func (s *socket) write(b *batch) error {
 	var err error
 	rawErr := s.raw.Write(func(fd uintptr) bool {
 		err = b.writeTo(int(fd))
-		return !wait || !errors.Is(err, unix.EAGAIN)
+		return true
 	})
 	if rawErr != nil {
 		return rawErr
 	}
 	return err
+}
+
+// waitWritable waits until a write would be taken, or has to fail.
+func (s *socket) waitWritable() error {
+	return s.raw.Write(func(fd uintptr) bool {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(poll, 0)
+		return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+	})
 }
 
 func (b *batch) writeTo(fd int) error {

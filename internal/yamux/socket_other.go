@@ -14,7 +14,9 @@ type socket struct{}
 
 func socketOf(net.Conn) *socket { return nil }
 
-func (*socket) write(*batch, bool) error { return errors.ErrUnsupported }
+func (*socket) write(*batch) error { return errors.ErrUnsupported }
+
+func (*socket) waitWritable() error { return errors.ErrUnsupported }
 
 func (*socket) read(func() []byte, func()) (int, error) { return 0, errors.ErrUnsupported }
 

@@ -204,8 +204,9 @@ func (st *Stream) writeErrLocked() error {
 }
 
 // waitSent waits until a frame is sent, and calls it back if there is no need
-// for it any more. A frame that is being written is waited for in any case:
-// the buffer is the caller's.
+// for it any more. Its payload is the caller's again when it returns: on a
+// connection that is no socket a frame that is being written is waited for in
+// any case.
 func (st *Stream) waitSent(f *frame) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -219,9 +220,14 @@ func (st *Stream) waitSent(f *frame) error {
 		case st.writeTimeout.passed():
 			err = os.ErrDeadlineExceeded
 		}
-		if err != nil && st.session.out.cancel(f) {
-			st.sendWindow += uint32(len(f.payload))
-			return err
+		if err != nil {
+			unsent, released := st.session.out.cancel(f)
+			if unsent {
+				st.sendWindow += uint32(len(f.payload))
+			}
+			if released {
+				return err
+			}
 		}
 		st.writable.Wait()
 	}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,20 +49,13 @@ func (f *flow) run() (again bool) {
 			return true
 		}
 		n, wait := f.step()
-		f.count(n)
+		f.written += int64(n)
 		moved += n
 		if wait {
 			return false
 		}
 	}
 	return false
-}
-
-func (f *flow) count(n int) {
-	f.written += int64(n)
-	if j := f.src.join; n > 0 && j.timer != nil {
-		j.moved = time.Now()
-	}
 }
 
 // step moves one portion. It says how much was written, and whether the next

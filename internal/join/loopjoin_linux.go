@@ -26,7 +26,6 @@ type loopJoin struct {
 	closing bool
 	timer   *time.Timer // of watchProgress, once something has ended; with
 	limit   time.Duration
-	moved   time.Time // when a byte last did, while there is a timer
 	// hopeless: there has been time enough to deliver what was written.
 	hopeless bool
 }
@@ -158,8 +157,12 @@ func (j *loopJoin) died(e *end, events eventloop.Events) {
 	j.watchProgress(abortWait, e.side, ErrReset)
 }
 
-// watchProgress ends the join for the given reason when no byte has moved for as
-// long as limit. Of several limits the strictest holds.
+// looks is how often is looked for progress within the time in which there has
+// to be some.
+const looks = 10
+
+// watchProgress ends the join for the given reason when no byte has been
+// delivered for as long as limit. Of several limits the strictest holds.
 func (j *loopJoin) watchProgress(limit time.Duration, side Side, reason error) {
 	if j.timer != nil && j.limit <= limit {
 		return
@@ -167,16 +170,21 @@ func (j *loopJoin) watchProgress(limit time.Duration, side Side, reason error) {
 	if j.timer != nil {
 		j.timer.Stop()
 	}
-	j.limit, j.moved = limit, time.Now()
+	j.limit = limit
+	delivered, still := j.delivered(), 0
 	var timer *time.Timer
-	timer = time.AfterFunc(limit, func() {
+	timer = time.AfterFunc(limit/looks, func() {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		if j.closing || j.timer != timer {
 			return
 		}
-		if left := limit - time.Since(j.moved); left > 0 {
-			timer.Reset(left)
+		now := j.delivered()
+		if still++; now != delivered {
+			delivered, still = now, 0
+		}
+		if still < looks {
+			timer.Reset(limit / looks)
 			return
 		}
 		j.verdict.end(side, reason)
@@ -184,6 +192,18 @@ func (j *loopJoin) watchProgress(limit time.Duration, side Side, reason error) {
 		j.close()
 	})
 	j.timer = timer
+}
+
+// delivered is how many bytes both peers have taken. One who reads slowly takes
+// bytes long before there is room to write more.
+func (j *loopJoin) delivered() int64 {
+	n := j.flows[A].written + j.flows[B].written
+	for side := range j.ends {
+		if fd := j.ends[side].fd; fd >= 0 {
+			n -= int64(queued(fd))
+		}
+	}
+	return n
 }
 
 // closedByOwner is called when the owner of e's connection closes it.

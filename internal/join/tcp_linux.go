@@ -44,8 +44,13 @@ func unacknowledged(fd int) bool {
 	if isClosed(fd) {
 		return false // nothing will be delivered any more
 	}
-	queued, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-	return queued > 0
+	return queued(fd) > 0
+}
+
+// queued is how many bytes were written and not acknowledged.
+func queued(fd int) int {
+	n, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ) // fails for what is no socket
+	return n
 }
 
 // isClosed tells whether the kernel is done with the connection of a socket:

@@ -27,7 +27,7 @@ func (st *Stream) expect(n uint32) error {
 // its peer is told so.
 func (st *Stream) deliver(b []byte) {
 	st.mu.Lock()
-	if st.closed {
+	if st.refusesLocked() {
 		st.mu.Unlock()
 		st.sendReset()
 		return
@@ -39,7 +39,7 @@ func (st *Stream) deliver(b []byte) {
 // deliverPipe keeps what p holds, which it takes over.
 func (st *Stream) deliverPipe(p *splice.Pipe) {
 	st.mu.Lock()
-	if st.closed {
+	if st.refusesLocked() {
 		st.mu.Unlock()
 		p.GiveBack()
 		st.sendReset()
@@ -49,6 +49,10 @@ func (st *Stream) deliverPipe(p *splice.Pipe) {
 	st.received.writePipe(p)
 	st.deliveredAndUnlock(n)
 }
+
+// refusesLocked tells whether nobody will read what comes: the stream is closed,
+// or was reset while the rest of a frame was on its way.
+func (st *Stream) refusesLocked() bool { return st.closed || st.err != nil }
 
 func (st *Stream) deliveredAndUnlock(n int) {
 	s := st.session
@@ -65,8 +69,11 @@ func (st *Stream) deliveredAndUnlock(n int) {
 	if attached != nil {
 		attached.arrived()
 	}
-	if s.buffered.spent() || s.config.Budget.spent() {
+	switch {
+	case s.buffered.spent():
 		s.shed()
+	case s.config.Budget.spent():
+		s.config.Budget.shed()
 	}
 }
 
@@ -74,7 +81,7 @@ func (st *Stream) deliveredAndUnlock(n int) {
 func (st *Stream) takesPipes() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.attached != nil && !st.closed && st.received.pipes < maxStreamPipes
+	return st.attached != nil && !st.refusesLocked() && st.received.pipes < maxStreamPipes
 }
 
 // grow adds to what we may send.
@@ -146,39 +153,4 @@ func (st *Stream) tellArrived() {
 	if attached != nil {
 		attached.arrived()
 	}
-}
-
-// shed resets the stream that holds most.
-func (s *Session) shed() {
-	s.mu.Lock()
-	var most *Stream
-	size := 0
-	for _, st := range s.streams {
-		st.mu.Lock()
-		if n := st.received.size; n > size {
-			most, size = st, n
-		}
-		st.mu.Unlock()
-	}
-	s.mu.Unlock()
-	if most == nil {
-		return
-	}
-	most.fail(ErrOverBudget)
-	most.dropReceived()
-	most.sendReset()
-	most.tellArrived()
-}
-
-// dropReceived forgets what nobody will read.
-func (st *Stream) dropReceived() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.dropReceivedLocked()
-}
-
-func (st *Stream) dropReceivedLocked() {
-	st.session.buffered.add(-st.received.size)
-	st.session.config.Budget.add(-st.received.size)
-	st.received.clear()
 }

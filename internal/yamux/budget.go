@@ -1,6 +1,9 @@
 package yamux
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Budget bounds the bytes that streams hold for readers who are late. Several
 // sessions may share one. Its methods may be called concurrently; those of nil
@@ -8,10 +11,27 @@ import "sync/atomic"
 type Budget struct {
 	limit int64
 	used  atomic.Int64
+
+	mu       sync.Mutex // guards what follows
+	sessions map[*Session]struct{}
 }
 
 // NewBudget gives a budget of so many bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+func NewBudget(limit int64) *Budget {
+	return &Budget{limit: limit, sessions: make(map[*Session]struct{})}
+}
+
+// windowShare is the part of a budget that one window may grow to: one in so
+// many, so that a stream that is only quick is not the one that is reset.
+const windowShare = 8
+
+// mostWindow is what a window may grow to.
+func (b *Budget) mostWindow() int {
+	if b == nil {
+		return maxWindow
+	}
+	return int(max(initialWindow, min(maxWindow, b.limit/windowShare)))
+}
 
 // Used is how many bytes are held now.
 func (b *Budget) Used() int64 {
@@ -33,3 +53,81 @@ func (b *Budget) spent() bool { return b != nil && b.used.Load() > b.limit }
 // short tells whether windows should not grow any more, and those that have
 // should shrink: what is promised to peers may still arrive.
 func (b *Budget) short() bool { return b != nil && b.used.Load() > b.limit/2 }
+
+func (b *Budget) enter(s *Session) {
+	if b != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.sessions[s] = struct{}{}
+	}
+}
+
+func (b *Budget) leave(s *Session) {
+	if b != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.sessions, s)
+	}
+}
+
+// shed has the session that holds most reset its largest stream: who is modest
+// does not pay for others.
+func (b *Budget) shed() {
+	b.mu.Lock()
+	var most *Session
+	for s := range b.sessions {
+		if most == nil || s.buffered.Used() > most.buffered.Used() {
+			most = s
+		}
+	}
+	b.mu.Unlock()
+	if most != nil {
+		most.shed()
+	}
+}
+
+// shed resets the stream that holds most.
+func (s *Session) shed() {
+	s.mu.Lock()
+	var most *Stream
+	size := 0
+	for _, streams := range []map[uint32]*Stream{s.streams, s.unread} {
+		for _, st := range streams {
+			if n := st.unread(); n > size {
+				most, size = st, n
+			}
+		}
+	}
+	s.mu.Unlock()
+	if most != nil {
+		most.shed()
+	}
+}
+
+// shed resets the stream. What was not read is gone, so not even an end that the
+// peer has sent may be shown.
+func (st *Stream) shed() {
+	st.mu.Lock()
+	st.err, st.finReceived = ErrOverBudget, false
+	st.dropReceivedLocked()
+	st.readable.Broadcast()
+	st.writable.Broadcast()
+	st.mu.Unlock()
+	st.sendReset()
+	st.hasRoom()
+	st.tellArrived()
+}
+
+// unread is how many bytes wait to be read.
+func (st *Stream) unread() int {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.received.size
+}
+
+// dropReceivedLocked forgets what nobody will read.
+func (st *Stream) dropReceivedLocked() {
+	st.session.buffered.add(-st.received.size)
+	st.session.config.Budget.add(-st.received.size)
+	st.received.clear()
+}

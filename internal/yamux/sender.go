@@ -81,7 +81,7 @@ func (o *sender) control(h header) {
 }
 
 // ordered queues a header behind all that its stream has sent. It fails if the
-// session has ended, or so many wait that the peer cannot be reading.
+// session has ended, as it does when so many wait that the peer cannot be reading.
 func (o *sender) ordered(st *Stream, h header) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -89,7 +89,8 @@ func (o *sender) ordered(st *Stream, h header) error {
 	case o.err != nil:
 		return o.err
 	case len(o.urgent)+len(o.headers) > maxPending:
-		return errNotReading
+		o.failLocked(errNotReading)
+		return o.err
 	case st != nil && st.large > 0:
 		o.pushLocked(&frame{stream: st, header: h.appendTo(nil)})
 	case len(o.headers) > 0 || o.roomLocked() < headerSize:
@@ -155,9 +156,13 @@ func (o *sender) gatherFrom(st *Stream, limit int, read func([]byte) (int, error
 	b := o.gatherLocked()
 	start := len(b)
 	n, readErr = read(b[start+headerSize : start+headerSize+asked])
-	if n > 0 {
+	switch {
+	case n > 0:
 		header{typeData, 0, st.id, uint32(n)}.appendTo(b)
 		o.gathered = start + headerSize + n
+	case start == 0:
+		gathers.Put(o.gather)
+		o.gather = nil
 	}
 	return n, asked, nil, readErr
 }

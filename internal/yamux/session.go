@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"sync"
 	"syscall"
@@ -80,6 +81,7 @@ type Session struct {
 
 	mu      sync.Mutex // guards what follows
 	streams map[uint32]*Stream
+	unread  map[uint32]*Stream // that have ended, and hold something still
 	nextID  uint32
 	goAway  bool  // we take no more streams
 	err     error // why the session has ended
@@ -112,12 +114,15 @@ func start(conn Conn, config Config, firstID uint32) *Session {
 		peer:       peer{started: time.Now()},
 		readerGone: make(chan struct{}),
 		streams:    make(map[uint32]*Stream),
+		unread:     make(map[uint32]*Stream),
 		nextID:     firstID,
 	}
+	config.Budget.enter(s)
 	s.refuse = sync.OnceFunc(func() { close(s.refusing) })
 	s.running.Go(func() {
 		defer close(s.readerGone)
 		s.end(newReceiver(s).run())
+		s.abandonUnaccepted()
 	})
 	s.running.Go(func() {
 		if err := s.out.run(); err != nil {
@@ -196,6 +201,7 @@ func (s *Session) end(reason error) {
 	s.streams = nil
 	s.mu.Unlock()
 
+	s.config.Budget.leave(s)
 	s.refuse()
 	close(s.done)
 	s.out.end(err)
@@ -224,11 +230,28 @@ func (s *Session) accuse() {
 	s.out.drain()
 }
 
-// remove takes a stream out that has ended.
+// abandonUnaccepted lets go of streams that nobody will accept.
+func (s *Session) abandonUnaccepted() {
+	for {
+		select {
+		case st := <-s.accepted:
+			_ = st.Reset() // fails if it was reset already
+		default:
+			return
+		}
+	}
+}
+
+// remove takes a stream out that has ended. As long as it holds something it can
+// still be shed.
 func (s *Session) remove(st *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.streams, st.id)
+	maps.DeleteFunc(s.unread, func(_ uint32, old *Stream) bool { return old.unread() == 0 })
+	if st.unread() > 0 {
+		s.unread[st.id] = st
+	}
 }
 
 func (s *Session) find(id uint32) *Stream {

@@ -116,7 +116,8 @@ func (st *Stream) consumedLocked(n int) announcement {
 		return announcement{}
 	}
 	short := s.buffered.short() || s.config.Budget.short()
-	return st.recvWindow.grant(st.received.size+st.held, time.Duration(s.peer.roundTrip.Load()), short)
+	most := min(s.buffered.mostWindow(), s.config.Budget.mostWindow())
+	return st.recvWindow.grant(st.received.size+st.held, time.Duration(s.peer.roundTrip.Load()), most, short)
 }
 
 // WaitReadable returns when Read would not wait: there are bytes, the end or an

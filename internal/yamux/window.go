@@ -46,8 +46,8 @@ func (w *window) begin() (first bool) {
 }
 
 // grant says by how much the window is to be opened, while held bytes have not
-// been read. A round trip of zero is not known.
-func (w *window) grant(held int, roundTrip time.Duration, short bool) announcement {
+// been read. It grows to most, if at all. A round trip of zero is not known.
+func (w *window) grant(held int, roundTrip time.Duration, most int, short bool) announcement {
 	used := w.target - w.left - held
 	if short {
 		w.target = initialWindow
@@ -58,11 +58,11 @@ func (w *window) grant(held int, roundTrip time.Duration, short bool) announceme
 	}
 	now := time.Now()
 	took := now.Sub(w.since)
-	if !short && w.target < maxWindow && took < quickly*roundTrip {
-		w.target *= 2
+	if !short && w.target < most && took < quickly*roundTrip {
+		w.target = min(2*w.target, most)
 		used = w.target - w.left - held
 	}
 	w.since = now
 	w.left += used
-	return announcement{used, took < hurry && w.target < maxWindow}
+	return announcement{used, took < hurry && w.target < most}
 }

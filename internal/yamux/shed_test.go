@@ -1,0 +1,92 @@
+package yamux_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/yamux"
+)
+
+// A stream that is shed when its peer has already said FIN must not read as a whole one.
+func TestShedStreamIsNoEnd(t *testing.T) {
+	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 100_000})
+	st := peer.accept(session, 1)
+	peer.accept(session, 3)
+	peer.send(data(1, 0, string(make([]byte, 80_000))), update(1, flagFIN, 0))
+	peer.send(data(3, 0, string(make([]byte, 30_000))))
+	peer.want(update(1, flagRST, 0))
+	if b, err := io.ReadAll(st); !errors.Is(err, yamux.ErrOverBudget) {
+		t.Errorf("read %d of 80000 bytes and then %v (nil is EOF), want %v", len(b), err, yamux.ErrOverBudget)
+	}
+}
+
+// A stream may be shed while a frame comes. The rest of it is for nobody: after
+// the hole it would be wrong, and it must not count against others.
+func TestShedWithinFrame(t *testing.T) {
+	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 100_000})
+	st := peer.accept(session, 1)
+	others := []*yamux.Stream{peer.accept(session, 3), peer.accept(session, 5)}
+	peer.send(data(3, 0, "three"), data(5, 0, "five"))
+	body := pattern(1, 0, 250_000)
+	peer.send(data(1, 0, string(body)))
+	peer.sync()
+	got, err := io.ReadAll(st)
+	if !errors.Is(err, yamux.ErrOverBudget) {
+		t.Error(err)
+	}
+	if !bytes.Equal(got, body[:len(got)]) {
+		t.Errorf("%d bytes were read, not the first of those sent", len(got))
+	}
+	for i, o := range others {
+		if _, err := o.Read(make([]byte, 5)); err != nil {
+			t.Errorf("other stream %d: %v", i, err)
+		}
+	}
+}
+
+// What was sent before an end may be held for long. It is shed too, before that of
+// streams that hold less.
+func TestShedStreamThatHasEnded(t *testing.T) {
+	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 300_000})
+	st := peer.accept(session, 1)
+	other := peer.accept(session, 3)
+	peer.send(data(1, 0, string(make([]byte, 250_000))), update(1, flagFIN, 0))
+	check(t, st.CloseWrite())
+	peer.send(data(3, 0, string(make([]byte, 60_000))))
+	peer.sync()
+	if _, err := io.ReadFull(other, make([]byte, 60_000)); err != nil {
+		t.Errorf("the stream that holds 60000 bytes is given up, not the one with 250000: %v", err)
+	}
+}
+
+// Streams that nobody has accepted when the session ends.
+func TestBudgetOfUnacceptedStream(t *testing.T) {
+	budget := yamux.NewBudget(1 << 20)
+	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
+	peer.send(data(1, flagSYN, "hello"))
+	peer.sync()
+	session.Close()
+	if n := budget.Used(); n != 0 {
+		t.Errorf("%d bytes are held", n)
+	}
+}
+
+// Whoever is modest does not pay for another session.
+func TestSharedBudgetShedsLargest(t *testing.T) {
+	budget := yamux.NewBudget(300_000)
+	s1, p1 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
+	s2, p2 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
+	hog, small := p1.accept(s1, 1), p2.accept(s2, 1)
+	p1.send(data(1, 0, string(make([]byte, 250_000))))
+	p1.sync()
+	p2.send(data(1, 0, string(make([]byte, 60_000))))
+	p2.sync()
+	if _, err := io.ReadFull(small, make([]byte, 60_000)); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadAll(hog); !errors.Is(err, yamux.ErrOverBudget) {
+		t.Errorf("the stream that holds most: %v, want %v", err, yamux.ErrOverBudget)
+	}
+}

@@ -16,7 +16,8 @@ func memory() int64 {
 	if unix.Sysinfo(&info) != nil {
 		return limit
 	}
-	if total := uint64(info.Totalram) * uint64(info.Unit); total < math.MaxInt64 {
+	total := uint64(info.Totalram) * uint64(info.Unit) //nolint:unconvert // 32 bits on some systems
+	if total < math.MaxInt64 {
 		return min(limit, int64(total))
 	}
 	return limit

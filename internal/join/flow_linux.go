@@ -3,8 +3,6 @@ package join
 import (
 	"errors"
 	"io"
-	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -285,51 +283,4 @@ func (f *flow) writeFailed(err error) {
 	if !f.opposite.over {
 		j.watchProgress(abortWait, f.dst.side, err)
 	}
-}
-
-// closeWrite ends the direction to e.
-func (e *end) closeWrite() error {
-	if e.stream != nil {
-		return e.conn.CloseWrite()
-	}
-	err := unix.Shutdown(e.fd, unix.SHUT_WR)
-	if err == unix.ENOTCONN {
-		return ErrReset
-	}
-	return os.NewSyscallError("shutdown", err)
-}
-
-// readSocket reads what there is. At the end it gives io.EOF.
-func readSocket(fd int, b []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, b)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return 0, err
-		case n == 0:
-			return 0, io.EOF
-		default:
-			return n, nil
-		}
-	}
-}
-
-// writeSocket writes what the socket takes.
-func writeSocket(fd int, b []byte) (int, error) {
-	for {
-		n, err := unix.Write(fd, b)
-		if err != unix.EINTR {
-			return max(n, 0), err
-		}
-	}
-}
-
-// failure names the system call that failed.
-func failure(call string, err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return os.NewSyscallError(call, err)
-	}
-	return err
 }

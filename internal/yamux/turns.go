@@ -1,0 +1,155 @@
+package yamux
+
+import (
+	"errors"
+	"syscall"
+)
+
+// maxTurns is how many batches one goroutine writes, while others add to them,
+// before it leaves that to the session's own.
+const maxTurns = 4
+
+// What is here writes what sender.go queues. One at a time has the turn.
+
+func (o *sender) pendingLocked() bool {
+	return o.now.started() || len(o.urgent)+o.gathered+len(o.headers)+len(o.large) > 0
+}
+
+// kickLocked writes what waits, if nobody is writing: as far as the socket takes
+// it without waiting, and the rest is left to run.
+func (o *sender) kickLocked() {
+	if o.busy || o.err != nil {
+		return
+	}
+	o.busy = true
+	for turn := 0; turn < maxTurns && o.socket != nil && o.err == nil && o.pendingLocked(); turn++ {
+		if !o.writeLocked() {
+			break
+		}
+	}
+	if o.err == nil && o.pendingLocked() {
+		o.wake <- struct{}{} // has room: only who has the turn sends
+		return
+	}
+	o.busy = false
+	o.idle.Broadcast()
+}
+
+// run writes what was left to it, until the session ends. It returns the error
+// that a write ended with.
+func (o *sender) run() error {
+	for range o.wake {
+		o.mu.Lock()
+		for o.err == nil && o.pendingLocked() {
+			if !o.writeLocked() {
+				o.waitWritableLocked()
+			}
+		}
+		o.busy = false
+		o.idle.Broadcast()
+		err := o.err
+		o.mu.Unlock()
+		if err != nil {
+			o.discard(err)
+			return err
+		}
+	}
+	return nil
+}
+
+// discard gives back what will never be written.
+func (o *sender) discard(err error) {
+	o.mu.Lock()
+	for o.writing {
+		o.idle.Wait()
+	}
+	rest, large := o.now, o.large
+	o.now, o.large = batch{}, nil
+	o.mu.Unlock()
+	rest.finish(err)
+	for _, f := range large {
+		f.done(err)
+	}
+}
+
+// writeLocked writes one batch of what waits, or the rest of the last one. The
+// lock is released meanwhile. It tells whether that is done; if not the socket is
+// full.
+func (o *sender) writeLocked() bool {
+	var roomless []*Stream
+	if !o.now.started() {
+		roomless = o.nextLocked()
+	}
+	o.writing = true
+	o.mu.Unlock()
+	var err error
+	if o.socket != nil {
+		err = o.socket.write(&o.now)
+	} else {
+		err = o.now.writeConn(o.conn)
+	}
+	o.mu.Lock()
+	o.writing = false
+	o.idle.Broadcast() // for cancel and discard
+	full := errors.Is(err, syscall.EAGAIN)
+	var written batch
+	if !full {
+		written, o.now = o.now, batch{}
+		if st := written.stream(); st != nil {
+			st.large--
+		}
+		if err != nil && o.err == nil {
+			o.failLocked(err)
+		}
+	}
+	o.mu.Unlock()
+	written.finish(err)
+	for _, st := range roomless {
+		st.hasRoom()
+	}
+	o.mu.Lock()
+	return !full
+}
+
+// waitWritableLocked waits, without the lock, until the socket takes more.
+func (o *sender) waitWritableLocked() {
+	o.mu.Unlock()
+	err := o.socket.waitWritable()
+	o.mu.Lock()
+	if err != nil && o.err == nil {
+		o.failLocked(err)
+	}
+}
+
+// nextLocked makes the next batch, and gives the streams that then have room.
+func (o *sender) nextLocked() (roomless []*Stream) {
+	b := &o.now
+	b.vectors = b.backing[:0]
+	b.gather = o.gather
+	for _, bytes := range [][]byte{o.urgent, o.gatheredLocked(), o.headers} {
+		if len(bytes) > 0 {
+			b.vectors = append(b.vectors, bytes)
+		}
+	}
+	if len(o.large) > 0 {
+		b.frame = o.large[0]
+		o.large[0] = nil
+		o.large = o.large[1:]
+		b.vectors = append(b.vectors, b.frame.header)
+		if len(b.frame.payload) > 0 {
+			b.vectors = append(b.vectors, b.frame.payload)
+		}
+	}
+	roomless = o.roomless
+	o.urgent, o.headers, o.gather, o.gathered, o.pongs, o.roomless = nil, nil, nil, 0, 0, nil
+	return roomless
+}
+
+// drain waits until all is sent that waits to be sent.
+func (o *sender) drain() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.err == nil && (o.busy || o.pendingLocked()) {
+		o.idle.Wait()
+	}
+}

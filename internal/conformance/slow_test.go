@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,20 +41,24 @@ func TestReceiverPauses(t *testing.T) {
 		}
 	}
 	<-time.After(35 * time.Second)
+	// What did not fit into the receiver's socket has been sent again and again
+	// meanwhile, at intervals that double; the next try may be as far away as the
+	// last one is past. So all of them are received at once.
+	var wg sync.WaitGroup
 	for _, tr := range transfers {
-		// What did not fit into the receiver's socket has been sent again and
-		// again meanwhile, at intervals that double; the next try may be as far
-		// away as the last one is past.
-		for _, conn := range []*net.TCPConn{tr.from, tr.to} {
-			if err := conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
-				t.Fatal(err)
+		wg.Go(func() {
+			for _, conn := range []*net.TCPConn{tr.from, tr.to} {
+				if err := conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+					t.Error(err)
+				}
 			}
-		}
-		if err := receiveAll(tr.to, newStream(1), size); err != nil {
-			t.Errorf("%s: receiving: %v", tr.name, err)
-		}
-		if err := <-tr.sent; err != nil {
-			t.Errorf("%s: sending: %v", tr.name, err)
-		}
+			if err := receiveAll(tr.to, newStream(1), size); err != nil {
+				t.Errorf("%s: receiving: %v", tr.name, err)
+			}
+			if err := <-tr.sent; err != nil {
+				t.Errorf("%s: sending: %v", tr.name, err)
+			}
+		})
 	}
+	wg.Wait()
 }

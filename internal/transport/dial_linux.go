@@ -12,24 +12,77 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// dialAddr connects to addr. When that is near, the kernel has connected by the
-// time that the system call returns, and only otherwise there is something to
-// wait for.
-func dialAddr(ctx context.Context, addr netip.AddrPort, l leg) (join.Conn, error) {
-	s, err := startDial(addr, l)
+// dialling goes through addresses until one of them answers. An address that
+// is near has answered by the time that the system call returns; only otherwise
+// there is something to wait for.
+type dialling struct {
+	leg     leg
+	addrs   []netip.AddrPort // to be tried, the first one perhaps by pending
+	pending *socket          // connects, and has not answered
+	err     error            // why the last one failed
+}
+
+// startAddrs tries addrs without waiting. If conn is nil, wait does the rest.
+func startAddrs(addrs []netip.AddrPort, l leg) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+	d := &dialling{leg: l, addrs: addrs}
+	if conn := d.now(); conn != nil {
+		return conn, nil
+	}
+	return nil, d.wait
+}
+
+// now gives a connection if one is there. If not, one may be pending.
+func (d *dialling) now() join.Conn {
+	for d.pending == nil && len(d.addrs) > 0 {
+		s, err := startDial(d.addrs[0], d.leg)
+		if err == nil {
+			err = connected(s.fd, s.remote)
+		}
+		if errors.Is(err, syscall.EALREADY) {
+			d.pending = s
+		} else if conn := d.answered(s, err); conn != nil {
+			return conn
+		}
+	}
+	return nil
+}
+
+// wait waits for a connection.
+func (d *dialling) wait(ctx context.Context) (join.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	for d.pending != nil {
+		s := d.pending
+		d.pending = nil
+		if conn := d.answered(s, s.waitConnected(ctx)); conn != nil {
+			return conn, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if conn := d.now(); conn != nil {
+			return conn, nil
+		}
+	}
+	return nil, d.err
+}
+
+// answered gives s as connected, or takes note that the first of the addresses
+// has failed.
+func (d *dialling) answered(s *socket, err error) join.Conn {
+	addr := d.addrs[0]
 	if err == nil {
-		if err = connected(s.fd, s.remote); errors.Is(err, syscall.EALREADY) {
-			err = s.waitConnected(ctx)
-		}
-		if err == nil {
-			_ = s.Control(func(fd uintptr) { err = checkSelf(int(fd), addr) })
-		}
-		if err == nil {
-			return s, nil
-		}
+		_ = s.Control(func(fd uintptr) { err = checkSelf(int(fd), addr) })
+	}
+	if err == nil {
+		return s
+	}
+	if s != nil {
 		_ = s.Reset()
 	}
-	return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: err}
+	d.addrs = d.addrs[1:]
+	d.err = &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: err}
+	return nil
 }
 
 // startDial makes a socket and has it connect.
@@ -70,8 +123,6 @@ func connected(fd int, remote syscall.Sockaddr) error {
 
 // waitConnected waits until the socket has connected.
 func (s *socket) waitConnected(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	c, err := s.known()
 	if err != nil {
 		return err

@@ -108,3 +108,46 @@ func TestDialIsCancelledWhileItWaits(t *testing.T) {
 		t.Errorf("got %v, %v; want %v", conn, err, context.DeadlineExceeded)
 	}
 }
+
+// The local server may be listening on either of the addresses of localhost,
+// and nothing has to be waited for to find out.
+func TestStartLocalhost(t *testing.T) {
+	for name, host := range map[string]string{"IPv4": "127.0.0.1", "IPv6": "[::1]"} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", host+":0")
+			if err != nil && name == "IPv6" {
+				t.Skipf("this machine has no IPv6: give its loopback interface the address ::1 (%v)", err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			_, port, _ := net.SplitHostPort(l.Addr().String())
+			conn, wait := transport.StartLocal("localhost:" + port)
+			if conn == nil {
+				conn, err = wait(t.Context())
+				t.Fatalf("had to wait for %v, %v", conn, err)
+			}
+			defer conn.Close()
+			if got := conn.RemoteAddr().String(); got != l.Addr().String() {
+				t.Errorf("connected to %s, not to %s", got, l.Addr())
+			}
+		})
+	}
+}
+
+func TestStartLocalWhereNobodyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_ = l.Close()
+	conn, wait := transport.StartLocal("localhost:" + port)
+	if conn != nil {
+		t.Fatalf("connected to %v", conn.RemoteAddr())
+	}
+	if conn, err := wait(t.Context()); conn != nil || !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("got %v, %v; want %v", conn, err, unix.ECONNREFUSED)
+	}
+}

@@ -9,7 +9,15 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// dialAddr is dialName: only Linux knows a cheaper way.
-func dialAddr(ctx context.Context, addr netip.AddrPort, l leg) (join.Conn, error) {
-	return dialName(ctx, addr.String(), l)
+// startAddrs leaves everything to wait: only Linux knows a cheaper way.
+func startAddrs(addrs []netip.AddrPort, l leg) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+	return nil, func(ctx context.Context) (join.Conn, error) {
+		var err error
+		for _, addr := range addrs {
+			if conn, err = dialName(ctx, addr.String(), l); err == nil {
+				break
+			}
+		}
+		return conn, err
+	}
 }

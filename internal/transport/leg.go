@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/seed96252745/relay/internal/join"
@@ -82,43 +81,3 @@ func (l *Listener) Addr() net.Addr { return l.addr }
 // Close stops listening. Connections that nobody has accepted yet are reset by
 // the kernel.
 func (l *Listener) Close() error { return l.acceptor.close() }
-
-// dialTimeout bounds connecting: three SYNs are sent in that time.
-const dialTimeout = 10 * time.Second
-
-// DialRelay connects a relay client to the relay at addr, within 10 seconds.
-func DialRelay(ctx context.Context, addr string) (join.Conn, error) {
-	return dial(ctx, addr, toRelay())
-}
-
-// DialLocal connects to the local server at addr, within 10 seconds.
-func DialLocal(ctx context.Context, addr string) (join.Conn, error) {
-	return dial(ctx, addr, toLocal())
-}
-
-func dial(ctx context.Context, addr string, l leg) (join.Conn, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	// What the net package does for names, and for what stands for all
-	// addresses, is nobody's to repeat.
-	ip, err := netip.ParseAddrPort(addr)
-	if err != nil || ip.Addr().IsUnspecified() || ip.Addr().Zone() != "" {
-		return dialName(ctx, addr, l)
-	}
-	return dialAddr(ctx, netip.AddrPortFrom(ip.Addr().Unmap(), ip.Port()), l)
-}
-
-func dialName(ctx context.Context, addr string, l leg) (join.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: l.keepAlive, Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
-		_ = conn.Close()
-		return nil, fmt.Errorf("connecting to %s gave a %T", addr, conn)
-	}
-	return NewConn(tcp), nil
-}

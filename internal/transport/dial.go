@@ -1,0 +1,89 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// dialTimeout bounds connecting: three SYNs are sent in that time.
+const dialTimeout = 10 * time.Second
+
+// DialRelay connects a relay client to the relay at addr, within 10 seconds.
+func DialRelay(ctx context.Context, addr string) (join.Conn, error) {
+	return dial(ctx, addr, toRelay())
+}
+
+// DialLocal connects to the local server at addr, within 10 seconds.
+func DialLocal(ctx context.Context, addr string) (join.Conn, error) {
+	return dial(ctx, addr, toLocal())
+}
+
+// StartLocal is DialLocal for a caller who cannot wait. If the connection is
+// not there at once conn is nil, and the caller has to call wait, which goes
+// on from there.
+func StartLocal(addr string) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+	return start(addr, toLocal())
+}
+
+func dial(ctx context.Context, addr string, l leg) (join.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	conn, wait := start(addr, l)
+	if conn != nil {
+		return conn, nil
+	}
+	return wait(ctx)
+}
+
+func start(addr string, l leg) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+	if known := knownAddrs(addr); len(known) > 0 {
+		return startAddrs(known, l)
+	}
+	return nil, func(ctx context.Context) (join.Conn, error) { return dialName(ctx, addr, l) }
+}
+
+// knownAddrs gives the addresses to try, one after the other, if they are known
+// without asking anybody. What the net package does for other names, and for
+// what stands for all addresses, is nobody's to repeat.
+func knownAddrs(addr string) []netip.AddrPort {
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return nil
+	}
+	var ips []netip.Addr
+	if host == "localhost" { // RFC 6761, section 6.3: it is always loopback
+		ips = []netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	} else if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() && ip.Zone() == "" {
+		ips = []netip.Addr{ip.Unmap()}
+	}
+	var known []netip.AddrPort
+	for _, ip := range ips {
+		known = append(known, netip.AddrPortFrom(ip, uint16(port)))
+	}
+	return known
+}
+
+func dialName(ctx context.Context, addr string, l leg) (join.Conn, error) {
+	dialer := net.Dialer{KeepAliveConfig: l.keepAlive, Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		_ = conn.Close()
+		return nil, fmt.Errorf("connecting to %s gave a %T", addr, conn)
+	}
+	return NewConn(tcp), nil
+}

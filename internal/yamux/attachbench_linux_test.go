@@ -3,8 +3,6 @@ package yamux_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"sync"
 	"testing"
 	"time"
 
@@ -48,41 +46,10 @@ func joined(b *testing.B, count int) (near, far []*transport.Conn) {
 // BenchmarkAttached is from user to user, through sockets and two sessions, in
 // one direction.
 func BenchmarkAttached(b *testing.B) {
-	const piece = 128 << 10
 	for _, count := range []int{1, 8} {
 		b.Run(fmt.Sprintf("streams=%d", count), func(b *testing.B) {
 			near, far := joined(b, count)
-			b.SetBytes(piece)
-			b.ReportAllocs()
-			b.ResetTimer()
-			var all sync.WaitGroup
-			for i := range count {
-				n := b.N / count
-				if i < b.N%count {
-					n++
-				}
-				all.Go(func() {
-					p := make([]byte, piece)
-					for range n {
-						if _, err := near[i].Write(p); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-				all.Go(func() {
-					p := make([]byte, piece)
-					for got := 0; got < n*piece; {
-						m, err := far[i].Read(p)
-						if err != nil {
-							b.Error(err)
-							return
-						}
-						got += m
-					}
-				})
-			}
-			all.Wait()
+			carry(b, 128<<10, near, far)
 		})
 	}
 }
@@ -93,42 +60,7 @@ func BenchmarkAttachedPingPong(b *testing.B) {
 	for _, count := range []int{1, 64} {
 		b.Run(fmt.Sprintf("streams=%d", count), func(b *testing.B) {
 			near, far := joined(b, count)
-			b.ReportAllocs()
-			b.ResetTimer()
-			var all sync.WaitGroup
-			for i := range count {
-				n := b.N / count
-				if i < b.N%count {
-					n++
-				}
-				all.Go(func() {
-					p := make([]byte, 64)
-					for range n {
-						if _, err := near[i].Write(p); err != nil {
-							b.Error(err)
-							return
-						}
-						if _, err := io.ReadFull(near[i], p); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-				all.Go(func() {
-					p := make([]byte, 64)
-					for range n {
-						if _, err := io.ReadFull(far[i], p); err != nil {
-							b.Error(err)
-							return
-						}
-						if _, err := far[i].Write(p); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			all.Wait()
+			bounce(b, near, far)
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -19,128 +20,116 @@ func unhurried(b testing.TB, from, to *yamux.Session) (opened, accepted *yamux.S
 	return opened, accepted
 }
 
-// BenchmarkThroughput is one stream in one direction, in pieces of the size in
+// share has pairs do b.N things, at the same time and each a share of them. The
+// roles are what is done for pair i n times.
+func share(b *testing.B, pairs int, roles ...func(i, n int) error) {
+	b.Helper()
+	b.ReportAllocs()
+	b.ResetTimer()
+	var all sync.WaitGroup
+	for i := range pairs {
+		n := b.N / pairs
+		if i < b.N%pairs {
+			n++
+		}
+		for _, role := range roles {
+			all.Go(func() {
+				if err := role(i, n); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+// carry moves b.N pieces in one direction.
+func carry[C io.ReadWriter](b *testing.B, piece int, from, to []C) {
+	b.Helper()
+	b.SetBytes(int64(piece))
+	share(b, len(from), func(i, n int) error {
+		p := make([]byte, piece)
+		for range n {
+			if _, err := from[i].Write(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(i, n int) error {
+		p := make([]byte, piece)
+		for got := 0; got < n*piece; {
+			m, err := to[i].Read(p)
+			if err != nil {
+				return err
+			}
+			got += m
+		}
+		return nil
+	})
+}
+
+// bounce moves 64 bytes there and back, b.N times.
+func bounce[C io.ReadWriter](b *testing.B, near, far []C) {
+	b.Helper()
+	share(b, len(near), func(i, n int) error {
+		p := make([]byte, 64)
+		for range n {
+			if _, err := near[i].Write(p); err != nil {
+				return err
+			}
+			if _, err := io.ReadFull(near[i], p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(i, n int) error {
+		p := make([]byte, 64)
+		for range n {
+			if _, err := io.ReadFull(far[i], p); err != nil {
+				return err
+			}
+			if _, err := far[i].Write(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// unhurriedStreams makes so many of them in one session.
+func unhurriedStreams(b *testing.B, count int) (opened, accepted []*yamux.Stream) {
+	b.Helper()
+	client, server := sessions(b)
+	for range count {
+		from, to := unhurried(b, client, server)
+		opened, accepted = append(opened, from), append(accepted, to)
+	}
+	return opened, accepted
+}
+
+// BenchmarkThroughput is streams in one direction, in pieces of the size in
 // which connections are copied.
 func BenchmarkThroughput(b *testing.B) {
-	const piece = 32 << 10
 	for _, count := range []int{1, 8} {
 		b.Run(fmt.Sprintf("streams=%d", count), func(b *testing.B) {
-			client, server := sessions(b)
-			var from, to []*yamux.Stream
-			for range count {
-				w, r := unhurried(b, client, server)
-				from, to = append(from, w), append(to, r)
-			}
-			b.SetBytes(piece)
-			b.ReportAllocs()
-			b.ResetTimer()
-			var all sync.WaitGroup
-			for i := range count {
-				n := b.N / count
-				if i == 0 {
-					n += b.N % count
-				}
-				all.Go(func() {
-					p := make([]byte, piece)
-					for range n {
-						if _, err := from[i].Write(p); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-				all.Go(func() {
-					p := make([]byte, piece)
-					for got := 0; got < n*piece; {
-						m, err := to[i].Read(p)
-						if err != nil {
-							b.Error(err)
-							return
-						}
-						got += m
-					}
-				})
-			}
-			all.Wait()
+			from, to := unhurriedStreams(b, count)
+			carry(b, 32<<10, from, to)
 		})
 	}
 }
 
 // BenchmarkTCP is what the same costs without streams.
 func BenchmarkTCP(b *testing.B) {
-	const piece = 32 << 10
 	near, far := tcpPair(b)
-	b.SetBytes(piece)
-	b.ReportAllocs()
-	b.ResetTimer()
-	writing := async(func() error {
-		p := make([]byte, piece)
-		for range b.N {
-			if _, err := near.Write(p); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	p := make([]byte, piece)
-	for got := 0; got < b.N*piece; {
-		n, err := far.Read(p)
-		if err != nil {
-			b.Fatal(err)
-		}
-		got += n
-	}
-	check(b, <-writing)
+	carry(b, 32<<10, []*transport.Conn{near}, []*transport.Conn{far})
 }
 
 // BenchmarkPingPong is 64 bytes there and back, on each stream at a time.
 func BenchmarkPingPong(b *testing.B) {
 	for _, count := range []int{1, 64} {
 		b.Run(fmt.Sprintf("streams=%d", count), func(b *testing.B) {
-			client, server := sessions(b)
-			var all sync.WaitGroup
-			ends := make([]*yamux.Stream, count)
-			for i := range count {
-				var echo *yamux.Stream
-				ends[i], echo = unhurried(b, client, server)
-				all.Go(func() {
-					p := make([]byte, 64)
-					for {
-						if _, err := io.ReadFull(echo, p); err != nil {
-							return
-						}
-						if _, err := echo.Write(p); err != nil {
-							return
-						}
-					}
-				})
-			}
-			b.ReportAllocs()
-			b.ResetTimer()
-			var players sync.WaitGroup
-			for i, st := range ends {
-				n := b.N / count
-				if i < b.N%count {
-					n++
-				}
-				players.Go(func() {
-					p := make([]byte, 64)
-					for range n {
-						if _, err := st.Write(p); err != nil {
-							b.Error(err)
-							return
-						}
-						if _, err := io.ReadFull(st, p); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			players.Wait()
-			b.StopTimer()
-			client.Close()
-			all.Wait()
+			near, far := unhurriedStreams(b, count)
+			bounce(b, near, far)
 		})
 	}
 }

@@ -115,7 +115,8 @@ var onlyImportedBy = []struct {
 		"a relay is put together where a program begins, and in tests"},
 	{"github.com/spf13/cobra", []string{"cmd/relay"}, "flags are the command's"},
 	{"github.com/lmittmann/tint", []string{"cmd/relay"}, "colors are the command's"},
-	{"testing", []string{"relaytest"}, "what ships does not test itself"},
+	{"testing", []string{"relaytest", "internal/conntest"}, "what ships does not test itself"},
+	{"internal/conntest", nil, "what only tests need does not ship"},
 }
 
 func TestOnlyImportedBy(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -15,11 +16,11 @@ import (
 // multiplex is none: what is done for sockets has to do without.
 func mixedRig(t *testing.T, socket join.Side) (tcp, memory farEnd, result <-chan join.Result) {
 	t.Helper()
-	near, far := pair(t)
+	near, far := conntest.Pair(t)
 	if err := far.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	nearMemory, farMemory := memoryPair()
+	nearMemory, farMemory := conntest.Memory()
 	t.Cleanup(func() { _ = farMemory.Reset() })
 	ends := [2]join.Conn{nearMemory, nearMemory}
 	ends[socket] = near

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -17,15 +18,15 @@ const noProgress = 10 * time.Minute
 
 // memoryRig is a join in simulated time.
 type memoryRig struct {
-	far    [2]*memoryConn
+	far    [2]*conntest.MemoryConn
 	result chan join.Result
 }
 
 func startMemoryRig() *memoryRig {
 	r := &memoryRig{result: make(chan join.Result, 1)}
-	var near [2]*memoryConn
+	var near [2]*conntest.MemoryConn
 	for side := range near {
-		near[side], r.far[side] = memoryPair()
+		near[side], r.far[side] = conntest.Memory()
 	}
 	go func() { r.result <- join.CopyJoin(context.Background(), near[join.A], near[join.B]) }()
 	return r
@@ -42,7 +43,7 @@ func pass(d time.Duration) { <-time.After(d) }
 
 // inBubble runs f for each side in simulated time. The client has ended its
 // direction; the server has not.
-func inBubble(t *testing.T, f func(t *testing.T, r *memoryRig, client, server *memoryConn, side join.Side)) {
+func inBubble(t *testing.T, f func(t *testing.T, r *memoryRig, client, server *conntest.MemoryConn, side join.Side)) {
 	forEachSide(t, func(t *testing.T, side join.Side) {
 		synctest.Test(t, func(t *testing.T) {
 			r := startMemoryRig()
@@ -71,7 +72,7 @@ func (r *memoryRig) wantOpen(t *testing.T) {
 }
 
 func TestNoProgress(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *memoryRig, client, server *memoryConn, side join.Side) {
+	inBubble(t, func(t *testing.T, r *memoryRig, client, server *conntest.MemoryConn, side join.Side) {
 		since := time.Now()
 		result := <-r.result
 		if took := time.Since(since); took != noProgress {
@@ -94,7 +95,7 @@ func TestNoProgress(t *testing.T) {
 func TestProgressExtends(t *testing.T) {
 	for _, every := range []time.Duration{time.Second, 59 * time.Second, 61 * time.Second, 8 * time.Minute, 9*time.Minute - time.Second} {
 		t.Run("a byte every "+every.String(), func(t *testing.T) {
-			inBubble(t, func(t *testing.T, r *memoryRig, client, server *memoryConn, side join.Side) {
+			inBubble(t, func(t *testing.T, r *memoryRig, client, server *conntest.MemoryConn, side join.Side) {
 				for sent := time.Duration(0); sent < time.Hour; sent += every {
 					pass(every)
 					write(t, server, []byte("x"))
@@ -121,7 +122,7 @@ func TestProgressExtends(t *testing.T) {
 // The receiver is slow, and one write of the join takes longer than it may
 // stand still.
 func TestSlowReceiverIsProgress(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *memoryRig, client, server *memoryConn, _ join.Side) {
+	inBubble(t, func(t *testing.T, r *memoryRig, client, server *conntest.MemoryConn, _ join.Side) {
 		sent := pattern(20_000)
 		wrote := make(chan error, 1)
 		go func() {
@@ -153,7 +154,7 @@ func TestSlowReceiverIsProgress(t *testing.T) {
 
 // A receiver that takes nothing at all is not slow but gone.
 func TestStalledReceiverIsNoProgress(t *testing.T) {
-	inBubble(t, func(t *testing.T, r *memoryRig, client, server *memoryConn, side join.Side) {
+	inBubble(t, func(t *testing.T, r *memoryRig, client, server *conntest.MemoryConn, side join.Side) {
 		write(t, server, []byte("nobody reads this"))
 		since := time.Now()
 		result := <-r.result

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -17,27 +18,6 @@ import (
 // patience bounds every wait that is over long before, unless the code is
 // wrong.
 const patience = 20 * time.Second
-
-// pair makes a TCP connection over loopback.
-func pair(t *testing.T) (near, far *transport.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	dialed, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, far = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
-	t.Cleanup(func() { _ = near.Reset(); _ = far.Reset() })
-	return near, far
-}
 
 // rig is a join in progress and its two far ends.
 type rig struct {
@@ -54,7 +34,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, result: make(chan join.Result, 1)}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	for side := range r.near {
-		r.near[side], r.far[side] = pair(t)
+		r.near[side], r.far[side] = conntest.Pair(t)
 		if err := r.far[side].SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}

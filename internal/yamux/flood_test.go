@@ -166,8 +166,6 @@ func sessionGoroutines() (n int) {
 	all := string(b[:runtime.Stack(b, true)])
 	caller, _, _ := strings.Cut(all, "\n")
 	bubble := caller[strings.Index(caller, "synctest bubble"):] // with the bracket behind it
-	// What the session calls of the tests does not make it one of the tests'.
-	all = strings.ReplaceAll(all, "internal/yamux_test.(*memoryConn)", "")
 	for stack := range strings.SplitSeq(all, "\n\n") {
 		if strings.Contains(stack, bubble) && strings.Contains(stack, "internal/yamux.(") &&
 			!strings.Contains(stack, "internal/yamux_test.") {

@@ -5,13 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -31,26 +30,8 @@ type resetConn interface {
 	Reset() error
 }
 
-// tcpPair makes a connection over the loopback.
-func tcpPair(tb testing.TB) (near, far *transport.Conn) {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	dialed, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	accepted, err := l.Accept()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	near, far = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
-	tb.Cleanup(func() { _ = near.Reset(); _ = far.Reset() })
-	return near, far
-}
+// tcpPair and memoryPair make what sessions run on.
+var tcpPair, memoryPair = conntest.Pair, conntest.Memory
 
 // sessions makes both sides of a session over TCP. Both may open streams.
 func sessions(tb testing.TB) (client, server *yamux.Session) {

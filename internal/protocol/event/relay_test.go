@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/transport"
@@ -125,12 +126,12 @@ func TestConcurrentClaims(t *testing.T) {
 		got := e.user(t.Context())
 		id := e.line()
 		type claimed struct {
-			client *memoryConn
+			client *conntest.MemoryConn
 			err    error
 		}
 		claims := make(chan claimed, 2)
 		for range 2 {
-			conn, client := memoryPair()
+			conn, client := conntest.Memory()
 			go func() { claims <- claimed{client, e.relay.Claim(conn, id)} }()
 		}
 		o := <-got
@@ -178,7 +179,7 @@ func TestClaimAndExpiryRace(t *testing.T) {
 			got := e.user(ctx)
 			id := e.line()
 			synctest.Wait()
-			conn, client := memoryPair()
+			conn, client := conntest.Memory()
 			cancel(errUserLeft) // wakes the user, who is seldom quicker than the claim
 			err := e.relay.Claim(conn, id)
 			switch o := <-got; {

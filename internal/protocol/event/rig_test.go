@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
@@ -27,21 +27,7 @@ var errUserLeft = errors.New("the user left")
 // tcpPair makes a connection between a relay and a relay client.
 func tcpPair(t *testing.T) (relay, client *transport.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	dialed, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	relay, client = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
-	t.Cleanup(func() { _ = relay.Reset(); _ = client.Reset() })
+	relay, client = conntest.Pair(t)
 	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +52,7 @@ func newTunnel(t *testing.T) *relayEnd {
 // newMemoryTunnel makes a tunnel for simulated time.
 func newMemoryTunnel(t *testing.T) *relayEnd {
 	t.Helper()
-	conn, client := memoryPair()
+	conn, client := conntest.Memory()
 	return register(t, conn, client)
 }
 

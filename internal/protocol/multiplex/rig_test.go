@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
@@ -25,21 +25,7 @@ var errUserLeft = errors.New("the user left")
 // tcpPair makes a connection between a relay and a relay client.
 func tcpPair(t *testing.T) (relay, client *transport.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	dialed, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	relay, client = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
-	t.Cleanup(func() { _ = relay.Reset(); _ = client.Reset() })
+	relay, client = conntest.Pair(t)
 	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 )
@@ -152,7 +153,7 @@ func TestClosedUnderWay(t *testing.T) {
 // it is dead, and its users are reset.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, far := memoryPair()
+		conn, far := conntest.Memory()
 		defer far.Close()
 		tunnel, client := register(t, conn, far)
 		user, opened := make(chan join.Conn, 1), time.Now()

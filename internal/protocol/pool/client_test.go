@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
@@ -157,10 +158,10 @@ func TestClientRefused(t *testing.T) {
 // A relay that accepts the connection and says nothing is given up after 10 s.
 func TestClientGivesUpOnSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var far *memoryConn
+		var far *conntest.MemoryConn
 		dial := func(context.Context) (join.Conn, error) {
-			var near *memoryConn
-			near, far = memoryPair()
+			var near *conntest.MemoryConn
+			near, far = conntest.Memory()
 			go func() { _, _ = io.Copy(io.Discard, far) }()
 			return near, nil
 		}

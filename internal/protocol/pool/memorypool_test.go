@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
@@ -18,12 +19,12 @@ type memoryPool struct {
 	relay  *pool.Relay
 	tunnel protocol.Tunnel
 	id     string
-	first  *memoryConn
+	first  *conntest.MemoryConn
 }
 
 func newMemoryPool(t *testing.T) *memoryPool {
 	t.Helper()
-	conn, client := memoryPair()
+	conn, client := conntest.Memory()
 	reply := make(chan []byte)
 	go func() {
 		b := make([]byte, len("20001\n")+idLength+1)
@@ -40,13 +41,13 @@ func newMemoryPool(t *testing.T) *memoryPool {
 	return p
 }
 
-func (p *memoryPool) claim() (*memoryConn, error) {
-	conn, client := memoryPair()
+func (p *memoryPool) claim() (*conntest.MemoryConn, error) {
+	conn, client := conntest.Memory()
 	return client, p.relay.Claim(conn, p.id)
 }
 
 // add adds a connection to the pool, and gives the relay client's end.
-func (p *memoryPool) add(t *testing.T) *memoryConn {
+func (p *memoryPool) add(t *testing.T) *conntest.MemoryConn {
 	t.Helper()
 	client, err := p.claim()
 	if err != nil {

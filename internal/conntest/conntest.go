@@ -1,0 +1,32 @@
+// Package conntest makes connections for tests: over TCP with [Pair], and in
+// memory with [Memory].
+package conntest
+
+import (
+	"net"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// Pair makes a connection over loopback: near has accepted, far has dialled.
+// They are reset at the end of the test.
+func Pair(tb testing.TB) (near, far *transport.Conn) {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	dialed, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	near, far = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
+	tb.Cleanup(func() { _ = near.Reset(); _ = far.Reset() })
+	return near, far
+}

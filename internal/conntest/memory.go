@@ -1,0 +1,71 @@
+package conntest
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// MemoryConn is one end of a connection in memory, for tests in which time is
+// simulated. It has no buffer: a write waits for its reader.
+type MemoryConn struct {
+	net.Conn          // the half that is read, and the addresses
+	out      net.Conn // the half that is written
+	reset    *atomic.Bool
+}
+
+var _ join.Conn = (*MemoryConn)(nil)
+
+// Memory makes both ends of such a connection.
+func Memory() (near, far *MemoryConn) {
+	toFar, fromNear := net.Pipe()
+	toNear, fromFar := net.Pipe()
+	reset := new(atomic.Bool)
+	return &MemoryConn{fromFar, toFar, reset}, &MemoryConn{fromNear, toNear, reset}
+}
+
+// Read reads. After a reset of either end it gives ECONNRESET.
+func (c *MemoryConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	return n, c.explain(err)
+}
+
+// Write writes, like Read.
+func (c *MemoryConn) Write(b []byte) (int, error) {
+	n, err := c.out.Write(b)
+	return n, c.explain(err)
+}
+
+// explain tells a reset from an end.
+func (c *MemoryConn) explain(err error) error {
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe)
+	if ended && c.reset.Load() {
+		return syscall.ECONNRESET
+	}
+	return err
+}
+
+// SetWriteDeadline is for Write.
+func (c *MemoryConn) SetWriteDeadline(t time.Time) error { return c.out.SetWriteDeadline(t) }
+
+// SetDeadline is for Read and Write.
+func (c *MemoryConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// CloseWrite ends the direction to the other end.
+func (c *MemoryConn) CloseWrite() error { return c.out.Close() }
+
+// Close ends both directions.
+func (c *MemoryConn) Close() error { return errors.Join(c.out.Close(), c.Conn.Close()) }
+
+// Reset ends both directions, and whoever uses either end is told so.
+func (c *MemoryConn) Reset() error {
+	c.reset.Store(true)
+	return c.Close()
+}

@@ -68,7 +68,7 @@ var mustNotDepend = []struct {
 		"each protocol can be understood, and removed, without the others"},
 	{"internal/protocol/event", []string{"internal/protocol/multiplex", "internal/protocol/pool", "internal/yamux"}, nil,
 		"each protocol can be understood, and removed, without the others"},
-	{"internal/protocol/...", []string{"internal/server", "internal/transport", ".", "cmd/..."}, nil,
+	{"internal/protocol/...", []string{"internal/server", "internal/transport", ".", "cmd/..."}, []string{"internal/protocol/protocoltest"},
 		"protocols are given connections, from whatever makes them, and know nothing of users and public ports"},
 	{"internal/server", []string{
 		"internal/protocol/multiplex", "internal/protocol/pool", "internal/protocol/event",
@@ -115,8 +115,9 @@ var onlyImportedBy = []struct {
 		"a relay is put together where a program begins, and in tests"},
 	{"github.com/spf13/cobra", []string{"cmd/relay"}, "flags are the command's"},
 	{"github.com/lmittmann/tint", []string{"cmd/relay"}, "colors are the command's"},
-	{"testing", []string{"relaytest", "internal/conntest"}, "what ships does not test itself"},
+	{"testing", []string{"relaytest", "internal/conntest", "internal/protocol/protocoltest"}, "what ships does not test itself"},
 	{"internal/conntest", nil, "what only tests need does not ship"},
+	{"internal/protocol/protocoltest", nil, "what only tests need does not ship"},
 }
 
 func TestOnlyImportedBy(t *testing.T) {

@@ -9,57 +9,27 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
-	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// rawRelay is where relay clients connect to. The tests say what it answers.
-type rawRelay struct {
-	*testing.T
-	listener *transport.Listener
-}
+// rawRelay is a relay whose answers are the test's.
+type rawRelay struct{ *protocoltest.Relay }
 
 func newRawRelay(t *testing.T) *rawRelay {
 	t.Helper()
-	l, err := transport.ListenRelayClients("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return &rawRelay{t, l}
-}
-
-func (r *rawRelay) dial(ctx context.Context) (join.Conn, error) {
-	return transport.DialRelay(ctx, r.listener.Addr().String())
-}
-
-// next gives the next connection, which has to begin with these lines.
-func (r *rawRelay) next(lines string) join.Conn {
-	r.Helper()
-	conn, err := r.listener.Accept()
-	if err != nil {
-		r.Fatal(err)
-	}
-	r.Cleanup(func() { _ = conn.Reset() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		r.Fatal(err)
-	}
-	if got := string(read(r.T, conn, len(lines))); got != lines {
-		r.Fatalf("a connection begins with %q, want %q", got, lines)
-	}
-	return conn
+	return &rawRelay{protocoltest.NewRelay(t)}
 }
 
 // registering registers with this relay in the background.
 func (r *rawRelay) registering(ctx context.Context) (<-chan protocol.Registration, <-chan error) {
 	done, failed := make(chan protocol.Registration, 1), make(chan error, 1)
 	go func() {
-		registration, err := event.Client{}.Register(ctx, r.dial)
+		registration, err := event.Client{}.Register(ctx, r.Dial)
 		if err != nil {
 			failed <- err
 			return
@@ -74,7 +44,7 @@ func (r *rawRelay) registering(ctx context.Context) (<-chan protocol.Registratio
 func (r *rawRelay) register(more string) (protocol.Registration, join.Conn) {
 	r.Helper()
 	done, failed := r.registering(r.Context())
-	control := r.next("event\nnew\n")
+	control := r.Next("event\nnew\n")
 	write(r.T, control, "20001\n"+more)
 	select {
 	case registration := <-done:
@@ -89,19 +59,6 @@ func (r *rawRelay) register(more string) (protocol.Registration, join.Conn) {
 	}
 }
 
-func accept(t *testing.T, registration protocol.Registration) join.Conn {
-	t.Helper()
-	conn, err := registration.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Reset() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
 // Ids may come together with the port, with each other, or in pieces.
 func TestClientClaims(t *testing.T) {
 	r := newRawRelay(t)
@@ -111,7 +68,7 @@ func TestClientClaims(t *testing.T) {
 	}
 	relayEnds := make(map[string]join.Conn)
 	for range 3 {
-		conn := r.next("event\n")
+		conn := r.Next("event\n")
 		id, err := wire.ReadID(wire.NewReader(conn))
 		if err != nil {
 			t.Fatal(err)
@@ -122,7 +79,7 @@ func TestClientClaims(t *testing.T) {
 	// They are dialled side by side, and accepted in any order.
 	ids := map[string]string{"F": "FIRST", "S": "SECOND", "T": "THIRD"}
 	for range 3 {
-		accepted := accept(t, registration)
+		accepted := protocoltest.Accept(t, registration)
 		letter := string(read(t, accepted, 1))
 		conn := relayEnds[ids[letter]]
 		if conn == nil {
@@ -136,7 +93,7 @@ func TestClientClaims(t *testing.T) {
 func TestClientRefused(t *testing.T) {
 	r := newRawRelay(t)
 	_, failed := r.registering(t.Context())
-	control := r.next("event\nnew\n")
+	control := r.Next("event\nnew\n")
 	write(t, control, "-draining come back soon\n")
 	var refusal *wire.Refusal
 	if err := <-failed; !errors.As(err, &refusal) || *refusal != (wire.Refusal{Code: "draining", Text: "come back soon"}) {
@@ -149,7 +106,7 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 	r := newRawRelay(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	_, failed := r.registering(ctx)
-	control := r.next("event\nnew\n")
+	control := r.Next("event\nnew\n")
 	cancel(errUserLeft)
 	if err := <-failed; !errors.Is(err, errUserLeft) {
 		t.Errorf("got %v, want the cause of the context", err)
@@ -170,8 +127,8 @@ func TestClientLosesControlConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRawRelay(t)
 			registration, control := r.register("USER\n")
-			conn := r.next("event\nUSER\n")
-			accepted := accept(t, registration)
+			conn := r.Next("event\nUSER\n")
+			accepted := protocoltest.Accept(t, registration)
 			lose(t, control)
 			if _, err := registration.Accept(); err == nil || errors.Is(err, net.ErrClosed) {
 				t.Errorf("Accept gives %v, want the reason", err)
@@ -187,8 +144,8 @@ func TestClientLosesControlConnection(t *testing.T) {
 func TestClientClose(t *testing.T) {
 	r := newRawRelay(t)
 	registration, control := r.register("USER\nLATER\n")
-	one, other := r.next("event\n"), r.next("event\n")
-	accepted := accept(t, registration)
+	one, other := r.Next("event\n"), r.Next("event\n")
+	accepted := protocoltest.Accept(t, registration)
 	for range 2 {
 		if err := registration.Close(); err != nil {
 			t.Error(err)
@@ -235,14 +192,14 @@ func TestClientCannotDial(t *testing.T) {
 				tried <- struct{}{}
 				return nil, errors.New("no route")
 			}
-			return r.dial(ctx)
+			return r.Dial(ctx)
 		})
 		if err != nil {
 			t.Error(err)
 		}
 		done <- registration
 	}()
-	control := r.next("event\nnew\n")
+	control := r.Next("event\nnew\n")
 	write(t, control, "20001\n")
 	registration := <-done
 	defer registration.Close()
@@ -251,5 +208,5 @@ func TestClientCannotDial(t *testing.T) {
 	<-tried
 	broken.Store(false)
 	write(t, control, "WORKS\n")
-	wantPair(t, r.next("event\nWORKS\n"), accept(t, registration))
+	wantPair(t, r.Next("event\nWORKS\n"), protocoltest.Accept(t, registration))
 }

@@ -6,33 +6,19 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
-	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// rawRelay is where relay clients connect to. The tests say what it answers.
-type rawRelay struct {
-	*testing.T
-	listener *transport.Listener
-}
+// rawRelay is a relay whose answers are the test's.
+type rawRelay struct{ *protocoltest.Relay }
 
 func newRawRelay(t *testing.T) *rawRelay {
 	t.Helper()
-	l, err := transport.ListenRelayClients("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return &rawRelay{t, l}
-}
-
-func (r *rawRelay) dial(ctx context.Context) (join.Conn, error) {
-	return transport.DialRelay(ctx, r.listener.Addr().String())
+	return &rawRelay{protocoltest.NewRelay(t)}
 }
 
 // registering registers with this relay, in the background.
@@ -40,24 +26,14 @@ func (r *rawRelay) registering(ctx context.Context) (relay yamuxPeer, done <-cha
 	r.Helper()
 	registered, err := make(chan protocol.Registration, 1), make(chan error, 1)
 	go func() {
-		registration, e := multiplex.Client{}.Register(ctx, r.dial)
+		registration, e := multiplex.Client{}.Register(ctx, r.Dial)
 		if e != nil {
 			err <- e
 			return
 		}
 		registered <- registration
 	}()
-	conn, e := r.listener.Accept()
-	if e != nil {
-		r.Fatal(e)
-	}
-	r.Cleanup(func() { _ = conn.Reset() })
-	if e := conn.SetDeadline(time.Now().Add(patience)); e != nil {
-		r.Fatal(e)
-	}
-	if got := read(r.T, conn, len("multiplex\n")); got != "multiplex\n" {
-		r.Fatalf("the connection begins with %q", got)
-	}
+	conn := r.Next("multiplex\n")
 	return yamuxPeer{r.T, conn}, registered, err
 }
 
@@ -86,23 +62,11 @@ func (r *rawRelay) register(more ...frame) (protocol.Registration, yamuxPeer) {
 	}
 }
 
-func accept(t *testing.T, registration protocol.Registration) join.Conn {
-	t.Helper()
-	conn, err := registration.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
 // A user may come so soon that its stream arrives together with the port.
 func TestClientAccepts(t *testing.T) {
 	r := newRawRelay(t)
 	registration, relay := r.register(frame{kind: typeWindow, flags: flagSYN, stream: 1}, data(1, 0, "hi"), data(1, flagFIN, " you"))
-	conn := accept(t, registration)
+	conn := protocoltest.Accept(t, registration)
 	relay.wantFlag(1, flagACK)
 	if got, err := io.ReadAll(conn); err != nil || string(got) != "hi you" {
 		t.Errorf("got %q, %v", got, err)
@@ -156,7 +120,7 @@ func TestClientLosesSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			registration, relay := newRawRelay(t).register(frame{kind: typeWindow, flags: flagSYN, stream: 1})
-			conn := accept(t, registration)
+			conn := protocoltest.Accept(t, registration)
 			lose(relay)
 			wantFailure(t, conn)
 			if _, err := registration.Accept(); err == nil || errors.Is(err, net.ErrClosed) {
@@ -171,7 +135,7 @@ func TestClientLosesSession(t *testing.T) {
 // whom there is.
 func TestClientClose(t *testing.T) {
 	registration, relay := newRawRelay(t).register(frame{kind: typeWindow, flags: flagSYN, stream: 1})
-	conn := accept(t, registration)
+	conn := protocoltest.Accept(t, registration)
 	relay.wantFlag(1, flagACK)
 	for range 2 {
 		if err := registration.Close(); err != nil {

@@ -15,45 +15,16 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
-	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// rawRelay is where relay clients connect to. The tests say what it answers.
-type rawRelay struct {
-	*testing.T
-	listener *transport.Listener
-}
+// rawRelay is a relay whose answers are the test's.
+type rawRelay struct{ *protocoltest.Relay }
 
 func newRawRelay(t *testing.T) *rawRelay {
 	t.Helper()
-	l, err := transport.ListenRelayClients("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return &rawRelay{t, l}
-}
-
-func (r *rawRelay) dial(ctx context.Context) (join.Conn, error) {
-	return transport.DialRelay(ctx, r.listener.Addr().String())
-}
-
-// next gives the next connection, which has to begin with these lines.
-func (r *rawRelay) next(lines string) join.Conn {
-	r.Helper()
-	conn, err := r.listener.Accept()
-	if err != nil {
-		r.Fatal(err)
-	}
-	r.Cleanup(func() { _ = conn.Reset() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		r.Fatal(err)
-	}
-	if got := string(read(r.T, conn, len(lines))); got != lines {
-		r.Fatalf("a connection begins with %q, want %q", got, lines)
-	}
-	return conn
+	return &rawRelay{protocoltest.NewRelay(t)}
 }
 
 // register registers a pool of this size, and gives the relay's end of its
@@ -66,10 +37,10 @@ func (r *rawRelay) register(size int, payload string) (protocol.Registration, jo
 	}
 	done := make(chan registered, 1)
 	go func() {
-		registration, err := pool.Client{Size: size}.Register(r.Context(), r.dial)
+		registration, err := pool.Client{Size: size}.Register(r.Context(), r.Dial)
 		done <- registered{registration, err}
 	}()
-	first := r.next("pool\nnew\n")
+	first := r.Next("pool\nnew\n")
 	write(r.T, first, "20001\nTHEPOOL\n"+payload)
 	got := <-done
 	if got.err != nil {
@@ -82,24 +53,11 @@ func (r *rawRelay) register(size int, payload string) (protocol.Registration, jo
 	return got.registration, first
 }
 
-func accept(t *testing.T, registration protocol.Registration) join.Conn {
-	t.Helper()
-	conn, err := registration.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Reset() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
 // A user may come so soon that its bytes arrive together with the reply.
 func TestClientKeepsPayloadBehindTheReply(t *testing.T) {
 	r := newRawRelay(t)
 	registration, first := r.register(1, "new\nuser")
-	conn := accept(t, registration)
+	conn := protocoltest.Accept(t, registration)
 	if got := read(t, conn, len("new\nuser")); string(got) != "new\nuser" {
 		t.Errorf("got %q", got)
 	}
@@ -110,18 +68,18 @@ func TestClientKeepsPayloadBehindTheReply(t *testing.T) {
 func TestClientFillsItsPool(t *testing.T) {
 	r := newRawRelay(t)
 	registration, first := r.register(3, "")
-	waiting := []join.Conn{first, r.next("pool\nTHEPOOL\n"), r.next("pool\nTHEPOOL\n")}
+	waiting := []join.Conn{first, r.Next("pool\nTHEPOOL\n"), r.Next("pool\nTHEPOOL\n")}
 	for range waiting {
-		conn := accept(t, registration)
+		conn := protocoltest.Accept(t, registration)
 		go func() { _, _ = conn.Read(make([]byte, 1)) }() // waits for its user
 	}
 	write(t, waiting[1], "u")
-	fourth := r.next("pool\nTHEPOOL\n")
+	fourth := r.Next("pool\nTHEPOOL\n")
 	if err := waiting[2].CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	r.next("pool\nTHEPOOL\n")
-	conn := accept(t, registration)
+	r.Next("pool\nTHEPOOL\n")
+	conn := protocoltest.Accept(t, registration)
 	write(t, fourth, "u")
 	write(t, conn, "a banner")
 }
@@ -141,10 +99,10 @@ func TestClientRefused(t *testing.T) {
 			r := newRawRelay(t)
 			failed := make(chan error, 1)
 			go func() {
-				_, err := pool.Client{Size: 2}.Register(t.Context(), r.dial)
+				_, err := pool.Client{Size: 2}.Register(t.Context(), r.Dial)
 				failed <- err
 			}()
-			conn := r.next("pool\nnew\n")
+			conn := r.Next("pool\nnew\n")
 			write(t, conn, reply)
 			_ = conn.CloseWrite() // it may have been given up already
 			if err := <-failed; err == nil || !check(err) {
@@ -181,10 +139,10 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	failed := make(chan error, 1)
 	go func() {
-		_, err := pool.Client{Size: 1}.Register(ctx, r.dial)
+		_, err := pool.Client{Size: 1}.Register(ctx, r.Dial)
 		failed <- err
 	}()
-	conn := r.next("pool\nnew\n")
+	conn := r.Next("pool\nnew\n")
 	cancel(errUserLeft)
 	if err := <-failed; !errors.Is(err, errUserLeft) {
 		t.Errorf("got %v, want the cause of the context", err)
@@ -214,7 +172,7 @@ func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
 	go func() {
 		defer close(refusing)
 		for {
-			conn, err := r.listener.Accept()
+			conn, err := r.Listener.Accept()
 			if err != nil {
 				return
 			}
@@ -224,7 +182,7 @@ func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
 	if err := <-lost; errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v, want a reason", err)
 	}
-	_ = r.listener.Close()
+	_ = r.Listener.Close()
 	<-refusing
 }
 
@@ -232,8 +190,8 @@ func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
 func TestClientClose(t *testing.T) {
 	r := newRawRelay(t)
 	registration, first := r.register(2, "")
-	second := r.next("pool\nTHEPOOL\n")
-	one, two := accept(t, registration), accept(t, registration)
+	second := r.Next("pool\nTHEPOOL\n")
+	one, two := protocoltest.Accept(t, registration), protocoltest.Accept(t, registration)
 	write(t, second, "user")
 	busy := make(chan join.Conn, 2)
 	for _, conn := range []join.Conn{one, two} {
@@ -245,7 +203,7 @@ func TestClientClose(t *testing.T) {
 		}()
 	}
 	served := <-busy
-	third := r.next("pool\nTHEPOOL\n") // in the place of the second
+	third := r.Next("pool\nTHEPOOL\n") // in the place of the second
 	for range 2 {
 		if err := registration.Close(); err != nil {
 			t.Error(err)

@@ -1,0 +1,91 @@
+package protocoltest
+
+import (
+	"net"
+	"testing"
+
+	"golang.org/x/net/nettest"
+
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// NetConn tries what a user and a relay client get of one connection, in either
+// role: it has to be a net.Conn in every respect.
+func NetConn(t *testing.T, newRelay func() protocol.Relay, client protocol.Client) {
+	for _, turned := range []bool{false, true} {
+		t.Run(map[bool]string{false: "from the user", true: "from the server"}[turned], func(t *testing.T) {
+			nettest.TestConn(t, func() (a, b net.Conn, stop func(), err error) {
+				a, b, stop, err = connect(t, newRelay(), client)
+				if turned {
+					a, b = b, a
+				}
+				return a, b, stop, err
+			})
+		})
+	}
+}
+
+// connect makes a tunnel, and gives both ends of a user's connection.
+func connect(t *testing.T, relay protocol.Relay, client protocol.Client) (user, server net.Conn, stop func(), err error) {
+	r := NewRelay(t)
+	tunnels, served := make(chan registered, 1), make(chan struct{})
+	go func() {
+		defer close(served)
+		r.serve(relay, tunnels)
+	}()
+	registration, err := client.Register(t.Context(), r.Dial)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	at := <-tunnels
+	if at.err != nil {
+		return nil, nil, nil, at.err
+	}
+	user, err = at.tunnel.Open(t.Context())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	server, err = registration.Accept()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return user, server, func() {
+		_ = user.Close()
+		_ = server.Close()
+		_ = r.Listener.Close()
+		<-served
+		_ = at.tunnel.Close() // first: a client of multiplex waits for it
+		_ = registration.Close()
+	}, nil
+}
+
+// registered is a tunnel at the relay.
+type registered struct {
+	tunnel protocol.Tunnel
+	err    error
+}
+
+// serve is the relay for whoever connects, until its listener is closed. It
+// gives the tunnels.
+func (r *Relay) serve(relay protocol.Relay, tunnels chan<- registered) {
+	for {
+		conn, err := r.Listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		req, err := wire.ReadRequest(wire.NewReader(conn))
+		if err != nil {
+			r.Error(err)
+			continue
+		}
+		if req.IsClaim() {
+			if err := relay.Claim(conn, req.ID); err != nil {
+				r.Error(err)
+			}
+			continue
+		}
+		tunnel, err := relay.Register(conn, 20001)
+		tunnels <- registered{tunnel, err}
+	}
+}

@@ -8,33 +8,45 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
+// readableTogether adds two sockets, and makes them readable in the same batch.
+// The loop's goroutine calls readable when it is told of one, with a function
+// that forgets and closes the other.
+func readableTogether(t *testing.T, l *eventloop.Loop, readable func(i int, forgetOther func())) {
+	t.Helper()
+	var nears, fars [2]*socket
+	var places [2]eventloop.Registration
+	for i := range nears {
+		nears[i], fars[i] = pair(t)
+		places[i] = add(t, l, nears[i], handlerFunc(func(e eventloop.Events) bool {
+			if e&eventloop.Readable != 0 {
+				readable(i, func() {
+					l.Forget(places[1-i])
+					nears[1-i].close()
+				})
+			}
+			return false
+		}))
+	}
+	fence(t, l)
+	release := hold(t, l)
+	for i := range fars {
+		fars[i].write("x")
+		nears[i].await(unix.POLLIN)
+	}
+	release()
+	fence(t, l)
+}
+
 // Of two sockets with an event in the same batch, the one that is told first
 // forgets the other.
 func TestForgetInTheSameBatch(t *testing.T) {
 	for range 100 {
 		l := startLoop(t)
-		var nears, fars [2]*socket
-		var places [2]eventloop.Registration
-		var told [2]int // of the loop's goroutine, as is what follows
-		for i := range nears {
-			nears[i], fars[i] = pair(t)
-			places[i] = add(t, l, nears[i], handlerFunc(func(e eventloop.Events) bool {
-				if e&eventloop.Readable != 0 {
-					told[i]++
-					l.Forget(places[1-i])
-					nears[1-i].close()
-				}
-				return false
-			}))
-		}
-		fence(t, l)
-		release := hold(t, l)
-		for i := range fars {
-			fars[i].write("x")
-			nears[i].await(unix.POLLIN)
-		}
-		release()
-		fence(t, l)
+		var told [2]int // of the loop's goroutine
+		readableTogether(t, l, func(i int, forgetOther func()) {
+			told[i]++
+			forgetOther()
+		})
 		onLoop(t, l, func() {
 			if told[0]+told[1] != 1 {
 				t.Errorf("the handlers were told %v times, want one of them, once", told)
@@ -50,31 +62,17 @@ func TestPlaceReusedInTheSameBatch(t *testing.T) {
 		l := startLoop(t)
 		third, farThird := pair(t)
 		told := newEar()
-		var nears, fars [2]*socket
-		var places [2]eventloop.Registration
 		replaced := false // of the loop's goroutine
-		for i := range nears {
-			nears[i], fars[i] = pair(t)
-			places[i] = add(t, l, nears[i], handlerFunc(func(e eventloop.Events) bool {
-				if e&eventloop.Readable != 0 && !replaced {
-					replaced = true
-					l.Forget(places[1-i])
-					nears[1-i].close()
-					if _, err := l.Add(third.fd, told); err != nil {
-						t.Error(err)
-					}
-				}
-				return false
-			}))
-		}
-		fence(t, l)
-		release := hold(t, l)
-		for i := range fars {
-			fars[i].write("x")
-			nears[i].await(unix.POLLIN)
-		}
-		release()
-		fence(t, l)
+		readableTogether(t, l, func(_ int, forgetOther func()) {
+			if replaced {
+				return
+			}
+			replaced = true
+			forgetOther()
+			if _, err := l.Add(third.fd, told); err != nil {
+				t.Error(err)
+			}
+		})
 		fence(t, l) // its own event comes with the next batch
 		select {
 		case e := <-told:

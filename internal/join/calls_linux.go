@@ -2,7 +2,6 @@ package join
 
 import (
 	"errors"
-	"io"
 	"os"
 	"syscall"
 
@@ -19,22 +18,6 @@ func (e *end) closeWrite() error {
 		return ErrReset
 	}
 	return os.NewSyscallError("shutdown", err)
-}
-
-// readSocket reads what there is. At the end it gives io.EOF.
-func readSocket(fd int, b []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, b)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return 0, err
-		case n == 0:
-			return 0, io.EOF
-		default:
-			return n, nil
-		}
-	}
 }
 
 // writeSocket writes what the socket takes.

@@ -141,7 +141,7 @@ func (f *flow) read() {
 	if f.bulky { // but there was no pipe
 		asked = f.buf[:fewPipes]
 	}
-	n, err := readSocket(f.src.fd, asked)
+	n, err := splice.Read(f.src.fd, asked)
 	f.bytes = f.buf[:n]
 	// What a short read leaves is an end at most. The loop tells of it: now, as
 	// odd, or again.

@@ -4,5 +4,5 @@
 //
 // Pipes are scarce, since an unprivileged process has 64 MiB of them, and
 // there may be none: whoever takes one holds it only while bytes are in it,
-// and copies if there is none. Only Linux has them.
+// and copies, with [Read], if there is none. Only Linux has them.
 package splice

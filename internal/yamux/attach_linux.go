@@ -98,7 +98,7 @@ func (st *Stream) FillFrom(fd int) (n int, short bool, streamErr, socketErr erro
 			return n, false, streamErr, socketErr
 		}
 	}
-	n, asked, streamErr, socketErr := st.session.out.gatherFrom(st, limit, func(b []byte) (int, error) { return readSocket(fd, b) })
+	n, asked, streamErr, socketErr := st.session.out.gatherFrom(st, limit, func(b []byte) (int, error) { return splice.Read(fd, b) })
 	if streamErr != nil {
 		return 0, false, streamErr, nil
 	}

@@ -2,7 +2,6 @@ package yamux
 
 import (
 	"errors"
-	"io"
 	"math"
 	"net"
 	"os"
@@ -80,27 +79,11 @@ func (b *batch) writeTo(fd int) error {
 	return nil
 }
 
-// readSocket reads what there is. At the end it gives io.EOF.
-func readSocket(fd int, b []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, b)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return 0, err
-		case n == 0:
-			return 0, io.EOF
-		default:
-			return n, nil
-		}
-	}
-}
-
 // read waits for something to read, and reads up to len of the buffer that take
 // gives, which is so not needed while nothing comes.
 func (s *socket) read(take func() []byte, giveBack func()) (n int, err error) {
 	rawErr := s.raw.Read(func(fd uintptr) bool {
-		n, err = readSocket(int(fd), take())
+		n, err = splice.Read(int(fd), take())
 		if errors.Is(err, unix.EAGAIN) {
 			giveBack()
 			return false

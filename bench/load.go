@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -90,7 +91,6 @@ type loader struct {
 	loadSpec
 	pattern pattern
 	held    []net.Conn // until the end
-	dialled int
 }
 
 func (l *loader) close() {
@@ -160,13 +160,16 @@ func (l *loader) tryPath(ctx context.Context, addr string) error {
 	return newEchoer(conn, l.pattern, 0).bounce()
 }
 
-// dial opens a connection that fails when it takes far longer than it may.
+// dial opens a connection that is held.
 func (l *loader) dial(ctx context.Context) (*net.TCPConn, error) {
-	addr := l.Addrs[l.dialled%len(l.Addrs)]
-	l.dialled++
-	return l.dialFrom(ctx, addr, nil)
+	conn, err := l.dialFrom(ctx, l.Addrs[len(l.held)%len(l.Addrs)], nil)
+	if err == nil {
+		l.held = append(l.held, conn)
+	}
+	return conn, err
 }
 
+// dialFrom opens a connection that fails when it takes far longer than it may.
 func (l *loader) dialFrom(ctx context.Context, addr string, source net.IP) (*net.TCPConn, error) {
 	d := net.Dialer{Timeout: patience}
 	if source != nil {
@@ -184,6 +187,19 @@ func (l *loader) dialFrom(ctx context.Context, addr string, source net.IP) (*net
 
 func (l *loader) duration() time.Duration {
 	return time.Duration((l.Seconds + l.Warmup) * float64(time.Second))
+}
+
+// sideBySide has all of count work until the end, seconds from now, or longer.
+func sideBySide[T any](count int, seconds float64, work func(i int, end time.Time) (T, error)) (done []T, took time.Duration, err error) {
+	begin := time.Now()
+	end := begin.Add(time.Duration(seconds * float64(time.Second)))
+	done, errs := make([]T, count), make([]error, count)
+	var all sync.WaitGroup
+	for i := range count {
+		all.Go(func() { done[i], errs[i] = work(i, end) })
+	}
+	all.Wait()
+	return done, time.Since(begin), errors.Join(errs...)
 }
 
 // unread is how many bytes wait in the socket.

@@ -5,11 +5,9 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"time"
 )
 
@@ -50,7 +48,6 @@ func (b *bulkLoad) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.held = append(b.held, conn)
 		s := &bulkStream{conn, b.pattern, uint16(len(b.held)), i < b.Up}
 		b.streams = append(b.streams, s)
 		if s.up {
@@ -65,26 +62,19 @@ func (b *bulkLoad) open(ctx context.Context) error {
 // transfer runs all streams. It takes until the last byte of the last one has
 // arrived and was found right.
 func (b *bulkLoad) transfer(seconds float64) (loadResult, error) {
-	begin := time.Now()
-	end := begin.Add(time.Duration(seconds * float64(time.Second)))
-	counts, errs := make([]int64, len(b.streams)), make([]error, len(b.streams))
-	var all sync.WaitGroup
-	for i, s := range b.streams {
-		all.Go(func() {
-			defer func() { _ = s.conn.Close() }()
-			if s.up {
-				counts[i], errs[i] = s.upload(end)
-			} else {
-				counts[i], errs[i] = s.download(end)
-			}
-		})
-	}
-	all.Wait()
-	result := loadResult{Seconds: time.Since(begin).Seconds()}
+	counts, took, err := sideBySide(len(b.streams), seconds, func(i int, end time.Time) (int64, error) {
+		s := b.streams[i]
+		defer func() { _ = s.conn.Close() }()
+		if s.up {
+			return s.upload(end)
+		}
+		return s.download(end)
+	})
+	result := loadResult{Seconds: took.Seconds()}
 	for _, count := range counts {
 		result.Bytes += count
 	}
-	return result, errors.Join(errs...)
+	return result, err
 }
 
 func (s *bulkStream) upload(end time.Time) (int64, error) {

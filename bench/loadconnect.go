@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -39,22 +38,15 @@ func (c *connectLoad) measure(ctx context.Context) (loadResult, error) {
 }
 
 func (c *connectLoad) connectAll(ctx context.Context, seconds float64, each int) (loadResult, error) {
-	begin := time.Now()
-	end := begin.Add(time.Duration(seconds * float64(time.Second)))
-	samples, errs := make([][]time.Duration, c.Conns), make([]error, c.Conns)
-	var all sync.WaitGroup
-	for worker := range c.Conns {
-		all.Go(func() {
-			for i := 0; i < each && errs[worker] == nil && time.Now().Before(end); i++ {
-				start := time.Now()
-				errs[worker] = c.connect(ctx, worker+i)
-				samples[worker] = append(samples[worker], time.Since(start))
-			}
-		})
-	}
-	all.Wait()
-	took := time.Since(begin)
-	return summarize(slices.Concat(samples...), took), errors.Join(errs...)
+	samples, took, err := sideBySide(c.Conns, seconds, func(worker int, end time.Time) (samples []time.Duration, err error) {
+		for i := 0; i < each && err == nil && time.Now().Before(end); i++ {
+			start := time.Now()
+			err = c.connect(ctx, worker+i)
+			samples = append(samples, time.Since(start))
+		}
+		return samples, err
+	})
+	return summarize(slices.Concat(samples...), took), err
 }
 
 func (c *connectLoad) connect(ctx context.Context, number int) error {

@@ -27,7 +27,6 @@ func (e *echoLoad) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.held = append(e.held, conn)
 		e.echoers = append(e.echoers, newEchoer(conn, e.pattern, uint16(i)))
 	}
 	if _, err := e.bounceAll(e.Warmup); err != nil {
@@ -41,16 +40,10 @@ func (e *echoLoad) measure(context.Context) (loadResult, error) {
 }
 
 func (e *echoLoad) bounceAll(seconds float64) (loadResult, error) {
-	begin := time.Now()
-	end := begin.Add(time.Duration(seconds * float64(time.Second)))
-	samples, errs := make([][]time.Duration, len(e.echoers)), make([]error, len(e.echoers))
-	var all sync.WaitGroup
-	for i, echoer := range e.echoers {
-		all.Go(func() { samples[i], errs[i] = echoer.bounceUntil(end) })
-	}
-	all.Wait()
-	took := time.Since(begin)
-	return summarize(slices.Concat(samples...), took), errors.Join(errs...)
+	samples, took, err := sideBySide(len(e.echoers), seconds, func(i int, end time.Time) ([]time.Duration, error) {
+		return e.echoers[i].bounceUntil(end)
+	})
+	return summarize(slices.Concat(samples...), took), err
 }
 
 // bounceUntil bounces at least one message.
@@ -137,7 +130,7 @@ func (s *stuckLoad) stick(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l.held, conns = append(l.held, conn), append(conns, conn)
+		conns = append(conns, conn)
 		if _, err := conn.Write(header(modeDownload, uint16(i))); err != nil {
 			return fmt.Errorf("sending a header: %w", err)
 		}

@@ -110,23 +110,19 @@ func operationFigures(m measurement) figures {
 }
 
 func echoScenario(name, about string, conns int) scenario {
-	return scenario{
-		name: name, about: about,
-		load: loadSpec{Kind: "echo", Conns: conns, Warmup: warmup},
-		columns: []column{
-			{"rate", "round trips/s", 0}, {"p50", "p50 µs", 0}, {"p99", "p99 µs", 0}, {"cpu", "CPU µs each", 1},
-		},
-		chart:   []string{"rate"},
-		figures: operationFigures,
-	}
+	return operationScenario("echo", "round trips/s", 1, name, about, conns)
 }
 
 func connectScenario(name, about string, conns int) scenario {
+	return operationScenario("connect", "connections/s", 0, name, about, conns)
+}
+
+func operationScenario(kind, rate string, cpuDigits int, name, about string, conns int) scenario {
 	return scenario{
 		name: name, about: about,
-		load: loadSpec{Kind: "connect", Conns: conns, Warmup: warmup},
+		load: loadSpec{Kind: kind, Conns: conns, Warmup: warmup},
 		columns: []column{
-			{"rate", "connections/s", 0}, {"p50", "p50 µs", 0}, {"p99", "p99 µs", 0}, {"cpu", "CPU µs each", 0},
+			{"rate", rate, 0}, {"p50", "p50 µs", 0}, {"p99", "p99 µs", 0}, {"cpu", "CPU µs each", cpuDigits},
 		},
 		chart:   []string{"rate"},
 		figures: operationFigures,

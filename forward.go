@@ -48,17 +48,10 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 		engine: engine,
 	}
 	f.ended, f.end = context.WithCancel(context.Background())
-	go l.run(nil)
+	l.accepted = f.accepted
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	for {
-		conn, err := l.accept()
-		if err != nil {
-			break // closed, because ctx is done
-		}
-		f.running.Go(func() { f.serve(conn) })
-	}
-	<-l.ended
+	l.run(nil)
 	f.drain(l)
 	return nil
 }
@@ -75,16 +68,28 @@ type forwarder struct {
 	running sync.WaitGroup
 }
 
-// serve joins one user with the local server.
-func (f *forwarder) serve(conn join.Conn) {
-	local, err := transport.DialLocal(f.ended, f.local)
-	if err != nil {
+// accepted joins one user with the local server, which is on the same machine
+// most of the time and then connected at once.
+func (f *forwarder) accepted(_ context.Context, conn join.Conn) {
+	local, wait := transport.StartLocal(f.local)
+	if local != nil {
+		f.join(conn, local)
+		return
+	}
+	f.running.Go(func() {
+		local, err := wait(f.ended)
+		if err == nil {
+			f.join(conn, local)
+			return
+		}
 		f.often.Do(func() {
 			f.log.Error("the local server cannot be reached; users are reset", "local", f.local, "error", err)
 		})
 		_ = conn.Reset()
-		return
-	}
+	})
+}
+
+func (f *forwarder) join(conn, local join.Conn) {
 	f.running.Add(1)
 	f.engine.Join(f.ended, conn, local, func(r join.Result) {
 		defer f.running.Done()

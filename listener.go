@@ -44,8 +44,10 @@ type Listener struct {
 	host    string // the relay's host, as the caller named it
 	client  protocol.Client
 	options Options
+	// accepted takes the connections that the relay client is given.
+	accepted protocol.Acceptor
 
-	conns  chan join.Conn // never closed
+	conns  chan join.Conn // for Accept; never closed
 	closed context.Context
 	close  context.CancelFunc
 	ended  chan struct{}
@@ -73,6 +75,7 @@ func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener,
 	if err != nil {
 		return nil, err
 	}
+	l.accepted = l.offer
 	registration, err := l.register(ctx)
 	if err != nil {
 		l.close()
@@ -82,6 +85,7 @@ func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener,
 	return l, nil
 }
 
+// newListener gives a listener without an acceptor.
 func newListener(relayAddr string, options *Options) (*Listener, error) {
 	host, err := splitAddr(relayAddr)
 	if err != nil {
@@ -123,22 +127,24 @@ func splitAddr(addr string) (host string, err error) {
 // With the protocol Pool connections are accepted ahead of their users, and
 // reading from one waits for its user.
 func (l *Listener) Accept() (net.Conn, error) {
-	conn, err := l.accept()
-	if err != nil {
-		return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: err}
+	if l.closed.Err() == nil {
+		select {
+		case conn := <-l.conns:
+			return conn, nil
+		case <-l.closed.Done():
+		}
 	}
-	return conn, nil
+	return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: net.ErrClosed}
 }
 
-func (l *Listener) accept() (join.Conn, error) {
-	if l.closed.Err() != nil {
-		return nil, net.ErrClosed
-	}
+// offer gives conn to Accept.
+func (l *Listener) offer(registered context.Context, conn join.Conn) {
 	select {
-	case conn := <-l.conns:
-		return conn, nil
+	case l.conns <- conn:
 	case <-l.closed.Done():
-		return nil, net.ErrClosed
+		_ = conn.Reset()
+	case <-registered.Done():
+		_ = conn.Reset()
 	}
 }
 
@@ -235,17 +241,8 @@ const registerTimeout = 20 * time.Second
 func (l *Listener) serve(registration protocol.Registration) error {
 	stop := context.AfterFunc(l.closed, func() { _ = registration.Close() })
 	defer stop()
-	for {
-		conn, err := registration.Accept()
-		if err != nil {
-			_ = registration.Close()
-			l.lingering.Go(func() { registration.Wait(l.cut) })
-			return err
-		}
-		select {
-		case l.conns <- conn:
-		case <-l.closed.Done():
-			_ = conn.Reset()
-		}
-	}
+	err := registration.Serve(l.accepted)
+	_ = registration.Close()
+	l.lingering.Go(func() { registration.Wait(l.cut) })
+	return err
 }

@@ -4,8 +4,8 @@
 //
 //   - At the relay, a [Tunnel] opens a connection to its relay client for a
 //     user. A [Relay] makes tunnels out of registrations.
-//   - At the relay client, a [Registration] accepts those connections, like a
-//     net.Listener. A [Client] makes registrations.
+//   - At the relay client, a [Registration] hands those connections to an
+//     [Acceptor]. A [Client] makes registrations.
 //
 // Users, public ports and reconnecting are above the seams: internal/server
 // and the root package.
@@ -76,17 +76,23 @@ type Registration interface {
 	// Port is the public port.
 	Port() int
 
-	// Accept gives the next connection, which the caller closes. In the pool
-	// protocol that is before its user has come. It returns an error only when
-	// the registration has been lost or closed.
-	Accept() (join.Conn, error)
+	// Serve hands every connection to accepted, in the pool protocol before its
+	// user has come. It returns when the registration has been lost or closed,
+	// with the reason. It has to be called once, and frees what the registration
+	// holds even after Close.
+	Serve(accepted Acceptor) error
 
-	// Close ends the registration: nothing is accepted after it. Connections
-	// that were accepted for a user live on until they end. It may be called
+	// Close ends the registration: nothing is handed over after it. Connections
+	// that were handed over for a user live on until they end. It may be called
 	// any number of times.
 	Close() error
 
-	// Wait returns after Close when the connections have ended, and what was
+	// Wait returns, after Serve has, when the connections have ended and what was
 	// written to them has arrived. If ctx is done before, it ends them.
 	Wait(ctx context.Context)
 }
+
+// Acceptor takes over a connection. It may be called several times at once. It
+// may wait, while further users may wait with it, but not for longer than ctx,
+// which is done when the registration has ended.
+type Acceptor func(ctx context.Context, conn join.Conn)

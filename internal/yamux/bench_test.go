@@ -139,7 +139,7 @@ func BenchmarkOpenClose(b *testing.B) {
 	client, server := sessions(b)
 	accepting := async(func() error {
 		for {
-			st, err := server.Accept()
+			st, err := server.Accept(background)
 			if err != nil {
 				return err
 			}

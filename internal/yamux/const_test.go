@@ -89,7 +89,7 @@ func TestBytesOnTheWire(t *testing.T) {
 	want("Reset", "\x00\x01\x00\x08\x00\x00\x00\x01\x00\x00\x00\x00")
 
 	peer.sendBytes([]byte("\x00\x01\x00\x01\x00\x00\x00\x02\x00\x00\x00\x00"))
-	st, err = session.Accept()
+	st, err = session.Accept(background)
 	check(t, err)
 	want("Accept", "\x00\x01\x00\x02\x00\x00\x00\x02\x00\x00\x00\x00")
 	check(t, st.Close())

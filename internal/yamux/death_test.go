@@ -59,7 +59,7 @@ func TestSessionEnds(t *testing.T) {
 				"a Read after FIN":     async(func() error { _, err := half.Read(make([]byte, 1)); return err }),
 				"a Read, accepted":     async(func() error { _, err := accepted.Read(make([]byte, 1)); return err }),
 				"a Write, window full": async(func() error { _, err := writer.Write([]byte("x")); return err }),
-				"Accept":               async(func() error { _, err := session.Accept(); return err }),
+				"Accept":               async(func() error { _, err := session.Accept(background); return err }),
 			}
 			death.end(session, peer)
 			for what, failed := range underWay {
@@ -90,7 +90,7 @@ func TestSessionEnds(t *testing.T) {
 			}
 			_, err := session.Open(t.Context())
 			wantSessionErr(t, "Open afterwards", err)
-			_, err = session.Accept()
+			_, err = session.Accept(background)
 			wantSessionErr(t, "Accept afterwards", err)
 			for _, st := range []*yamux.Stream{idle, buffered, complete, half, writer, accepted, ended} {
 				check(t, st.Close())
@@ -126,7 +126,7 @@ func TestSessionEndsBeforeAccept(t *testing.T) {
 	peer.sync()
 	session.Close()
 	for {
-		st, err := session.Accept() // may still give those that waited
+		st, err := session.Accept(background) // may still give those that waited
 		if err != nil {
 			wantSessionErr(t, "Accept", err)
 			return

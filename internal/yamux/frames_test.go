@@ -90,7 +90,7 @@ func TestUnusualStreams(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			session, peer := newPeer(t, yamux.Client, accepting)
 			peer.send(tt.send...)
-			st, err := session.Accept()
+			st, err := session.Accept(background)
 			check(t, err)
 			peer.want(update(tt.send[0].stream, flagACK, 0))
 			peer.sync()
@@ -106,7 +106,7 @@ func TestUnusualStreams(t *testing.T) {
 func TestStreamOpenedWithLargerWindow(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, accepting)
 	peer.send(update(2, flagSYN, 100))
-	st, err := session.Accept()
+	st, err := session.Accept(background)
 	check(t, err)
 	peer.want(update(2, flagACK, 0))
 	writing := async(func() error { _, err := st.Write(make([]byte, window+100)); return err })
@@ -134,9 +134,9 @@ func TestOneByteAtATime(t *testing.T) {
 	for _, b := range script {
 		peer.sendBytes([]byte{b})
 	}
-	a, err := session.Accept()
+	a, err := session.Accept(background)
 	check(t, err)
-	b, err := session.Accept()
+	b, err := session.Accept(background)
 	check(t, err)
 	if got, err := io.ReadAll(a); err != nil || !bytes.Equal(got, sent) {
 		t.Errorf("got %d bytes, %v; want the %d that were sent", len(got), err, len(sent))

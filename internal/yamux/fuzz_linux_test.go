@@ -50,7 +50,7 @@ func FuzzAttached(f *testing.F) {
 		sinks = append(sinks, newSink(t, st, reads))
 		accepting := async(func() error {
 			for {
-				st, err := session.Accept()
+				st, err := session.Accept(background)
 				if err != nil {
 					return err
 				}

@@ -84,7 +84,7 @@ func receive(t *testing.T, server bool, in []byte) {
 	}
 	start(func() {
 		for {
-			st, err := session.Accept()
+			st, err := session.Accept(background)
 			if err != nil {
 				return
 			}

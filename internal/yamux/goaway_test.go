@@ -52,6 +52,15 @@ func TestStreamsAfterGoAway(t *testing.T) {
 	}
 }
 
+// Nobody will accept what has not been accepted before.
+func TestGoAwayResetsWhoWaitsToBeAccepted(t *testing.T) {
+	session, peer := newPeer(t, yamux.Server, accepting)
+	peer.send(update(1, flagSYN, 0), frame{kind: typePing, flags: flagSYN, length: 7})
+	peer.want(frame{kind: typePing, flags: flagACK, length: 7}) // so the stream has come
+	session.GoAway()
+	peer.want(frame{kind: typeGoAway}, update(1, flagRST, 0))
+}
+
 // Whoever waits to open a stream learns of it too.
 func TestGoAwayWhileOpenWaits(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})

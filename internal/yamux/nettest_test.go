@@ -22,7 +22,7 @@ func TestConn(t *testing.T) {
 				stop = func() { client.Close(); server.Close() }
 				opener, acceptor := roles(client, server)
 				if c1, err = opener.Open(t.Context()); err == nil {
-					c2, err = acceptor.Accept()
+					c2, err = acceptor.Accept(background)
 				}
 				return c1, c2, stop, err
 			})

@@ -55,13 +55,15 @@ func (s *Session) refusal() error {
 }
 
 // Accept waits for a stream that the peer opens, and acknowledges it. Its
-// error is the one that ended the session.
-func (s *Session) Accept() (*Stream, error) {
+// error is the one that ended the session, or ctx's cause.
+func (s *Session) Accept(ctx context.Context) (*Stream, error) {
 	select {
 	case st := <-s.accepted:
 		st.acknowledge()
 		return st, nil
 	case <-s.done:
 		return nil, s.Err()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }

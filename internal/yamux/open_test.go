@@ -107,7 +107,7 @@ func TestAcceptAcknowledges(t *testing.T) {
 	peer.send(update(1, flagSYN, 0), data(3, flagSYN, "hello"))
 	peer.wantNothing()
 	for _, id := range []uint32{1, 3} {
-		st, err := session.Accept()
+		st, err := session.Accept(background)
 		check(t, err)
 		peer.want(update(id, flagACK, 0))
 		if id == 3 {
@@ -127,7 +127,7 @@ func TestAcceptOfEndedStream(t *testing.T) {
 		text string
 		err  error
 	}{{"all", io.EOF}, {"some", yamux.ErrReset}} {
-		st, err := session.Accept()
+		st, err := session.Accept(background)
 		check(t, err)
 		wantRead(t, st, []byte(end.text))
 		wantReadErr(t, st, end.err)
@@ -144,7 +144,7 @@ func TestAcceptBacklog(t *testing.T) {
 	peer.wantNothing()
 	peer.send(update(513, flagSYN, 0), data(515, flagSYN, "hello"))
 	peer.want(update(513, flagRST, 0), update(515, flagRST, 0))
-	_, err := session.Accept()
+	_, err := session.Accept(background)
 	check(t, err)
 	peer.want(update(1, flagACK, 0))
 	peer.send(update(517, flagSYN, 0))
@@ -178,7 +178,7 @@ func TestDefaultMaxStreams(t *testing.T) {
 	for range 4096 {
 		_, err := client.Open(t.Context())
 		check(t, err)
-		_, err = server.Accept()
+		_, err = server.Accept(background)
 		check(t, err)
 	}
 	if _, err := client.Open(t.Context()); !errors.Is(err, yamux.ErrTooManyStreams) {

@@ -182,7 +182,7 @@ func (p peer) accept(s *yamux.Session, id uint32) *yamux.Stream {
 	p.Helper()
 	p.send(update(id, flagSYN, 0))
 	var st *yamux.Stream
-	accepting := async(func() (err error) { st, err = s.Accept(); return err })
+	accepting := async(func() (err error) { st, err = s.Accept(background); return err })
 	p.want(update(id, flagACK, 0))
 	check(p, wait(p, accepting, "Accept"))
 	check(p, st.SetDeadline(time.Now().Add(patience)))

@@ -18,6 +18,9 @@ import (
 // wrong.
 const patience = 20 * time.Second
 
+// background is for waits that end with what they wait for.
+var background = context.Background()
+
 // window is what may be sent on a stream before its reader has read.
 const window = 256 << 10
 
@@ -63,7 +66,7 @@ func open(tb testing.TB, from, to *yamux.Session) (opened, accepted *yamux.Strea
 	if err != nil {
 		tb.Fatal(err)
 	}
-	accepted, err = to.Accept()
+	accepted, err = to.Accept(background)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -148,8 +148,8 @@ func (s *Session) Err() error {
 	return s.err
 }
 
-// GoAway tells the peer that no more streams are taken; what it opens is
-// reset. Streams that are open go on.
+// GoAway tells the peer that no more streams are taken; what it opens, and what
+// nobody has accepted yet, is reset. Streams that are open go on.
 func (s *Session) GoAway() {
 	s.mu.Lock()
 	first := !s.goAway
@@ -157,6 +157,7 @@ func (s *Session) GoAway() {
 	s.mu.Unlock()
 	if first {
 		_ = s.out.ordered(nil, header{typeGoAway, 0, 0, goAwayNormal}) // fails with the session
+		s.abandonUnaccepted()
 	}
 }
 

@@ -65,7 +65,7 @@ func (m *machine) open(rt *rapid.T) {
 	from := rapid.IntRange(0, 1).Draw(rt, "from")
 	opened, err := m.sides[from].Open(rt.Context())
 	must(rt, err)
-	accepted, err := m.sides[1-from].Accept()
+	accepted, err := m.sides[1-from].Accept(background)
 	must(rt, err)
 	n := byte(2 * len(m.streams))
 	a, b := &half{Stream: opened, seed: n}, &half{Stream: accepted, seed: n + 1}

@@ -127,7 +127,7 @@ func TestOrphan(t *testing.T) {
 		session, peer, seen := quietPeer(t, accepting)
 		for _, id := range []uint32{2, 4} {
 			peer.send(update(id, flagSYN, 0))
-			st, err := session.Accept()
+			st, err := session.Accept(background)
 			check(t, err)
 			check(t, st.Close())
 			<-seen // the ACK

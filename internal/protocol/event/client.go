@@ -32,50 +32,33 @@ func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Regi
 		return nil, err
 	}
 	protocol.AlwaysRead(control)
-	r := &registration{
-		port:     port,
-		control:  control,
-		dial:     dial,
-		accepted: make(chan join.Conn),
-	}
+	r := &registration{port: port, control: control, dial: dial}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
-	r.running.Go(r.listen)
 	return r, nil
 }
 
-// registration is a control connection, and the data connections that are on
-// their way to Accept.
+// registration is a control connection.
 type registration struct {
-	port     int
-	control  join.Conn
-	dial     protocol.Dialer
-	accepted chan join.Conn // never closed
+	port    int
+	control join.Conn
+	dial    protocol.Dialer
 
-	ctx     context.Context // done when the registration has ended, with the reason
-	cancel  context.CancelCauseFunc
-	running sync.WaitGroup
+	ctx    context.Context // done when the registration has ended, with the reason
+	cancel context.CancelCauseFunc
 }
 
 func (r *registration) Port() int { return r.port }
 
-func (r *registration) Accept() (join.Conn, error) {
-	select {
-	case conn := <-r.accepted:
-		return conn, nil
-	case <-r.ctx.Done():
-		return nil, context.Cause(r.ctx)
-	}
-}
-
 func (r *registration) Close() error {
 	r.cancel(net.ErrClosed)
-	_ = r.control.Close() // wakes listen
-	r.running.Wait()
+	_ = r.control.Close() // wakes Serve
 	return nil
 }
 
-// listen answers each id that comes on the control connection.
-func (r *registration) listen() {
+// Serve answers each id that comes on the control connection.
+func (r *registration) Serve(accepted protocol.Acceptor) error {
+	var claims sync.WaitGroup
+	defer claims.Wait()
 	dials := make(chan struct{}, maxDials)
 	// A buffer of our own, since this connection carries lines to its end.
 	lines := bufio.NewReader(r.control)
@@ -84,33 +67,29 @@ func (r *registration) listen() {
 		if err != nil {
 			r.cancel(fmt.Errorf("control connection to the relay lost: %w", err))
 			_ = r.control.Close()
-			return
+			return context.Cause(r.ctx)
 		}
 		select {
 		case dials <- struct{}{}:
-			r.running.Go(func() {
+			claims.Go(func() {
 				defer func() { <-dials }()
-				r.claim(id)
+				r.claim(id, accepted)
 			})
 		case <-r.ctx.Done():
-			return
+			return context.Cause(r.ctx)
 		}
 	}
 }
 
 // claim opens the data connection for the user with this id. A failure is the
 // relay's to tell the user: it resets who is not claimed in time.
-func (r *registration) claim(id string) {
+func (r *registration) claim(id string, accepted protocol.Acceptor) {
 	conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Verb: wire.Event, ID: id})
 	if err != nil {
 		return
 	}
-	select {
-	case r.accepted <- conn:
-	case <-r.ctx.Done():
-		_ = conn.Reset()
-	}
+	accepted(r.ctx, conn)
 }
 
 // Wait has nothing to wait for: connections that users have are their own.
-func (r *registration) Wait(context.Context) { r.running.Wait() }
+func (r *registration) Wait(context.Context) {}

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
@@ -26,10 +25,10 @@ func newRawRelay(t *testing.T) *rawRelay {
 }
 
 // registering registers with this relay in the background.
-func (r *rawRelay) registering(ctx context.Context) (<-chan protocol.Registration, <-chan error) {
-	done, failed := make(chan protocol.Registration, 1), make(chan error, 1)
+func (r *rawRelay) registering(ctx context.Context) (<-chan *protocoltest.Registration, <-chan error) {
+	done, failed := make(chan *protocoltest.Registration, 1), make(chan error, 1)
 	go func() {
-		registration, err := event.Client{}.Register(ctx, r.Dial)
+		registration, err := protocoltest.Register(ctx, event.Client{}, r.Dial)
 		if err != nil {
 			failed <- err
 			return
@@ -41,7 +40,7 @@ func (r *rawRelay) registering(ctx context.Context) (<-chan protocol.Registratio
 
 // register registers, and gives the relay's end of the control connection. The
 // relay sends more in the same segment.
-func (r *rawRelay) register(more string) (protocol.Registration, join.Conn) {
+func (r *rawRelay) register(more string) (*protocoltest.Registration, join.Conn) {
 	r.Helper()
 	done, failed := r.registering(r.Context())
 	control := r.Next("event\nnew\n")
@@ -185,9 +184,9 @@ func TestClientCannotDial(t *testing.T) {
 	r := newRawRelay(t)
 	var broken atomic.Bool
 	tried := make(chan struct{}, 1)
-	done := make(chan protocol.Registration, 1)
+	done := make(chan *protocoltest.Registration, 1)
 	go func() {
-		registration, err := event.Client{}.Register(t.Context(), func(ctx context.Context) (join.Conn, error) {
+		registration, err := protocoltest.Register(t.Context(), event.Client{}, func(ctx context.Context) (join.Conn, error) {
 			if broken.Load() {
 				tried <- struct{}{}
 				return nil, errors.New("no route")

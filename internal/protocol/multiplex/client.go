@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 	"github.com/seed96252745/relay/internal/yamux"
@@ -29,19 +28,17 @@ func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Regi
 	}
 	protocol.AlwaysRead(conn)
 	session := yamux.Server(conn, yamux.Config{Accept: true})
-	r := &registration{session: session, port: port, accepted: make(chan join.Conn), emptied: make(chan struct{})}
+	r := &registration{session: session, port: port, emptied: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
-	r.running.Go(r.run)
 	r.running.Go(r.finish)
 	return r, nil
 }
 
 // registration is a session that ends with its last stream once it is closed.
 type registration struct {
-	session  *yamux.Session
-	port     int
-	accepted chan join.Conn // never closed
-	emptied  chan struct{}  // closed when r is closed and no stream is live
+	session *yamux.Session
+	port    int
+	emptied chan struct{} // closed when r is closed and no stream is live
 
 	running sync.WaitGroup  // while the session lives
 	ctx     context.Context // done when the registration has ended, with the reason
@@ -54,35 +51,21 @@ type registration struct {
 
 func (r *registration) Port() int { return r.port }
 
-func (r *registration) Accept() (join.Conn, error) {
-	select {
-	case conn := <-r.accepted:
-		return conn, nil
-	case <-r.ctx.Done():
-		return nil, context.Cause(r.ctx)
-	}
-}
-
-// run hands streams to Accept, and resets those that come after Close. It ends
-// with the session.
-func (r *registration) run() {
-	for {
-		s, err := r.session.Accept()
-		if err != nil {
-			r.cancel(fmt.Errorf("connection to the relay lost: %w", err))
-			return
-		}
-		if !r.take() {
+// Serve hands streams over until the session or the registration ends.
+func (r *registration) Serve(accepted protocol.Acceptor) error {
+	for r.ctx.Err() == nil {
+		s, err := r.session.Accept(r.ctx)
+		switch {
+		case err != nil:
+			r.cancel(fmt.Errorf("connection to the relay lost: %w", err)) // if it was not closed
+		case !r.take():
 			_ = s.Reset()
-			continue
-		}
-		s.OnEnd(r.release)
-		select {
-		case r.accepted <- s:
-		case <-r.ctx.Done():
-			_ = s.Reset()
+		default:
+			s.OnEnd(r.release)
+			accepted(r.ctx, s)
 		}
 	}
+	return context.Cause(r.ctx)
 }
 
 // take counts a stream in, unless the registration is closed.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"testing"
 
-	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
@@ -22,11 +21,11 @@ func newRawRelay(t *testing.T) *rawRelay {
 }
 
 // registering registers with this relay, in the background.
-func (r *rawRelay) registering(ctx context.Context) (relay yamuxPeer, done <-chan protocol.Registration, failed <-chan error) {
+func (r *rawRelay) registering(ctx context.Context) (relay yamuxPeer, done <-chan *protocoltest.Registration, failed <-chan error) {
 	r.Helper()
-	registered, err := make(chan protocol.Registration, 1), make(chan error, 1)
+	registered, err := make(chan *protocoltest.Registration, 1), make(chan error, 1)
 	go func() {
-		registration, e := multiplex.Client{}.Register(ctx, r.Dial)
+		registration, e := protocoltest.Register(ctx, multiplex.Client{}, r.Dial)
 		if e != nil {
 			err <- e
 			return
@@ -38,7 +37,7 @@ func (r *rawRelay) registering(ctx context.Context) (relay yamuxPeer, done <-cha
 }
 
 // register registers. The relay sends more in the same segment as the port.
-func (r *rawRelay) register(more ...frame) (protocol.Registration, yamuxPeer) {
+func (r *rawRelay) register(more ...frame) (*protocoltest.Registration, yamuxPeer) {
 	r.Helper()
 	relay, done, failed := r.registering(r.Context())
 	reply := []byte("20001\n")

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync"
 
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -23,7 +23,7 @@ var _ protocol.Client = Client{}
 
 // Register makes a pool and fills it.
 func (c Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Registration, error) {
-	r := &registration{dial: dial, accepted: make(chan join.Conn)}
+	r := &registration{dial: dial}
 	first, err := protocol.Ask(ctx, dial, wire.Request{Verb: wire.Pool}, func(reply *wire.Reader) (err error) {
 		if r.port, err = wire.ReadPort(reply); err != nil {
 			return err
@@ -41,31 +41,28 @@ func (c Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Re
 		r.places = append(r.places, &place{registration: r})
 	}
 	r.places[0].next = first
-	for _, p := range r.places {
-		r.running.Go(p.keepFilled)
-	}
 	return r, nil
+}
+
+func (r *registration) Port() int { return r.port }
+
+// Serve fills the pool. What it hands over waits for its user: reading from it
+// waits.
+func (r *registration) Serve(accepted protocol.Acceptor) error {
+	var places sync.WaitGroup
+	for _, p := range r.places {
+		places.Go(func() { p.keepFilled(accepted) })
+	}
+	places.Wait()
+	return context.Cause(r.ctx)
 }
 
 // Close takes the waiting connections back. The relay keeps the port for a
 // minute after the last user is done: it is not told.
 func (r *registration) Close() error {
 	r.cancel(net.ErrClosed)
-	r.running.Wait()
 	return nil
 }
 
-func (r *registration) Port() int { return r.port }
-
-// Accept gives a connection that waits for its user: reading from it waits.
-func (r *registration) Accept() (join.Conn, error) {
-	select {
-	case conn := <-r.accepted:
-		return conn, nil
-	case <-r.ctx.Done():
-		return nil, context.Cause(r.ctx)
-	}
-}
-
 // Wait has nothing to wait for: connections that users have are their own.
-func (r *registration) Wait(context.Context) { r.running.Wait() }
+func (r *registration) Wait(context.Context) {}

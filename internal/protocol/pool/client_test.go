@@ -13,7 +13,6 @@ import (
 
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
@@ -29,15 +28,15 @@ func newRawRelay(t *testing.T) *rawRelay {
 
 // register registers a pool of this size, and gives the relay's end of its
 // first connection. The relay sends payload in the same segment.
-func (r *rawRelay) register(size int, payload string) (protocol.Registration, join.Conn) {
+func (r *rawRelay) register(size int, payload string) (*protocoltest.Registration, join.Conn) {
 	r.Helper()
 	type registered struct {
-		registration protocol.Registration
+		registration *protocoltest.Registration
 		err          error
 	}
 	done := make(chan registered, 1)
 	go func() {
-		registration, err := pool.Client{Size: size}.Register(r.Context(), r.Dial)
+		registration, err := protocoltest.Register(r.Context(), pool.Client{Size: size}, r.Dial)
 		done <- registered{registration, err}
 	}()
 	first := r.Next("pool\nnew\n")
@@ -99,7 +98,7 @@ func TestClientRefused(t *testing.T) {
 			r := newRawRelay(t)
 			failed := make(chan error, 1)
 			go func() {
-				_, err := pool.Client{Size: 2}.Register(t.Context(), r.Dial)
+				_, err := protocoltest.Register(t.Context(), pool.Client{Size: 2}, r.Dial)
 				failed <- err
 			}()
 			conn := r.Next("pool\nnew\n")
@@ -124,7 +123,7 @@ func TestClientGivesUpOnSilence(t *testing.T) {
 			return near, nil
 		}
 		since := time.Now()
-		if _, err := (pool.Client{Size: 1}).Register(t.Context(), dial); err == nil {
+		if _, err := protocoltest.Register(t.Context(), pool.Client{Size: 1}, dial); err == nil {
 			t.Error("registered with a relay that says nothing")
 		}
 		if took := time.Since(since); took != 10*time.Second {
@@ -139,7 +138,7 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	failed := make(chan error, 1)
 	go func() {
-		_, err := pool.Client{Size: 1}.Register(ctx, r.Dial)
+		_, err := protocoltest.Register(ctx, pool.Client{Size: 1}, r.Dial)
 		failed <- err
 	}()
 	conn := r.Next("pool\nnew\n")

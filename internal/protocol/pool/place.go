@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,14 +19,12 @@ import (
 // registration is a pool at the relay, and the places of it that are kept
 // filled.
 type registration struct {
-	dial     protocol.Dialer
-	port     int
-	id       string
-	accepted chan join.Conn // never closed
+	dial protocol.Dialer
+	port int
+	id   string
 
-	ctx     context.Context // done when the registration has ended, with the reason
-	cancel  context.CancelCauseFunc
-	running sync.WaitGroup
+	ctx    context.Context // done when the registration has ended, with the reason
+	cancel context.CancelCauseFunc
 
 	// refused counts the claims that were reset at once, since the last sign
 	// that the relay knows the pool.
@@ -66,7 +63,7 @@ type place struct {
 	since atomic.Pointer[time.Time] // when the waiting connection was made; nil if there is none
 }
 
-func (p *place) keepFilled() {
+func (p *place) keepFilled(accepted protocol.Acceptor) {
 	defer func() {
 		if p.next != nil {
 			_ = p.next.Reset() // closed before it was used
@@ -82,10 +79,7 @@ func (p *place) keepFilled() {
 		since := time.Now()
 		p.since.Store(&since)
 		w := newWaitingConn(conn)
-		select {
-		case p.accepted <- w:
-		case <-p.ctx.Done():
-		}
+		accepted(p.ctx, w)
 		select {
 		case <-w.left:
 			p.since.Store(nil)

@@ -34,7 +34,7 @@ func connect(t *testing.T, relay protocol.Relay, client protocol.Client) (user, 
 		defer close(served)
 		r.serve(relay, tunnels)
 	}()
-	registration, err := client.Register(t.Context(), r.Dial)
+	registration, err := Register(t.Context(), client, r.Dial)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -55,7 +54,7 @@ func (r *Relay) Next(lines string) join.Conn {
 }
 
 // Accept has the relay client accept a connection.
-func Accept(t *testing.T, registration protocol.Registration) join.Conn {
+func Accept(t *testing.T, registration *Registration) join.Conn {
 	t.Helper()
 	conn, err := registration.Accept()
 	if err != nil {

@@ -1,0 +1,53 @@
+package protocoltest
+
+import (
+	"context"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+)
+
+// Registration is one that is served, whose connections wait to be accepted.
+type Registration struct {
+	protocol.Registration
+	conns chan join.Conn // never closed
+	ended chan struct{}
+	err   error // of Serve; set before ended is closed
+}
+
+// Register registers and serves the registration in the background.
+func Register(ctx context.Context, client protocol.Client, dial protocol.Dialer) (*Registration, error) {
+	registration, err := client.Register(ctx, dial)
+	if err != nil {
+		return nil, err
+	}
+	r := &Registration{registration, make(chan join.Conn), make(chan struct{}), nil}
+	go func() {
+		defer close(r.ended)
+		r.err = r.Serve(func(registered context.Context, conn join.Conn) {
+			select {
+			case r.conns <- conn:
+			case <-registered.Done():
+				_ = conn.Reset()
+			}
+		})
+	}()
+	return r, nil
+}
+
+// Accept waits for the next connection. Its error is that of Serve.
+func (r *Registration) Accept() (join.Conn, error) {
+	select {
+	case conn := <-r.conns:
+		return conn, nil
+	case <-r.ended:
+		return nil, r.err
+	}
+}
+
+// Close ends the registration and waits for Serve.
+func (r *Registration) Close() error {
+	err := r.Registration.Close()
+	<-r.ended
+	return err
+}

@@ -1,5 +1,5 @@
-// Package conntest makes connections for tests: over TCP with [Pair], and in
-// memory with [Memory].
+// Package conntest makes connections for tests: over TCP with [Pair], or with
+// [Sockets] where descriptors are wanted, and in memory with [Memory].
 package conntest
 
 import (

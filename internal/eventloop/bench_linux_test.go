@@ -16,11 +16,10 @@ func BenchmarkPingPong(b *testing.B) {
 	for _, connections := range []int{1, 64} {
 		b.Run(fmt.Sprintf("%d connections", connections), func(b *testing.B) {
 			l := startLoop(b)
-			p := listen(b, 0)
 			fars := make([]*socket, connections)
 			var buf [4096]byte // of the loop's goroutine
 			for i := range fars {
-				near, far := p.connect(b)
+				near, far := pair(b)
 				fars[i] = far
 				add(b, l, near, handlerFunc(func(e eventloop.Events) bool {
 					if e&eventloop.Readable != 0 {

@@ -151,7 +151,7 @@ func TestEdgeTriggered(t *testing.T) {
 func TestWritableAgain(t *testing.T) {
 	const buffers, size = 16 << 10, 4 << 20
 	l := startLoop(t)
-	near, far := listen(t, buffers).connect(t)
+	near, far := pairWith(t, buffers)
 	var sent, waits int // of the loop's goroutine
 	ended := false
 	add(t, l, near, handlerFunc(func(e eventloop.Events) bool {
@@ -204,14 +204,13 @@ func TestManySockets(t *testing.T) {
 		t.Skipf("%d pairs of sockets need %d descriptors, and RLIMIT_NOFILE allows %d", pairs, need, limit.Cur)
 	}
 	l := startLoop(t)
-	p := listen(t, 0)
 	type count struct{ calls, readable, bytes int }
 	counts := make([]count, pairs) // of the loop's goroutine
 	var wasAdded, wasTold atomic.Int32
 	added, told := make(chan struct{}), make(chan struct{})
 	far := make([]*socket, pairs)
 	for i := range pairs {
-		near, peer := p.connect(t)
+		near, peer := pair(t)
 		far[i] = peer
 		add(t, l, near, handlerFunc(func(e eventloop.Events) bool {
 			c := &counts[i]

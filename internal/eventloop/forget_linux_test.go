@@ -134,9 +134,8 @@ func TestEventAfterForget(t *testing.T) {
 // Sockets come and go, one in the place of another, and each is told of its own.
 func TestPlacesAreReused(t *testing.T) {
 	l := startLoop(t)
-	p := listen(t, 0)
 	for range 100 {
-		near, far := p.connect(t)
+		near, far := pair(t)
 		told := newEar()
 		r := add(t, l, near, told)
 		told.hear(t, eventloop.Writable)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
@@ -26,86 +27,20 @@ func startLoop(t testing.TB) *eventloop.Loop {
 	return l
 }
 
-// port is where TCP connections over loopback are made. Its sockets are
-// unknown to the runtime's poller, as the loop wants them.
-type port struct {
-	fd   int
-	addr unix.Sockaddr
-}
-
-// listen opens a port. A size of buffers other than 0 is set for all sockets of
-// it.
-func listen(t testing.TB, buffers int) port {
-	t.Helper()
-	fd := tcpSocket(t, buffers)
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Listen(fd, 16); err != nil {
-		t.Fatal(err)
-	}
-	addr, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port{fd, addr}
-}
-
-func tcpSocket(t testing.TB, buffers int) (fd int) {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, option := range []int{unix.SO_RCVBUF, unix.SO_SNDBUF} {
-		if buffers == 0 {
-			break
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, buffers); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return fd
-}
-
-// connect makes a connection. Near does not wait; far does, for patience.
-func (p port) connect(t testing.TB) (near, far *socket) {
-	t.Helper()
-	buffers, err := unix.GetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if buffers > 64<<10 {
-		buffers = 0 // the system's own
-	}
-	far = &socket{t: t, fd: tcpSocket(t, buffers/2)} // the kernel doubles what is set
-	t.Cleanup(far.close)
-	if err := unix.Connect(far.fd, p.addr); err != nil { // the limit, once set, would let signals interrupt it
-		t.Fatal(err)
-	}
-	if err := unix.SetsockoptInt(far.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-		t.Fatal(err)
-	}
-	limit := unix.NsecToTimeval(patience.Nanoseconds())
-	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-		if err := unix.SetsockoptTimeval(far.fd, unix.SOL_SOCKET, option, &limit); err != nil {
-			t.Fatal(err)
-		}
-	}
-	fd, _, err := unix.Accept4(p.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	near = &socket{t: t, fd: fd}
-	t.Cleanup(near.close)
-	return near, far
-}
-
-// pair makes a connection of a port of its own.
+// pair makes a connection. Near does not wait; far does, for patience.
 func pair(t testing.TB) (near, far *socket) {
 	t.Helper()
-	return listen(t, 0).connect(t)
+	return pairWith(t, 0)
+}
+
+// pairWith makes a connection with buffers of that size.
+func pairWith(t testing.TB, buffers int) (near, far *socket) {
+	t.Helper()
+	nearFD, farFD := conntest.Sockets(t, buffers)
+	near, far = &socket{t: t, fd: nearFD}, &socket{t: t, fd: farFD}
+	t.Cleanup(near.close)
+	t.Cleanup(far.close)
+	return near, far
 }
 
 // socket is one end of a connection.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/splice"
 )
 
@@ -34,54 +35,9 @@ func newRoute(t testing.TB, buffers int) route {
 // pair makes a connection over loopback.
 func pair(t testing.TB, buffers int) (near, far int) {
 	t.Helper()
-	listener := tcpSocket(t, buffers)
-	defer func() { _ = unix.Close(listener) }()
-	if err := unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Listen(listener, 1); err != nil {
-		t.Fatal(err)
-	}
-	addr, err := unix.Getsockname(listener)
-	if err != nil {
-		t.Fatal(err)
-	}
-	far = tcpSocket(t, buffers)
-	t.Cleanup(func() { _ = unix.Close(far) })
-	if err := unix.Connect(far, addr); err != nil { // the limit, once set, would let signals interrupt it
-		t.Fatal(err)
-	}
-	if err := unix.SetsockoptInt(far, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-		t.Fatal(err)
-	}
-	limit := unix.NsecToTimeval(patience.Nanoseconds())
-	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-		if err := unix.SetsockoptTimeval(far, unix.SOL_SOCKET, option, &limit); err != nil {
-			t.Fatal(err)
-		}
-	}
-	near, _, err = unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(near) })
+	near, far = conntest.Sockets(t, buffers)
+	t.Cleanup(func() { _, _ = unix.Close(near), unix.Close(far) })
 	return near, far
-}
-
-func tcpSocket(t testing.TB, buffers int) (fd int) {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if buffers > 0 {
-		for _, option := range []int{unix.SO_RCVBUF, unix.SO_SNDBUF} {
-			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, buffers); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return fd
 }
 
 // await waits until the kernel says that one of these holds for a socket.

@@ -44,8 +44,11 @@ func backendMain(ctx context.Context, host string, stdout io.Writer) error {
 		return fmt.Errorf("listening: %w", err)
 	}
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	p, err := newPattern()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(stdout, "%s\n", l.Addr())
-	p := newPattern()
 	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {

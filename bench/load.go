@@ -73,7 +73,11 @@ func loadMain(ctx context.Context, arg string, stdin io.Reader, stdout io.Writer
 	if err := json.Unmarshal([]byte(arg), &spec); err != nil {
 		return fmt.Errorf("what to do: %w", err)
 	}
-	l := &loader{loadSpec: spec, pattern: newPattern()}
+	p, err := newPattern()
+	if err != nil {
+		return err
+	}
+	l := &loader{loadSpec: spec, pattern: p}
 	defer l.close()
 	result, err := l.run(ctx, bufio.NewReader(stdin), stdout)
 	if err != nil {
@@ -225,7 +229,7 @@ type echoer struct {
 func newEchoer(conn net.Conn, p pattern, seed uint16) *echoer {
 	out := make([]byte, messageSize)
 	copy(out, header(modeEcho, seed))
-	copy(out[headerSize:], p[p.start(seed):])
+	copy(out[headerSize:], p.bytes[p.start(seed):])
 	return &echoer{conn: conn, out: out, back: make([]byte, messageSize)}
 }
 

@@ -49,7 +49,10 @@ func TestPercentile(t *testing.T) {
 }
 
 func TestStreamIsChecked(t *testing.T) {
-	p := newPattern()
+	p, err := newPattern()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var whole bytes.Buffer
 	writes := 0
 	sent, err := p.send(&whole, 7, func() bool { writes++; return writes > 3 })

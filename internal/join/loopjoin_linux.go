@@ -171,7 +171,7 @@ func (j *loopJoin) watchProgress(limit time.Duration, side Side, reason error) {
 		j.timer.Stop()
 	}
 	j.limit = limit
-	delivered, still := j.delivered(), 0
+	delivered, still := int64(-1), 0 // counted at the first look: most joins are over by then
 	var timer *time.Timer
 	timer = time.AfterFunc(limit/looks, func() {
 		j.mu.Lock()

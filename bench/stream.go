@@ -30,7 +30,7 @@ const (
 // at both ends.
 type pattern struct {
 	bytes []byte
-	path  string // of a file in memory that holds the bytes
+	file  *os.File // in memory, with the same bytes; never closed
 }
 
 func newPattern() (pattern, error) {
@@ -47,9 +47,10 @@ func newPattern() (pattern, error) {
 	if err != nil {
 		return pattern{}, fmt.Errorf("a file in memory: %w", err)
 	}
-	// For as long as the process lives.
-	_, err = os.NewFile(uintptr(fd), "pattern").Write(b)
-	return pattern{b, fmt.Sprintf("/proc/self/fd/%d", fd)}, err
+	// It can be opened any number of times, each with an offset of its own.
+	p := pattern{b, os.NewFile(uintptr(fd), fmt.Sprintf("/proc/self/fd/%d", fd))}
+	_, err = p.file.Write(b)
+	return p, err
 }
 
 // start is where the stream with that seed begins, so that bytes of another
@@ -60,7 +61,7 @@ func (p pattern) start(seed uint16) int { return int(seed) * 4099 % period }
 // of its bytes. It does so like a web server, with sendfile: what the sender
 // costs is not what is measured.
 func (p pattern) send(w io.Writer, seed uint16, stop func() bool) (sent int64, err error) {
-	file, err := os.Open(p.path)
+	file, err := os.Open(p.file.Name())
 	if err != nil {
 		return 0, err
 	}

@@ -134,9 +134,13 @@ func (st *Stream) ended(f flags) {
 	st.tellArrived()
 }
 
+// peerFinished takes note of FIN. Behind a failure it is none: what came before it
+// may have been dropped.
 func (st *Stream) peerFinished() {
 	st.mu.Lock()
-	st.finReceived = true
+	if st.err == nil {
+		st.finReceived = true
+	}
 	over := st.finQueued
 	st.readable.Broadcast()
 	st.mu.Unlock()

@@ -46,6 +46,19 @@ func TestShedWithinFrame(t *testing.T) {
 	}
 }
 
+// Nor must a FIN that comes with the rest of the frame make the stream read as a
+// whole one.
+func TestShedWithinLastFrame(t *testing.T) {
+	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 100_000})
+	st := peer.accept(session, 1)
+	peer.send(data(1, flagFIN, string(make([]byte, 250_000))))
+	peer.want(update(1, flagRST, 0))
+	peer.sync()
+	if b, err := io.ReadAll(st); !errors.Is(err, yamux.ErrOverBudget) {
+		t.Errorf("read %d of 250000 bytes and then %v (nil is EOF), want %v", len(b), err, yamux.ErrOverBudget)
+	}
+}
+
 // What was sent before an end may be held for long. It is shed too, before that of
 // streams that hold less.
 func TestShedStreamThatHasEnded(t *testing.T) {

@@ -47,13 +47,14 @@ func (st *Stream) takeChunk() (*chunk, error) {
 	return nil, st.err
 }
 
-// chunkWritten puts back what is left of c, and says what the peer is to be told.
+// chunkWritten puts back what is left of c, unless nobody wants it any more, and
+// says what the peer is to be told.
 func (st *Stream) chunkWritten(c *chunk, n int) announcement {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	left := c.size()
 	st.held = 0
-	if left == 0 || st.closed {
+	if left == 0 || st.closed || errors.Is(st.err, ErrOverBudget) {
 		c.free()
 		st.session.buffered.add(-left)
 		st.session.config.Budget.add(-left)

@@ -108,6 +108,10 @@ func (s *Session) shed() {
 // peer has sent may be shown.
 func (st *Stream) shed() {
 	st.mu.Lock()
+	if st.unreadLocked() == 0 {
+		st.mu.Unlock()
+		return // it was read meanwhile
+	}
 	st.err, st.finReceived = ErrOverBudget, false
 	st.dropReceivedLocked()
 	st.readable.Broadcast()
@@ -122,8 +126,11 @@ func (st *Stream) shed() {
 func (st *Stream) unread() int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.received.size
+	return st.unreadLocked()
 }
+
+// unreadLocked counts what is on its way to a reader too: it may come back.
+func (st *Stream) unreadLocked() int { return st.received.size + st.held }
 
 // dropReceivedLocked forgets what nobody will read.
 func (st *Stream) dropReceivedLocked() {

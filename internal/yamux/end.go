@@ -66,7 +66,7 @@ func (st *Stream) Close() error {
 		st.mu.Unlock()
 		return net.ErrClosed
 	}
-	unread := st.received.size+st.held > 0
+	unread := st.unreadLocked() > 0
 	st.shutLocked()
 	st.mu.Unlock()
 

@@ -1,6 +1,7 @@
 package yamux
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -12,13 +13,13 @@ type Budget struct {
 	limit int64
 	used  atomic.Int64
 
-	mu       sync.Mutex // guards what follows
-	sessions map[*Session]struct{}
+	mu       sync.Mutex        // guards what follows
+	sessions map[*Session]bool // and whether they have ended
 }
 
 // NewBudget gives a budget of so many bytes.
 func NewBudget(limit int64) *Budget {
-	return &Budget{limit: limit, sessions: make(map[*Session]struct{})}
+	return &Budget{limit: limit, sessions: make(map[*Session]bool)}
 }
 
 // windowShare is the part of a budget that one window may grow to: one in so
@@ -54,19 +55,18 @@ func (b *Budget) spent() bool { return b != nil && b.used.Load() > b.limit }
 // should shrink: what is promised to peers may still arrive.
 func (b *Budget) short() bool { return b != nil && b.used.Load() > b.limit/2 }
 
-func (b *Budget) enter(s *Session) {
-	if b != nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.sessions[s] = struct{}{}
-	}
-}
+func (b *Budget) enter(s *Session) { b.note(s, false) }
 
-func (b *Budget) leave(s *Session) {
+// leave is for a session that has ended, to which nothing is added any more. As
+// long as its streams hold something it can still be shed.
+func (b *Budget) leave(s *Session) { b.note(s, true) }
+
+func (b *Budget) note(s *Session, ended bool) {
 	if b != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		delete(b.sessions, s)
+		b.sessions[s] = ended
+		maps.DeleteFunc(b.sessions, func(s *Session, ended bool) bool { return ended && s.buffered.Used() == 0 })
 	}
 }
 

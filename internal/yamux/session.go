@@ -202,7 +202,6 @@ func (s *Session) end(reason error) {
 	s.streams = nil
 	s.mu.Unlock()
 
-	s.config.Budget.leave(s)
 	s.refuse()
 	close(s.done)
 	s.out.end(err)
@@ -210,6 +209,7 @@ func (s *Session) end(reason error) {
 	for _, st := range streams {
 		st.sessionEnded(err)
 	}
+	s.config.Budget.leave(s)
 }
 
 // sessionError gives the error of all that ends with a session. The end of the

@@ -2,6 +2,7 @@ package yamux_test
 
 import (
 	"bytes"
+	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -62,6 +63,38 @@ func TestFloodWithoutReading(t *testing.T) {
 			if used := allocated() - before; used > 16<<20 {
 				t.Errorf("%d MiB were allocated", used>>20)
 			}
+		})
+	}
+}
+
+// So is one for whom streams of ours are in the way: the session ends, though what
+// is being written to him never does.
+func TestStreamsWithoutReading(t *testing.T) {
+	for name, pair := range map[string]func() (near, far resetConn){
+		"TCP": func() (near, far resetConn) {
+			a, b := tcpPair(t)
+			check(t, a.SetWriteBuffer(4<<10))
+			check(t, b.SetReadBuffer(4<<10))
+			return a, b
+		},
+		"memory": func() (near, far resetConn) { return memoryPair() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			near, far := pair()
+			session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
+			writer := peer.open(session, 1)
+			writing := async(func() error { _, err := writer.Write(make([]byte, window)); return err })
+			_, err := io.ReadFull(far, make([]byte, 12)) // so that the rest is being written
+			check(t, err)
+			for streams := 0; err == nil && streams < 1_000_000; streams++ {
+				var st *yamux.Stream
+				if st, err = session.Open(t.Context()); err == nil {
+					check(t, st.Reset())
+				}
+			}
+			wantSessionErr(t, "Open", err)
+			wait(t, session.Done(), "the end of the session")
+			wantSessionErr(t, "Write", wait(t, writing, "the end of Write"))
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/seed96252745/relay/internal/splice"
 )
@@ -63,15 +64,15 @@ func newSender(conn Conn) *sender {
 func (o *sender) control(h header) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if h.kind == typePing && h.flags&flagACK != 0 {
-		if o.pongs == maxPongs {
-			return
-		}
-		o.pongs++
-	}
-	if len(o.urgent) > maxPending && o.err == nil {
+	pong := h.kind == typePing && h.flags&flagACK != 0
+	switch {
+	case o.err != nil || pong && o.pongs == maxPongs:
+		return
+	case len(o.urgent) > maxPending:
 		o.failLocked(errNotReading)
 		return
+	case pong:
+		o.pongs++
 	}
 	o.urgent = h.appendTo(o.urgent)
 	o.kickLocked()
@@ -226,6 +227,7 @@ func (o *sender) cancel(f *frame) (unsent, released bool) {
 // failLocked ends the sending for the given reason, and tells run.
 func (o *sender) failLocked(err error) {
 	o.err = sessionError(err)
+	_ = o.conn.SetWriteDeadline(time.Unix(1, 0)) // long past: whoever waits in a write comes out
 	o.idle.Broadcast()
 	select {
 	case o.wake <- struct{}{}:

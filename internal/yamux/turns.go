@@ -98,8 +98,11 @@ func (o *sender) writeLocked() bool {
 		if st := written.stream(); st != nil {
 			st.large--
 		}
-		if err != nil && o.err == nil {
-			o.failLocked(err)
+		if err != nil {
+			if o.err == nil {
+				o.failLocked(err)
+			}
+			err = o.err // the first reason, from which further ones follow
 		}
 	}
 	o.mu.Unlock()

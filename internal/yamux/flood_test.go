@@ -153,6 +153,34 @@ func TestIdleStreamsAreSmall(t *testing.T) {
 	runtime.KeepAlive(server)
 }
 
+// Nor does a session that has ended, though what it had to say is lost and somebody
+// still has a stream of it.
+func TestDeadSessionsAreSmall(t *testing.T) {
+	const count, most = 200, 32 << 10
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var kept []*yamux.Stream
+	for range count {
+		near, far := memoryPair()
+		session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
+		st := peer.open(session, 1)
+		for range 2 { // of which one waits for the other
+			write(t, st, []byte("nobody reads this"))
+		}
+		session.Close()
+		check(t, far.Close())
+		kept = append(kept, st)
+	}
+	runtime.GC()
+	runtime.GC() // what was pooled is gone after the second
+	runtime.ReadMemStats(&after)
+	if size := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / count; size > most {
+		t.Errorf("a session holds %d bytes, want at most %d", size, most)
+	}
+	runtime.KeepAlive(kept)
+}
+
 // Nothing is allocated for a length that is only declared.
 func TestDeclaredLength(t *testing.T) {
 	huge := func(stream uint32) []byte {

@@ -63,10 +63,12 @@ func (o *sender) discard(err error) {
 	for o.writing {
 		o.idle.Wait()
 	}
-	rest, large := o.now, o.large
-	o.now, o.large = batch{}, nil
+	rest, next, large := o.now, batch{gather: o.gather}, o.large
+	o.now, o.gather, o.gathered, o.large = batch{}, nil, 0, nil
+	o.urgent, o.headers, o.roomless = nil, nil, nil
 	o.mu.Unlock()
 	rest.finish(err)
+	next.finish(err)
 	for _, f := range large {
 		f.done(err)
 	}

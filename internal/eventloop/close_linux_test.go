@@ -1,9 +1,13 @@
 package eventloop_test
 
 import (
+	"errors"
+	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -60,6 +64,34 @@ func TestClose(t *testing.T) {
 		if calls.Load() != before {
 			t.Error("a handler was called after Close")
 		}
+	}
+}
+
+// What a handler wants done at the end is done, also when the loop is closed
+// meanwhile.
+func TestCloseBeforeEnd(t *testing.T) {
+	l := startLoop(t)
+	var ended atomic.Bool
+	closed := make(chan struct{})
+	l.Post(handlerFunc(func(eventloop.Events) bool {
+		l.AtEnd(func() { ended.Store(true) })
+		go func() {
+			defer close(closed)
+			l.Close()
+		}()
+		for start := time.Now(); ; runtime.Gosched() {
+			switch _, err := l.Add(-1, newEar()); {
+			case errors.Is(err, net.ErrClosed):
+				return true
+			case time.Since(start) > patience:
+				t.Error("the loop is not closed")
+				return false
+			}
+		}
+	}))
+	wait(t, closed, "Close does not return")
+	if !ended.Load() {
+		t.Error("it was not done")
 	}
 }
 

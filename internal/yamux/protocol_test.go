@@ -72,6 +72,23 @@ func TestProtocolErrorIsTold(t *testing.T) {
 	}
 }
 
+// One who does not listen is told for a second, and it stays the reason.
+func TestProtocolErrorIsNotHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session, peer, _, _ := stalled(t)
+		start := time.Now()
+		peer.send(frame{kind: 9})
+		<-session.Done()
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("the session ended after %v", took)
+		}
+		wantSessionErr(t, "Err", session.Err())
+		if err := session.Err(); !errors.Is(err, yamux.ErrProtocol) {
+			t.Errorf("Err is %v, want %v", err, yamux.ErrProtocol)
+		}
+	})
+}
+
 // The window may grow to just below 2 GiB.
 func TestLargestWindow(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})

@@ -50,7 +50,7 @@ func (r *receiver) run() error {
 			continue
 		}
 		if errors.Is(err, ErrProtocol) {
-			r.session.accuse()
+			r.session.accuse(err)
 		}
 		return err
 	}

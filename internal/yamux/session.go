@@ -225,8 +225,9 @@ func sessionError(reason error) error {
 }
 
 // accuse tells the peer that it broke the rules, if it still reads.
-func (s *Session) accuse() {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(accuseWait)) // fails as the write does
+func (s *Session) accuse(reason error) {
+	timer := time.AfterFunc(accuseWait, func() { s.out.end(reason) })
+	defer timer.Stop()
 	s.out.control(header{typeGoAway, 0, 0, goAwayProtocol})
 	s.out.drain()
 }

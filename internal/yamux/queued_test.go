@@ -163,3 +163,24 @@ func TestSmallWritesAreCopied(t *testing.T) {
 		}
 	})
 }
+
+// What is called back does not make the window larger than windows may be, when
+// the peer has filled it meanwhile.
+func TestQueuedWriteEndsAtLargestWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session, peer, st, _ := stalled(t)
+		writing := async(func() error { _, err := st.Write(make([]byte, 20_000)); return err })
+		synctest.Wait()
+		peer.send(update(3, 0, 1<<31-1-window+20_000))
+		synctest.Wait()
+		check(t, st.SetWriteDeadline(time.Now()))
+		if err := <-writing; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Write gives %v, want %v", err, os.ErrDeadlineExceeded)
+		}
+		peer.send(update(3, 0, 1<<31))
+		<-session.Done()
+		if err := session.Err(); !errors.Is(err, yamux.ErrProtocol) {
+			t.Errorf("the session has ended with %v, want %v", err, yamux.ErrProtocol)
+		}
+	})
+}

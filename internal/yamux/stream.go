@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -224,7 +225,7 @@ func (st *Stream) waitSent(f *frame) error {
 		if err != nil {
 			unsent, released := st.session.out.cancel(f)
 			if unsent {
-				st.sendWindow += uint32(len(f.payload))
+				st.sendWindow = min(st.sendWindow+uint32(len(f.payload)), math.MaxInt32) // see grow
 			}
 			if released {
 				return err

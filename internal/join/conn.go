@@ -69,6 +69,10 @@ type Stream interface {
 	FillFrom(socket int) (n int, short bool, streamErr, socketErr error)
 	// Flush sends what FillFrom has gathered.
 	Flush()
+	// Failed gives the error that the stream has ended with in both directions,
+	// of which arrived has told, or nil if it has not. PourTo may still have
+	// bytes that came before.
+	Failed() error
 }
 
 // Wrapper is a Conn around another one that wants to see how it ends (and

@@ -124,6 +124,9 @@ func (e *end) arrived() {
 		j.loop.Post(e)
 	}
 	j.closeIfOver()
+	if err := e.stream.Failed(); err != nil && !j.closing {
+		j.lost(e, err)
+	}
 }
 
 // run moves what can be moved. It tells whether there is more of it.
@@ -141,20 +144,22 @@ func (j *loopJoin) closeIfOver() {
 }
 
 // died is called when the loop says that e's socket is dead, which it also
-// does when both of its directions have ended. If it was reset, what had come
-// from it is still delivered, to a receiver that takes it; nothing can be
-// written to it.
+// does when both of its directions have ended.
 func (j *loopJoin) died(e *end, events eventloop.Events) {
-	from, to := &j.flows[e.side], &j.flows[e.side.other()]
-	if events&eventloop.Failed == 0 && (to.finished || !isClosed(e.fd)) {
-		return
+	if finished := j.flows[e.side.other()].finished; events&eventloop.Failed != 0 || !finished && isClosed(e.fd) {
+		j.lost(e, ErrReset)
 	}
-	if from.over {
-		to.writeFailed(ErrReset)
+}
+
+// lost is called when e has failed. What had come from it is still delivered, to
+// a receiver that takes it; nothing can be written to it.
+func (j *loopJoin) lost(e *end, err error) {
+	if j.flows[e.side].over {
+		j.flows[e.side.other()].writeFailed(err)
 		j.closeIfOver()
 		return
 	}
-	j.watchProgress(abortWait, e.side, ErrReset)
+	j.watchProgress(abortWait, e.side, err)
 }
 
 // looks is how often is looked for progress within the time in which there has

@@ -9,8 +9,8 @@ type attachment struct{ arrived, roomy func() }
 
 // Attach has arrived called whenever there may be something for PourTo, and
 // roomy when FillFrom is possible again after it gave EAGAIN. Neither may wait.
-// Roomy may be called from within any call to any stream of the session,
-// arrived only by the session's goroutines or whoever ends it. From then on the
+// Roomy may be called from within any call to any stream of the session, arrived
+// only by the goroutines of sessions or whoever ends one. From then on the
 // stream must not be read from or written to in any other way.
 func (st *Stream) Attach(arrived, roomy func()) {
 	st.mu.Lock()
@@ -27,6 +27,13 @@ func (st *Stream) hasRoom() {
 	if wants {
 		attached.roomy()
 	}
+}
+
+// Failed gives the error that has ended the stream in both directions, or nil.
+func (st *Stream) Failed() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.err
 }
 
 // Flush sends what FillFrom has gathered.

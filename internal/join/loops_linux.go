@@ -8,14 +8,16 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// loops are the event loops of an engine, one for each processor.
+// loops are the event loops of an engine, one for every two processors: the
+// others are busy with what the kernel does for these, and with all else. Two
+// loops on two processors gave a tenth less than one.
 type loops struct {
 	all  []*eventloop.Loop
 	next atomic.Uint32
 }
 
 func (l *loops) start() error {
-	for range runtime.GOMAXPROCS(0) {
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
 		loop, err := eventloop.Start()
 		if err != nil {
 			l.stop()

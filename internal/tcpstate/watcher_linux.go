@@ -3,6 +3,7 @@ package tcpstate
 import (
 	"net"
 	"sync"
+	"time"
 
 	"github.com/seed96252745/relay/internal/eventloop"
 )
@@ -15,10 +16,15 @@ type Watcher struct {
 	loop *eventloop.Loop // or nil
 }
 
+// lateness is how long nothing is watched at first. Under load most watches are
+// stopped within milliseconds, and then cost no system call.
+const lateness = 100 * time.Millisecond
+
 // Start watches conn until its state is at least until; then it calls fire,
-// once, on a goroutine of its own, and is over. Before anybody else uses conn
-// the caller must Stop a watch that is not over, and may Stop any. A connection
-// that is closed meanwhile is nobody's to watch any more.
+// once, on a goroutine of its own, and is over. It does so a tenth of a second
+// late at first. Before anybody else uses conn the caller must Stop a watch that
+// is not over, and may Stop any. A connection that is closed meanwhile is
+// nobody's to watch any more.
 func (w *Watcher) Start(conn net.Conn, until State, fire func()) *Watch {
 	s, ok := conn.(socket)
 	loop := w.running(ok)
@@ -28,11 +34,7 @@ func (w *Watcher) Start(conn net.Conn, until State, fire func()) *Watch {
 	watch := &Watch{loop: loop, socket: s, until: until, fire: fire}
 	watch.mu.Lock()
 	defer watch.mu.Unlock()
-	err := net.ErrClosed
-	_ = s.Control(func(fd uintptr) {
-		watch.place, err = loop.AddFor(int(fd), eventloop.PeerEnded, watch)
-	})
-	watch.over = err != nil
+	watch.timer = time.AfterFunc(lateness, watch.begin)
 	return watch
 }
 
@@ -65,10 +67,26 @@ type Watch struct {
 	until  State
 	fire   func()
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex  // guards what follows
+	timer *time.Timer // until it has begun
 	place eventloop.Registration
 	over  bool
 	fired chan struct{} // closed when fire has returned; nil if it was not called
+}
+
+// begin makes the connection known to the loop, which tells what holds already.
+func (w *Watch) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	w.timer = nil
+	err := net.ErrClosed
+	_ = w.socket.Control(func(fd uintptr) {
+		w.place, err = w.loop.AddFor(int(fd), eventloop.PeerEnded, w)
+	})
+	w.over = err != nil
 }
 
 // Ready is called by the loop when the peer has ended, and when the connection
@@ -101,7 +119,12 @@ func (w *Watch) callFire() {
 // Stop ends the watch, and waits until fire has returned if it was called.
 func (w *Watch) Stop() {
 	w.mu.Lock()
-	if !w.over {
+	switch {
+	case w.over:
+	case w.timer != nil:
+		w.over = true
+		w.timer.Stop()
+	default:
 		w.over = true
 		if w.socket.Control(func(fd uintptr) { w.loop.Remove(w.place, int(fd)) }) != nil {
 			w.loop.Forget(w.place) // closing has done the rest

@@ -17,6 +17,28 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	case <-s.refusing:
 		return nil, s.refusal()
 	}
+	return s.open()
+}
+
+// OpenNow is Open for a caller who cannot wait. It gives nil if a stream cannot
+// be opened at the moment, or at all.
+func (s *Session) OpenNow() *Stream {
+	select {
+	case <-s.refusing:
+		return nil
+	default:
+	}
+	select {
+	case s.unacked <- struct{}{}:
+		st, _ := s.open()
+		return st
+	default:
+		return nil
+	}
+}
+
+// open opens a stream that is counted as not acknowledged.
+func (s *Session) open() (*Stream, error) {
 	st, err := s.add()
 	if err != nil {
 		<-s.unacked

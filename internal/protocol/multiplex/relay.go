@@ -57,6 +57,14 @@ func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
 	return nil, err
 }
 
+// OpenNow opens a stream, or gives nil if that would have to wait or fails.
+func (t *tunnel) OpenNow() join.Conn {
+	if st := t.session.OpenNow(); st != nil {
+		return st
+	}
+	return nil
+}
+
 func (t *tunnel) Done() <-chan struct{} { return t.session.Refusing() }
 
 func (t *tunnel) Close() error {

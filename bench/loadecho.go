@@ -135,7 +135,9 @@ func (s *stuckLoad) stick(ctx context.Context) error {
 			return fmt.Errorf("sending a header: %w", err)
 		}
 	}
-	const still = 15 // looks in a row, without a byte more
+	// So many looks in a row without more, but for what trickles in: segments that
+	// the kernel had no memory for are sent again for minutes.
+	const still, trickle = 15, 1000
 	total, same := 0, 0
 	for looks := 0; same < still; looks++ {
 		if looks == 1000 {
@@ -150,7 +152,7 @@ func (s *stuckLoad) stick(ctx context.Context) error {
 			}
 			now, all = now+n, all && n > 0
 		}
-		if same++; now != total || !all && !s.mayReset {
+		if same++; now-total > total/trickle || !all && !s.mayReset {
 			total, same = now, 0
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,19 +14,32 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// joinStream joins a stream with a socket. It gives the far ends of both.
-func joinStream(t *testing.T, result chan<- join.Result) (peer *yamux.Stream, user join.Conn) {
+// sessions gives both sides of a session, of which the first one opens streams.
+func sessions(t *testing.T, config yamux.Config) (client, server *yamux.Session) {
 	t.Helper()
 	near, far := conntest.Pair(t)
-	client, server := yamux.Client(near, yamux.Config{}), yamux.Server(far, yamux.Config{Accept: true})
+	client, server = yamux.Client(near, config), yamux.Server(far, yamux.Config{Accept: true})
 	t.Cleanup(func() { client.Close(); server.Close() })
-	stream, err := client.Open(t.Context())
+	return client, server
+}
+
+func openStream(t *testing.T, client, server *yamux.Session) (near, far *yamux.Stream) {
+	t.Helper()
+	near, err := client.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if peer, err = server.Accept(t.Context()); err != nil {
+	if far, err = server.Accept(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return near, far
+}
+
+// joinStream joins a stream with a socket. It gives the far ends of both.
+func joinStream(t *testing.T, result chan<- join.Result) (peer *yamux.Stream, user join.Conn) {
+	t.Helper()
+	client, server := sessions(t, yamux.Config{})
+	stream, peer := openStream(t, client, server)
 	socket, user := conntest.Pair(t)
 	if err := user.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
@@ -74,5 +89,57 @@ func wantStreamReset(t *testing.T, result <-chan join.Result) {
 		}
 	case <-time.After(patience):
 		t.Fatal("the join goes on")
+	}
+}
+
+// Users who never read hold no more than the budget allows, be it in memory or
+// in pipes; who holds most is reset, and others are served.
+func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
+	const (
+		n     = 1000
+		limit = 8 << 20
+		slack = 8 << 20 // of joins and streams, their buffers and one frame
+	)
+	budget := yamux.NewBudget(limit)
+	client, server := sessions(t, yamux.Config{Budget: budget})
+	engine, err := join.NewEngine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer engine.Close()
+	defer cancel()
+	chunk := pattern(256 << 10) // a window
+	heap := heapInUse()
+	var writing sync.WaitGroup
+	var reset atomic.Int32
+	for range n {
+		stream, peer := openStream(t, client, server)
+		socket, user := conntest.Pair(t)
+		_, _ = socket.TCP().SetWriteBuffer(4<<10), user.TCP().SetReadBuffer(4<<10)
+		engine.Join(ctx, stream, socket, func(r join.Result) {
+			if r.Ending() == join.Lost {
+				reset.Add(1)
+			}
+		})
+		writing.Go(func() {
+			_ = peer.SetWriteDeadline(time.Now().Add(patience))
+			_, _ = peer.Write(chunk) // fails for those who are reset
+		})
+	}
+	writing.Wait()
+	stream, peer := openStream(t, client, server) // whose byte is behind all others
+	_, _ = peer.Write([]byte{1})
+	if _, err := stream.Read(make([]byte, 1)); err != nil {
+		t.Errorf("nobody else is served: %v", err)
+	}
+	if used := budget.Used(); used > limit || used < limit/4 {
+		t.Errorf("%d KiB are held; the budget is %d KiB", used>>10, limit>>10)
+	}
+	if more := heapInUse() - heap; more > limit+slack {
+		t.Errorf("there are %d KiB more in memory, of which the budget allows %d KiB", more>>10, limit>>10)
+	}
+	if got := reset.Load(); got == 0 || got == n {
+		t.Errorf("%d of %d users were reset", got, n)
 	}
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // loops are the event loops of an engine, one for every two processors: the
-// others are busy with what the kernel does for these, and with all else. Two
-// loops on two processors gave a tenth less than one.
+// others are busy with what the kernel does for these, and with all else. On
+// two processors a second loop costs more wake-ups than it saves waiting.
 type loops struct {
 	all  []*eventloop.Loop
 	next atomic.Uint32

@@ -3,7 +3,6 @@ package relay_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -16,29 +15,6 @@ import (
 	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/relaytest"
 )
-
-// echoServer in the environment makes the test binary a server that sends back
-// what it gets: in a process of its own it is not in the figures below.
-const echoServer = "RELAY_TEST_ECHO_SERVER"
-
-func serveEcho() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(l.Addr())
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // until the test ends
-		os.Exit(0)
-	}()
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			panic(err)
-		}
-		go func() { _, _ = io.Copy(conn, struct{ io.Reader }{conn}) }()
-	}
-}
 
 // startEcho gives the address of an echo server that ends with the benchmark.
 func startEcho(b *testing.B) string {

@@ -19,14 +19,9 @@ func DialRelay(ctx context.Context, addr string) (join.Conn, error) {
 	return dial(ctx, addr, toRelay())
 }
 
-// DialLocal connects to the local server at addr, within 10 seconds.
-func DialLocal(ctx context.Context, addr string) (join.Conn, error) {
-	return dial(ctx, addr, toLocal())
-}
-
-// StartLocal is DialLocal for a caller who cannot wait. If the connection is
-// not there at once conn is nil, and the caller has to call wait, which goes
-// on from there.
+// StartLocal begins to connect to the local server at addr. If the connection is
+// not there at once conn is nil, and the caller has to call wait, which goes on
+// from there and takes up to 10 seconds.
 func StartLocal(addr string) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
 	return start(addr, toLocal())
 }

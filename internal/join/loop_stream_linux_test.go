@@ -100,6 +100,7 @@ func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
 		limit = 8 << 20
 		slack = 8 << 20 // of joins and streams, their buffers and one frame
 	)
+	needDescriptors(t, 2*n)
 	budget := yamux.NewBudget(limit)
 	client, server := sessions(t, yamux.Config{Budget: budget})
 	engine, err := join.NewEngine()

@@ -86,43 +86,31 @@ func TestBudgetOfUnacceptedStream(t *testing.T) {
 	}
 }
 
-// Whoever is modest does not pay for another session.
+// Whoever is modest does not pay for another session, be it that this one has
+// ended and its stream is still to be read.
 func TestSharedBudgetShedsLargest(t *testing.T) {
-	budget := yamux.NewBudget(300_000)
-	s1, p1 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
-	s2, p2 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
-	hog, small := p1.accept(s1, 1), p2.accept(s2, 1)
-	p1.send(data(1, 0, string(make([]byte, 250_000))))
-	p1.sync()
-	p2.send(data(1, 0, string(make([]byte, 60_000))))
-	p2.sync()
-	if _, err := io.ReadFull(small, make([]byte, 60_000)); err != nil {
-		t.Error(err)
-	}
-	if _, err := io.ReadAll(hog); !errors.Is(err, yamux.ErrOverBudget) {
-		t.Errorf("the stream that holds most: %v, want %v", err, yamux.ErrOverBudget)
-	}
-}
-
-// What is held for streams whose session has ended counts against those that live,
-// and so can be shed.
-func TestSharedBudgetShedsDeadSession(t *testing.T) {
-	budget := yamux.NewBudget(300_000)
-	s1, p1 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
-	s2, p2 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
-	hog, small := p1.accept(s1, 1), p2.accept(s2, 1)
-	p1.send(data(1, 0, string(make([]byte, 250_000))))
-	p1.sync()
-	s1.Close()
-	p2.send(data(1, 0, string(make([]byte, 60_000))))
-	p2.sync()
-	if _, err := io.ReadFull(small, make([]byte, 60_000)); err != nil {
-		t.Error(err)
-	}
-	if _, err := io.ReadAll(hog); !errors.Is(err, yamux.ErrOverBudget) {
-		t.Errorf("the stream that holds most: %v, want %v", err, yamux.ErrOverBudget)
-	}
-	if n := budget.Used(); n != 0 {
-		t.Errorf("%d bytes are still counted", n)
+	for name, ended := range map[string]bool{"of a session": false, "of one that has ended": true} {
+		t.Run(name, func(t *testing.T) {
+			budget := yamux.NewBudget(300_000)
+			s1, p1 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
+			s2, p2 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
+			hog, small := p1.accept(s1, 1), p2.accept(s2, 1)
+			p1.send(data(1, 0, string(make([]byte, 250_000))))
+			p1.sync()
+			if ended {
+				s1.Close()
+			}
+			p2.send(data(1, 0, string(make([]byte, 60_000))))
+			p2.sync()
+			if _, err := io.ReadFull(small, make([]byte, 60_000)); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.ReadAll(hog); !errors.Is(err, yamux.ErrOverBudget) {
+				t.Errorf("the stream that holds most: %v, want %v", err, yamux.ErrOverBudget)
+			}
+			if n := budget.Used(); n != 0 {
+				t.Errorf("%d bytes are still counted", n)
+			}
+		})
 	}
 }

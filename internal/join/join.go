@@ -121,7 +121,7 @@ func (e *Engine) Join(ctx context.Context, a, b Conn, done func(Result)) {
 		defer e.running.Done()
 		done(r)
 	}
-	if !e.loops.join(ctx, e, a, b, finished) {
+	if !e.loops.join(ctx, a, b, finished) {
 		go func() { finished(copyJoin(ctx, a, b)) }()
 	}
 }

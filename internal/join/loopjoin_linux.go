@@ -13,7 +13,6 @@ import (
 // loopJoin is a join that an event loop serves. Whoever has something to do
 // with it takes its lock, moves what can be moved without waiting, and leaves.
 type loopJoin struct {
-	engine *Engine
 	loop   *eventloop.Loop
 	done   func(Result)
 	forget func() bool // ends the watch over the context

@@ -36,8 +36,8 @@ func (l *loops) stop() {
 
 // join joins a and b if they are sockets, or one is and the other is a stream.
 // It tells whether that is so.
-func (l *loops) join(ctx context.Context, e *Engine, a, b Conn, done func(Result)) bool {
-	j := &loopJoin{engine: e, done: done}
+func (l *loops) join(ctx context.Context, a, b Conn, done func(Result)) bool {
+	j := &loopJoin{done: done}
 	sockets := 0
 	for side, conn := range []Conn{a, b} {
 		s := &j.ends[side]

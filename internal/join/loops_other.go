@@ -10,4 +10,4 @@ type loops struct{}
 func (*loops) start() error { return nil }
 func (*loops) stop()        {}
 
-func (*loops) join(context.Context, *Engine, Conn, Conn, func(Result)) bool { return false }
+func (*loops) join(context.Context, Conn, Conn, func(Result)) bool { return false }

@@ -1,0 +1,148 @@
+package limit_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed96252745/relay/internal/limit"
+)
+
+// pass lets time pass in a bubble of synctest, where it costs none.
+func pass(d time.Duration) { <-time.After(d) }
+
+func TestSources(t *testing.T) {
+	s := limit.NewSources(2)
+	a, b := source(t, "192.0.2.1"), source(t, "192.0.2.2")
+	for i := range 3 {
+		if in := s.Enter(a); in != (i < 2) {
+			t.Errorf("%d of one source: let in is %v", i, in)
+		}
+	}
+	if !s.Enter(b) {
+		t.Error("another source is kept out")
+	}
+	s.Leave(a)
+	if !s.Enter(a) || s.Enter(a) {
+		t.Error("the place of one who left is not the next one's")
+	}
+}
+
+func TestRates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := limit.NewRates(10, 20, 2)
+		a := source(t, "192.0.2.1")
+		allowed := func(n int) (got int) {
+			for range n {
+				if r.Allow(a) {
+					got++
+				}
+			}
+			return got
+		}
+		if got := allowed(50); got != 20 {
+			t.Errorf("%d at once, want 20", got)
+		}
+		pass(time.Second)
+		if got := allowed(50); got != 10 {
+			t.Errorf("%d after a second, want 10", got)
+		}
+		for i := range 2 {
+			if !r.Allow(source(t, fmt.Sprintf("198.51.100.%d", i))) {
+				t.Error("another source is held up")
+			}
+		}
+		if got := allowed(50); got != 20 {
+			t.Errorf("%d of a source that was forgotten, want 20", got)
+		}
+	})
+}
+
+// A source that guesses is shut out for longer and longer, and others are not.
+func TestPenalties(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := limit.NewPenalties(20)
+		a, b := source(t, "192.0.2.1"), source(t, "192.0.2.2")
+		if p.Any() || p.ShutOut(a) {
+			t.Error("shut out without a wrong")
+		}
+		pass(time.Minute + time.Second)
+		for range 20 {
+			if p.Wrong(a) {
+				t.Error("shut out for what is forgiven")
+			}
+		}
+		want := time.Second
+		for range 15 {
+			for !p.Wrong(a) { // what was forgiven since
+				if p.ShutOut(a) {
+					t.Fatal("shut out without being told")
+				}
+			}
+			began := time.Now()
+			for p.ShutOut(a) {
+				if p.Wrong(a) {
+					t.Error("shut out twice at once")
+				}
+				pass(time.Second / 10)
+			}
+			if took := time.Since(began); took < want || took > want+time.Second/10 {
+				t.Errorf("shut out for %v, want %v", took, want)
+			}
+			want = min(2*want, 10*time.Minute)
+		}
+		if p.ShutOut(b) {
+			t.Error("another source is shut out")
+		}
+		pass(time.Hour)
+		for !p.Wrong(a) { // until it is too much again
+			continue
+		}
+		pass(time.Second)
+		if p.ShutOut(a) {
+			t.Error("an old sin is never forgiven")
+		}
+	})
+}
+
+// The ids of the relay before are forgiven, but not without end.
+func TestPenaltiesAtTheBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := limit.NewPenalties(20)
+		a := source(t, "192.0.2.1")
+		wrongs := func() (n int) {
+			for !p.Wrong(a) {
+				n++
+			}
+			return n
+		}
+		if n := wrongs(); n != 1000 {
+			t.Errorf("%d are forgiven, want 1000", n)
+		}
+		pass(time.Hour)
+		if n := wrongs(); n != 20 {
+			t.Errorf("%d are forgiven later, want 20", n)
+		}
+	})
+}
+
+func TestLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := limit.NewLines(10)
+		a := source(t, "192.0.2.1")
+		for i := range 100 {
+			if _, ok := l.Allow(a); ok != (i < 10) {
+				t.Errorf("line %d: %v", i, ok)
+			}
+		}
+		pass(6 * time.Second)
+		if leftOut, ok := l.Allow(a); !ok || leftOut != 90 {
+			t.Errorf("got %v after a while, and %d left out; want 90", ok, leftOut)
+		}
+		pass(6 * time.Second)
+		if leftOut, ok := l.Allow(a); !ok || leftOut != 0 {
+			t.Errorf("got %v, and %d left out; want none", ok, leftOut)
+		}
+	})
+}

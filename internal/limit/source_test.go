@@ -1,0 +1,48 @@
+package limit_test
+
+import (
+	"net"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/limit"
+)
+
+func TestSourceOf(t *testing.T) {
+	for _, same := range [][2]string{
+		{"192.0.2.1", "::ffff:192.0.2.1"},
+		{"2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"},
+	} {
+		if a, b := source(t, same[0]), source(t, same[1]); a != b {
+			t.Errorf("%s and %s are two sources, %v and %v", same[0], same[1], a, b)
+		}
+	}
+	for _, different := range [][2]string{
+		{"192.0.2.1", "192.0.2.2"},
+		{"2001:db8::1", "2001:db8:0:1::1"},
+		{"127.0.0.1", "::1"},
+	} {
+		if a, b := source(t, different[0]), source(t, different[1]); a == b {
+			t.Errorf("%s and %s are one source, %v", different[0], different[1], a)
+		}
+	}
+	zoned := limit.SourceOf(&net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0"})
+	if zoned != source(t, "fe80::2") {
+		t.Errorf("the zone makes a source of its own: %v", zoned)
+	}
+	if got := limit.SourceOf(&net.UnixAddr{}); got != (limit.Source{}) {
+		t.Errorf("an address that is none: %v", got)
+	}
+	for ip, want := range map[string]bool{
+		"127.0.0.1": true, "127.1.2.3": true, "::1": true, "::ffff:127.0.0.1": true,
+		"192.0.2.1": false, "2001:db8::1": false, "::2:0:0:0:1": false,
+	} {
+		if got := source(t, ip).IsLoopback(); got != want {
+			t.Errorf("%s is loopback: %v", ip, got)
+		}
+	}
+	for ip, want := range map[string]string{"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::/64"} {
+		if got := source(t, ip).String(); got != want {
+			t.Errorf("%s is written %s, want %s", ip, got, want)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package limit
+
+import (
+	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+)
+
+// Sources bounds how many there are of each source at a time. Make it with
+// NewSources. Its methods may be called concurrently.
+type Sources struct {
+	max int
+
+	mu sync.Mutex // guards what follows
+	of map[Source]int
+}
+
+// NewSources allows so many for each.
+func NewSources(most int) *Sources { return &Sources{max: most, of: make(map[Source]int)} }
+
+// Enter counts one, unless there are as many as may be.
+func (s *Sources) Enter(from Source) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[from] >= s.max {
+		return false
+	}
+	s.of[from]++
+	return true
+}
+
+// Leave counts one out.
+func (s *Sources) Leave(from Source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[from]--; s.of[from] == 0 {
+		delete(s.of, from)
+	}
+}
+
+// Rates bounds how often something happens for each source. Make it with
+// NewRates. Its methods may be called concurrently.
+type Rates struct {
+	perSecond      rate.Limit
+	burst, sources int
+
+	mu sync.Mutex                        // guards what follows
+	of *lru.Cache[Source, *rate.Limiter] // nil until there is somebody to count
+}
+
+// NewRates allows so many a second, and burst at once. It keeps count of the last
+// so many sources: who is forgotten starts anew.
+func NewRates(perSecond float64, burst, sources int) *Rates {
+	return &Rates{perSecond: rate.Limit(perSecond), burst: burst, sources: sources}
+}
+
+// Allow tells whether it may happen once more.
+func (r *Rates) Allow(from Source) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.of == nil {
+		r.of = newLRU[Source, *rate.Limiter](r.sources)
+	}
+	of, known := r.of.Get(from)
+	if !known {
+		of = rate.NewLimiter(r.perSecond, r.burst)
+		r.of.Add(from, of)
+	}
+	return of.Allow()
+}
+
+// newLRU gives a cache of a size that is a constant of ours.
+func newLRU[K comparable, V any](size int) *lru.Cache[K, V] {
+	cache, err := lru.New[K, V](size)
+	if err != nil {
+		panic(err) // the size is not positive
+	}
+	return cache
+}

@@ -1,0 +1,143 @@
+package lease
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// File is a Store in a file, of which only hashes could be read by who steals it.
+type File struct{ db *bbolt.DB }
+
+var _ Store = (*File)(nil)
+
+// ErrInUse is returned by Open if another relay has the file.
+var ErrInUse = errors.New("another relay uses it")
+
+// ErrDamaged is returned by Open if the file is none of ours, or not any more.
+var ErrDamaged = errors.New("it is damaged")
+
+const (
+	bucket = "leases"
+	// lockWait is how long a relay that is about to end may take to let go.
+	lockWait = 2 * time.Second
+	// batchWait is how long a write waits for others: after a restart all clients
+	// come at once, and each write by itself takes the disk some milliseconds.
+	batchWait = 2 * time.Millisecond
+)
+
+// Open opens the file, and makes it and its folder if they are not there. It reads
+// all that there is, as a file that is damaged would show it later and otherwise.
+func Open(path string) (*File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("leases: %w", err)
+	}
+	f, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("leases: %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func open(path string) (f *File, err error) {
+	var db *bbolt.DB
+	defer func() {
+		if err != nil && db != nil {
+			_ = db.Close()
+		}
+	}()
+	defer damage(&err)()
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, ErrInUse
+	case errors.As(err, new(syscall.Errno)): // of the system
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	db.MaxBatchDelay = batchWait
+	err = db.Update(func(tx *bbolt.Tx) error {
+		all, err := tx.CreateBucketIfNotExists([]byte(bucket))
+		if err != nil {
+			return err
+		}
+		return all.ForEach(look)
+	})
+	if err != nil && !errors.As(err, new(syscall.Errno)) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return &File{db}, err
+}
+
+// look touches every byte, of which some may not be there.
+func look(k, v []byte) error {
+	_, _ = sha256.Sum256(k), sha256.Sum256(v)
+	return nil
+}
+
+// damage is deferred, called, around what reads a file. What is wrong with its pages
+// the library tells by panics, and by faults where the file is shorter than it says.
+func damage(err *error) func() {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		if e := recover(); e != nil {
+			*err = fmt.Errorf("%w: %v", ErrDamaged, e)
+		}
+	}
+}
+
+// record is what is in the file. Fields may be added.
+type record struct {
+	Port     int       `json:"port"`
+	Name     string    `json:"name,omitempty"`
+	Identity string    `json:"identity,omitempty"`
+	Until    time.Time `json:"until,omitzero"`
+}
+
+// Load gives all leases. What cannot be read is left out, and is in the error
+// beside the leases that can.
+func (f *File) Load() (leases []Lease, err error) {
+	defer damage(&err)()
+	var wrong error
+	err = f.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
+			var r record
+			if err := json.Unmarshal(v, &r); err != nil || len(k) != len(Key{}) || r.Port < 1 || r.Port > math.MaxUint16 {
+				wrong = errors.Join(wrong, fmt.Errorf("lease %x: %q", k, v))
+				return nil
+			}
+			leases = append(leases, Lease{Key(k), r.Port, r.Name, r.Identity, r.Until})
+			return nil
+		})
+	})
+	return leases, errors.Join(err, wrong)
+}
+
+// Save keeps l.
+func (f *File) Save(l Lease) error {
+	value, err := json.Marshal(record{l.Port, l.Name, l.Identity, l.Until})
+	if err != nil {
+		return err
+	}
+	return f.db.Batch(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucket)).Put(l.Key[:], value) })
+}
+
+// Delete forgets a lease.
+func (f *File) Delete(k Key) error {
+	return f.db.Batch(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucket)).Delete(k[:]) })
+}
+
+// Close waits for writes that are under way.
+func (f *File) Close() error { return f.db.Close() }

@@ -1,0 +1,60 @@
+// Package lease remembers whose public ports are whose, across restarts of the
+// relay.
+//
+// A [Lease] is an owner's right to a port and a name. It is known by the hash of
+// a key that only its owner has. While the owner is served it has no end; when the
+// owner is away it has one.
+//
+// The package keeps leases, in a file ([Open]). It opens no
+// ports, and decides nothing about who may have which: that is internal/server.
+package lease
+
+import (
+	"crypto/sha256"
+	"time"
+)
+
+// Key is what a lease is known by.
+type Key [sha256.Size]byte
+
+// KeyOf gives the key of a lease of identity's, whose secret is shown. For another
+// identity the same secret is another lease.
+func KeyOf(identity, secret string) Key { return sha256.Sum256([]byte(identity + "\n" + secret)) }
+
+// Lease is the right to a port.
+type Lease struct {
+	Key      Key
+	Port     int
+	Name     string    // or empty
+	Identity string    // whose token was shown; empty for anybody's
+	Until    time.Time // when it ends; zero while its owner is served
+}
+
+// Store keeps leases for the next start of the relay. Its methods may be called
+// concurrently.
+type Store interface {
+	// Load gives all leases that were saved.
+	Load() ([]Lease, error)
+	// Save keeps l in place of what was saved for its key. When it returns, l
+	// survives the death of the process.
+	Save(l Lease) error
+	// Delete forgets a lease.
+	Delete(Key) error
+	// Close ends the use of the store.
+	Close() error
+}
+
+// Forget is a Store that remembers nothing.
+type Forget struct{}
+
+// Load gives nothing.
+func (Forget) Load() ([]Lease, error) { return nil, nil }
+
+// Save does nothing.
+func (Forget) Save(Lease) error { return nil }
+
+// Delete does nothing.
+func (Forget) Delete(Key) error { return nil }
+
+// Close does nothing.
+func (Forget) Close() error { return nil }

@@ -1,0 +1,96 @@
+package certificate
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+)
+
+// ClientConfig says how a relay client makes sure that it talks to its relay, and
+// how it shows who it is. The zero value trusts whom the system trusts.
+type ClientConfig struct {
+	// CAFile has the certificates of those who may vouch for the relay, as PEM.
+	// Without it that is whom the system trusts.
+	CAFile string
+	// Pins are keys one of which the relay must have: see Pin. Without a CAFile
+	// nobody needs to vouch for it then.
+	Pins []string
+	// ServerName is the name that the certificate has to be for, if that is not
+	// the host that is dialled. With pins alone no name is looked at.
+	ServerName string
+	// CertFile and KeyFile are the client's own certificate, if it has one. They
+	// are read again when they change.
+	CertFile, KeyFile string
+	// Logger is told about that. It may be nil.
+	Logger *slog.Logger
+}
+
+// TLS makes the settings.
+func (c ClientConfig) TLS() (*tls.Config, error) {
+	config := &tls.Config{ServerName: c.ServerName, MinVersion: tls.VersionTLS13}
+	if c.CAFile != "" {
+		roots, err := readPool(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("--tlsCa: %w", err)
+		}
+		config.RootCAs = roots
+	}
+	if len(c.Pins) > 0 {
+		accepted, err := parsePins(c.Pins)
+		if err != nil {
+			return nil, err
+		}
+		config.VerifyConnection = accepted.verify
+		// This skips nothing that a pin does not say better. The handshake proves
+		// in any case that the relay has the key of the certificate that it shows;
+		// what is left out is who vouches for that key, under which name and until
+		// when, and the pin says that it is the right one. Unlike a function for
+		// single certificates, VerifyConnection is called for every handshake.
+		config.InsecureSkipVerify = c.CAFile == ""
+	}
+	if c.CertFile == "" && c.KeyFile == "" {
+		return config, nil
+	}
+	if c.CertFile == "" || c.KeyFile == "" {
+		return nil, errors.New("a certificate and its key belong together: give both, --tlsCert and --tlsKey")
+	}
+	own, err := FromFiles(c.CertFile, c.KeyFile, c.Logger)
+	if err != nil {
+		return nil, err
+	}
+	config.GetClientCertificate = own.GetClientCertificate
+	return config, nil
+}
+
+// ClientCAs reads the certificates of those who may vouch for relay clients.
+func ClientCAs(file string) (*x509.CertPool, error) { return readPool(file) }
+
+func readPool(file string) (*x509.CertPool, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("certificate authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(content) {
+		return nil, fmt.Errorf("certificate authorities: there is no certificate in %s, which should have some as PEM", file)
+	}
+	return pool, nil
+}
+
+// PeerName gives the name of a relay client from its certificate: the first DNS
+// name, or else the common name. It is empty without a certificate that an
+// authority of ours vouches for. Whoever may have certificates from that
+// authority chooses it, so it may hold anything.
+func PeerName(state tls.ConnectionState) string {
+	if len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
+		return ""
+	}
+	leaf := state.VerifiedChains[0][0]
+	if len(leaf.DNSNames) > 0 {
+		return leaf.DNSNames[0]
+	}
+	return leaf.Subject.CommonName
+}

@@ -1,0 +1,119 @@
+package certificate
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// selfSignedFile holds the key and the certificate, so that there is never one
+// without the other.
+const selfSignedFile = "selfsigned.pem"
+
+// SelfSigned gives the certificate that is kept in dir, for which nobody vouches
+// but its pin. Where there is none it makes one, and the directory as well, of
+// which others see nothing.
+//
+// Clients compare keys, and look neither at its name nor at its time, which is ten
+// years. To have another one, remove the file; every client then needs the new pin.
+func SelfSigned(dir string) (tls.Certificate, error) {
+	name := filepath.Join(dir, selfSignedFile)
+	content, err := readPrivate(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if content, err = makeSelfSigned(); err == nil {
+			err = writePrivate(dir, name, content)
+		}
+	}
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("self-signed certificate: %w", err)
+	}
+	cert, err := tls.X509KeyPair(content, content)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("self-signed certificate: %s is broken: %w; restore it, or remove it to have a new one", name, err)
+	}
+	return cert, nil
+}
+
+// New gives a certificate like that, which is kept nowhere.
+func New() (tls.Certificate, error) {
+	content, err := makeSelfSigned()
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("self-signed certificate: %w", err)
+	}
+	return tls.X509KeyPair(content, content)
+}
+
+// makeSelfSigned makes a key and a certificate for it, as PEM.
+func makeSelfSigned() ([]byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: "relay"},
+		NotBefore:    now.Add(-24 * time.Hour), // clocks differ
+		NotAfter:     now.AddDate(10, 0, 0),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return append(
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...,
+	), nil
+}
+
+// writePrivate writes a file that nobody else may read: all of it or nothing,
+// whenever the machine stops.
+func writePrivate(dir, name string, content []byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, ".new-*") // for the owner only
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // fails once it is renamed
+	_, err = file.Write(content)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), name); err != nil {
+		return err
+	}
+	syncDir(dir)
+	return nil
+}
+
+// syncDir has the name of a new file survive a loss of power, where the system
+// can do that for a directory.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+}

@@ -1,0 +1,91 @@
+package netlab
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Conditions are what a wire does to packets, in each of its directions. The
+// zero value carries all of them at once.
+type Conditions struct {
+	// Bits a second, and how many bytes may wait to go in; what comes then is
+	// lost. Zero Bits are no limit.
+	Bits  float64
+	Queue int
+	// Delay is how long a packet is under way once it has gone in, more or less
+	// by up to Jitter. Jitter keeps the order, as queues in real networks do:
+	// it is drawn anew once in the time that it is long.
+	Delay, Jitter time.Duration
+	// Loss, Reorder and Duplicate are the parts of all packets, 0 to 1, that are
+	// lost, overtake all that are under way, or arrive twice.
+	Loss, Reorder, Duplicate float64
+	// Seed makes the same draws again.
+	Seed uint64
+}
+
+// path says when packets arrive that go through a wire one after the other. It
+// is for one goroutine.
+type path struct {
+	Conditions
+	random *rand.Rand
+	free   time.Time     // when the last packet so far has gone in
+	last   time.Time     // when the last one that kept its place arrives
+	extra  time.Duration // of the jitter
+	redraw time.Time     // when extra is drawn anew
+}
+
+func newPath(c Conditions, direction uint64) *path {
+	return &path{Conditions: c, random: rand.New(rand.NewPCG(c.Seed, direction))} //nolint:gosec // to be repeated, not to be secret
+}
+
+// arrivals of a packet that comes at now: none, one or two.
+func (p *path) arrivals(now time.Time, size int) []time.Time {
+	if p.draw(p.Loss) {
+		return nil
+	}
+	gone, ok := p.enter(now, size)
+	if !ok {
+		return nil
+	}
+	if p.draw(p.Reorder) {
+		return []time.Time{gone}
+	}
+	at := gone.Add(p.Delay + p.jitter(now))
+	if at.Before(p.last) {
+		at = p.last
+	}
+	p.last = at
+	if p.draw(p.Duplicate) {
+		return []time.Time{at, at}
+	}
+	return []time.Time{at}
+}
+
+// enter is when the packet has gone in, or false if the queue is full.
+func (p *path) enter(now time.Time, size int) (time.Time, bool) {
+	if p.Bits == 0 {
+		return now, true
+	}
+	if p.free.Before(now) {
+		p.free = now
+	}
+	if p.free.Sub(now) > p.takes(p.Queue) {
+		return time.Time{}, false
+	}
+	p.free = p.free.Add(p.takes(size))
+	return p.free, true
+}
+
+func (p *path) takes(size int) time.Duration {
+	return time.Duration(float64(size) * 8 / p.Bits * float64(time.Second))
+}
+
+func (p *path) jitter(now time.Time) time.Duration {
+	if p.Jitter > 0 && !now.Before(p.redraw) {
+		p.extra = time.Duration((2*p.random.Float64() - 1) * float64(p.Jitter))
+		p.redraw = now.Add(p.Jitter)
+	}
+	return p.extra
+}
+
+func (p *path) draw(part float64) bool { return part > 0 && p.random.Float64() < part }

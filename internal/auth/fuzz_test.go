@@ -1,0 +1,78 @@
+package auth_test
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/auth"
+)
+
+// wantError is what each error of Parse begins with.
+var wantError = regexp.MustCompile(`^tokens:([0-9]+): [ -~]+$`)
+
+// Whatever a file has in it: it is read, and what is written is read as the same;
+// or the error names one of its lines.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		"", "# comment\n\n", "db1 " + hash, "db1 " + hash + " ports=20000-20010,20050 tunnels=5 users=200 usersPerSecond=50\r\n",
+		"db1 " + hash + " bytesPerSecond=10MiB allow=10.0.0.0/8,2001:db8::/32 deny=::ffff:10.0.0.1 expires=2027-01-31\ndb2 " + otherHash,
+		"db1 " + hash + " expires=2027-01-31T18:00:00.5+02:00", "a " + hash + "\na " + otherHash, "a " + hash + "\nb " + hash,
+		"db1 relay_ABC", "db1 " + hash + " tunnels=5 tunnels=5", "db1 " + hash + " bytesPerSecond=9223372036854775808",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		tokens, err := auth.Parse("tokens", bytes.NewReader(in))
+		if err != nil {
+			match := wantError.FindStringSubmatch(err.Error())
+			if match == nil {
+				t.Fatalf("%q: the error is %q", in, err)
+			}
+			if n, _ := strconv.Atoi(match[1]); n < 1 || n > bytes.Count(in, []byte("\n"))+1 {
+				t.Fatalf("%q: %q is about no line", in, err)
+			}
+			return
+		}
+		var lines []string
+		for _, id := range tokens.All() {
+			lines = append(lines, id.Line())
+			if len(id.Line()) > 4096 {
+				return // by a byte or two, where there is a shorter way to write it
+			}
+		}
+		written := strings.Join(lines, "\n")
+		again, err := auth.Parse("tokens", strings.NewReader(written))
+		if err != nil {
+			t.Fatalf("%q was read and written as %q: %v", in, written, err)
+		}
+		same := again.All()
+		for i, id := range tokens.All() {
+			if err := again.Check(id, time.Time{}); err != nil || same[i].Line() != lines[i] || !same[i].Expires.Equal(id.Expires) {
+				t.Fatalf("%q: %+v was written as %s and read as %+v: %v", in, id, lines[i], same[i], err)
+			}
+		}
+	})
+}
+
+// A number of bytes is as many of its unit.
+func FuzzParseBytes(f *testing.F) {
+	f.Add(uint64(10), uint8(1))
+	f.Add(uint64(1)<<63-1, uint8(0))
+	f.Add(uint64(1)<<33, uint8(9))
+	f.Fuzz(func(t *testing.T, n uint64, u uint8) {
+		units := []string{"", "k", "kB", "KiB", "M", "MB", "MiB", "G", "GB", "GiB"}
+		sizes := []uint64{1, 1e3, 1e3, 1 << 10, 1e6, 1e6, 1 << 20, 1e9, 1e9, 1 << 30}
+		i := int(u) % len(units)
+		text := fmt.Sprint(n) + units[i]
+		got, err := auth.ParseBytes(text)
+		possible := n > 0 && n <= (1<<63-1)/sizes[i]
+		if possible != (err == nil) || possible && uint64(got) != n*sizes[i] {
+			t.Errorf("%s: got %d, %v", text, got, err)
+		}
+	})
+}

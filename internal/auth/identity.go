@@ -1,0 +1,164 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed96252745/relay/internal/guard"
+	"github.com/seed96252745/relay/internal/port"
+)
+
+// Identity is who may do what. It comes from New or from a tokens file. The zero
+// value is nobody. What it holds is shared and must not be written to, other than
+// with Set on a copy.
+type Identity struct {
+	// Name tells it apart from all others of its file.
+	Name string
+	// Ports are the public ports that it may have, and ask for. Without any, the
+	// relay chooses one of its own, and none may be asked for.
+	Ports port.Set
+	// Tunnels at a time; 0 leaves it to the relay's own limit.
+	Tunnels int
+	// Rails are on each of its public ports.
+	Rails guard.Rails
+	// Expires is the moment from which on it is nobody; zero is never.
+	Expires time.Time
+
+	hash [sha256.Size]byte // of its secret
+}
+
+// New gives an identity that may do whatever the relay lets anybody do, and its
+// secret, which is kept nowhere.
+func New(name string) (id Identity, secret string, err error) {
+	if err := checkName(name); err != nil {
+		return Identity{}, "", err
+	}
+	secret = NewSecret()
+	return Identity{Name: name, hash: hashOf(secret)}, secret, nil
+}
+
+// maxName bounds a name's bytes: it is in each log line about its owner.
+const maxName = 64
+
+// checkName does not say what it was given: in a file it may be a secret in a
+// wrong place.
+func checkName(name string) error {
+	if len(name) < 1 || len(name) > maxName || strings.ContainsFunc(name, isNoName) {
+		return fmt.Errorf("that is not a name: names are 1 to %d of the characters A-Z, a-z, 0-9, '.', '_' and '-'", maxName)
+	}
+	return nil
+}
+
+func isNoName(r rune) bool {
+	letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	return !letter && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+}
+
+// Expired tells whether it has expired by now.
+func (id *Identity) Expired(now time.Time) bool {
+	return !id.Expires.IsZero() && !now.Before(id.Expires)
+}
+
+// Line writes it as a line of a tokens file, without the line's end.
+func (id *Identity) Line() string {
+	fields := []string{id.Name, hashPrefix + hex.EncodeToString(id.hash[:])}
+	for _, s := range settings() {
+		if value := s.get(id); value != "" {
+			fields = append(fields, s.key+"="+value)
+		}
+	}
+	return strings.Join(fields, " ")
+}
+
+// Set sets what a key of a tokens file stands for; the keys are in the package
+// comment. An error leaves it as it was.
+func (id *Identity) Set(key, value string) error {
+	s, err := find(settings(), key)
+	if err != nil {
+		return err
+	}
+	return s.set(id, value)
+}
+
+// Get gives a value in the way of tokens files, or "" if there is none.
+func (id *Identity) Get(key string) string {
+	s, err := find(settings(), key)
+	if err != nil {
+		return ""
+	}
+	return s.get(id)
+}
+
+// mayTheSame tells whether both may do the same, for as long as they do not
+// expire.
+func (id *Identity) mayTheSame(other *Identity) bool {
+	return slices.Equal(id.Ports, other.Ports) && id.Tunnels == other.Tunnels && id.Rails.Equal(other.Rails)
+}
+
+// setting is a key of tokens files.
+type setting struct {
+	key string
+	set func(id *Identity, value string) error
+	get func(id *Identity) string
+}
+
+func settings() []setting {
+	return []setting{
+		settingOf("ports", func(id *Identity) *port.Set { return &id.Ports }, port.ParseSet, port.Set.String),
+		settingOf("tunnels", func(id *Identity) *int { return &id.Tunnels }, ParseCount, formatCount),
+		settingOf("users", func(id *Identity) *int { return &id.Rails.Users }, ParseCount, formatCount),
+		settingOf("usersPerSecond", func(id *Identity) *int { return &id.Rails.UsersPerSecond }, ParseCount, formatCount),
+		settingOf("bytesPerSecond", func(id *Identity) *int64 { return &id.Rails.BytesPerSecond }, ParseBytes, formatBytes),
+		settingOf("allow", func(id *Identity) *[][]netip.Prefix { return &id.Rails.Allow }, parseAllow, formatAllow),
+		settingOf("deny", func(id *Identity) *[]netip.Prefix { return &id.Rails.Deny }, ParseNetworks, formatNetworks),
+		settingOf("expires", func(id *Identity) *time.Time { return &id.Expires }, parseExpiry, formatExpiry),
+	}
+}
+
+func settingOf[T any](key string, field func(*Identity) *T, parse func(string) (T, error), format func(T) string) setting {
+	return setting{
+		key: key,
+		set: func(id *Identity, text string) error {
+			value, err := parse(text)
+			if err == nil {
+				*field(id) = value
+			}
+			return err
+		},
+		get: func(id *Identity) string { return format(*field(id)) },
+	}
+}
+
+func parseAllow(text string) ([][]netip.Prefix, error) {
+	networks, err := ParseNetworks(text)
+	if err != nil {
+		return nil, err
+	}
+	return [][]netip.Prefix{networks}, nil
+}
+
+// formatAllow writes the one list that an identity of a file has.
+func formatAllow(lists [][]netip.Prefix) string {
+	if len(lists) == 0 {
+		return ""
+	}
+	return formatNetworks(lists[0])
+}
+
+// find does not say what an unknown key is: it may be a secret in a wrong place.
+func find(among []setting, key string) (setting, error) {
+	names := make([]string, len(among))
+	for i, s := range among {
+		if s.key == key {
+			return s, nil
+		}
+		names[i] = s.key
+	}
+	return setting{}, errors.New("there is no such key; keys are " + strings.Join(names, ", "))
+}

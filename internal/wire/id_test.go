@@ -50,13 +50,16 @@ func TestNewIDCanBeRead(t *testing.T) {
 }
 
 func TestKeyOf(t *testing.T) {
-	if id := wire.NewID(); wire.KeyOf(id) != wire.KeyOf(strings.Clone(id)) {
+	if id := wire.NewID(); wire.KeyOf("", id) != wire.KeyOf("", strings.Clone(id)) {
 		t.Error("the key of one id differs")
 	}
-	if wire.KeyOf("A") == wire.KeyOf("B") {
+	if wire.KeyOf("", "A") == wire.KeyOf("", "B") {
 		t.Error("two ids have one key")
 	}
-	if key := wire.KeyOf("secret"); strings.Contains(string(key[:]), "secret") {
+	if wire.KeyOf("a", "ID") == wire.KeyOf("b", "ID") {
+		t.Error("an id means the same for two owners")
+	}
+	if key := wire.KeyOf("", "secret"); strings.Contains(string(key[:]), "secret") {
 		t.Error("a key contains its id")
 	}
 }

@@ -28,4 +28,12 @@ const (
 	CodeNoPort        = "no-port"
 	CodeDraining      = "draining"
 	CodeUnknownOption = "unknown-option"
+	CodeLimit         = "limit"
+	CodeBadOption     = "bad-option"
+	CodeUnauthorized  = "unauthorized"
+	CodeExpired       = "expired"
+	CodeForbidden     = "forbidden"
+	CodePortTaken     = "port-taken"
+	CodeNameTaken     = "name-taken"
+	CodeSuperseded    = "superseded"
 )

@@ -18,7 +18,11 @@ func peekerOf(conn net.Conn) peekFunc {
 	if !ok {
 		return nil
 	}
-	raw, err := c.TCP().SyscallConn()
+	tcp := c.TCP()
+	if tcp == nil { // descriptors are short: reading will tell
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return nil
 	}

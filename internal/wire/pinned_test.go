@@ -33,7 +33,7 @@ func TestPinnedWords(t *testing.T) {
 // byte more is not. Raising one would break old peers, lowering one new peers.
 func TestPinnedLimits(t *testing.T) {
 	request := func(s string) error { _, err := wire.ReadRequest(strings.NewReader(s)); return err }
-	port := func(s string) error { _, err := wire.ReadPort(strings.NewReader(s)); return err }
+	port := func(s string) error { _, err := readPort(strings.NewReader(s)); return err }
 	tests := []struct {
 		what  string
 		limit int

@@ -88,7 +88,7 @@ func TestReaderLeavesThePayload(t *testing.T) {
 func TestReaderOfTwoLines(t *testing.T) {
 	forEachDelivery(t, "20001\nCU7\n\nuser", func(t *testing.T, conn net.Conn) {
 		r := wire.NewReader(conn)
-		port, err := wire.ReadPort(r)
+		port, err := readPort(r)
 		if err != nil || port != 20001 {
 			t.Fatalf("got port %d, %v", port, err)
 		}
@@ -216,5 +216,22 @@ func TestReaderOfClosedConnection(t *testing.T) {
 				t.Errorf("got %v, want that the connection is closed", err)
 			}
 		})
+	}
+}
+
+// noSocket is a connection whose socket cannot be had, as when the process has
+// no more descriptors.
+type noSocket struct{ net.Conn }
+
+func (noSocket) TCP() *net.TCPConn { return nil }
+
+func TestReaderWithoutSocket(t *testing.T) {
+	ours, peer := tcpPair(t)
+	if _, err := peer.Write([]byte("multiplex\n")); err != nil {
+		t.Fatal(err)
+	}
+	req, err := wire.ReadRequest(wire.NewReader(noSocket{ours}))
+	if err != nil || req.Verb != wire.Multiplex {
+		t.Errorf("got %+v, %v; want what was sent", req, err)
 	}
 }

@@ -10,12 +10,18 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-func TestReadPort(t *testing.T) {
+// readPort reads an answer of which the port is all that matters.
+func readPort(r io.ByteReader) (int, error) {
+	answer, err := wire.ReadAnswer(r)
+	return answer.Port, err
+}
+
+func TestReadAnswer(t *testing.T) {
 	for in, want := range map[string]int{
 		"1\n": 1, "80\n": 80, "20001\n": 20001, "65535\n": 65535, "20001\r\n": 20001,
 	} {
 		r := strings.NewReader(in + "payload")
-		if got, err := wire.ReadPort(r); err != nil || got != want {
+		if got, err := readPort(r); err != nil || got != want {
 			t.Errorf("%q: got %d, %v; want %d", in, got, err, want)
 		}
 		if rest, _ := io.ReadAll(r); string(rest) != "payload" {
@@ -24,7 +30,7 @@ func TestReadPort(t *testing.T) {
 	}
 }
 
-func TestReadPortRefusal(t *testing.T) {
+func TestReadAnswerRefusal(t *testing.T) {
 	longest := strings.Repeat("t", 4096-3)
 	tests := []struct {
 		in      string
@@ -36,12 +42,11 @@ func TestReadPortRefusal(t *testing.T) {
 		{"-draining soon again\r\n", wire.Refusal{Code: "draining", Text: "soon again"},
 			"refused by the relay: soon again (draining)"},
 		{"-busy\n", wire.Refusal{Code: "busy"}, "refused by the relay: busy"},
-		{"-1\n", wire.Refusal{Code: "1"}, "refused by the relay: 1"},
 		{"-a  b\n", wire.Refusal{Code: "a", Text: " b"}, "refused by the relay:  b (a)"},
 		{"-c " + longest + "\n", wire.Refusal{Code: "c", Text: longest}, "refused by the relay: " + longest + " (c)"},
 	}
 	for _, tt := range tests {
-		port, err := wire.ReadPort(strings.NewReader(tt.in))
+		port, err := readPort(strings.NewReader(tt.in))
 		var refusal *wire.Refusal
 		if !errors.As(err, &refusal) || *refusal != tt.want {
 			t.Errorf("%.40q: got %d, %v; want a refusal %+v", tt.in, port, err, tt.want)
@@ -55,12 +60,13 @@ func TestReadPortRefusal(t *testing.T) {
 
 // What a program that is no relay says must neither be taken for a port nor
 // for a refusal, and must not fill somebody's log.
-func TestReadPortGarbage(t *testing.T) {
+func TestReadAnswerGarbage(t *testing.T) {
 	for _, line := range []string{
-		"0", "00", "01", "020001", "65536", "4294967297", "99999999999999999999999", "+80", "8_0", "0x50", "80 ", " 80",
-		"", "eighty", "1e3", "HTTP/1.1 400 Bad Request", "SSH-2.0-OpenSSH_9.6", strings.Repeat("9", 4096),
+		"0", "00", "01", "020001", "65536", "4294967297", "99999999999999999999999", "8_0", "0x50", "80 ", " 80",
+		"", "eighty", "1e3", "HTTP/1.1 400 Bad Request", "SSH-2.0-OpenSSH_9.6",
+		"-ERR unknown command '+token'", "-NOAUTH Authentication required.", "-", "- no code", "-1", "-no_port", "-Limit", strings.Repeat("9", 4096),
 	} {
-		port, err := wire.ReadPort(strings.NewReader(line + "\n"))
+		port, err := readPort(strings.NewReader(line + "\n"))
 		var refusal *wire.Refusal
 		if err == nil || errors.As(err, &refusal) {
 			t.Errorf("%.40q: got %d, %v; want an error that is no refusal", line, port, err)
@@ -82,9 +88,39 @@ func TestReadPortGarbage(t *testing.T) {
 		"-" + strings.Repeat("8", 4096):      wire.ErrTooLong,
 		"-" + strings.Repeat("t ", 10<<20/2): wire.ErrTooLong,
 	} {
-		if port, err := wire.ReadPort(strings.NewReader(in)); !errors.Is(err, want) {
+		if port, err := readPort(strings.NewReader(in)); !errors.Is(err, want) {
 			t.Errorf("%.40q: got %d, %v; want %v", in, port, err, want)
 		}
+	}
+}
+
+// A peer that sends back what it was sent does not bring secrets into errors, not
+// in part either. The rest of what it says is shown.
+func TestHide(t *testing.T) {
+	const token, lease = "relay_PFROSMABCDEFGHIJKLMNOPQRSTUV", "LEASEKEYLEASEKEY234567ABCD"
+	req := wire.Request{Options: []wire.Option{{Key: "token", Value: token}, {Key: "name", Value: "db1"}, {Key: "lease", Value: lease}}}
+	for in, want := range map[string]string{
+		"-ERR unknown command '+token', beginning with: '" + token + "'": "'+token'",
+		"-ERR '" + token + "'":                            "'***'",
+		"-ERR '" + token[:9] + "...' '" + lease[3:] + "'": "'***...' '***'",
+		"+OK\n" + token + lease:                           `"******"`,
+		"-refused db1 by " + token[5:] + " of db1":        "db1 by *** of db1 (refused)",
+		"-no-port " + token[:7]:                           token[:7] + " (no-port)",
+		"-no-port all are taken":                          "all are taken (no-port)",
+	} {
+		_, err := readPort(strings.NewReader(in + "\n"))
+		got := req.Hide(err).Error()
+		if !strings.Contains(got, want) {
+			t.Errorf("%q gives %q, want %q in it", in, got, want)
+		}
+		for i := range len(token) - 8 {
+			if strings.Contains(got, token[i:i+8]) {
+				t.Errorf("%q gives %q, with a secret", in, got)
+			}
+		}
+	}
+	if err := req.Hide(io.ErrUnexpectedEOF); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("another error becomes %v", err)
 	}
 }
 
@@ -112,12 +148,12 @@ func TestReadID(t *testing.T) {
 	}
 }
 
-func TestWriteReply(t *testing.T) {
+func TestWriteAnswer(t *testing.T) {
 	for _, tt := range []struct {
 		id, want string
 	}{{"", "20001\n"}, {"CU7", "20001\nCU7\n"}} {
 		var out countingWriter
-		if err := wire.WriteReply(&out, 20001, tt.id); err != nil {
+		if err := wire.WriteAnswer(&out, wire.Answer{Port: 20001}, tt.id); err != nil {
 			t.Fatal(err)
 		}
 		if got := out.written.String(); got != tt.want || out.writes != 1 {
@@ -136,7 +172,7 @@ func TestWriteRefusal(t *testing.T) {
 		t.Errorf("wrote %q", got)
 	}
 	var got *wire.Refusal
-	if _, err := wire.ReadPort(&out); !errors.As(err, &got) || *got != *want {
+	if _, err := readPort(&out); !errors.As(err, &got) || *got != *want {
 		t.Errorf("read back as %v, want %v", err, want)
 	}
 }

@@ -1,0 +1,133 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Refusal is the relay's answer to a registration that it does not accept. It
+// is an error, so that it can travel as one.
+type Refusal struct {
+	Code string // one word, for programs
+	Text string // the rest of the line, for people
+}
+
+func (r *Refusal) Error() string {
+	if r.Text == "" {
+		return "refused by the relay: " + r.Code
+	}
+	return fmt.Sprintf("refused by the relay: %s (%s)", r.Text, r.Code)
+}
+
+// WriteRefusal writes a refusal as a line.
+func WriteRefusal(w io.Writer, r *Refusal) error {
+	_, err := fmt.Fprintf(w, "-%s %s\n", r.Code, r.Text)
+	return err
+}
+
+// Answer is what a relay answers to a registration that it accepts.
+type Answer struct {
+	Port int // public
+	// Lease is for how long the port is kept while nobody serves it, in whole
+	// seconds. Zero if it is not.
+	Lease time.Duration
+}
+
+// options gives what stands before the port.
+func (a Answer) options() string {
+	if a.Lease <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("+%s %d\n", OptionLease, int64(a.Lease/time.Second))
+}
+
+// ReadAnswer reads the relay's answer to a registration, up to the line with the
+// port. A refusal is returned as a *Refusal, and what no relay says as a
+// *NoRelayError. Options that it does not know it
+// passes over: the relay tells more than it is asked.
+func ReadAnswer(r io.ByteReader) (Answer, error) {
+	var a Answer
+	for range maxOptions + 1 {
+		line, err := readLine(r, maxText, space)
+		if err != nil {
+			return Answer{}, noEOF(err)
+		}
+		option, ok := strings.CutPrefix(line, "+")
+		if !ok {
+			a.Port, err = portOf(line)
+			return a, err
+		}
+		if key, value, _ := strings.Cut(option, " "); key == OptionLease {
+			seconds, err := strconv.ParseUint(value, 10, 31)
+			if err != nil {
+				return Answer{}, &OptionError{key, "want a number of seconds"}
+			}
+			a.Lease = time.Duration(seconds) * time.Second
+		}
+	}
+	return Answer{}, ErrTooManyOptions
+}
+
+// WriteAnswer writes the answer to a registration, and the id of the pool where
+// there is one.
+func WriteAnswer(w io.Writer, a Answer, id string) error {
+	answer := a.options() + strconv.Itoa(a.Port) + "\n"
+	if id != "" {
+		answer += id + "\n"
+	}
+	_, err := io.WriteString(w, answer)
+	return err
+}
+
+// NoRelayError is the error of a peer that answers a registration with what no relay
+// would say.
+type NoRelayError struct{ Sent string }
+
+func (e *NoRelayError) Error() string {
+	return fmt.Sprintf("this is no relay: it sent %.40q where a port was expected; look whether host and port are the relay's", e.Sent)
+}
+
+// portOf reads the line of an answer that says which port it is, or why there is
+// none, which is a *Refusal. Other protocols have errors that begin with a dash
+// too: what has no code is no refusal.
+func portOf(line string) (int, error) {
+	if refusal, ok := strings.CutPrefix(line, "-"); ok {
+		if code, text, _ := strings.Cut(refusal, " "); isCode(code) {
+			return 0, &Refusal{Code: code, Text: text}
+		}
+	}
+	port, err := parsePort(line)
+	if err != nil {
+		return 0, &NoRelayError{Sent: line}
+	}
+	return port, nil
+}
+
+// isCode tells whether a word can be the code of a refusal.
+func isCode(word string) bool {
+	return word != "" && !strings.ContainsFunc(word, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' })
+}
+
+// isKnownCode tells whether it is one of the protocol's.
+func isKnownCode(code string) bool {
+	switch code {
+	case CodeNoPort, CodeDraining, CodeUnknownOption, CodeLimit, CodeBadOption, CodeUnauthorized,
+		CodeExpired, CodeForbidden, CodePortTaken, CodeNameTaken, CodeSuperseded:
+		return true
+	}
+	return false
+}
+
+func parsePort(text string) (int, error) {
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 || text[0] == '0' {
+		return 0, errNoPort
+	}
+	return int(port), nil
+}
+
+var errNoPort = errors.New("not a port")

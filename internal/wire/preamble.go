@@ -1,0 +1,238 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Keys of option lines (docs/protocol.md, "The preamble").
+const (
+	OptionToken          = "token"
+	OptionLease          = "lease"
+	OptionInstance       = "instance"
+	OptionPort           = "port"
+	OptionName           = "name"
+	OptionProxy          = "proxy"
+	OptionAllow          = "allow"
+	OptionDeny           = "deny"
+	OptionUsers          = "users"
+	OptionUsersPerSecond = "users-per-second"
+	OptionBytesPerSecond = "bytes-per-second"
+)
+
+// Preamble is what a relay client says of itself and wishes, before the verb.
+// Whatever is zero was not said.
+type Preamble struct {
+	Token    string // who it is: a secret
+	Lease    string // whose port it wants: a secret
+	Instance string // which process it is, of those that know the same lease
+	Port     int    // the public port that it wants
+	Name     string // what people call the tunnel
+	Proxy    bool   // a PROXY protocol v2 header before the bytes of each user
+
+	// Bounds for users, within those that the relay has.
+	Allow, Deny    []netip.Prefix
+	Users          int // at a time
+	UsersPerSecond int // new ones, from one address
+	BytesPerSecond int64
+}
+
+const (
+	// minLease is the length of a lease key that can have 128 bits, in the
+	// densest of usual alphabets.
+	minLease  = 22
+	maxSecret = 512
+	maxName   = 64
+	// What an int holds everywhere, and more bytes a second than machines move.
+	maxUsers = 1 << 30
+	maxBytes = 1 << 40
+	// maxPrefixes bounds what a relay client can have looked at for each user.
+	maxPrefixes = 64
+)
+
+// UnknownOptionError is an option that this version does not know. Its message has
+// the first 64 bytes of the key, which is a stranger's.
+type UnknownOptionError struct{ Key string }
+
+func (e *UnknownOptionError) Error() string { return fmt.Sprintf("unknown option %.64q", e.Key) }
+
+// OptionError is an option whose value cannot be. It does not repeat the value,
+// which may be a secret.
+type OptionError struct{ Key, Want string }
+
+func (e *OptionError) Error() string { return fmt.Sprintf("option %q: %s", e.Key, e.Want) }
+
+// ParsePreamble reads the option lines of a request. Its error is an
+// *UnknownOptionError or an *OptionError.
+func ParsePreamble(options []Option) (Preamble, error) {
+	var p Preamble
+	seen := make(map[string]bool, len(options))
+	for _, o := range options {
+		parse := parserOf(o.Key)
+		switch {
+		case parse == nil:
+			return Preamble{}, &UnknownOptionError{o.Key}
+		case seen[o.Key]:
+			return Preamble{}, &OptionError{o.Key, "is there twice"}
+		}
+		seen[o.Key] = true
+		if want := parse(&p, o.Value); want != "" {
+			return Preamble{}, &OptionError{o.Key, want}
+		}
+	}
+	return p, nil
+}
+
+// valueParser reads a value, and says what it should have been if it cannot be.
+type valueParser func(p *Preamble, value string) (want string)
+
+// parserOf gives nil for an unknown key.
+func parserOf(key string) valueParser {
+	switch key {
+	case OptionToken:
+		return secret(func(p *Preamble) *string { return &p.Token }, 1)
+	case OptionLease:
+		return secret(func(p *Preamble) *string { return &p.Lease }, minLease)
+	case OptionInstance:
+		return secret(func(p *Preamble) *string { return &p.Instance }, 1)
+	case OptionPort:
+		return parsePortOption
+	case OptionName:
+		return parseName
+	case OptionProxy:
+		return parseProxy
+	case OptionAllow:
+		return prefixes(func(p *Preamble) *[]netip.Prefix { return &p.Allow })
+	case OptionDeny:
+		return prefixes(func(p *Preamble) *[]netip.Prefix { return &p.Deny })
+	case OptionUsers:
+		return number(maxUsers, func(p *Preamble, n int64) { p.Users = int(n) })
+	case OptionUsersPerSecond:
+		return number(maxUsers, func(p *Preamble, n int64) { p.UsersPerSecond = int(n) })
+	case OptionBytesPerSecond:
+		return number(maxBytes, func(p *Preamble, n int64) { p.BytesPerSecond = n })
+	}
+	return nil
+}
+
+func parsePortOption(p *Preamble, value string) string {
+	port, err := parsePort(value)
+	p.Port = port
+	return wanted(err == nil, "a port from 1 to 65535")
+}
+
+func parseName(p *Preamble, value string) string {
+	p.Name = value
+	return wanted(ValidName(value), "1 to 64 letters, digits, dots, underscores and hyphens")
+}
+
+func parseProxy(p *Preamble, value string) string {
+	p.Proxy = true
+	return wanted(value == "v2", "v2")
+}
+
+func wanted(ok bool, want string) string {
+	if ok {
+		return ""
+	}
+	return "want " + want
+}
+
+// secret reads a word.
+func secret(field func(*Preamble) *string, shortest int) valueParser {
+	return func(p *Preamble, value string) string {
+		*field(p) = value
+		ok := len(value) >= shortest && len(value) <= maxSecret && !strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' })
+		return wanted(ok, fmt.Sprintf("%d to %d letters, digits and signs of ASCII without a space", shortest, maxSecret))
+	}
+}
+
+// number reads a positive number.
+func number(most int64, set func(*Preamble, int64)) valueParser {
+	return func(p *Preamble, value string) string {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < 1 || n > most || value[0] == '+' {
+			return wanted(false, fmt.Sprintf("a number from 1 to %d", most))
+		}
+		set(p, n)
+		return ""
+	}
+}
+
+func prefixes(field func(*Preamble) *[]netip.Prefix) valueParser {
+	return func(p *Preamble, value string) string {
+		for text := range strings.SplitSeq(value, ",") {
+			prefix, err := ParsePrefix(text)
+			if err != nil || len(*field(p)) == maxPrefixes {
+				return wanted(false, fmt.Sprintf("up to %d networks such as 192.0.2.0/24, with commas between them", maxPrefixes))
+			}
+			*field(p) = append(*field(p), prefix)
+		}
+		return ""
+	}
+}
+
+// ParsePrefix reads a network, or an address, which is a network of one.
+func ParsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		if addr.Zone() != "" {
+			return netip.Prefix{}, errors.New("an address with a zone is no network")
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
+	return prefix.Masked(), nil
+}
+
+// ValidName tells whether a tunnel may be called so.
+func ValidName(name string) bool {
+	if name == "" || len(name) > maxName {
+		return false
+	}
+	for _, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune("._-", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+// Options gives p as option lines, in a fixed order.
+func (p Preamble) Options() (options []Option) {
+	add := func(key, value string, said bool) {
+		if said {
+			options = append(options, Option{key, value})
+		}
+	}
+	add(OptionToken, p.Token, p.Token != "")
+	add(OptionLease, p.Lease, p.Lease != "")
+	add(OptionInstance, p.Instance, p.Instance != "")
+	add(OptionPort, strconv.Itoa(p.Port), p.Port != 0)
+	add(OptionName, p.Name, p.Name != "")
+	add(OptionProxy, "v2", p.Proxy)
+	add(OptionAllow, joinPrefixes(p.Allow), len(p.Allow) > 0)
+	add(OptionDeny, joinPrefixes(p.Deny), len(p.Deny) > 0)
+	add(OptionUsers, strconv.Itoa(p.Users), p.Users != 0)
+	add(OptionUsersPerSecond, strconv.Itoa(p.UsersPerSecond), p.UsersPerSecond != 0)
+	add(OptionBytesPerSecond, strconv.FormatInt(p.BytesPerSecond, 10), p.BytesPerSecond != 0)
+	return options
+}
+
+func joinPrefixes(prefixes []netip.Prefix) string {
+	texts := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		texts[i] = p.String()
+	}
+	return strings.Join(texts, ",")
+}

@@ -23,6 +23,9 @@ func stateOfSocket(fd uintptr) State {
 	}
 	switch info.State {
 	case tcpEstablished, tcpFinWait1, tcpFinWait2:
+		if info.Probes > 1 { // one may be on its way
+			return Silent
+		}
 		return Open
 	case tcpClose:
 		return Dead

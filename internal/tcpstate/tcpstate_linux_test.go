@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/tcpstate"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -39,13 +40,6 @@ func pair(t *testing.T) (conn, peer *transport.Conn) {
 	return conn, peer
 }
 
-func write(t *testing.T, to io.Writer, text string) {
-	t.Helper()
-	if _, err := io.WriteString(to, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // What a peer can do, and the state that it leads to.
 var acts = []struct {
 	name string
@@ -53,17 +47,17 @@ var acts = []struct {
 	want tcpstate.State
 }{
 	{"nothing", func(*testing.T, *transport.Conn, *transport.Conn) {}, tcpstate.Open},
-	{"bytes", func(t *testing.T, _, peer *transport.Conn) { write(t, peer, "220 ready\r\n") }, tcpstate.Open},
+	{"bytes", func(t *testing.T, _, peer *transport.Conn) { conntest.Write(t, peer, "220 ready\r\n") }, tcpstate.Open},
 	{"nothing, after our own end", func(_ *testing.T, conn, _ *transport.Conn) { _ = conn.CloseWrite() }, tcpstate.Open},
 	{"FIN", func(_ *testing.T, _, peer *transport.Conn) { _ = peer.CloseWrite() }, tcpstate.Ended},
 	{"FIN behind bytes", func(t *testing.T, _, peer *transport.Conn) {
-		write(t, peer, "220 ready\r\n")
+		conntest.Write(t, peer, "220 ready\r\n")
 		_ = peer.CloseWrite()
 	}, tcpstate.Ended},
 	{"closed", func(_ *testing.T, _, peer *transport.Conn) { _ = peer.Close() }, tcpstate.Ended},
 	{"RST", func(_ *testing.T, _, peer *transport.Conn) { _ = peer.Reset() }, tcpstate.Dead},
 	{"RST behind bytes", func(t *testing.T, _, peer *transport.Conn) {
-		write(t, peer, "220 ready\r\n")
+		conntest.Write(t, peer, "220 ready\r\n")
 		_ = peer.Reset()
 	}, tcpstate.Dead},
 	{"RST behind FIN", func(_ *testing.T, _, peer *transport.Conn) {
@@ -179,7 +173,7 @@ func TestWatchOverManyEvents(t *testing.T) {
 	w, fired := watch(t, conn, tcpstate.Dead)
 	defer w.Stop()
 	for range 5 {
-		write(t, peer, "220 ready\r\n")
+		conntest.Write(t, peer, "220 ready\r\n")
 		wantQuiet(t, fired)
 	}
 	_ = peer.CloseWrite()
@@ -191,7 +185,7 @@ func TestWatchOverManyEvents(t *testing.T) {
 func TestWatchLeavesTheBytes(t *testing.T) {
 	conn, peer := pair(t)
 	w, fired := watch(t, conn, tcpstate.Ended)
-	write(t, peer, "220 ready\r\n")
+	conntest.Write(t, peer, "220 ready\r\n")
 	_ = peer.CloseWrite()
 	wantFired(t, fired)
 	w.Stop()
@@ -206,7 +200,7 @@ func TestStop(t *testing.T) {
 	for name, before := range map[string]string{"at once": "", "with bytes waiting": "x"} {
 		t.Run(name, func(t *testing.T) {
 			conn, peer := pair(t)
-			write(t, peer, before)
+			conntest.Write(t, peer, before)
 			w, fired := watch(t, conn, tcpstate.Ended)
 			w.Stop()
 			got := make(chan string)
@@ -218,7 +212,7 @@ func TestStop(t *testing.T) {
 				got <- string(b)
 			}()
 			wantQuiet(t, fired) // the reader is likely to wait by now
-			write(t, peer, "hello")
+			conntest.Write(t, peer, "hello")
 			if s := <-got; s != before+"hello" {
 				t.Errorf("got %q", s)
 			}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
@@ -12,6 +13,11 @@ import (
 // with the first. The zero value is ready. Its methods may be called
 // concurrently, but Close only when no more is started.
 type Watcher struct {
+	// OnCrash is told of a panic in fire, or in a connection, which ends that
+	// watch only. It may be called concurrently. Nil leaves such a panic to end
+	// the process. To be set before the first Start.
+	OnCrash func(*crash.Error)
+
 	mu   sync.Mutex      // guards what follows
 	loop *eventloop.Loop // or nil
 }
@@ -26,12 +32,12 @@ const lateness = 100 * time.Millisecond
 // is not over, and may Stop any. A connection that is closed meanwhile is
 // nobody's to watch any more.
 func (w *Watcher) Start(conn net.Conn, until State, fire func()) *Watch {
-	s, ok := conn.(socket)
+	s, ok := socketOf(conn)
 	loop := w.running(ok)
 	if loop == nil {
 		return &Watch{over: true}
 	}
-	watch := &Watch{loop: loop, socket: s, until: until, fire: fire}
+	watch := &Watch{loop: loop, socket: s, until: until, fire: fire, onCrash: w.OnCrash}
 	watch.mu.Lock()
 	defer watch.mu.Unlock()
 	watch.timer = time.AfterFunc(lateness, watch.begin)
@@ -67,17 +73,20 @@ type Watch struct {
 	until  State
 	fire   func()
 
-	mu    sync.Mutex  // guards what follows
-	timer *time.Timer // until it has begun
-	place eventloop.Registration
-	over  bool
-	fired chan struct{} // closed when fire has returned; nil if it was not called
+	onCrash func(*crash.Error) // or nil
+
+	mu     sync.Mutex  // guards what follows
+	timer  *time.Timer // until it has begun
+	place  eventloop.Registration
+	placed bool
+	over   bool
+	fired  chan struct{} // closed when fire has returned; nil if it was not called
 }
 
 // begin makes the connection known to the loop, which tells what holds already.
 func (w *Watch) begin() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.leave()
 	if w.over {
 		return
 	}
@@ -85,6 +94,7 @@ func (w *Watch) begin() {
 	err := net.ErrClosed
 	_ = w.socket.Control(func(fd uintptr) {
 		w.place, err = w.loop.AddFor(int(fd), eventloop.PeerEnded, w)
+		w.placed = err == nil
 	})
 	w.over = err != nil
 }
@@ -93,14 +103,14 @@ func (w *Watch) begin() {
 // is dead. The kernel knows better which of the two.
 func (w *Watch) Ready(eventloop.Events) (again bool) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.leave()
 	if w.over {
 		return false
 	}
 	reached := false
 	_ = w.socket.Control(func(fd uintptr) {
 		if reached = stateOfSocket(fd) >= w.until; reached {
-			w.loop.Remove(w.place, int(fd))
+			w.remove(fd)
 		}
 	})
 	if reached {
@@ -111,14 +121,49 @@ func (w *Watch) Ready(eventloop.Events) (again bool) {
 	return false
 }
 
+// remove takes the connection from the loop. It is called with mu held.
+func (w *Watch) remove(fd uintptr) {
+	w.loop.Remove(w.place, int(fd))
+	w.placed = false
+}
+
+// leave gives the lock back. A panic of the connection's ends the watch.
+func (w *Watch) leave() {
+	defer w.mu.Unlock()
+	if w.onCrash == nil {
+		return
+	}
+	if c := crash.Caught(recover()); c != nil {
+		w.over = true
+		if w.placed {
+			w.loop.Forget(w.place)
+		}
+		w.onCrash(c)
+	}
+}
+
 func (w *Watch) callFire() {
 	defer close(w.fired)
+	if w.onCrash != nil {
+		defer func() {
+			if c := crash.Caught(recover()); c != nil {
+				w.onCrash(c)
+			}
+		}()
+	}
 	w.fire()
 }
 
 // Stop ends the watch, and waits until fire has returned if it was called.
 func (w *Watch) Stop() {
+	if fired := w.end(); fired != nil {
+		<-fired
+	}
+}
+
+func (w *Watch) end() (fired chan struct{}) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch {
 	case w.over:
 	case w.timer != nil:
@@ -126,13 +171,9 @@ func (w *Watch) Stop() {
 		w.timer.Stop()
 	default:
 		w.over = true
-		if w.socket.Control(func(fd uintptr) { w.loop.Remove(w.place, int(fd)) }) != nil {
+		if w.socket.Control(w.remove) != nil {
 			w.loop.Forget(w.place) // closing has done the rest
 		}
 	}
-	fired := w.fired
-	w.mu.Unlock()
-	if fired != nil {
-		<-fired
-	}
+	return w.fired
 }

@@ -2,12 +2,19 @@
 
 package tcpstate
 
-import "net"
+import (
+	"net"
+
+	"github.com/seed96252745/relay/internal/crash"
+)
 
 func stateOf(socket) State { return Open }
 
 // Watcher watches nothing here. The zero value is ready.
-type Watcher struct{}
+type Watcher struct {
+	// OnCrash has nothing to tell.
+	OnCrash func(*crash.Error)
+}
 
 // Start starts a watch that never fires.
 func (*Watcher) Start(net.Conn, State, func()) *Watch { return &Watch{} }

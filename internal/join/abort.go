@@ -10,8 +10,10 @@ const abortWait = time.Second
 // abort resets conn after what was written to it has been acknowledged, or
 // after abortWait.
 func abort(conn Conn) {
-	if tcp := tcpOf(conn); tcp != nil {
-		awaitDelivery(tcp)
+	if tcp := tcpOf(carried(conn)); tcp != nil {
+		AwaitDelivery(tcp)
+	} else if d, ok := carried(conn).(Deliverer); ok {
+		d.AwaitDelivery()
 	}
 	_ = conn.Reset()
 }

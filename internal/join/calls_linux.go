@@ -20,6 +20,18 @@ func (e *end) closeWrite() error {
 	return os.NewSyscallError("shutdown", err)
 }
 
+// flush has a stream send what it has gathered. It is called without the join's
+// lock, perhaps after the join has ended.
+func (e *end) flush() {
+	c := caught(e.stream.Flush)
+	if c == nil {
+		return
+	}
+	e.join.mu.Lock()
+	defer e.join.mu.Unlock()
+	e.join.crashed(c)
+}
+
 // writeSocket writes what the socket takes.
 func writeSocket(fd int, b []byte) (int, error) {
 	for {

@@ -1,9 +1,14 @@
 package join
 
-import "net"
+import (
+	"errors"
+	"net"
+	"syscall"
+)
 
 // Conn is a connection that can be joined. It may be more than that: see
-// Socket, Detachable, Stream, Awaited, Waiter, Roomy and Wrapper.
+// Socket, Detachable, Stream, Flusher, Awaited, Waiter, Roomy, Prompt, Deliverer,
+// Wrapper and Carrier.
 type Conn interface {
 	net.Conn
 	// CloseWrite ends this side's direction, as FIN does, and leaves the other.
@@ -16,15 +21,16 @@ type Conn interface {
 // Socket is a Conn that is a TCP connection. Its bytes may be read and written
 // there, past the Conn's own Read and Write.
 type Socket interface {
-	// TCP gives the connection, or nil if it is none after all.
+	// TCP gives the connection, or nil if it is none after all. Closing that
+	// resets it.
 	TCP() *net.TCPConn
 }
 
 // Awaited is a Conn whose owner wants to know when something comes from it.
 type Awaited interface {
-	// Arrived is called once: with nil when the first bytes have been read, or
-	// else with the error that was read instead. It must not wait, nor use the
-	// connection.
+	// Arrived is called with nil when the first bytes have been read, or else with
+	// the error that was read instead. It may be called again, which means nothing.
+	// It must not wait, nor use the connection.
 	Arrived(err error)
 }
 
@@ -42,6 +48,60 @@ type Roomy interface {
 	Room() (int, error)
 }
 
+// Prompt is a Conn that can be tried by somebody who cannot wait.
+type Prompt interface {
+	// ReadNow is Read if that takes no waiting. Otherwise it gives EAGAIN.
+	ReadNow(b []byte) (int, error)
+	// WriteNow writes all of b if that takes no waiting, or else none of it. It is
+	// for a few bytes at the beginning, which always fit.
+	WriteNow(b []byte) bool
+}
+
+// ReadNow reads from a Prompt, and tells all owners of conn if something came. It
+// gives EAGAIN if conn is none.
+func ReadNow(conn Conn, b []byte) (int, error) {
+	p, ok := innermost(conn).(Prompt)
+	if !ok {
+		return 0, syscall.EAGAIN
+	}
+	n, err := p.ReadNow(b)
+	switch {
+	case n > 0:
+		tellArrived(conn, nil)
+	case err != nil && !errors.Is(err, syscall.EAGAIN):
+		tellArrived(conn, err)
+	}
+	return n, err
+}
+
+// WriteNow writes all of b to a Prompt, if that takes no waiting, or none of it.
+func WriteNow(conn Conn, b []byte) bool {
+	p, ok := innermost(conn).(Prompt)
+	return ok && p.WriteNow(b)
+}
+
+// Flusher is a Conn that may keep what was given to it until it is told that there
+// is no more for now.
+type Flusher interface {
+	// Flush sends what has been gathered.
+	Flush()
+}
+
+// Flush has a Flusher send what it has gathered.
+func Flush(conn Conn) {
+	if f, ok := innermost(conn).(Flusher); ok {
+		f.Flush()
+	}
+}
+
+// Deliverer is a Conn that is no Socket, and of which a reset destroys what its
+// peer does not have yet.
+type Deliverer interface {
+	// AwaitDelivery returns when the peer has all that was written, or after the
+	// time that AwaitDelivery gives a socket.
+	AwaitDelivery()
+}
+
 // Detachable is a Socket that an event loop can serve.
 type Detachable interface {
 	// Detach gives the socket away: the descriptor is the caller's to close,
@@ -54,6 +114,7 @@ type Detachable interface {
 // Stream is a Conn whose bytes come and go over a connection that it shares
 // with others, and that never has to be waited for.
 type Stream interface {
+	Flusher // of what FillFrom has read
 	// Attach has arrived called when there is something for PourTo, and roomy
 	// when FillFrom is possible again. Neither may wait; roomy may be called
 	// from within any call to any stream, arrived may not.
@@ -67,8 +128,6 @@ type Stream interface {
 	// error, such as EAGAIN too, or io.EOF. Short says that the socket gave
 	// less than it could have.
 	FillFrom(socket int) (n int, short bool, streamErr, socketErr error)
-	// Flush sends what FillFrom has gathered.
-	Flush()
 	// Failed gives the error that the stream has ended with in both directions,
 	// of which arrived has told, or nil if it has not. PourTo may still have
 	// bytes that came before.
@@ -81,6 +140,12 @@ type Wrapper interface {
 	Unwrap() Conn
 }
 
+// Carrier is a Conn around another one, whose bytes it carries itself and leaves
+// as they are. What has become of that one is asked of it, and not of the Carrier.
+type Carrier interface {
+	Carried() Conn
+}
+
 // innermost gives the Conn that has the bytes.
 func innermost(conn Conn) Conn {
 	for {
@@ -89,6 +154,32 @@ func innermost(conn Conn) Conn {
 			return conn
 		}
 		conn = w.Unwrap()
+	}
+}
+
+// tellArrived tells all owners of conn that something has come.
+func tellArrived(conn Conn, err error) {
+	for conn != nil {
+		if owner, ok := conn.(Awaited); ok {
+			owner.Arrived(err)
+		}
+		w, ok := conn.(Wrapper)
+		if !ok {
+			return
+		}
+		conn = w.Unwrap()
+	}
+}
+
+// carried gives the Conn that has the bytes in the end.
+func carried(conn Conn) Conn {
+	for {
+		conn = innermost(conn)
+		c, ok := conn.(Carrier)
+		if !ok {
+			return conn
+		}
+		conn = c.Carried()
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed96252745/relay/internal/crash"
 )
 
 // bufferSize is what one read asks for: what a socket holds when its sender is
@@ -29,8 +31,15 @@ type direction struct {
 	deadline   time.Time   // the one in force while halfClosed
 }
 
-// run copies until src ends or either connection fails.
+// run copies until src ends or either connection fails. A panic is a failure.
 func (d *direction) run() {
+	defer func() {
+		if c := crash.Caught(recover()); c != nil {
+			d.j.crashed(c)
+			_ = closeConn(d.src, c) // which wakes the opposite direction
+			_ = closeConn(d.dst, c)
+		}
+	}()
 	readErr, writeErr := d.copy()
 	switch {
 	case writeErr != nil:
@@ -59,9 +68,9 @@ func (d *direction) copy() (readErr, writeErr error) {
 	if from := newSocketSource(d); from != nil {
 		return from.copy()
 	}
-	waiter, canWait := d.src.(Waiter)
+	waiter := waiterOf(d.src)
 	for {
-		if canWait {
+		if waiter != nil {
 			waiter.WaitReadable()
 		}
 		if readErr, writeErr = d.copyOnce(); readErr != nil || writeErr != nil {
@@ -85,16 +94,16 @@ func (d *direction) arrive(err error) {
 		return
 	}
 	d.arrived = true
-	if owner, ok := d.src.(Awaited); ok {
-		owner.Arrived(err)
-	}
+	tellArrived(d.src, err)
 }
 
 // write writes all of b. A half-closed join counts as moving as long as any
 // byte of it is taken.
 func (d *direction) write(b []byte) error {
 	for len(b) > 0 {
+		d.j.lookout.beginWrite()
 		n, err := d.dst.Write(b)
+		d.j.lookout.endWrite()
 		d.moved(n)
 		b = b[n:]
 		if err != nil && !d.slow(n, err) {
@@ -133,7 +142,10 @@ func (d *direction) extend(to time.Time) {
 func (d *direction) finish() {
 	d.finished.Store(true) // before dst's peer can know it
 	d.j.end(d.side, nil)
-	if err := d.dst.CloseWrite(); err != nil {
+	d.j.lookout.beginWrite()
+	err := d.dst.CloseWrite()
+	d.j.lookout.endWrite()
+	if err != nil {
 		d.writeFailed(err)
 		return
 	}

@@ -1,4 +1,8 @@
 package join
 
+import "context"
+
 // CopyJoin is the join of everything that no event loop can serve.
-var CopyJoin = copyJoin
+func CopyJoin(ctx context.Context, a, b Conn) Result {
+	return copyJoin(ctx, a, b, periods{lookEvery, silence, noProgress})
+}

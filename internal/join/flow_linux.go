@@ -49,6 +49,9 @@ func (f *flow) run() (again bool) {
 		n, wait := f.step()
 		f.written += int64(n)
 		moved += n
+		if n > 0 {
+			f.dst.wrote()
+		}
 		if wait {
 			return false
 		}
@@ -99,7 +102,7 @@ func (f *flow) toStream() (n int, wait bool) {
 	n, short, streamErr, socketErr := f.dst.stream.FillFrom(f.src.fd)
 	f.arrive(n, socketErr)
 	if n > 0 {
-		f.src.join.loop.AtEnd(f.dst.stream.Flush)
+		f.src.join.loop.AtEnd(f.dst.flush)
 	}
 	if short && !f.src.odd || errors.Is(socketErr, unix.EAGAIN) {
 		f.src.readable = false
@@ -224,19 +227,10 @@ func (f *flow) arrive(n int, err error) {
 		return
 	}
 	f.arrived = true
-	for conn := f.src.conn; conn != nil; {
-		if owner, ok := conn.(Awaited); ok {
-			if n > 0 {
-				err = nil
-			}
-			owner.Arrived(err)
-		}
-		w, ok := conn.(Wrapper)
-		if !ok {
-			return
-		}
-		conn = w.Unwrap()
+	if n > 0 {
+		err = nil
 	}
+	tellArrived(f.src.conn, err)
 }
 
 // sourceEnded hands the end of src on, or ends the join because src is gone.
@@ -257,6 +251,7 @@ func (f *flow) sourceEnded(err error) {
 		f.writeFailed(err)
 		return
 	}
+	f.dst.wrote()
 	f.drop()
 	if !f.opposite.over {
 		j.watchProgress(noProgress, f.src.side, ErrNoProgress)

@@ -20,9 +20,12 @@ package join
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/seed96252745/relay/internal/crash"
 )
 
 // Side names one of the two connections of a join.
@@ -57,11 +60,12 @@ const (
 	Lost                   // one of the connections failed
 	Stalled                // half-closed, and nothing moved: ErrNoProgress
 	Stopped                // the context was done
+	Crashed                // there was a panic, and Result.Err wraps a *crash.Error
 )
 
 // String gives the word for logs.
 func (e Ending) String() string {
-	return [...]string{"finished", "reset", "lost", "stalled", "stopped"}[e]
+	return [...]string{"finished", "reset", "lost", "stalled", "stopped", "crashed"}[e]
 }
 
 // Ending says how the join ended.
@@ -69,6 +73,8 @@ func (r Result) Ending() Ending {
 	switch {
 	case r.Err == nil:
 		return Finished
+	case errors.As(r.Err, new(*crash.Error)):
+		return Crashed
 	case errors.As(r.Err, new(stopped)):
 		return Stopped
 	case errors.Is(r.Err, ErrNoProgress):
@@ -92,6 +98,10 @@ var (
 	ErrNoProgress = errors.New("half-closed, and no byte moved for 10 minutes")
 	// ErrReset: a connection looked ended, but had been reset.
 	ErrReset = errors.New("connection reset by peer")
+	// ErrDead: something was on its way to a peer, who did not acknowledge it,
+	// nor send anything, for half a minute. One who merely does not read says
+	// so when asked, and may take its time.
+	ErrDead = errors.New("the peer acknowledges nothing")
 )
 
 // noProgress is how long a half-closed join may stand still. A peer that never
@@ -99,35 +109,117 @@ var (
 // for ever; 10 minutes is beyond any pause of a transfer that is alive.
 const noProgress = 10 * time.Minute
 
+// periods are when the kernel is asked what has become of what was written, and how
+// long that may stay where it is when all has been said.
+type periods struct{ lookEvery, silence, standstill time.Duration }
+
+const (
+	// lookEvery is how often it is asked about a socket to which something is under
+	// way. Nothing is asked, and nobody woken, while there are none.
+	lookEvery = 2 * time.Second
+	// silence is how long nothing may have come. It has to be seen by two looks,
+	// since a machine that was stopped wakes up with a long silence, to which
+	// the peer had no time to say anything. With both, and abortWait, a join is
+	// over 30 to 32 s after its peer has vanished.
+	silence = 27 * time.Second
+)
+
 // Engine is what joins run on. Its methods may be called concurrently.
 type Engine struct {
+	// OnCrash is told of a panic that no Result can tell of, because it happened
+	// in a done function, or after one was called. It may be called concurrently.
+	// Nil leaves such a panic to end the process. To be set before the first Join.
+	OnCrash func(*crash.Error)
+
+	// Reserve helps when a connection takes a descriptor for a moment to be handed
+	// to a loop, and there are none. Nil is no help. To be set before the first Join.
+	Reserve Reserve
+
 	loops   loops
+	periods periods
+
+	mu      sync.Mutex // guards what follows
+	closed  bool
 	running sync.WaitGroup // joins
+}
+
+// Reserve has descriptors for when there are none left.
+type Reserve interface {
+	// Lend frees one, and gives false if it has none.
+	Lend() bool
+	// Fill gets back what was lent, as far as there are descriptors.
+	Fill()
 }
 
 // NewEngine starts an engine, which has to be closed.
 func NewEngine() (*Engine, error) {
-	e := &Engine{}
-	return e, e.loops.start()
+	return newEngine(periods{lookEvery, silence, noProgress})
+}
+
+func newEngine(p periods) (*Engine, error) {
+	e := &Engine{periods: p}
+	return e, e.loops.start(p)
 }
 
 // Join copies between a and b until both directions have ended, one of the two
 // has failed, or ctx is done, whose cause is then the error. It closes both, in
-// every case, and calls done after that, on another goroutine, which done must
-// not hold up. It does not wait.
+// every case, and calls done after that, once, on another goroutine, which done
+// must not hold up. It does not wait. After Close it resets both, and the error
+// is net.ErrClosed.
+//
+// A panic in the code of a connection ends the join, with a Result.Err that
+// wraps a *crash.Error, and nothing else.
 func (e *Engine) Join(ctx context.Context, a, b Conn, done func(Result)) {
-	e.running.Add(1)
+	if !e.begin() {
+		go func() {
+			err := closeConn(a, stopped{net.ErrClosed})
+			e.tell(done, Result{Err: closeConn(b, err)})
+		}()
+		return
+	}
 	finished := func(r Result) {
 		defer e.running.Done()
+		e.tell(done, r)
+	}
+	if !e.loops.join(ctx, e, a, b, finished) {
+		go func() { finished(copyJoin(ctx, a, b, e.periods)) }()
+	}
+}
+
+// begin counts a join, unless the engine has been closed.
+func (e *Engine) begin() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.running.Add(1)
+	}
+	return !e.closed
+}
+
+// tell calls done.
+func (e *Engine) tell(done func(Result), r Result) {
+	if e.OnCrash == nil {
 		done(r)
+		return
 	}
-	if !e.loops.join(ctx, a, b, finished) {
-		go func() { finished(copyJoin(ctx, a, b)) }()
+	if c := caught(func() { done(r) }); c != nil {
+		e.OnCrash(c)
 	}
+}
+
+// crashed is called for a panic of which it is too late to tell in a Result.
+func (e *Engine) crashed(c *crash.Error) {
+	if e.OnCrash == nil {
+		panic(c)
+	}
+	e.OnCrash(c)
 }
 
 // Close waits for the joins, which end with their contexts, and stops.
 func (e *Engine) Close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
 	e.running.Wait()
 	e.loops.stop()
 }
@@ -149,3 +241,7 @@ func (v *verdict) end(side Side, err error) {
 		v.err = err
 	}
 }
+
+// crash has the join end with a panic, whatever else has happened: that one is
+// to be told.
+func (v *verdict) crash(c *crash.Error) { v.ended, v.err = true, c }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -20,7 +21,7 @@ func TestHalfClose(t *testing.T) {
 			forEachSide(t, func(t *testing.T, first join.Side) {
 				r := startRig(t)
 				client, server := r.far[first], r.far[other(first)]
-				write(t, client, tt.request)
+				conntest.Write(t, client, tt.request)
 				if err := client.CloseWrite(); err != nil {
 					t.Fatal(err)
 				}
@@ -60,7 +61,7 @@ func TestCloseDeliversEverything(t *testing.T) {
 	for i := range 100 {
 		r := startRig(t)
 		for _, conn := range r.far {
-			write(t, conn, sent)
+			conntest.Write(t, conn, sent)
 			if err := conn.CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
@@ -143,13 +144,14 @@ func TestPingPong(t *testing.T) {
 	forEachSide(t, func(t *testing.T, first join.Side) {
 		r := startRig(t)
 		for i := range 1000 {
+			renew(t, r.far)
 			word := fmt.Appendf(nil, "word %d", i)
 			from, to := r.far[first], r.far[other(first)]
 			if i%2 == 1 {
 				from, to = to, from
 			}
-			write(t, from, word)
-			if got := read(t, to, len(word)); !bytes.Equal(got, word) {
+			conntest.Write(t, from, word)
+			if got := conntest.Read(t, to, len(word)); !bytes.Equal(got, word) {
 				t.Fatalf("got %q, want %q", got, word)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -20,10 +21,11 @@ func TestLoopJoinsAtRest(t *testing.T) {
 	goroutines, open := runtime.NumGoroutine(), sockets(t)
 	c.joinAll()
 	for i := range c.far { // a word each way, so that all of it has been in use
-		write(t, c.far[i][join.A], []byte("ping"))
-		read(t, c.far[i][join.B], len("ping"))
-		write(t, c.far[i][join.B], []byte("pong"))
-		read(t, c.far[i][join.A], len("pong"))
+		renew(t, c.far[i])
+		conntest.Write(t, c.far[i][join.A], "ping")
+		conntest.Read(t, c.far[i][join.B], len("ping"))
+		conntest.Write(t, c.far[i][join.B], "pong")
+		conntest.Read(t, c.far[i][join.A], len("pong"))
 	}
 	if more := runtime.NumGoroutine() - goroutines; more > 10 {
 		t.Errorf("%d joins at rest have %d goroutines", n, more)
@@ -58,10 +60,8 @@ func TestLoopMemoryOfHeldUpJoins(t *testing.T) {
 	var taken atomic.Int64
 	for i := range c.far {
 		sender := c.far[i][i%2]
-		if err := sender.SetWriteDeadline(time.Now().Add(400 * time.Millisecond)); err != nil {
-			t.Fatal(err)
-		}
 		writing.Go(func() {
+			_ = sender.SetWriteDeadline(time.Now().Add(400 * time.Millisecond)) // from when it has a processor
 			n, err := sender.Write(chunk)
 			taken.Add(int64(n))
 			if err != nil && !isTimeout(err) {
@@ -167,9 +167,7 @@ func TestLoopJoinConcurrently(t *testing.T) {
 		default:
 			word := strings.Repeat("word ", i+1)
 			for _, conn := range c.far[i] {
-				if got := read(t, conn, len(word)); string(got) != word {
-					t.Errorf("join %d: got %q", i, got)
-				}
+				conntest.WantRead(t, conn, word)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -33,8 +34,8 @@ func closeByOwner(t *testing.T, side join.Side, end func(*transport.Conn) error,
 	t.Helper()
 	const sent = "hello"
 	r := startRig(t)
-	write(t, r.far[side], []byte(sent))
-	read(t, r.far[other(side)], len(sent))
+	conntest.Write(t, r.far[side], []byte(sent))
+	conntest.Read(t, r.far[other(side)], len(sent))
 	if held {
 		holdUp(t, r.far[other(side)])
 	}
@@ -65,8 +66,8 @@ func TestLoopOwnerClosesBehindBytes(t *testing.T) {
 	for range 20 {
 		bothSides(t, func(t *testing.T, side join.Side) func() {
 			r := startRig(t)
-			write(t, r.far[side], pattern(n))
-			first := read(t, r.far[other(side)], 1)
+			conntest.Write(t, r.far[side], pattern(n))
+			first := conntest.Read(t, r.far[other(side)], 1)
 			_ = r.near[side].Close()
 			return func() {
 				got := append(first, wantReset(t, r.far[other(side)])...)

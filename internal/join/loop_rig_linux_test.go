@@ -138,17 +138,6 @@ func (c *crowd) wait(i int) join.Result {
 	return await(c.t, c.results[i])
 }
 
-// await gives what a channel does, for which it waits with patience.
-func await[T any](t *testing.T, from <-chan T) (v T) {
-	t.Helper()
-	select {
-	case v = <-from:
-	case <-time.After(patience):
-		t.Fatal("it does not end")
-	}
-	return v
-}
-
 // needDescriptors skips a test for which there are too few.
 func needDescriptors(t *testing.T, n int) {
 	t.Helper()

@@ -3,6 +3,7 @@ package join_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -92,6 +93,53 @@ func wantStreamReset(t *testing.T, result <-chan join.Result) {
 	}
 }
 
+// burstStream is a stream that has nothing, and then so much that it takes many
+// turns, and then ends.
+type burstStream struct {
+	*yamux.Stream
+	turns    atomic.Int32
+	attached chan func()
+}
+
+func (b *burstStream) Attach(arrived, roomy func()) {
+	b.attached <- arrived
+	b.Stream.Attach(arrived, roomy)
+}
+
+func (b *burstStream) PourTo(int) (n int, streamErr, socketErr error) {
+	const turn = 256 << 10 // what a direction moves before others do
+	switch left := b.turns.Load(); left {
+	case 0:
+		return 0, nil, nil
+	case 1:
+		return 0, io.EOF, nil
+	default:
+		b.turns.Add(-1)
+		return turn, nil, nil
+	}
+}
+
+// When the session itself has begun to move what has come, the loop moves on, for
+// as many turns as it takes: nothing else may come.
+func TestStreamHasMuchAtOnce(t *testing.T) {
+	client, server := sessions(t, yamux.Config{})
+	stream, _ := openStream(t, client, server)
+	burst := &burstStream{Stream: stream, attached: make(chan func(), 1)}
+	socket, user := conntest.Pair(t)
+	if err := user.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	joinTo(t, ctx, burst, socket, make(chan join.Result, 1))
+	arrived := await(t, burst.attached)
+	burst.turns.Store(10)
+	arrived()
+	if b, err := io.ReadAll(user); len(b) > 0 || err != nil {
+		t.Errorf("read %d bytes, %v; %d turns are left", len(b), err, burst.turns.Load())
+	}
+}
+
 // Users who never read hold no more than the budget allows, be it in memory or
 // in pipes; who holds most is reset, and others are served.
 func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
@@ -139,6 +187,9 @@ func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
 	}
 	if more := heapInUse() - heap; more > limit+slack {
 		t.Errorf("there are %d KiB more in memory, of which the budget allows %d KiB", more>>10, limit>>10)
+	}
+	// Results come when what was written has had its time to arrive.
+	for limit := time.Now().Add(patience); reset.Load() == 0 && time.Now().Before(limit); pass(time.Millisecond) {
 	}
 	if got := reset.Load(); got == 0 || got == n {
 		t.Errorf("%d of %d users were reset", got, n)

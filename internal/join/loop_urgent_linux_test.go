@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -36,6 +37,7 @@ func TestLoopUrgentInConversation(t *testing.T) {
 			r := startRig(t)
 			from, to := r.far[side], r.far[other(side)]
 			for i := range 300 {
+				renew(t, r.far)
 				var sent []byte
 				say := func(urgent bool, text string) {
 					sent = append(sent, text...)
@@ -44,7 +46,7 @@ func TestLoopUrgentInConversation(t *testing.T) {
 							t.Fatal(err)
 						}
 					} else {
-						write(t, from, []byte(text))
+						conntest.Write(t, from, []byte(text))
 					}
 				}
 				switch i % 6 {
@@ -67,11 +69,11 @@ func TestLoopUrgentInConversation(t *testing.T) {
 				case 5:
 					say(false, fmt.Sprint(i))
 				}
-				if got := read(t, to, len(sent)); !bytes.Equal(got, sent) {
+				if got := conntest.Read(t, to, len(sent)); !bytes.Equal(got, sent) {
 					t.Fatalf("round %d: got %q, want %q", i, got, sent)
 				}
-				write(t, to, []byte("ok"))
-				read(t, from, len("ok"))
+				conntest.Write(t, to, "ok")
+				conntest.Read(t, from, len("ok"))
 			}
 			if err := writeUrgent(from, []byte("bye!")); err != nil {
 				t.Fatal(err)
@@ -122,7 +124,7 @@ func TestLoopUrgentInBulk(t *testing.T) {
 						t.Error(err)
 					}
 				}()
-				if got := read(t, to, len(sent)); !bytes.Equal(got, sent) {
+				if got := conntest.Read(t, to, len(sent)); !bytes.Equal(got, sent) {
 					t.Error("the bytes differ")
 				}
 				<-wrote

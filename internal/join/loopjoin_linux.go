@@ -7,13 +7,17 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
 // loopJoin is a join that an event loop serves. Whoever has something to do
 // with it takes its lock, moves what can be moved without waiting, and leaves.
 type loopJoin struct {
-	loop   *eventloop.Loop
+	loop   *loop
+	engine *Engine
 	done   func(Result)
 	forget func() bool // ends the watch over the context
 
@@ -27,6 +31,7 @@ type loopJoin struct {
 	limit   time.Duration
 	// hopeless: there has been time enough to deliver what was written.
 	hopeless bool
+	told     bool // what verdict says
 }
 
 // end is one of the two connections: a socket, or a stream.
@@ -38,17 +43,20 @@ type end struct {
 	stream Stream // or nil
 
 	fd       int // of the socket; -1 if there is none
-	watched  bool
 	watch    eventloop.Registration
+	place    int32 // among those who are underWay, whose lock guards it
+	watched  bool
 	readable bool // there may be something to read
 	full     bool // it would not take more, until it is writable
 	odd      bool // a short read does not mean that there is no more
+	underWay bool // something was written, and perhaps not acknowledged
+	peer     peer
 }
 
 // start takes the connections over and sets the join going.
 func (j *loopJoin) start(ctx context.Context) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
+	defer j.leave()
 	for side := range j.flows {
 		f := &j.flows[side]
 		f.src, f.dst, f.opposite = &j.ends[side], &j.ends[1-side], &j.flows[1-side]
@@ -72,26 +80,42 @@ func (e *end) open() error {
 		e.join.loop.Post(e)
 		return nil
 	}
-	fd, err := innermost(e.conn).(Detachable).Detach(e.closedByOwner)
+	fd, err := e.detach()
 	if err != nil {
 		return err
 	}
 	e.fd = fd
 	e.watch, err = e.join.loop.Add(fd, e)
 	e.watched = err == nil
+	if e.watched && queued(fd) > 0 { // of what its owners have written before
+		e.wrote()
+	}
 	return err
+}
+
+// detach takes the socket, with the help of the engine's reserve if need be: to be
+// reset now would be late, as the peers know of each other.
+func (e *end) detach() (fd int, err error) {
+	socket, reserve := innermost(e.conn).(Detachable), e.join.engine.Reserve
+	fd, err = socket.Detach(e.closedByOwner)
+	short := errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+	if !short || reserve == nil || !reserve.Lend() {
+		return fd, err
+	}
+	defer reserve.Fill()
+	return socket.Detach(e.closedByOwner)
 }
 
 // Ready is called by the loop when something has happened to the end.
 func (e *end) Ready(events eventloop.Events) (again bool) {
 	j := e.join
 	j.mu.Lock()
-	defer j.mu.Unlock()
+	defer j.leave()
 	if j.closing {
 		return false
 	}
-	if events == 0 {
-		j.queued = false
+	if events == 0 || events == eventloop.Posted {
+		j.queued = false // this is the turn
 	}
 	if events&(eventloop.Readable|eventloop.PeerEnded|eventloop.Dead) != 0 {
 		e.readable = true
@@ -117,7 +141,7 @@ func (e *end) Ready(events eventloop.Events) (again bool) {
 func (e *end) arrived() {
 	j := e.join
 	j.mu.Lock()
-	defer j.mu.Unlock()
+	defer j.leave()
 	if !j.closing && j.flows[e.side].run() && !j.queued {
 		j.queued = true
 		j.loop.Post(e)
@@ -137,9 +161,23 @@ func (j *loopJoin) run() (again bool) {
 }
 
 func (j *loopJoin) closeIfOver() {
-	if !j.closing && j.flows[A].over && j.flows[B].over {
+	if !j.closing && j.flows[A].over && j.flows[B].over && (j.verdict.err != nil || !j.holds()) {
 		j.close()
 	}
+}
+
+// holds tells whether a peer has closed its window to some of what was written, or
+// the way to it loses that, the end included. Then it is not left to the kernel,
+// which is no good keeper of closed sockets: it gives one up when too many attempts
+// have been in vain, those before the close included, and until then lets minutes
+// pass between two. How it goes on, underWay looks.
+func (j *loopJoin) holds() bool {
+	for side := range j.ends {
+		if e := &j.ends[side]; e.underWay && stuck(e.fd) {
+			return true
+		}
+	}
+	return false
 }
 
 // died is called when the loop says that e's socket is dead, which it also
@@ -161,65 +199,39 @@ func (j *loopJoin) lost(e *end, err error) {
 	j.watchProgress(abortWait, e.side, err)
 }
 
-// looks is how often is looked for progress within the time in which there has
-// to be some.
-const looks = 10
-
-// watchProgress ends the join for the given reason when no byte has been
-// delivered for as long as limit. Of several limits the strictest holds.
-func (j *loopJoin) watchProgress(limit time.Duration, side Side, reason error) {
-	if j.timer != nil && j.limit <= limit {
-		return
-	}
-	if j.timer != nil {
-		j.timer.Stop()
-	}
-	j.limit = limit
-	delivered, still := int64(-1), 0 // counted at the first look: most joins are over by then
-	var timer *time.Timer
-	timer = time.AfterFunc(limit/looks, func() {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		if j.closing || j.timer != timer {
-			return
-		}
-		now := j.delivered()
-		if still++; now != delivered {
-			delivered, still = now, 0
-		}
-		if still < looks {
-			timer.Reset(limit / looks)
-			return
-		}
-		j.verdict.end(side, reason)
-		j.hopeless = true
-		j.close()
-	})
-	j.timer = timer
-}
-
-// delivered is how many bytes both peers have taken. One who reads slowly takes
-// bytes long before there is room to write more.
-func (j *loopJoin) delivered() int64 {
-	n := j.flows[A].written + j.flows[B].written
-	for side := range j.ends {
-		if fd := j.ends[side].fd; fd >= 0 {
-			n -= int64(queued(fd))
-		}
-	}
-	return n
-}
-
 // closedByOwner is called when the owner of e's connection closes it.
 func (e *end) closedByOwner() { e.join.stop(e.side, net.ErrClosed) }
 
 // stop ends the join at once.
 func (j *loopJoin) stop(side Side, err error) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
+	defer j.leave()
 	if !j.closing {
 		j.verdict.end(side, err)
 		j.close()
+	}
+}
+
+// leave gives the lock back. A panic ends the join, and nothing else: whatever
+// calls into connections and streams leaves with it.
+func (j *loopJoin) leave() {
+	defer j.mu.Unlock()
+	if c := crash.Caught(recover()); c != nil {
+		j.crashed(c)
+	}
+}
+
+// crashed ends the join for a panic, after which its flows are not run again:
+// what they were about is half done.
+func (j *loopJoin) crashed(c *crash.Error) {
+	if j.told {
+		j.engine.crashed(c)
+		return
+	}
+	j.verdict.crash(c)
+	j.hopeless = true
+	if !j.closing {
+		_ = caught(j.close) // the first panic is the one to tell of
 	}
 }
 
@@ -227,58 +239,29 @@ func (j *loopJoin) stop(side Side, err error) {
 // elsewhere.
 func (j *loopJoin) close() {
 	j.closing = true
+	defer j.startFinish() // even if there is a panic on the way
 	if j.timer != nil {
 		j.timer.Stop()
+	}
+	for side := range j.ends {
+		e := &j.ends[side]
+		if e.watched {
+			j.loop.Forget(e.watch)
+		}
+		if e.underWay {
+			e.rest()
+		}
+		j.flows[side].drop()
 	}
 	if j.forget != nil {
 		j.forget()
 	}
-	for side := range j.ends {
-		j.flows[side].drop()
-		if e := &j.ends[side]; e.watched {
-			j.loop.Forget(e.watch)
-		}
-	}
+}
+
+func (j *loopJoin) startFinish() {
 	if j.verdict.err == nil && j.ends[A].stream == nil && j.ends[B].stream == nil {
 		j.loop.AtEnd(j.finish) // a handler has seen the end, and there is nothing to wait for
 		return
 	}
 	go j.finish()
-}
-
-// finish closes both connections and tells the result. What was written is
-// delivered before a reset, by a receiver that takes it within abortWait.
-func (j *loopJoin) finish() {
-	err := j.verdict.err
-	for side := range j.ends { // a stream delivers by itself
-		if e := &j.ends[side]; e.stream != nil {
-			closeConn(e.conn, err)
-		}
-	}
-	limit := time.Now().Add(abortWait)
-	for side := range j.ends {
-		e := &j.ends[side]
-		if e.stream != nil {
-			continue
-		}
-		if e.fd >= 0 {
-			var cut stopped
-			if err != nil && !j.hopeless && !errors.As(err, &cut) {
-				waitAcknowledged(limit, func() bool { return unacknowledged(e.fd) })
-			}
-			closeSocket(e.fd, err)
-		}
-		closeConn(e.conn, err)
-	}
-	j.done(Result{AToB: j.flows[A].written, BToA: j.flows[B].written, First: j.verdict.first, Err: err})
-}
-
-// closeConn closes conn, for its owner or, if it still has its socket, for its
-// peer.
-func closeConn(conn Conn, err error) {
-	if err == nil {
-		_ = conn.Close() // the peer knows already that all is said
-	} else {
-		_ = conn.Reset()
-	}
 }

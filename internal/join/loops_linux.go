@@ -12,32 +12,39 @@ import (
 // others are busy with what the kernel does for these, and with all else. On
 // two processors a second loop costs more wake-ups than it saves waiting.
 type loops struct {
-	all  []*eventloop.Loop
+	all  []*loop
 	next atomic.Uint32
 }
 
-func (l *loops) start() error {
+// loop is an event loop, and the sockets of its joins that have to be looked at.
+type loop struct {
+	*eventloop.Loop
+	underWay *underWay
+}
+
+func (l *loops) start(p periods) error {
 	for range max(1, runtime.GOMAXPROCS(0)/2) {
-		loop, err := eventloop.Start()
+		events, err := eventloop.Start()
 		if err != nil {
 			l.stop()
 			return err
 		}
-		l.all = append(l.all, loop)
+		l.all = append(l.all, &loop{events, newUnderWay(events, p)})
 	}
 	return nil
 }
 
 func (l *loops) stop() {
 	for _, loop := range l.all {
+		loop.underWay.stop()
 		loop.Close()
 	}
 }
 
 // join joins a and b if they are sockets, or one is and the other is a stream.
 // It tells whether that is so.
-func (l *loops) join(ctx context.Context, a, b Conn, done func(Result)) bool {
-	j := &loopJoin{done: done}
+func (l *loops) join(ctx context.Context, e *Engine, a, b Conn, done func(Result)) bool {
+	j := &loopJoin{engine: e, done: done}
 	sockets := 0
 	for side, conn := range []Conn{a, b} {
 		s := &j.ends[side]
@@ -54,12 +61,15 @@ func (l *loops) join(ctx context.Context, a, b Conn, done func(Result)) bool {
 	if sockets == 0 {
 		return false
 	}
-	j.loop = l.all[int(l.next.Add(1))%len(l.all)]
+	j.loop = l.pick()
 	// On the loop's goroutine, or that would be woken for each socket, and wait
 	// for the join's lock.
 	j.loop.Post(task(func() { j.start(ctx) }))
 	return true
 }
+
+// pick gives each loop in turn.
+func (l *loops) pick() *loop { return l.all[int(l.next.Add(1))%len(l.all)] }
 
 // task is something to do on a loop's goroutine.
 type task func()

@@ -69,14 +69,14 @@ func TestMixedConnections(t *testing.T) {
 		t.Run("reset of the socket", func(t *testing.T) {
 			tcp, memory, result := mixedRig(t, socket)
 			go func() { _, _ = tcp.Write([]byte("hello")) }()
-			read(t, memory, len("hello"))
+			conntest.Read(t, memory, len("hello"))
 			_ = tcp.Reset()
 			wantReset(t, memory)
 			wantFailure(t, <-result, socket)
 		})
 		t.Run("reset of the other", func(t *testing.T) {
 			tcp, memory, result := mixedRig(t, socket)
-			write(t, memory, []byte("last words"))
+			conntest.Write(t, memory, "last words")
 			_ = memory.Reset()
 			if got := wantReset(t, tcp); string(got) != "last words" {
 				t.Errorf("got %q", got)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -71,8 +72,8 @@ func TestBackPressureOfOneDirectionOnly(t *testing.T) {
 		blocked, free := r.far[side], r.far[other(side)]
 		fill(t, blocked)
 		for range 100 {
-			write(t, free, []byte("ping"))
-			read(t, blocked, len("ping"))
+			conntest.Write(t, free, "ping")
+			conntest.Read(t, blocked, len("ping"))
 		}
 	})
 }

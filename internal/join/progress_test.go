@@ -98,8 +98,8 @@ func TestProgressExtends(t *testing.T) {
 			inBubble(t, func(t *testing.T, r *memoryRig, client, server *conntest.MemoryConn, side join.Side) {
 				for sent := time.Duration(0); sent < time.Hour; sent += every {
 					pass(every)
-					write(t, server, []byte("x"))
-					read(t, client, 1)
+					conntest.Write(t, server, "x")
+					conntest.Read(t, client, 1)
 				}
 				r.wantOpen(t)
 				// The clock is put forward now and then only.
@@ -134,7 +134,7 @@ func TestSlowReceiverIsProgress(t *testing.T) {
 		}()
 		for i := range 30 {
 			pass(6 * time.Minute)
-			if got := read(t, client, 1); got[0] != sent[i] {
+			if got := conntest.Read(t, client, 1); got[0] != sent[i] {
 				t.Fatalf("byte %d is %#x, want %#x", i, got[0], sent[i])
 			}
 		}
@@ -155,7 +155,7 @@ func TestSlowReceiverIsProgress(t *testing.T) {
 // A receiver that takes nothing at all is not slow but gone.
 func TestStalledReceiverIsNoProgress(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *memoryRig, client, server *conntest.MemoryConn, side join.Side) {
-		write(t, server, []byte("nobody reads this"))
+		conntest.Write(t, server, "nobody reads this")
 		since := time.Now()
 		result := <-r.result
 		if took := time.Since(since); took > noProgress {
@@ -179,8 +179,8 @@ func TestNoLimitWhileBothDirectionsAreOpen(t *testing.T) {
 		pass(72 * time.Hour)
 		r.wantOpen(t)
 		for _, side := range []join.Side{join.A, join.B} {
-			write(t, r.far[side], []byte("still here"))
-			read(t, r.far[other(side)], len("still here"))
+			conntest.Write(t, r.far[side], "still here")
+			conntest.Read(t, r.far[other(side)], len("still here"))
 		}
 		_ = r.far[join.A].Reset()
 		if result := <-r.result; !errors.Is(result.Err, syscall.ECONNRESET) || result.First != join.A {

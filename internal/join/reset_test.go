@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -23,7 +24,7 @@ func TestResetGoesThrough(t *testing.T) {
 					_, err := r.far[side].Write(sent)
 					wrote <- err
 				}()
-				if got := read(t, r.far[other(side)], n); !bytes.Equal(got, sent) {
+				if got := conntest.Read(t, r.far[other(side)], n); !bytes.Equal(got, sent) {
 					t.Fatal("the bytes before the reset differ")
 				}
 				if err := <-wrote; err != nil {
@@ -54,7 +55,7 @@ func TestResetWithBytesOnTheirWay(t *testing.T) {
 					r := startRig(t)
 					got := make(chan []byte, 1)
 					go func() { got <- wantReset(t, r.far[other(side)]) }()
-					write(t, r.far[side], sent)
+					conntest.Write(t, r.far[side], sent)
 					_ = r.far[side].Reset()
 					if b := <-got; !bytes.HasPrefix(sent, b) {
 						t.Fatalf("got %d bytes that are not the beginning of what was sent", len(b))
@@ -78,8 +79,8 @@ func TestResetAfterHalfClose(t *testing.T) {
 			if got, err := io.ReadAll(server); err != nil || len(got) > 0 {
 				t.Fatalf("got %d bytes, %v", len(got), err)
 			}
-			write(t, server, []byte("half an answer"))
-			read(t, client, len("half an answer"))
+			conntest.Write(t, server, "half an answer")
+			conntest.Read(t, client, len("half an answer"))
 			_ = server.Reset()
 			wantReset(t, client)
 			result := r.wait()
@@ -133,8 +134,8 @@ func TestResetWhileTheOtherSideWrites(t *testing.T) {
 	forEachSide(t, func(t *testing.T, side join.Side) {
 		for range 200 {
 			r := startRig(t)
-			write(t, r.far[side], []byte("hello"))
-			read(t, r.far[other(side)], len("hello"))
+			conntest.Write(t, r.far[side], "hello")
+			conntest.Read(t, r.far[other(side)], len("hello"))
 			_ = r.far[side].Reset()
 			if _, err := r.far[other(side)].Write([]byte("x")); err != nil {
 				// The reset was quicker, and our own write took note of it.

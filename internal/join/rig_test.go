@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/throttle"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -35,18 +36,36 @@ func newRig(t *testing.T) *rig {
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	for side := range r.near {
 		r.near[side], r.far[side] = conntest.Pair(t)
-		if err := r.far[side].SetDeadline(time.Now().Add(patience)); err != nil {
+	}
+	renew(t, r.far)
+	return r
+}
+
+// renew bounds what comes next, for who waits so often that a busy machine may take
+// long for all of it.
+func renew(t *testing.T, far [2]*transport.Conn) {
+	t.Helper()
+	for _, conn := range far {
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return r
 }
 
 // joinTo joins a and b on an engine of their own.
 func joinTo(t *testing.T, ctx context.Context, a, b join.Conn, result chan<- join.Result) { //nolint:revive // t comes first in tests
 	t.Helper()
+	if strings.Contains(t.Name(), throttled) {
+		limiter := throttle.NewLimiter(1 << 40) // which nothing here reaches
+		a, b = throttle.New(a, limiter), throttle.New(b, limiter)
+	}
 	if strings.Contains(t.Name(), copied) {
-		go func() { result <- join.CopyJoin(ctx, a, b) }()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			result <- join.CopyJoin(ctx, a, b)
+		}()
+		t.Cleanup(func() { await(t, ended) }) // or sockets of this test are counted in the next one
 		return
 	}
 	e, err := join.NewEngine()
@@ -105,12 +124,28 @@ func forEachSide(t *testing.T, f func(t *testing.T, side join.Side)) {
 	for _, side := range []join.Side{join.A, join.B} {
 		t.Run(name(side), func(t *testing.T) { f(t, side) })
 		t.Run(name(side)+copied, func(t *testing.T) { f(t, side) })
+		t.Run(name(side)+throttled, func(t *testing.T) { f(t, side) })
 	}
 }
 
 // copied is in the names of tests whose joins are copied, although an event
 // loop could serve them.
 const copied = "-copied"
+
+// throttled is in the names of tests whose connections have somebody around them
+// who carries the bytes. Such joins are always copied.
+const throttled = "-throttled"
+
+// await gives what a channel does, for which it waits with patience.
+func await[T any](t *testing.T, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		t.Fatal("it does not end")
+	}
+	return v
+}
 
 // pattern gives n bytes, no two stretches of which are alike.
 func pattern(n int) []byte {
@@ -119,22 +154,6 @@ func pattern(n int) []byte {
 	for i := range b {
 		x = x*1664525 + 1013904223
 		b[i] = byte(x >> 24)
-	}
-	return b
-}
-
-func write(t *testing.T, conn io.Writer, b []byte) {
-	t.Helper()
-	if n, err := conn.Write(b); err != nil || n != len(b) {
-		t.Fatalf("wrote %d of %d bytes: %v", n, len(b), err)
-	}
-}
-
-func read(t *testing.T, conn io.Reader, n int) []byte {
-	t.Helper()
-	b := make([]byte, n)
-	if got, err := io.ReadFull(conn, b); err != nil {
-		t.Fatalf("read %d of %d bytes: %v", got, n, err)
 	}
 	return b
 }

@@ -7,4 +7,10 @@ type socketSource struct{}
 
 func newSocketSource(*direction) *socketSource { return nil }
 
+// waiterOf gives what waits for conn, or nil.
+func waiterOf(conn Conn) Waiter {
+	w, _ := carried(conn).(Waiter)
+	return w
+}
+
 func (*socketSource) copy() (readErr, writeErr error) { panic("never made") }

@@ -35,8 +35,35 @@ func newSocketSource(d *direction) *socketSource {
 	}
 	s := &socketSource{d: d, most: bufferSize}
 	s.raw, _ = tcp.SyscallConn() // fails if tcp is closed
-	s.room, _ = d.dst.(Roomy)
+	s.room, _ = innermost(d.dst).(Roomy)
 	return s
+}
+
+// waiterOf gives what waits for conn, or nil.
+func waiterOf(conn Conn) Waiter {
+	conn = carried(conn)
+	if w, ok := conn.(Waiter); ok {
+		return w
+	}
+	if tcp := tcpOf(conn); tcp != nil {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			return socketWaiter{raw}
+		}
+	}
+	return nil
+}
+
+// socketWaiter waits for a socket that somebody else reads.
+type socketWaiter struct{ raw syscall.RawConn }
+
+// WaitReadable asks whether something is there. Looking at it, with MSG_PEEK, would
+// take a reset off the socket, and reading would see a plain end.
+func (w socketWaiter) WaitReadable() {
+	_ = w.raw.Read(func(fd uintptr) bool { // what fails here fails in reading
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
+		n, err := unix.Poll(fds, 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	})
 }
 
 func (s *socketSource) copy() (readErr, writeErr error) {

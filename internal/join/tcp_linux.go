@@ -11,7 +11,7 @@ import (
 // was open, whether the end was a reset: after FIN the kernel's state is
 // CLOSE-WAIT, after RST it is CLOSED.
 func wasReset(conn Conn) bool {
-	tcp := tcpOf(conn)
+	tcp := tcpOf(carried(conn))
 	if tcp == nil {
 		return false
 	}
@@ -32,8 +32,9 @@ func waitAcknowledged(limit time.Time, unacknowledged func() bool) {
 	}
 }
 
-// awaitDelivery waits for it for abortWait at most.
-func awaitDelivery(tcp *net.TCPConn) {
+// AwaitDelivery waits until the peer's kernel has all that was written, for
+// abortWait at most.
+func AwaitDelivery(tcp *net.TCPConn) {
 	waitAcknowledged(time.Now().Add(abortWait), func() (queued bool) {
 		onSocket(tcp, func(fd int) { queued = unacknowledged(fd) })
 		return queued
@@ -53,6 +54,28 @@ func queued(fd int) int {
 	return n
 }
 
+// stuck tells whether what was written to a socket will take its time: the peer's
+// window, or the way to it, has no room for it, or the way loses it.
+func stuck(fd int) bool {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && isStuck(info)
+}
+
+// slowRTO is a pause between attempts, in microseconds, that only a way has which
+// has lost much: behind it lie some attempts in vain already.
+const slowRTO = 1_000_000
+
+func isStuck(info *unix.TCPInfo) bool {
+	const caOpen = 0 // TCP_CA_Open: nothing seems to be lost
+	switch {
+	case info.State == tcpClose:
+		return false
+	case info.Notsent_bytes > 0:
+		return true
+	}
+	return info.Unacked > 0 && (info.Ca_state != caOpen || info.Rto > slowRTO)
+}
+
 // isClosed tells whether the kernel is done with the connection of a socket:
 // after a reset, a failure, or when both sides have ended.
 func isClosed(fd int) bool {
@@ -60,12 +83,27 @@ func isClosed(fd int) bool {
 	return err != nil || info.State == tcpClose
 }
 
+// kernelRTOMax is TCP_RTO_MAX_MS as the kernel has it of its own accord.
+const kernelRTOMax = 2 * time.Minute
+
+// LetGo prepares a socket for being closed with an end. What was written is the
+// kernel's to deliver then, and it gives up a socket that nobody has any more as
+// soon as its attempts are as far apart as they get: with pauses that were
+// bounded, for noticing the dead, to a few seconds, that is when a peer does not
+// read for a few seconds.
+func LetGo(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{})                        // cannot fail
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(kernelRTOMax/time.Millisecond)) // where it could not be bounded either
+}
+
 // closeSocket closes a socket with an end, or, after an error, with a reset.
 func closeSocket(fd int, err error) {
-	linger := unix.Linger{Onoff: 1} // for no time at all
 	if err == nil {
-		linger.Onoff = 0
+		LetGo(fd)
+		_ = unix.Close(fd)
+		return
 	}
+	linger := unix.Linger{Onoff: 1}                                         // for no time at all
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &linger) // cannot fail
 	_ = unix.Close(fd)
 }

@@ -8,5 +8,5 @@ import "net"
 // write that fails.
 func wasReset(Conn) bool { return false }
 
-// awaitDelivery cannot be asked for either: a reset may overtake the last bytes.
-func awaitDelivery(*net.TCPConn) {}
+// AwaitDelivery cannot be done either: a reset may overtake the last bytes.
+func AwaitDelivery(*net.TCPConn) {}

@@ -1,0 +1,227 @@
+package join_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// faulty is a connection with a method that panics.
+type faulty struct {
+	*transport.Conn
+	method string
+}
+
+func (f faulty) at(method string) {
+	if f.method == method {
+		panic("in " + method)
+	}
+}
+
+func (f faulty) Read(b []byte) (int, error)  { f.at("Read"); return f.Conn.Read(b) }
+func (f faulty) Write(b []byte) (int, error) { f.at("Write"); return f.Conn.Write(b) }
+func (f faulty) CloseWrite() error           { f.at("CloseWrite"); return f.Conn.CloseWrite() }
+func (f faulty) Close() error                { f.at("Close"); return f.Conn.Close() }
+func (f faulty) Reset() error                { f.at("Reset"); return f.Conn.Reset() }
+func (f faulty) Arrived(error)               { f.at("Arrived") }
+
+func (f faulty) Detach(end func()) (int, error) { f.at("Detach"); return f.Conn.Detach(end) }
+
+// copiedFaulty is one for the copier: it has only what a Conn has to have.
+type copiedFaulty struct{ join.Conn }
+
+// copiedSocket is a Socket, too.
+type copiedSocket struct {
+	join.Conn
+	of faulty
+}
+
+func (s copiedSocket) TCP() *net.TCPConn { s.of.at("TCP"); return s.of.TCP() }
+
+// crashRig is an engine that says of which panics it was told beside results.
+func crashRig(t *testing.T) (e *join.Engine, told chan *crash.Error) {
+	t.Helper()
+	e, err := join.NewEngine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told = make(chan *crash.Error, 10)
+	e.OnCrash = func(c *crash.Error) { told <- c }
+	t.Cleanup(e.Close)
+	return e, told
+}
+
+// wantCrash expects the panic in err.
+func wantCrash(t *testing.T, err error, value string) {
+	t.Helper()
+	var c *crash.Error
+	if !errors.As(err, &c) {
+		t.Fatalf("got %v, want a panic", err)
+	}
+	if c.Value != value || !strings.Contains(c.Stack, "crash_") {
+		t.Errorf("got the panic %v, want %v, and where it happened:\n%s", c.Value, value, c.Stack)
+	}
+}
+
+// beside has bytes go through another join of the engine before and after f, and
+// expects that they all arrive.
+func beside(t *testing.T, e *join.Engine, f func()) {
+	t.Helper()
+	r := newRig(t)
+	e.Join(r.ctx, r.near[join.A], r.near[join.B], func(result join.Result) { r.result <- result })
+	r.t.Cleanup(func() { r.cancel(context.Canceled) })
+	part := pattern(100_000)
+	send := func() {
+		t.Helper()
+		go func() { _, _ = r.far[join.A].Write(part) }()
+		if got := conntest.Read(t, r.far[join.B], len(part)); !bytes.Equal(got, part) {
+			t.Error("bytes of another join are wrong")
+		}
+	}
+	send()
+	f()
+	send()
+	_, _ = r.far[join.A].CloseWrite(), r.far[join.B].CloseWrite()
+	if result := r.wait(); result.Err != nil {
+		t.Errorf("another join ended with %v", result.Err)
+	}
+}
+
+func TestPanicInAConnection(t *testing.T) {
+	onLoop := func(f faulty) join.Conn { return f }
+	plain := func(f faulty) join.Conn { return copiedFaulty{f} }
+	socket := func(f faulty) join.Conn { return copiedSocket{copiedFaulty{f}, f} }
+	for _, tt := range []struct {
+		engine, method string
+		make           func(faulty) join.Conn
+	}{
+		{"event loop", "Detach", onLoop}, {"event loop", "Arrived", onLoop},
+		{"event loop", "Close", onLoop}, {"event loop", "Reset", onLoop},
+		{"copier", "Read", plain}, {"copier", "Write", plain}, {"copier", "CloseWrite", plain},
+		{"copier", "TCP", socket}, {"copier", "Close", socket}, {"copier", "Reset", socket},
+	} {
+		t.Run(tt.engine+", "+tt.method, func(t *testing.T) {
+			e, told := crashRig(t)
+			beside(t, e, func() {
+				bothSides(t, func(t *testing.T, side join.Side) func() {
+					r := newRig(t)
+					conns := [2]join.Conn{r.near[join.A], r.near[join.B]}
+					conns[side] = tt.make(faulty{r.near[side], tt.method})
+					e.Join(r.ctx, conns[join.A], conns[join.B], func(result join.Result) { r.result <- result })
+					heard := provoke(r, side, tt.method)
+					return func() {
+						result := await(t, r.result)
+						wantCrash(t, result.Err, "in "+tt.method)
+						if got := result.Ending(); got != join.Crashed {
+							t.Errorf("the join ended as %s, want %s", got, join.Crashed)
+						}
+						wantGone(t, r, side, tt.method, heard)
+					}
+				})
+			})
+			select {
+			case c := <-told:
+				t.Errorf("a panic was told twice, in the result and to OnCrash: %v", c)
+			default:
+			}
+		})
+	}
+}
+
+// provoke has peers do what leads to a call of the method. Some panics need no
+// such help; so a peer's write may be told of the reset, and what tells it to a
+// write takes it off the socket: reading sees a plain end then.
+func provoke(r *rig, side join.Side, method string) (heard [2]error) {
+	if method == "Reset" {
+		_ = r.far[other(side)].Reset()
+		return heard
+	}
+	for s, conn := range r.far {
+		_, heard[s] = conn.Write([]byte("hello"))
+	}
+	if method == "Close" || method == "CloseWrite" {
+		_ = r.far[other(side)].CloseWrite()
+	}
+	if method == "Close" {
+		_ = r.far[side].CloseWrite()
+	}
+	return heard
+}
+
+// isReset tells whether a call says that the peer has reset the connection.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// wantGone expects that both connections have been reset, except where the panic
+// came when all had been said. Heard is what provoke has given.
+func wantGone(t *testing.T, r *rig, side join.Side, method string, heard [2]error) {
+	t.Helper()
+	for s, conn := range r.far {
+		if isReset(heard[s]) {
+			continue
+		}
+		if method == "Close" || method == "Reset" && join.Side(s) == other(side) {
+			continue // it was told its end before, or has reset it itself
+		}
+		if _, err := io.ReadAll(conn); err == nil {
+			t.Errorf("%s sees an end, want a reset", name(join.Side(s)))
+		} else if isTimeout(err) {
+			t.Errorf("%s is still open", name(join.Side(s)))
+		}
+	}
+}
+
+// A panic in what the owner of a join does when it has ended is told of, and
+// ends nothing else.
+func TestPanicInDone(t *testing.T) {
+	for name, hide := range map[string]func(*transport.Conn) join.Conn{
+		"event loop": func(c *transport.Conn) join.Conn { return c },
+		"copier":     func(c *transport.Conn) join.Conn { return copiedFaulty{c} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, told := crashRig(t)
+			beside(t, e, func() {
+				var calls atomic.Int32
+				a, userA := conntest.Pair(t)
+				b, userB := conntest.Pair(t)
+				e.Join(t.Context(), hide(a), hide(b), func(join.Result) { calls.Add(1); panic("in done") })
+				_, _ = userA.CloseWrite(), userB.CloseWrite()
+				wantCrash(t, await(t, told), "in done")
+				if n := calls.Load(); n != 1 {
+					t.Errorf("done was called %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// Whoever comes too late is told so.
+func TestJoinAfterClose(t *testing.T) {
+	e, err := join.NewEngine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+	r := newRig(t)
+	e.Join(r.ctx, r.near[join.A], r.near[join.B], func(result join.Result) { r.result <- result })
+	if result := r.wait(); !errors.Is(result.Err, net.ErrClosed) || result.Ending() != join.Stopped {
+		t.Errorf("got %v (%s), want %v (%s)", result.Err, result.Ending(), net.ErrClosed, join.Stopped)
+	}
+	for _, conn := range r.far {
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		wantReset(t, conn)
+	}
+}

@@ -1,0 +1,64 @@
+package join_test
+
+import (
+	"os"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// reserve has so many descriptors; lent are those that are free meanwhile.
+type reserve struct{ left, lent atomic.Int32 }
+
+func (r *reserve) Lend() bool {
+	if r.left.Add(-1) < 0 {
+		return false
+	}
+	r.lent.Add(1)
+	return true
+}
+
+func (r *reserve) Fill() { r.lent.Store(0) }
+
+// short is a connection that finds no descriptor, unless one was lent.
+type short struct {
+	*transport.Conn
+	reserve *reserve
+}
+
+func (s short) Detach(end func()) (int, error) {
+	if s.reserve.lent.Load() == 0 {
+		return -1, os.NewSyscallError("fcntl", syscall.EMFILE)
+	}
+	return s.Conn.Detach(end)
+}
+
+// Two peers who know of each other are joined even if there is no descriptor left
+// for the moment that it takes.
+func TestJoinWithTheReserve(t *testing.T) {
+	for left, want := range map[int32]bool{0: false, 1: true} {
+		r := newRig(t)
+		held := new(reserve)
+		held.left.Store(left)
+		engine := newEngine(t)
+		engine.Reserve = held
+		engine.Join(r.ctx, r.near[join.A], short{r.near[join.B], held}, func(result join.Result) { r.result <- result })
+		if !want {
+			if result := r.wait(); result.Err == nil {
+				t.Error("joined without a descriptor")
+			}
+			continue
+		}
+		conntest.Write(t, r.far[join.A], "hello")
+		conntest.Read(t, r.far[join.B], len("hello"))
+		if n := held.lent.Load(); n != 0 {
+			t.Errorf("%d descriptors are lent still", n)
+		}
+		_ = r.far[join.A].Reset()
+		r.wait()
+	}
+}

@@ -1,0 +1,85 @@
+package join_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/throttle"
+)
+
+// wrapped is a connection that somebody has wrapped.
+type wrapped struct{ join.Conn }
+
+func (w wrapped) Unwrap() join.Conn { return w.Conn }
+
+// told is a connection whose owner notes what he is told.
+type told struct {
+	wrapped
+	calls chan<- string
+}
+
+func (c told) Arrived(error) { c.calls <- "Arrived" }
+
+// asked is one that can wait, and say what there is room for, and notes that.
+type asked struct {
+	join.Conn
+	calls chan<- string
+}
+
+func (c asked) WaitReadable() { c.calls <- "WaitReadable" }
+
+func (c asked) Room() (int, error) {
+	c.calls <- "Room"
+	return 1 << 10, nil
+}
+
+// What a connection can do it also can when it has been wrapped, in a join that
+// is copied as in one that an event loop serves.
+func TestWrapped(t *testing.T) {
+	for _, mode := range []string{"loop", copied} {
+		t.Run("socket"+mode, func(t *testing.T) {
+			r := newRig(t)
+			calls := make(chan string, 100)
+			r.start(wrapped{told{wrapped{r.near[join.A]}, calls}}, r.near[join.B])
+			conntest.Write(t, r.far[join.A], "hello")
+			conntest.Read(t, r.far[join.B], len("hello"))
+			want(t, calls, "Arrived")
+		})
+	}
+	t.Run("memory", func(t *testing.T) {
+		r := newRig(t)
+		calls := make(chan string, 100)
+		near, far := conntest.Memory()
+		t.Cleanup(func() { _ = far.Reset() })
+		r.start(wrapped{asked{near, calls}}, r.near[join.B])
+		want(t, calls, "WaitReadable")
+		conntest.Write(t, r.far[join.B], "hello")
+		conntest.Read(t, far, len("hello"))
+		want(t, calls, "Room")
+	})
+	t.Run("memory, throttled", func(t *testing.T) {
+		r := newRig(t)
+		calls := make(chan string, 100)
+		near, far := conntest.Memory()
+		t.Cleanup(func() { _ = far.Reset() })
+		r.start(wrapped{throttle.New(asked{near, calls}, throttle.NewLimiter(1<<40))}, r.near[join.B])
+		want(t, calls, "WaitReadable")
+	})
+}
+
+// want waits for a call.
+func want(t *testing.T, calls <-chan string, call string) {
+	t.Helper()
+	for timeout := time.After(patience); ; {
+		select {
+		case got := <-calls:
+			if got == call {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("%s was not called", call)
+		}
+	}
+}

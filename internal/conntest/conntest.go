@@ -22,11 +22,24 @@ func Pair(tb testing.TB) (near, far *transport.Conn) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	accepted, err := l.Accept()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	near, far = transport.NewConn(accepted.(*net.TCPConn)), transport.NewConn(dialed.(*net.TCPConn))
+	accepted := acceptFrom(tb, l, dialed.LocalAddr())
+	near, far = transport.NewConn(accepted), transport.NewConn(dialed.(*net.TCPConn))
 	tb.Cleanup(func() { _ = near.Reset(); _ = far.Reset() })
 	return near, far
+}
+
+// acceptFrom accepts the connection from an address. Others are of those who look for
+// whoever had the port before.
+func acceptFrom(tb testing.TB, l net.Listener, from net.Addr) *net.TCPConn {
+	tb.Helper()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if conn.RemoteAddr().String() == from.String() {
+			return conn.(*net.TCPConn)
+		}
+		_ = conn.Close()
+	}
 }

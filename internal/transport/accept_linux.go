@@ -5,6 +5,8 @@ import (
 	"os"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -12,20 +14,19 @@ import (
 // listener's socket. It stands on a file, since a listener of the net package
 // hands out nothing that the runtime's poller does not know.
 type acceptor struct {
-	leg  leg
 	file *os.File
 	raw  syscall.RawConn
 }
 
 // newAcceptor takes over tcp.
-func newAcceptor(tcp *net.TCPListener, l leg) (acceptor, error) {
+func newAcceptor(tcp *net.TCPListener) (acceptor, error) {
 	defer func() { _ = tcp.Close() }()
 	file, err := tcp.File()
 	if err != nil {
 		return acceptor{}, err
 	}
 	raw, err := file.SyscallConn()
-	return acceptor{l, file, raw}, err
+	return acceptor{file, raw}, err
 }
 
 func (a acceptor) close() error {
@@ -37,13 +38,19 @@ func (a acceptor) close() error {
 
 // accept waits for the next connection.
 func (a acceptor) accept() (join.Conn, error) {
-	s := &socket{leg: a.leg}
+	s := &socket{}
 	var err error
 	closed := a.raw.Read(func(listener uintptr) bool {
 		for {
 			s.fd, s.remote, err = syscall.Accept4(int(listener), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
-			if err != syscall.EINTR && err != syscall.ECONNABORTED { // the next one will do
-				return err != syscall.EAGAIN
+			switch err {
+			case syscall.EINTR, syscall.ECONNABORTED: // the next one will do
+			case syscall.EAGAIN:
+				return false
+			case syscall.EMFILE, syscall.ENFILE:
+				return inQueue(listener) // or else it is nobody's trouble yet
+			default:
+				return true
 			}
 		}
 	})
@@ -54,4 +61,12 @@ func (a acceptor) accept() (join.Conn, error) {
 		return nil, os.NewSyscallError("accept4", err)
 	}
 	return s, nil
+}
+
+// inQueue tells whether there is somebody to accept: the kernel asks for a
+// descriptor first.
+func inQueue(listener uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}} //nolint:gosec // a descriptor
+	n, _ := unix.Poll(fds, 0)
+	return n > 0
 }

@@ -11,7 +11,7 @@ import (
 // acceptor accepts for a listener, which has been told about keep-alive.
 type acceptor struct{ tcp *net.TCPListener }
 
-func newAcceptor(tcp *net.TCPListener, _ leg) (acceptor, error) { return acceptor{tcp}, nil }
+func newAcceptor(tcp *net.TCPListener) (acceptor, error) { return acceptor{tcp}, nil }
 
 func (a acceptor) close() error { return a.tcp.Close() }
 

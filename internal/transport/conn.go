@@ -2,7 +2,12 @@
 // local server come to be: listening and dialling, the kernel's settings for
 // each leg, and the [Conn] that the rest of Relay works on.
 //
-// It knows plain TCP. It reads and writes nothing by itself.
+// Between relay client and relay there may be TLS, on the same port as plain text
+// and told apart from it by the first byte: [Secure] is the relay's side of that,
+// [DialRelayTLS] the client's, and a [TLSConn] what both get. Where certificates
+// come from is not decided here.
+//
+// Beside handshakes it reads and writes nothing by itself.
 package transport
 
 import (
@@ -40,21 +45,17 @@ func NewConn(tcp *net.TCPConn) *Conn {
 	return &Conn{TCPConn: tcp}
 }
 
-// unacknowledged is how long a peer that always reads may leave bytes
-// unacknowledged. Together with keep-alive it is noticed within 35 s that such
-// a peer has vanished.
-const unacknowledged = 30 * time.Second
-
 // AlwaysRead says that the peer reads whatever comes, as the ends of a control
-// connection or of a multiplexed one do, and that it is dead if it takes
-// nothing for 30 seconds (TCP_USER_TIMEOUT, Linux). On a data connection a
-// receiver may take its time, and to the kernel that looks the same.
+// connection or of a multiplexed one do, and that it is dead if it takes nothing
+// for so long (TCP_USER_TIMEOUT, Linux). On a data connection a receiver may take
+// its time, and to the kernel that looks the same. Over a way that fails for some
+// seconds again and again, the kernel may count from the first failure on.
 //
 // The kernel is also told to take little more than it can send, so that what is
 // urgent does not wait behind megabytes (TCP_NOTSENT_LOWAT, Linux).
-func (c *Conn) AlwaysRead() {
-	_ = setUserTimeout(c.TCPConn, unacknowledged) // fails only on a dead connection,
-	_ = setNotSent(c.TCPConn, notSent)            // as this does
+func (c *Conn) AlwaysRead(limit time.Duration) {
+	_ = setUserTimeout(c.TCPConn, limit) // fails only on a dead connection,
+	_ = setNotSent(c.TCPConn, notSent)   // as this does
 }
 
 // notSent is how much the kernel holds that it cannot send yet: enough to send
@@ -94,6 +95,9 @@ func (c *Conn) end(linger int) error {
 		return nil
 	}
 	_ = c.SetLinger(linger)
+	if linger < 0 {
+		letGo(c.TCPConn)
+	}
 	return c.TCPConn.Close()
 }
 

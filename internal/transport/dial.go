@@ -16,32 +16,32 @@ const dialTimeout = 10 * time.Second
 
 // DialRelay connects a relay client to the relay at addr, within 10 seconds.
 func DialRelay(ctx context.Context, addr string) (join.Conn, error) {
-	return dial(ctx, addr, toRelay())
+	return dial(ctx, addr)
 }
 
 // StartLocal begins to connect to the local server at addr. If the connection is
 // not there at once conn is nil, and the caller has to call wait, which goes on
 // from there and takes up to 10 seconds.
 func StartLocal(addr string) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
-	return start(addr, toLocal())
+	return start(addr)
 }
 
-func dial(ctx context.Context, addr string, l leg) (join.Conn, error) {
+func dial(ctx context.Context, addr string) (join.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	conn, wait := start(addr, l)
+	conn, wait := start(addr)
 	if conn != nil {
 		return conn, nil
 	}
 	return wait(ctx)
 }
 
-func start(addr string, l leg) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+func start(addr string) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
 	if known := knownAddrs(addr); len(known) > 0 {
-		return startAddrs(known, l)
+		return startAddrs(known)
 	}
-	return nil, func(ctx context.Context) (join.Conn, error) { return dialName(ctx, addr, l) }
+	return nil, func(ctx context.Context) (join.Conn, error) { return dialName(ctx, addr) }
 }
 
 // knownAddrs gives the addresses to try, one after the other, if they are known
@@ -69,8 +69,8 @@ func knownAddrs(addr string) []netip.AddrPort {
 	return known
 }
 
-func dialName(ctx context.Context, addr string, l leg) (join.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: l.keepAlive, Timeout: dialTimeout}
+func dialName(ctx context.Context, addr string) (join.Conn, error) {
+	dialer := net.Dialer{KeepAliveConfig: keepAlive(), Timeout: dialTimeout, Control: control}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

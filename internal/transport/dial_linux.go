@@ -12,81 +12,82 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// dialling goes through addresses until one of them answers. An address that
-// is near has answered by the time that the system call returns; only otherwise
-// there is something to wait for.
+// dialling tries addresses. One that is near has answered by the time that the
+// system call returns; only when none has, there is something to wait for.
 type dialling struct {
-	leg     leg
-	addrs   []netip.AddrPort // to be tried, the first one perhaps by pending
-	pending *socket          // connects, and has not answered
-	err     error            // why the last one failed
+	pending []attempt // connect, and have not answered
+	err     error     // why the last one failed
+}
+
+// attempt is the connecting to one address.
+type attempt struct {
+	addr   netip.AddrPort
+	socket *socket
 }
 
 // startAddrs tries addrs without waiting. If conn is nil, wait does the rest.
-func startAddrs(addrs []netip.AddrPort, l leg) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
-	d := &dialling{leg: l, addrs: addrs}
-	if conn := d.now(); conn != nil {
-		return conn, nil
+func startAddrs(addrs []netip.AddrPort) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+	d := &dialling{}
+	for _, addr := range addrs {
+		s, err := startDial(addr)
+		if err == nil {
+			err = connected(s.fd, s.remote)
+		}
+		tried := attempt{addr, s}
+		if errors.Is(err, syscall.EALREADY) {
+			d.pending = append(d.pending, tried)
+		} else if conn := d.answered(tried, err); conn != nil {
+			d.giveUp()
+			return conn, nil
+		}
 	}
 	return nil, d.wait
 }
 
-// now gives a connection if one is there. If not, one may be pending.
-func (d *dialling) now() join.Conn {
-	for d.pending == nil && len(d.addrs) > 0 {
-		s, err := startDial(d.addrs[0], d.leg)
-		if err == nil {
-			err = connected(s.fd, s.remote)
-		}
-		if errors.Is(err, syscall.EALREADY) {
-			d.pending = s
-		} else if conn := d.answered(s, err); conn != nil {
-			return conn
-		}
-	}
-	return nil
-}
-
-// wait waits for a connection.
+// wait waits for a connection: for each address as long as for those behind it, which
+// go on connecting meanwhile.
 func (d *dialling) wait(ctx context.Context) (join.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	for d.pending != nil {
-		s := d.pending
-		d.pending = nil
-		if conn := d.answered(s, s.waitConnected(ctx)); conn != nil {
-			return conn, nil
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		if conn := d.now(); conn != nil {
+	end := time.Now().Add(dialTimeout)
+	defer d.giveUp()
+	for len(d.pending) > 0 {
+		first := d.pending[0]
+		share, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(len(d.pending)))
+		err := first.socket.waitConnected(share)
+		cancel()
+		d.pending = d.pending[1:]
+		if conn := d.answered(first, err); conn != nil {
 			return conn, nil
 		}
 	}
 	return nil, d.err
 }
 
-// answered gives s as connected, or takes note that the first of the addresses
-// has failed.
-func (d *dialling) answered(s *socket, err error) join.Conn {
-	addr := d.addrs[0]
+// giveUp ends what is pending.
+func (d *dialling) giveUp() {
+	for _, a := range d.pending {
+		_ = a.socket.Reset()
+	}
+	d.pending = nil
+}
+
+// answered gives the connection that an attempt has led to, or takes note that it has
+// failed.
+func (d *dialling) answered(a attempt, err error) join.Conn {
 	if err == nil {
-		_ = s.Control(func(fd uintptr) { err = checkSelf(int(fd), addr) })
+		_ = a.socket.Control(func(fd uintptr) { err = checkSelf(int(fd), a.addr) })
 	}
 	if err == nil {
-		return s
+		return a.socket
 	}
-	if s != nil {
-		_ = s.Reset()
+	if a.socket != nil {
+		_ = a.socket.Reset()
 	}
-	d.addrs = d.addrs[1:]
-	d.err = &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: err}
+	d.err = &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(a.addr), Err: err}
 	return nil
 }
 
 // startDial makes a socket and has it connect.
-func startDial(addr netip.AddrPort, l leg) (*socket, error) {
+func startDial(addr netip.AddrPort) (*socket, error) {
 	family, remote := syscall.AF_INET6, syscall.Sockaddr(&syscall.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()})
 	if addr.Addr().Is4() {
 		family, remote = syscall.AF_INET, &syscall.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
@@ -95,8 +96,8 @@ func startDial(addr netip.AddrPort, l leg) (*socket, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	s := &socket{leg: l, remote: remote, fd: fd}
-	if err := prepare(fd, l); err != nil {
+	s := &socket{remote: remote, fd: fd}
+	if err := prepare(fd); err != nil {
 		_ = s.Reset()
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (s *socket) waitConnected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.SetWriteDeadline(time.Unix(1, 0)) }) // long past
+	stop := context.AfterFunc(ctx, func() { _ = c.SetWriteDeadline(time.Now()) }) // past by then
 	waitErr := raw.Write(func(fd uintptr) bool {
 		err = connected(int(fd), s.remote)
 		return !errors.Is(err, syscall.EALREADY)

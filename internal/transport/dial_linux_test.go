@@ -21,9 +21,9 @@ import (
 
 // fullListener gives a listener that answers no SYN until it has accepted the
 // connection that its queue is full of.
-func fullListener(t *testing.T) (l net.Listener, addr string) {
+func fullListener(t *testing.T, at string) (l net.Listener, addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +59,40 @@ func waitForSYN(t *testing.T, addr string) {
 	t.Fatal("nobody connects")
 }
 
+// Of localhost's two addresses one that says nothing does not keep anybody from the
+// other one.
+func TestDialPassesSilence(t *testing.T) {
+	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skipf("this machine has no IPv6: give its loopback interface the address ::1 (%v)", err)
+	} else {
+		_ = l.Close()
+	}
+	var silent, l net.Listener
+	var port string
+	for l == nil { // until a port of the one address is free at the other, too
+		var addr string
+		var err error
+		silent, addr = fullListener(t, "[::1]:0")
+		_, port, _ = net.SplitHostPort(addr)
+		l, err = net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
+		if err != nil && !errors.Is(err, unix.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
+	defer l.Close()
+	conn, err := transport.DialRelay(background, "localhost:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Reset() }()
+	if got := conn.RemoteAddr().String(); got != l.Addr().String() {
+		t.Errorf("it is connected to %s, and %s says nothing", got, silent.Addr())
+	}
+}
+
 // A connection that takes a while to come is like one that comes at once.
 func TestDialWaits(t *testing.T) {
-	l, addr := fullListener(t)
+	l, addr := fullListener(t, "127.0.0.1:0")
 	type dialled struct {
 		conn join.Conn
 		err  error
@@ -91,7 +122,7 @@ func TestDialWaits(t *testing.T) {
 		t.Errorf("the connection is from %v to %v, not from %v to %s",
 			got.conn.LocalAddr(), got.conn.RemoteAddr(), accepted.RemoteAddr(), addr)
 	}
-	checkOptions(t, got.conn, &options{idle: 15, interval: 5, count: 3})
+	checkOptions(t, got.conn, every)
 	if _, err := accepted.Write([]byte("x")); err != nil {
 		t.Error(err)
 	}
@@ -101,7 +132,7 @@ func TestDialWaits(t *testing.T) {
 }
 
 func TestDialIsCancelledWhileItWaits(t *testing.T) {
-	_, addr := fullListener(t)
+	_, addr := fullListener(t, "127.0.0.1:0")
 	ctx, cancel := context.WithTimeout(t.Context(), grace)
 	defer cancel()
 	if conn, err := transport.DialLocal(ctx, addr); !errors.Is(err, context.DeadlineExceeded) {

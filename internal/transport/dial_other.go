@@ -5,16 +5,21 @@ package transport
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/seed96252745/relay/internal/join"
 )
 
 // startAddrs leaves everything to wait: only Linux knows a cheaper way.
-func startAddrs(addrs []netip.AddrPort, l leg) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+func startAddrs(addrs []netip.AddrPort) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
 	return nil, func(ctx context.Context) (join.Conn, error) {
 		var err error
-		for _, addr := range addrs {
-			if conn, err = dialName(ctx, addr.String(), l); err == nil {
+		end := time.Now().Add(dialTimeout)
+		for i, addr := range addrs {
+			share, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(len(addrs)-i))
+			conn, err = dialName(share, addr.String())
+			cancel()
+			if err == nil {
 				break
 			}
 		}

@@ -8,5 +8,5 @@ import (
 
 // DialLocal is StartLocal and the wait.
 func DialLocal(ctx context.Context, addr string) (join.Conn, error) {
-	return dial(ctx, addr, toLocal())
+	return dial(ctx, addr)
 }

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,8 @@ func playRole(role string) {
 		switch how {
 		case "DialRelay":
 			return transport.DialRelay(background, addr)
+		case "DialRelayTLS":
+			return transport.DialRelayTLS(background, addr, &tls.Config{InsecureSkipVerify: true})
 		case "DialLocal":
 			return transport.DialLocal(background, addr)
 		case "ListenUsers":
@@ -59,7 +62,7 @@ func acceptOne(l *transport.Listener, err error) (join.Conn, error) {
 // get what it said, and then a reset: the kernel's own way, an end, would pass
 // half an answer off as a whole one.
 func TestKilledProcessResets(t *testing.T) {
-	for _, how := range []string{"DialRelay", "DialLocal", "ListenUsers", "ListenRelayClients"} {
+	for _, how := range []string{"DialRelay", "DialRelayTLS", "DialLocal", "ListenUsers", "ListenRelayClients"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -114,5 +117,13 @@ func peerOf(t *testing.T, how string, l net.Listener, lines *bufio.Scanner) net.
 	if err != nil || conn == nil {
 		t.Fatalf("no connection with the process: %v", err)
 	}
-	return conn
+	if how != "DialRelayTLS" {
+		return conn
+	}
+	config, _ := configs(t)
+	safe, err := transport.RequireTLS(transport.NewConn(conn.(*net.TCPConn)), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return safe
 }

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -19,7 +21,6 @@ import (
 //
 // Its methods may be called concurrently.
 type socket struct {
-	leg    leg
 	remote syscall.Sockaddr
 
 	mu       sync.Mutex // guards what follows
@@ -27,10 +28,13 @@ type socket struct {
 	conn     *Conn      // or nil
 	closed   bool
 	detached func() // see Detach
+	// Deadlines that were set before anybody had to wait.
+	readBy, writeBy time.Time
 }
 
 var (
 	_ join.Conn       = (*socket)(nil)
+	_ join.Prompt     = (*socket)(nil)
 	_ join.Detachable = (*socket)(nil)
 )
 
@@ -53,8 +57,14 @@ func (s *socket) known() (*Conn, error) {
 		return nil, err // descriptors are short; the peer sees a reset
 	}
 	tcp := conn.(*net.TCPConn)
-	_ = tcp.SetKeepAliveConfig(s.leg.keepAlive) // the net package has its own idea of it
+	_ = tcp.SetKeepAliveConfig(keepAlive()) // the net package has its own idea of it
 	s.conn = NewConn(tcp)
+	if !s.readBy.IsZero() {
+		_ = s.conn.SetReadDeadline(s.readBy)
+	}
+	if !s.writeBy.IsZero() {
+		_ = s.conn.SetWriteDeadline(s.writeBy)
+	}
 	return s.conn, nil
 }
 
@@ -106,7 +116,7 @@ func (s *socket) end(linger int) error {
 		detached()
 	case fd >= 0:
 		if linger < 0 {
-			_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // cannot fail
+			join.LetGo(fd)
 		}
 		return os.NewSyscallError("close", unix.Close(fd))
 	}
@@ -127,25 +137,58 @@ func (s *socket) Write(b []byte) (int, error) {
 	return n + rest, err
 }
 
-// writeNow leaves what fails, and a connection that may have a deadline, to
-// Conn.
+// WriteNow writes b if the kernel takes it, all of it.
+func (s *socket) WriteNow(b []byte) bool {
+	n := s.writeNow(b)
+	if n > 0 && n < len(b) {
+		_ = s.Reset() // half of it is worse than none
+	}
+	return n == len(b)
+}
+
+// writeNow leaves what fails, and a connection that was known, to Conn.
 func (s *socket) writeNow(b []byte) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fd < 0 {
+	if s.fd < 0 || passed(s.writeBy) {
 		return 0
 	}
 	n, _ := unix.Write(s.fd, b)
 	return max(n, 0)
 }
 
+// Read reads at once what has come, if something has.
 func (s *socket) Read(b []byte) (int, error) {
+	if n, err := s.ReadNow(b); !errors.Is(err, unix.EAGAIN) {
+		return n, err
+	}
 	c, err := s.known()
 	if err != nil {
 		return 0, err
 	}
 	return c.Read(b)
 }
+
+// ReadNow leaves a connection that was known to Conn.
+func (s *socket) ReadNow(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fd < 0 || passed(s.readBy) || len(b) == 0 {
+		return 0, unix.EAGAIN
+	}
+	n, err := unix.Read(s.fd, b)
+	switch {
+	case err == unix.EAGAIN, err == unix.EINTR:
+		return 0, unix.EAGAIN
+	case err != nil:
+		return 0, os.NewSyscallError("read", err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func passed(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
 
 func (s *socket) CloseWrite() error {
 	c, err := s.known()
@@ -164,26 +207,36 @@ func (s *socket) TCP() *net.TCPConn {
 }
 
 // AlwaysRead is Conn's.
-func (s *socket) AlwaysRead() {
+func (s *socket) AlwaysRead(limit time.Duration) {
 	if c, err := s.known(); err == nil {
-		c.AlwaysRead()
+		c.AlwaysRead(limit)
 	}
 }
 
-func (s *socket) SetDeadline(t time.Time) error { return s.setDeadline(t, (*Conn).SetDeadline) }
+func (s *socket) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+}
 
-func (s *socket) SetReadDeadline(t time.Time) error { return s.setDeadline(t, (*Conn).SetReadDeadline) }
+func (s *socket) SetReadDeadline(t time.Time) error {
+	return s.setDeadline(t, &s.readBy, (*Conn).SetReadDeadline)
+}
 
 func (s *socket) SetWriteDeadline(t time.Time) error {
-	return s.setDeadline(t, (*Conn).SetWriteDeadline)
+	return s.setDeadline(t, &s.writeBy, (*Conn).SetWriteDeadline)
 }
 
-func (s *socket) setDeadline(t time.Time, set func(*Conn, time.Time) error) error {
-	c, err := s.known()
-	if err != nil {
-		return err
+// setDeadline keeps a deadline for when somebody has to wait.
+func (s *socket) setDeadline(t time.Time, kept *time.Time, set func(*Conn, time.Time) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.conn != nil:
+		return set(s.conn, t)
+	case s.fd < 0:
+		return net.ErrClosed
 	}
-	return set(c, t)
+	*kept = t
+	return nil
 }
 
 func (s *socket) RemoteAddr() net.Addr { return tcpAddr(s.remote) }

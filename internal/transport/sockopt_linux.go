@@ -1,38 +1,48 @@
 package transport
 
 import (
+	"errors"
 	"net"
 	"os"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/join"
 )
 
-// control prepares a listener before it listens, for whoever it accepts.
-func (l leg) control(_, _ string, raw syscall.RawConn) error {
+// control prepares a listener before it listens, for whoever it accepts, and a
+// connection before it connects.
+func control(_, _ string, raw syscall.RawConn) error {
 	var err error
-	if rawErr := raw.Control(func(fd uintptr) { err = prepare(int(fd), l) }); rawErr != nil {
+	if rawErr := raw.Control(func(fd uintptr) { err = prepare(int(fd)) }); rawErr != nil {
 		return rawErr
 	}
 	return err
 }
 
 // prepare sets what holds for the life of a connection: see Conn.
-func prepare(fd int, l leg) error {
+func prepare(fd int) error {
 	err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	if err != nil {
 		return os.NewSyscallError("setsockopt", err)
 	}
+	alive := keepAlive()
 	for _, o := range []struct{ level, option, value int }{
 		{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1}, // see keepUrgentInline
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(l.keepAlive.Idle.Seconds())},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(l.keepAlive.Interval.Seconds())},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, l.keepAlive.Count},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(alive.Idle.Seconds())},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(alive.Interval.Seconds())},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, alive.Count},
+		{unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(rtoMax.Milliseconds())},
 	} {
-		if err := unix.SetsockoptInt(fd, o.level, o.option, o.value); err != nil {
+		err := unix.SetsockoptInt(fd, o.level, o.option, o.value)
+		if o.option == unix.TCP_RTO_MAX_MS && errors.Is(err, unix.ENOPROTOOPT) {
+			continue // the kernel is older than that
+		}
+		if err != nil {
 			return os.NewSyscallError("setsockopt", err)
 		}
 	}
@@ -41,6 +51,13 @@ func prepare(fd int, l leg) error {
 
 func setUserTimeout(tcp *net.TCPConn, d time.Duration) error {
 	return setOption(tcp, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+}
+
+// letGo is join.LetGo.
+func letGo(tcp *net.TCPConn) {
+	if raw, err := tcp.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { join.LetGo(int(fd)) }) // fails only when closed
+	}
 }
 
 func setNotSent(tcp *net.TCPConn, bytes int) error {

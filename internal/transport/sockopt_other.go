@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// control does nothing: what is accepted is told each for itself.
-func (leg) control(string, string, syscall.RawConn) error { return nil }
+// control does nothing: each connection is told for itself, and none how often
+// to try again.
+func control(string, string, syscall.RawConn) error { return nil }
 
 // setUserTimeout does nothing: without TCP_USER_TIMEOUT a dead peer with
 // unacknowledged bytes is noticed when the system gives up.
@@ -18,6 +19,9 @@ func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
 
 // setNotSent does nothing: what is urgent waits behind what the system holds.
 func setNotSent(*net.TCPConn, int) error { return nil }
+
+// letGo does nothing: attempts were not bounded.
+func letGo(*net.TCPConn) {}
 
 // keepUrgentInline does nothing: urgent data is lost.
 func keepUrgentInline(*net.TCPConn) error { return nil }

@@ -1,0 +1,63 @@
+package conntest
+
+import (
+	"errors"
+	"io"
+	"syscall"
+	"testing"
+)
+
+// text is what is written, and what is wanted.
+type text interface{ ~string | ~[]byte }
+
+// Write writes all of what.
+func Write[T text](tb testing.TB, to io.Writer, what T) {
+	tb.Helper()
+	if n, err := to.Write([]byte(what)); err != nil || n != len(what) {
+		tb.Fatalf("wrote %d of %d bytes: %v", n, len(what), err)
+	}
+}
+
+// Read reads n bytes.
+func Read(tb testing.TB, from io.Reader, n int) []byte {
+	tb.Helper()
+	b := make([]byte, n)
+	if got, err := io.ReadFull(from, b); err != nil {
+		tb.Fatalf("read %d of %d bytes: %v", got, n, err)
+	}
+	return b
+}
+
+// readable is how many bytes a person can make sense of.
+const readable = 200
+
+// WantRead reads as many bytes as want has, and expects those.
+func WantRead[T text](tb testing.TB, from io.Reader, want T) {
+	tb.Helper()
+	switch got := Read(tb, from, len(want)); {
+	case string(got) == string(want):
+	case len(want) > readable:
+		tb.Fatalf("%d bytes came, but not those that were sent", len(want))
+	default:
+		tb.Fatalf("got %q, want %q", got, want)
+	}
+}
+
+// WantPair expects that what is written to one end comes out at the other, both
+// ways.
+func WantPair(tb testing.TB, one, other io.ReadWriter) {
+	tb.Helper()
+	for range 2 {
+		Write(tb, one, "from one to the other")
+		WantRead(tb, other, "from one to the other")
+		one, other = other, one
+	}
+}
+
+// WantReset expects a reset, and not a byte before it.
+func WantReset(tb testing.TB, conn io.Reader) {
+	tb.Helper()
+	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
+		tb.Errorf("got %q, %v (nil is EOF); want a reset and no byte", got, err)
+	}
+}

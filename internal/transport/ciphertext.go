@@ -1,0 +1,113 @@
+package transport
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// ErrTruncated is what reading a TLS connection gives when TCP has ended without
+// the close_notify that says that all has been said: whoever can reach the wire
+// can fake such an end. It wraps io.ErrUnexpectedEOF.
+var ErrTruncated = fmt.Errorf("the TLS connection was cut off: TCP ended without close_notify: %w", io.ErrUnexpectedEOF)
+
+// ciphertext is the connection below TLS as crypto/tls has it, which is not to
+// decide how that ends.
+type ciphertext struct {
+	join.Conn
+	// empty has Read give os.ErrDeadlineExceeded, which passes, instead of waiting.
+	// It is for whoever reads.
+	empty bool
+
+	mu     sync.Mutex // guards what follows, and the order of what is written
+	corked int        // how many writers are about to uncork
+	held   []byte     // what waits for them, in one of corks
+	err    error      // why nothing is written any more: half of a record was
+}
+
+// cork is how much ciphertext is gathered: the records of one portion of what is
+// copied, 64 KiB, with what TLS adds to each.
+const cork = 64<<10 + 1<<10
+
+var corks = sync.Pool{New: func() any { return new([cork]byte) }}
+
+// Write only gathers while somebody has it corked: a system call for each record
+// would cost more than the copy does, and have the peer woken for each.
+func (c *ciphertext) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.held)+len(b) > cork || c.corked == 0 {
+		c.flushLocked()
+	}
+	switch {
+	case c.err != nil:
+		return 0, c.err
+	case c.corked == 0:
+		return c.Conn.Write(b)
+	case c.held == nil:
+		c.held = corks.Get().(*[cork]byte)[:0]
+	}
+	c.held = append(c.held, b...)
+	return len(b), nil
+}
+
+// withCork calls f, and writes what it has written below in one go. If that fails
+// nothing tells how much of it has been written, and nothing more can be.
+func (c *ciphertext) withCork(f func() (int, error)) (int, error) {
+	c.mu.Lock()
+	c.corked++
+	c.mu.Unlock()
+	n, err := f()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked--
+	c.flushLocked()
+	if err == nil && c.err != nil {
+		return 0, c.err
+	}
+	return n, err
+}
+
+// flush writes what was gathered. It gives the error that writing has ended with,
+// if it has.
+func (c *ciphertext) flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flushLocked()
+	return c.err
+}
+
+func (c *ciphertext) flushLocked() {
+	if c.held == nil {
+		return
+	}
+	if c.err == nil {
+		_, c.err = c.Conn.Write(c.held)
+	}
+	corks.Put((*[cork]byte)(c.held[:cork]))
+	c.held = nil
+}
+
+// Read never gives io.EOF. Between two records crypto/tls would hand it on as the
+// end of the data, and that is where who wants to fake one would cut.
+func (c *ciphertext) Read(b []byte) (int, error) {
+	if c.empty {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, err := c.Conn.Read(b)
+	if err == io.EOF { //nolint:errorlint // an error that wraps it is a failure of its own
+		err = ErrTruncated
+	}
+	return n, err
+}
+
+// SetWriteDeadline does nothing. Crypto/tls gives close_notify five seconds,
+// which would cut off a peer that reads slowly; TLSConn sets deadlines itself.
+func (*ciphertext) SetWriteDeadline(time.Time) error { return nil }
+
+// Close is called when the context of a handshake is done.
+func (c *ciphertext) Close() error { return c.Reset() }

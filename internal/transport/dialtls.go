@@ -1,0 +1,131 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// DialRelayTLS connects a relay client to the relay at addr and makes sure, as
+// config says, who that is: within 10 seconds for connecting, and 10 more for the
+// handshake. It never goes on in plain text. Its errors say what to do.
+//
+// If config names no server it is the host of addr. TLS 1.3 is the least.
+func DialRelayTLS(ctx context.Context, addr string, config *tls.Config) (join.Conn, error) {
+	config, err := clientConfig(addr, config)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := DialRelay(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	c := newTLSConn(conn, config, tls.Client)
+	patience, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	err = c.tls.HandshakeContext(patience)
+	switch {
+	case err == nil:
+		return c, nil
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case patience.Err() != nil:
+		err = errors.New("the relay does not speak TLS: it says nothing")
+	default:
+		err = explainTLS(err, config.VerifyConnection != nil)
+	}
+	_ = conn.Reset()
+	return nil, fmt.Errorf("TLS with %s: %w", addr, err)
+}
+
+func clientConfig(addr string, config *tls.Config) (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	config = config.Clone() // of nil it is nil
+	if config == nil {
+		config = &tls.Config{MinVersion: tls.VersionTLS13}
+	}
+	if config.ServerName == "" {
+		config.ServerName = host
+	}
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS13)
+	config.DynamicRecordSizingDisabled = true // it is for browsers, and costs system calls
+	return config, nil
+}
+
+// explainTLS says what to do about a handshake that has failed. Who is pinned, and
+// fails for want of an authority or a name, has asked for both.
+func explainTLS(err error, pinned bool) error {
+	var (
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		plain   tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &unknown) && pinned:
+		return fmt.Errorf("the authorities in --tlsCa do not vouch for the relay's certificate: "+
+			"give the certificate of who does, or leave --tlsCa out, as --tlsPin alone is enough (%w)", err)
+	case errors.As(err, &unknown):
+		// Its pin is not shown: it should come from the relay, and not from
+		// whoever has answered.
+		return fmt.Errorf("nobody who is trusted here vouches for the relay's certificate: "+
+			"use --tlsCa with the certificate of who does, or --tlsPin with the pin that the relay has logged (%w)", err)
+	case errors.As(err, &name) && isNameless(name.Certificate) && pinned:
+		return fmt.Errorf("the relay's certificate has no name, as one that it has made itself: "+
+			"leave --tlsCa out, as --tlsPin alone is enough (%w)", err)
+	case errors.As(err, &name) && isNameless(name.Certificate):
+		return fmt.Errorf("the relay's certificate has no name, as one that it has made itself: "+
+			"use --tlsPin with the pin that the relay has logged (%w)", err)
+	case errors.As(err, &name):
+		return fmt.Errorf("the relay's certificate is for another name: reach it by a name of the certificate, "+
+			"or use --tlsServerName (%w)", err)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return explainExpired(invalid, err)
+	case errors.As(err, &plain):
+		return fmt.Errorf("the relay does not speak TLS: it answered in plain text (%w)", err)
+	case isVersionAlert(err):
+		return fmt.Errorf("the server does not speak TLS 1.3, which every relay does: is this the relay's port? (%w)", err)
+	case errors.Is(err, ErrTruncated), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Errorf("the relay does not speak TLS, or has no room: it closed the connection (%w)", err)
+	}
+	return err
+}
+
+func isNameless(cert *x509.Certificate) bool {
+	return cert != nil && len(cert.DNSNames)+len(cert.IPAddresses) == 0
+}
+
+// explainExpired is for a certificate outside of its time.
+func explainExpired(invalid x509.CertificateInvalidError, err error) error {
+	cert := invalid.Cert
+	if cert == nil {
+		return err
+	}
+	when := fmt.Sprintf("expired on %s: renew it", cert.NotAfter.UTC().Format(time.DateTime))
+	if time.Now().Before(cert.NotBefore) {
+		when = fmt.Sprintf("is valid from %s on: wait until then", cert.NotBefore.UTC().Format(time.DateTime))
+	}
+	return fmt.Errorf("the relay's certificate %s, or correct the clock of this machine (%w)", when, err)
+}
+
+// isVersionAlert tells whether a server knows no TLS as new as ours. It may say
+// so, or choose an older one; crypto/tls has no names for these.
+func isVersionAlert(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return op.Err.Error() == "tls: protocol version not supported"
+	}
+	return strings.HasPrefix(err.Error(), "tls: server selected unsupported protocol version")
+}

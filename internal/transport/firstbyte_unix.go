@@ -1,0 +1,54 @@
+//go:build unix
+
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// firstByte waits for the first byte, within the read deadline of conn, and
+// leaves it there.
+func firstByte(conn join.Conn) (join.Conn, byte, error) {
+	socket, ok := conn.(join.Socket)
+	if !ok {
+		return takeFirst(conn)
+	}
+	tcp := socket.TCP()
+	if tcp == nil { // descriptors are short: reading will tell
+		return takeFirst(conn)
+	}
+	first, err := peekFirst(tcp)
+	return conn, first, err
+}
+
+func peekFirst(tcp *net.TCPConn) (byte, error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var n int
+	first := make([]byte, 1)
+	rawErr := raw.Read(func(fd uintptr) bool {
+		for {
+			n, _, err = syscall.Recvfrom(int(fd), first, syscall.MSG_PEEK)
+			if !errors.Is(err, syscall.EINTR) {
+				return !errors.Is(err, syscall.EAGAIN)
+			}
+		}
+	})
+	switch {
+	case rawErr != nil:
+		return 0, rawErr
+	case err != nil:
+		return 0, os.NewSyscallError("recvfrom", err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return first[0], nil
+}

@@ -1,0 +1,92 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	"github.com/seed96252745/relay/internal/join"
+)
+
+// ErrPlain is the error of RequireTLS for a relay client that speaks plain text.
+var ErrPlain = errors.New("it does not speak TLS, which is required")
+
+const (
+	// handshakeRecord is the first byte of TLS, with which no verb begins.
+	handshakeRecord = 0x16
+	// acmeProtocol is what a certificate authority asks for when it only wants
+	// to know whose name this is (RFC 8737). It is nobody that may go on, the
+	// less so as it need not show a certificate of its own.
+	acmeProtocol = "acme-tls/1"
+)
+
+// Secure waits for the first byte from a relay client. If it begins with TLS the
+// handshake follows, and a *TLSConn is returned; otherwise it is conn, from which
+// nothing has been read. Without a config it is conn at once.
+//
+// How long that may take is up to the deadlines of conn. After an error conn is
+// the caller's to close; before its reason the peer was told no more than a TLS
+// alert.
+func Secure(conn join.Conn, config *tls.Config) (join.Conn, error) {
+	return secure(conn, config, func(plain join.Conn) (join.Conn, error) { return plain, nil })
+}
+
+// RequireTLS is Secure, and plain text is ErrPlain. It needs a config.
+func RequireTLS(conn join.Conn, config *tls.Config) (join.Conn, error) {
+	if config == nil {
+		return nil, errors.New("TLS is required, and there is no certificate")
+	}
+	return secure(conn, config, func(join.Conn) (join.Conn, error) { return nil, ErrPlain })
+}
+
+func secure(conn join.Conn, config *tls.Config, plain func(join.Conn) (join.Conn, error)) (join.Conn, error) {
+	if config == nil {
+		return plain(conn)
+	}
+	conn, first, err := firstByte(conn)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("nothing came: %w", err)
+	case first != handshakeRecord:
+		return plain(conn)
+	}
+	c := newTLSConn(conn, config, tls.Server)
+	if err := c.tls.Handshake(); err != nil {
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	if c.ConnectionState().NegotiatedProtocol == acmeProtocol {
+		return nil, errors.New("TLS handshake: it was a certificate authority that looked whose name this is")
+	}
+	return c, nil
+}
+
+// takeFirst is firstByte for what cannot be peeked at: it takes the byte, and
+// gives a connection that has it still.
+func takeFirst(conn join.Conn) (join.Conn, byte, error) {
+	first := make([]byte, 1)
+	for {
+		n, err := conn.Read(first)
+		if n == 1 {
+			return &begun{Conn: conn, first: first}, first[0], nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// begun is a connection of which the first byte has been read.
+type begun struct {
+	join.Conn
+	first []byte
+}
+
+// Read gives that byte alone. It must not be called concurrently before it has.
+func (c *begun) Read(b []byte) (int, error) {
+	if len(c.first) > 0 {
+		n := copy(b, c.first)
+		c.first = c.first[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}

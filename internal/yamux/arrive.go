@@ -23,57 +23,69 @@ func (st *Stream) expect(n uint32) error {
 	return nil
 }
 
-// deliver keeps a copy of b for whoever reads. Nobody reads a closed stream, and
-// its peer is told so.
+// deliver keeps a copy of b for whoever reads.
 func (st *Stream) deliver(b []byte) {
-	st.mu.Lock()
-	if st.refusesLocked() {
-		st.mu.Unlock()
-		st.sendReset()
-		return
-	}
-	st.received.write(b)
-	st.deliveredAndUnlock(len(b))
+	st.delivered(st.keep(len(b), func() { st.received.write(b) }))
 }
 
 // deliverPipe keeps what p holds, which it takes over.
 func (st *Stream) deliverPipe(p *splice.Pipe) {
-	st.mu.Lock()
-	if st.refusesLocked() {
-		st.mu.Unlock()
+	d := st.keep(p.Len(), func() { st.received.writePipe(p) })
+	if d.refused {
 		p.GiveBack()
-		st.sendReset()
-		return
 	}
-	n := p.Len()
-	st.received.writePipe(p)
-	st.deliveredAndUnlock(n)
+	st.delivered(d)
+}
+
+// delivery is what is to be done about bytes that have come.
+type delivery struct {
+	refused  bool // nobody will read them
+	first    bool // of the stream
+	attached *attachment
+}
+
+// keep has put add n bytes to what was received, unless nobody will read them.
+func (st *Stream) keep(n int, put func()) delivery {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.refusesLocked() {
+		return delivery{refused: true}
+	}
+	put()
+	st.recvWindow.left -= n
+	st.session.buffered.add(n)
+	st.session.config.Budget.add(n)
+	st.readable.Broadcast()
+	return delivery{first: st.recvWindow.begin(), attached: st.attached}
 }
 
 // refusesLocked tells whether nobody will read what comes: the stream is closed,
 // or was reset while the rest of a frame was on its way.
 func (st *Stream) refusesLocked() bool { return st.closed || st.err != nil }
 
-func (st *Stream) deliveredAndUnlock(n int) {
+// delivered tells of what has come. The peer is told that nobody reads a closed
+// stream.
+func (st *Stream) delivered(d delivery) {
 	s := st.session
-	st.recvWindow.left -= n
-	first := st.recvWindow.begin()
-	s.buffered.add(n)
-	s.config.Budget.add(n)
-	st.readable.Broadcast()
-	attached := st.attached
-	st.mu.Unlock()
-	if first {
+	if d.refused {
+		st.sendReset()
+		return
+	}
+	if d.first {
 		s.measureOnce()
 	}
-	if attached != nil {
-		attached.arrived()
+	if d.attached != nil {
+		s.call(d.attached.arrived)
 	}
 	switch {
 	case s.buffered.spent():
-		s.shed()
+		if s.shed() {
+			s.config.Counters.ShedBySession.Add(1)
+		}
 	case s.config.Budget.spent():
-		s.config.Budget.shed()
+		if s.config.Budget.shed() {
+			s.config.Counters.ShedByBudget.Add(1)
+		}
 	}
 }
 
@@ -108,8 +120,9 @@ func (st *Stream) acknowledge() {
 	st.session.out.control(header{typeWindowUpdate, flagACK, st.id, 0})
 }
 
-// acknowledged gives the place back that the stream has in Session.unacked.
-func (st *Stream) acknowledged() {
+// acknowledged gives the place back that the stream has in Session.unacked. It
+// tells whether it had one.
+func (st *Stream) acknowledged() bool {
 	st.mu.Lock()
 	held := st.unacked
 	st.unacked = false
@@ -117,27 +130,29 @@ func (st *Stream) acknowledged() {
 	if held {
 		<-st.session.unacked
 	}
+	return held
 }
 
 // ended takes note of the flags with which a frame ends the stream (spec,
-// "Stream Closing").
-func (st *Stream) ended(f flags) {
+// "Stream Closing"). It tells whether that is news.
+func (st *Stream) ended(f flags) bool {
 	switch {
 	case f&flagRST != 0:
 		st.fail(ErrReset)
 		st.leave()
-	case f&flagFIN != 0:
-		st.peerFinished()
+	case f&flagFIN != 0 && st.peerFinished():
 	default:
-		return
+		return false
 	}
 	st.tellArrived()
+	return true
 }
 
-// peerFinished takes note of FIN. Behind a failure it is none: what came before it
-// may have been dropped.
-func (st *Stream) peerFinished() {
+// peerFinished takes note of FIN, and tells whether it is the first. Behind a
+// failure it is none: what came before it may have been dropped.
+func (st *Stream) peerFinished() bool {
 	st.mu.Lock()
+	first := !st.finReceived
 	if st.err == nil {
 		st.finReceived = true
 	}
@@ -147,6 +162,17 @@ func (st *Stream) peerFinished() {
 	if over {
 		st.leave()
 	}
+	return first
+}
+
+// tail is how much may still come of the stream, in bytes, now that it has ended.
+func (st *Stream) tail() int64 {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.finReceived {
+		return tailFrames
+	}
+	return tailFrames + int64(st.recvWindow.left)
 }
 
 // tellArrived tells what is attached that there is news.
@@ -155,6 +181,6 @@ func (st *Stream) tellArrived() {
 	attached := st.attached
 	st.mu.Unlock()
 	if attached != nil {
-		attached.arrived()
+		st.session.call(attached.arrived)
 	}
 }

@@ -10,7 +10,8 @@ type attachment struct{ arrived, roomy func() }
 // Attach has arrived called whenever there may be something for PourTo, and
 // roomy when FillFrom is possible again after it gave EAGAIN. Neither may wait.
 // Roomy may be called from within any call to any stream of the session, arrived
-// only by the goroutines of sessions or whoever ends one. From then on the
+// only by the goroutines of sessions or whoever ends one. If either panics the
+// session ends, with a *crash.Error. From then on the
 // stream must not be read from or written to in any other way.
 func (st *Stream) Attach(arrived, roomy func()) {
 	st.mu.Lock()
@@ -25,7 +26,7 @@ func (st *Stream) hasRoom() {
 	st.wantsRoom = false
 	st.mu.Unlock()
 	if wants {
-		attached.roomy()
+		st.session.call(attached.roomy)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -73,12 +74,12 @@ func TestFillWindow(t *testing.T) {
 func TestFillShort(t *testing.T) {
 	a, b := streams(t)
 	end := attach(t, a)
-	write(t, end.user, []byte("hello"))
+	conntest.Write(t, end.user, "hello")
 	if n, short, err1, err2 := end.fillOnce(); n != 5 || !short || err1 != nil || err2 != nil {
 		t.Errorf("FillFrom gives %d, %v, %v, %v", n, short, err1, err2)
 	}
 	end.Flush()
-	wantRead(t, b, []byte("hello"))
+	conntest.WantRead(t, b, "hello")
 	check(t, end.raw.Control(func(fd uintptr) {
 		if n, _, err1, err2 := end.FillFrom(int(fd)); n != 0 || err1 != nil || err2 != unix.EAGAIN {
 			t.Errorf("of nothing FillFrom gives %d, %v, %v", n, err1, err2)

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -44,7 +45,7 @@ func TestBlockedWriteEnds(t *testing.T) {
 					t.Errorf("Write gives %d, %v; want %d, %v", n, err, window, tt.err)
 				}
 				if tt.got != net.ErrClosed {
-					wantRead(t, b, sent[:n])
+					conntest.WantRead(t, b, sent[:n])
 				}
 				if tt.got != nil {
 					wantReadErr(t, b, tt.got)
@@ -52,8 +53,8 @@ func TestBlockedWriteEnds(t *testing.T) {
 				}
 				// A deadline ends one Write, not the stream.
 				check(t, a.SetWriteDeadline(time.Time{}))
-				write(t, a, sent[n:])
-				wantRead(t, b, sent[n:])
+				conntest.Write(t, a, sent[n:])
+				conntest.WantRead(t, b, sent[n:])
 			})
 		})
 	}
@@ -97,12 +98,12 @@ func TestReadDeadline(t *testing.T) {
 		if err := <-reading; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Minute {
 			t.Errorf("after %v: %v; want %v after a minute", time.Since(start), err, os.ErrDeadlineExceeded)
 		}
-		write(t, b, []byte("data"))
+		conntest.Write(t, b, "data")
 		synctest.Wait()
 		wantReadErr(t, a, os.ErrDeadlineExceeded) // like a socket, even with data there
-		write(t, a, []byte("x"))                  // is another direction
+		conntest.Write(t, a, "x")                 // is another direction
 		check(t, a.SetReadDeadline(time.Time{}))
-		wantRead(t, a, []byte("data"))
+		conntest.WantRead(t, a, "data")
 
 		// A deadline that is moved, or taken away, under way.
 		check(t, a.SetReadDeadline(time.Now().Add(time.Second)))
@@ -134,7 +135,7 @@ func TestDeadlineOfEndedStream(t *testing.T) {
 func TestNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memoryStreams(t)
-		write(t, a, make([]byte, window))
+		conntest.Write(t, a, make([]byte, window))
 		for _, call := range []func([]byte) (int, error){a.Read, a.Write, b.Read, b.Write} {
 			if n, err := call(nil); n != 0 || err != nil {
 				t.Errorf("got %d, %v", n, err)

@@ -71,8 +71,8 @@ func (b *Budget) note(s *Session, ended bool) {
 }
 
 // shed has the session that holds most reset its largest stream: who is modest
-// does not pay for others.
-func (b *Budget) shed() {
+// does not pay for others. It tells whether there was one.
+func (b *Budget) shed() bool {
 	b.mu.Lock()
 	var most *Session
 	for s := range b.sessions {
@@ -81,13 +81,11 @@ func (b *Budget) shed() {
 		}
 	}
 	b.mu.Unlock()
-	if most != nil {
-		most.shed()
-	}
+	return most != nil && most.shed()
 }
 
-// shed resets the stream that holds most.
-func (s *Session) shed() {
+// shed resets the stream that holds most. It tells whether there was one.
+func (s *Session) shed() bool {
 	s.mu.Lock()
 	var most *Stream
 	size := 0
@@ -99,27 +97,33 @@ func (s *Session) shed() {
 		}
 	}
 	s.mu.Unlock()
-	if most != nil {
-		most.shed()
-	}
+	return most != nil && most.shed()
 }
 
 // shed resets the stream. What was not read is gone, so not even an end that the
-// peer has sent may be shown.
-func (st *Stream) shed() {
+// peer has sent may be shown. It tells whether there was something.
+func (st *Stream) shed() bool {
+	if !st.drop() {
+		return false // it was read meanwhile
+	}
+	st.sendReset()
+	st.hasRoom()
+	st.tellArrived()
+	return true
+}
+
+// drop forgets what was not read, and tells whether there was something.
+func (st *Stream) drop() bool {
 	st.mu.Lock()
+	defer st.mu.Unlock()
 	if st.unreadLocked() == 0 {
-		st.mu.Unlock()
-		return // it was read meanwhile
+		return false
 	}
 	st.err, st.finReceived = ErrOverBudget, false
 	st.dropReceivedLocked()
 	st.readable.Broadcast()
 	st.writable.Broadcast()
-	st.mu.Unlock()
-	st.sendReset()
-	st.hasRoom()
-	st.tellArrived()
+	return true
 }
 
 // unread is how many bytes wait to be read.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -54,7 +55,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 				case closes:
 					check(t, streams[0].Close())
 				default:
-					wantRead(t, streams[0], pattern(0, 0, 100_000))
+					conntest.WantRead(t, streams[0], pattern(0, 0, 100_000))
 				}
 				if tt.err != nil && !closes {
 					wantReadErr(t, streams[0], tt.err)
@@ -75,6 +76,8 @@ func TestBudgetSheds(t *testing.T) {
 		"the session's": {Accept: true, MaxBuffered: limit, Budget: yamux.NewBudget(1 << 40)},
 		"a shared one":  {Accept: true, Budget: yamux.NewBudget(limit)},
 	} {
+		config.ControlBurst = 1 << 20 // for the pings of sync
+		config.Counters = new(yamux.Counters)
 		t.Run(name, func(t *testing.T) {
 			session, peer := newPeer(t, yamux.Server, config)
 			var streams []*yamux.Stream
@@ -118,11 +121,18 @@ func TestBudgetSheds(t *testing.T) {
 					wantWriteErr(t, st, yamux.ErrOverBudget)
 					continue
 				}
-				wantRead(t, st, make([]byte, sent[i]))
-				write(t, st, []byte("x"))
+				conntest.WantRead(t, st, make([]byte, sent[i]))
+				conntest.Write(t, st, "x")
 			}
 			if gone == 0 || gone == count {
 				t.Errorf("%d of %d streams were reset", gone, count)
+			}
+			counted := &config.Counters.ShedBySession
+			if name == "a shared one" {
+				counted = &config.Counters.ShedByBudget
+			}
+			if n := counted.Load(); n != int64(gone) {
+				t.Errorf("%d streams were counted, and %d reset", n, gone)
 			}
 			if n := config.Budget.Used(); n != 0 {
 				t.Errorf("%d bytes are still counted", n)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -81,7 +82,7 @@ func TestBytesOnTheWire(t *testing.T) {
 	st, err := session.Open(t.Context())
 	check(t, err)
 	want("Open", "\x00\x01\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00")
-	write(t, st, []byte("hi"))
+	conntest.Write(t, st, "hi")
 	want("Write", "\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x02hi")
 	check(t, st.CloseWrite())
 	want("CloseWrite", "\x00\x01\x00\x04\x00\x00\x00\x01\x00\x00\x00\x00")
@@ -112,10 +113,10 @@ func TestWindowUpdate(t *testing.T) {
 	const half = window / 2
 	sent := pattern(0, 0, window)
 	peer.send(data(1, 0, string(sent)))
-	wantRead(t, st, sent[:half-1])
+	conntest.WantRead(t, st, sent[:half-1])
 	peer.wantNothing()
-	wantRead(t, st, sent[half-1:half])
+	conntest.WantRead(t, st, sent[half-1:half])
 	peer.want(update(1, 0, half))
-	wantRead(t, st, sent[half:])
+	conntest.WantRead(t, st, sent[half:])
 	peer.want(update(1, 0, half))
 }

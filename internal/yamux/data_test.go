@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -163,17 +164,17 @@ func TestSlowReaderStopsOnlyItself(t *testing.T) {
 		for range 3 {
 			a, b := open(t, client, server)
 			done := async(func() error { _, err := a.Write(pattern(10, 0, 4*window)); return err })
-			wantRead(t, b, pattern(10, 0, 4*window))
+			conntest.WantRead(t, b, pattern(10, 0, 4*window))
 			check(t, <-done)
-			write(t, b, []byte("and back"))
-			wantRead(t, a, []byte("and back"))
+			conntest.Write(t, b, "and back")
+			conntest.WantRead(t, a, "and back")
 		}
 		check(t, stuck.SetWriteDeadline(time.Now()))
 		<-writing
 		if written != window {
 			t.Errorf("%d bytes were sent, want the window, %d", written, window)
 		}
-		wantRead(t, reader, make([]byte, window))
+		conntest.WantRead(t, reader, make([]byte, window))
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -50,7 +51,7 @@ func TestSessionEnds(t *testing.T) {
 			ended := peer.open(session, 11)
 			check(t, half.CloseWrite())
 			check(t, ended.CloseWrite())
-			write(t, writer, make([]byte, window))
+			conntest.Write(t, writer, make([]byte, window))
 			peer.send(data(3, 0, "more"), data(5, flagFIN, "all"), data(11, flagFIN, "all"))
 			peer.sync()
 
@@ -66,18 +67,18 @@ func TestSessionEnds(t *testing.T) {
 				wantSessionErr(t, what, wait(t, failed, what))
 			}
 			wait(t, session.Done(), "the end of the session")
-			wait(t, session.Refusing(), "that the session refuses")
+			wait(t, session.Refusing().Done(), "that the session refuses")
 			wantSessionErr(t, "Err", session.Err())
 			if !errors.Is(session.Err(), death.err) && death.err != nil {
 				t.Errorf("Err is %v, want %v in it", session.Err(), death.err)
 			}
 			session.Close() // from here on nothing is under way
-			wantRead(t, buffered, []byte("more"))
+			conntest.WantRead(t, buffered, "more")
 			for _, st := range []*yamux.Stream{idle, buffered, half, writer, accepted} {
 				wantReadErr(t, st, yamux.ErrSessionEnded)
 			}
 			for _, st := range []*yamux.Stream{complete, ended} {
-				wantRead(t, st, []byte("all"))
+				conntest.WantRead(t, st, "all")
 				wantReadErr(t, st, io.EOF)
 			}
 			for _, st := range []*yamux.Stream{idle, buffered, complete, writer, accepted} {
@@ -146,12 +147,12 @@ func TestPeerSessionCloses(t *testing.T) {
 			a, b := open(t, client, server)
 			_, complete := open(t, client, server)
 			sent := pattern(6, 0, window)
-			write(t, a, sent)
-			wantRead(t, b, sent[:1])
+			conntest.Write(t, a, sent)
+			conntest.WantRead(t, b, sent[:1])
 			check(t, complete.CloseWrite())
 			end(client)
 			if name == "Finish" { // Close promises nothing for what is on its way
-				wantRead(t, b, sent[1:])
+				conntest.WantRead(t, b, sent[1:])
 			} else if _, err := io.Copy(io.Discard, b); err == nil {
 				t.Error("the end of the session looks like an end of the stream")
 			}

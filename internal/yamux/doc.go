@@ -8,8 +8,9 @@
 // is never the end of a stream: reading and writing then fail with
 // ErrSessionEnded.
 //
-// A session has three goroutines, however many streams it has: one reads, one
-// writes what a socket would not take at once, one watches that the peer lives.
+// A session has one goroutine, however many streams it has, which reads, and
+// another one while something waits to be written that a socket would not take
+// at once. A timer sees to it that the peer lives.
 // A stream at rest has neither a goroutine nor a timer nor a buffer. The reader
 // never waits for a writer or for whoever uses a stream, so no stream can stop
 // another, and two sessions cannot stop each other.

@@ -10,14 +10,15 @@ import (
 const orphanWait = 60 * time.Second
 
 // OnEnd has f called once when the stream has ended in both directions, or
-// failed; at once if it has. It must not block.
+// failed; at once if it has. It must not block. If it panics the session ends,
+// with a *crash.Error.
 func (st *Stream) OnEnd(f func()) {
 	st.mu.Lock()
 	gone := st.gone
 	st.onEnd = f
 	st.mu.Unlock()
 	if gone {
-		f()
+		st.session.call(f)
 	}
 }
 
@@ -126,6 +127,8 @@ func (st *Stream) leave() bool {
 	st.mu.Lock()
 	first, onEnd := !st.gone, st.onEnd
 	st.gone = true
+	st.readTimeout.stop() // nobody waits any more
+	st.writeTimeout.stop()
 	if st.orphan != nil {
 		st.orphan.Stop()
 	}
@@ -136,7 +139,7 @@ func (st *Stream) leave() bool {
 	st.acknowledged()
 	st.session.remove(st)
 	if onEnd != nil {
-		onEnd()
+		st.session.call(onEnd)
 	}
 	return true
 }

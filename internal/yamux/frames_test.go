@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -55,7 +56,7 @@ func TestUnusualFrames(t *testing.T) {
 			peer.send(tt.send...)
 			peer.want(tt.answer...)
 			peer.wantNothing()
-			wantRead(t, st, []byte(tt.text))
+			conntest.WantRead(t, st, []byte(tt.text))
 			if tt.err == nil {
 				check(t, st.SetReadDeadline(time.Now().Add(time.Millisecond)))
 				tt.err = os.ErrDeadlineExceeded
@@ -94,7 +95,7 @@ func TestUnusualStreams(t *testing.T) {
 			check(t, err)
 			peer.want(update(tt.send[0].stream, flagACK, 0))
 			peer.sync()
-			wantRead(t, st, []byte(tt.text))
+			conntest.WantRead(t, st, []byte(tt.text))
 			if tt.err != nil {
 				wantReadErr(t, st, tt.err)
 			}

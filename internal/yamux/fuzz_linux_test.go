@@ -68,6 +68,9 @@ func FuzzAttached(f *testing.F) {
 		for _, s := range sinks {
 			s.end()
 		}
+		if n := budget.Used(); n != 0 {
+			t.Errorf("%d bytes count as held by nobody", n)
+		}
 	})
 }
 

@@ -74,7 +74,8 @@ func receive(t *testing.T, server bool, in []byte) {
 		side = yamux.Server
 	}
 	near, far := memoryPair()
-	session := side(near, yamux.Config{Accept: true, MaxStreams: 16})
+	budget := yamux.NewBudget(100_000)
+	session := side(near, yamux.Config{Accept: true, MaxStreams: 16, Budget: budget})
 	peer := peer{t, far}
 	start(func() { drain(peer) })
 	for range 2 {
@@ -97,6 +98,9 @@ func receive(t *testing.T, server bool, in []byte) {
 	if session.Err() != nil {
 		most = 0
 	}
+	if n := budget.Used(); n > 100_000 {
+		t.Errorf("%d bytes are held, and 100,000 may be", n)
+	}
 	// The quick count is one too high at times; it saves looking at all stacks.
 	if n := runtime.NumGoroutine() - before - int(helpers.Load()); n > most {
 		if n = sessionGoroutines(); n > most {
@@ -105,7 +109,7 @@ func receive(t *testing.T, server bool, in []byte) {
 	}
 	_ = far.CloseWrite()
 	synctest.Wait()
-	if !isClosed(session.Done()) || !isClosed(session.Refusing()) {
+	if !isClosed(session.Done()) || !isClosed(session.Refusing().Done()) {
 		t.Error("the session does not end with its connection")
 	}
 	wantSessionErr(t, "Err", session.Err())
@@ -113,6 +117,9 @@ func receive(t *testing.T, server bool, in []byte) {
 	synctest.Wait()
 	if n := helpers.Load(); n > 0 {
 		t.Errorf("%d users of the session wait for ever", n)
+	}
+	if n := budget.Used(); n != 0 {
+		t.Errorf("%d bytes count as held by nobody", n)
 	}
 }
 
@@ -126,7 +133,7 @@ func use(t *testing.T, st *yamux.Stream) {
 	} else {
 		_ = st.Reset()
 	}
-	if err != nil && !errors.Is(err, yamux.ErrReset) && !errors.Is(err, yamux.ErrSessionEnded) {
+	if err != nil && !errors.Is(err, yamux.ErrReset) && !errors.Is(err, yamux.ErrSessionEnded) && !errors.Is(err, yamux.ErrOverBudget) {
 		t.Errorf("a stream fails with %v", err)
 	}
 	<-ended

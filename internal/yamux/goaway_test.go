@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -17,17 +18,17 @@ func TestGoAway(t *testing.T) {
 	client, server := sessions(t)
 	a, b := open(t, client, server)
 	server.GoAway()
-	wait(t, client.Refusing(), "that the peer's session refuses")
+	wait(t, client.Refusing().Done(), "that the peer's session refuses")
 	for range 100 {
 		if _, err := client.Open(t.Context()); !errors.Is(err, yamux.ErrGoneAway) {
 			t.Fatalf("Open gives %v, want %v", err, yamux.ErrGoneAway)
 		}
 	}
-	write(t, a, []byte("question"))
-	wantRead(t, b, []byte("question"))
-	write(t, b, []byte("answer"))
-	wantRead(t, a, []byte("answer"))
-	if isClosed(server.Refusing()) {
+	conntest.Write(t, a, "question")
+	conntest.WantRead(t, b, "question")
+	conntest.Write(t, b, "answer")
+	conntest.WantRead(t, a, "answer")
+	if isClosed(server.Refusing().Done()) {
 		t.Error("who says GO_AWAY cannot open streams itself any more")
 	}
 	open(t, server, client) // the other side has said nothing
@@ -84,7 +85,7 @@ func TestFinish(t *testing.T) {
 	for i := range ends {
 		var a *yamux.Stream
 		a, ends[i] = open(t, client, server)
-		write(t, a, sent)
+		conntest.Write(t, a, sent)
 		check(t, a.Close())
 	}
 	client.Finish()

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -69,8 +70,8 @@ func TestDataBeforeFIN(t *testing.T) {
 			} else {
 				peer.sync()
 			}
-			wantRead(t, st, []byte("all "))
-			wantRead(t, st, []byte("of it"))
+			conntest.WantRead(t, st, "all ")
+			conntest.WantRead(t, st, "of it")
 			wantReadErr(t, st, io.EOF)
 		})
 	}
@@ -115,7 +116,7 @@ func TestUseAfterClose(t *testing.T) {
 func TestCloseDelivers(t *testing.T) {
 	a, b := streams(t)
 	sent := pattern(3, 0, window)
-	write(t, a, sent)
+	conntest.Write(t, a, sent)
 	check(t, a.Close())
 	if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, sent) {
 		t.Errorf("got %d bytes, %v; want the %d that were sent", len(got), err, len(sent))
@@ -133,9 +134,15 @@ func TestStreamsAreForgotten(t *testing.T) {
 	for _, end := range []func(a, b *yamux.Stream) error{
 		func(a, b *yamux.Stream) error { return errors.Join(b.Close(), drained(a), a.Close()) },
 		func(a, b *yamux.Stream) error { return errors.Join(b.CloseWrite(), drained(a), a.CloseWrite()) },
-		func(a, b *yamux.Stream) error { return errors.Join(a.Close(), drained(b), b.Close(), untilGone(a)) },
+		func(a, b *yamux.Stream) error {
+			gone := whenGone(a)
+			return errors.Join(a.Close(), drained(b), b.Close(), gone())
+		},
 		func(a, _ *yamux.Stream) error { return a.Reset() },
-		func(a, b *yamux.Stream) error { return errors.Join(b.Reset(), untilGone(a)) },
+		func(a, b *yamux.Stream) error {
+			gone := whenGone(a)
+			return errors.Join(b.Reset(), gone())
+		},
 	} {
 		a, b := open(t, client, server)
 		if _, err := client.Open(t.Context()); !errors.Is(err, yamux.ErrTooManyStreams) {
@@ -152,10 +159,13 @@ func drained(st *yamux.Stream) error {
 	return err
 }
 
-// untilGone waits until the stream has ended.
-func untilGone(st *yamux.Stream) error {
+// whenGone gives what waits until the stream has ended. It is to be called before the
+// end: who asks while a stream ends may be told before its place is free.
+func whenGone(st *yamux.Stream) (wait func() error) {
 	gone := make(chan struct{})
 	st.OnEnd(func() { close(gone) })
-	<-gone
-	return nil
+	return func() error {
+		<-gone
+		return nil
+	}
 }

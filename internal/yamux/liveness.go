@@ -31,29 +31,76 @@ const (
 	pingSteps = 3
 )
 
+// watch looks at the peer once in a while. A session at rest needs no goroutine
+// for that.
+type watch struct {
+	timer *time.Timer
+	// Of these only the timer's function knows.
+	waited int    // steps
+	taken  uint64 // bytes that the peer's kernel has acknowledged
+}
+
+// watchPeer begins to look. Session.running counts the watch until it is over.
 func (s *Session) watchPeer() {
-	timer := time.NewTimer(pingAfter)
-	defer timer.Stop()
-	for waited := 0; ; {
-		select {
-		case <-timer.C:
-		case <-s.done:
+	s.running.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch.timer = time.AfterFunc(pingAfter, func() {
+		next := time.Duration(0)
+		if err := guarded(func() (err error) { next, err = s.look(); return err }); err != nil {
+			s.end(err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.err != nil {
+			s.running.Done()
 			return
 		}
-		silent := s.peer.silent()
-		switch {
-		case silent < pingAfter:
-			waited = 0
-			timer.Reset(pingAfter - silent)
-			continue
-		case waited == pingSteps:
-			s.end(ErrDead)
-			return
-		case waited == 0:
-			s.out.control(header{typePing, flagSYN, 0, lifePing})
-		}
-		waited++
-		timer.Reset(pingStep)
+		s.watch.timer.Reset(next)
+	})
+}
+
+// stopWatchLocked ends the watch, unless it is just looking and sees by itself that
+// the session has ended.
+func (s *Session) stopWatchLocked() {
+	if s.watch.timer.Stop() {
+		s.running.Done()
+	}
+}
+
+// look says when to look again, or why the session has to end.
+func (s *Session) look() (next time.Duration, err error) {
+	w := &s.watch
+	s.noteTaken()
+	silent := s.peer.silent()
+	switch {
+	case silent < pingAfter:
+		w.waited = 0
+		return pingAfter - silent, nil
+	case w.waited == pingSteps:
+		return 0, ErrDead
+	case w.waited == 0:
+		s.out.control(header{typePing, flagSYN, 0, lifePing})
+	}
+	w.waited++
+	return pingStep, nil
+}
+
+// noteTaken takes it for a sign of life that bytes were acknowledged, while others
+// still wait to be: over a way that loses much, a ping can be behind them for
+// longer than a peer may be silent. When all has arrived the peer itself has to
+// answer: the kernel of one that hangs acknowledges too, until it is full.
+func (s *Session) noteTaken() {
+	if s.out.socket == nil {
+		return
+	}
+	taken, ago, more := s.out.socket.taken()
+	if taken == s.watch.taken || !more {
+		return
+	}
+	s.watch.taken = taken
+	if at := int64(time.Since(s.peer.started) - ago); at > s.peer.heard.Load() {
+		s.peer.heard.Store(at) // or what has come meanwhile, which is as good
 	}
 }
 

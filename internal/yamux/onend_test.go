@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -128,7 +129,7 @@ func TestOnEndComesBehindFIN(t *testing.T) {
 				runtime.Gosched()
 			}
 			peer.send(update(1, flagFIN, 0), data(3, 0, "x"))
-			wantRead(t, other, []byte("x")) // the FIN before it has been seen
+			conntest.WantRead(t, other, "x") // the FIN before it has been seen
 			early := ended.count()
 			release()
 			check(t, <-finishing)

@@ -1,50 +1,63 @@
 package yamux
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Open opens a stream. While too many are not acknowledged by the peer it
 // waits until ctx is done, and then returns its cause.
 func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	select {
-	case <-s.refusing:
+	case <-s.refusing.Done():
 		return nil, s.refusal()
 	default:
 	}
 	select {
 	case s.unacked <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-s.refusing:
-		return nil, s.refusal()
+	default:
+		s.config.Counters.Waited.Add(1)
+		select {
+		case s.unacked <- struct{}{}:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-s.refusing.Done():
+			return nil, s.refusal()
+		}
 	}
-	return s.open()
+	st, err := s.open(s.out.ordered)
+	if errors.Is(err, ErrTooManyStreams) {
+		s.config.Counters.Refused.Add(1)
+	}
+	return st, err
 }
 
 // OpenNow is Open for a caller who cannot wait. It gives nil if a stream cannot
-// be opened at the moment, or at all.
+// be opened at the moment, or at all. The peer is told with what is written first,
+// in the same packet, or by Flush.
 func (s *Session) OpenNow() *Stream {
 	select {
-	case <-s.refusing:
+	case <-s.refusing.Done():
 		return nil
 	default:
 	}
 	select {
 	case s.unacked <- struct{}{}:
-		st, _ := s.open()
+		st, _ := s.open(s.out.queue)
 		return st
 	default:
 		return nil
 	}
 }
 
-// open opens a stream that is counted as not acknowledged.
-func (s *Session) open() (*Stream, error) {
+// open opens a stream that is counted as not acknowledged, and has send tell so.
+func (s *Session) open(send func(*Stream, header) error) (*Stream, error) {
 	st, err := s.add()
 	if err != nil {
 		<-s.unacked
 		return nil, err
 	}
-	if err := s.out.ordered(st, header{typeWindowUpdate, flagSYN, st.id, 0}); err != nil {
+	if err := send(st, header{typeWindowUpdate, flagSYN, st.id, 0}); err != nil {
 		st.sessionEnded(err)
 		return nil, err
 	}

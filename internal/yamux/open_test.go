@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -111,7 +112,7 @@ func TestAcceptAcknowledges(t *testing.T) {
 		check(t, err)
 		peer.want(update(id, flagACK, 0))
 		if id == 3 {
-			wantRead(t, st, []byte("hello"))
+			conntest.WantRead(t, st, "hello")
 		}
 		check(t, st.CloseWrite())
 		peer.want(update(id, flagFIN, 0))
@@ -129,7 +130,7 @@ func TestAcceptOfEndedStream(t *testing.T) {
 	}{{"all", io.EOF}, {"some", yamux.ErrReset}} {
 		st, err := session.Accept(background)
 		check(t, err)
-		wantRead(t, st, []byte(end.text))
+		conntest.WantRead(t, st, []byte(end.text))
 		wantReadErr(t, st, end.err)
 	}
 }

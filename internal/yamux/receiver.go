@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/seed96252745/relay/internal/splice"
 )
@@ -36,11 +35,12 @@ type receiver struct {
 	left    int64   // of the payload
 	bulky   bool    // the last frame was a large one
 
-	strays      int // in the minute that began at
-	straysSince time.Time
+	limits limits
 }
 
-func newReceiver(s *Session) *receiver { return &receiver{session: s, socket: socketOf(s.conn)} }
+func newReceiver(s *Session) *receiver {
+	return &receiver{session: s, socket: socketOf(s.conn), limits: newLimits(s.config)}
+}
 
 // run reads until the connection or the peer fails, and says how.
 func (r *receiver) run() error {
@@ -143,59 +143,72 @@ func (r *receiver) consume(b []byte) error {
 }
 
 func (r *receiver) frame(h header) error {
-	switch h.kind {
-	case typePing:
-		return r.ping(h)
-	case typeGoAway:
-		r.session.refuse()
-		if h.length != goAwayNormal {
-			return fmt.Errorf("the peer gave the session up, reason %d", h.length)
-		}
+	if h.kind != typePing && h.kind != typeGoAway {
+		return r.streamFrame(h)
+	}
+	if err := r.limits.idle(); err != nil {
+		return err
+	}
+	if h.kind == typePing {
+		r.ping(h)
 		return nil
 	}
-	return r.streamFrame(h)
+	r.session.refuse(ErrGoneAway)
+	if h.length != goAwayNormal {
+		return fmt.Errorf("the peer gave the session up, reason %d", h.length)
+	}
+	return nil
 }
 
 // ping answers (spec, "Ping"); what comes back for our own pings proves life by
 // having come, and tells how far away the peer is.
-func (r *receiver) ping(h header) error {
+func (r *receiver) ping(h header) {
 	if h.flags&flagSYN == 0 {
 		r.session.pingAnswered(h.length)
-		return nil
+		return
 	}
 	r.session.out.control(header{typePing, flagACK, 0, h.length})
-	return nil
 }
 
 func (r *receiver) streamFrame(h header) error {
+	moves := h.length > 0
 	if h.flags&flagSYN != 0 {
 		if err := r.open(h.stream); err != nil {
 			return err
 		}
+		moves = true // or is refused
 	}
 	st := r.session.find(h.stream)
-	if st != nil && h.flags&flagACK != 0 {
-		st.acknowledged()
+	if st != nil && h.flags&flagACK != 0 && st.acknowledged() {
+		moves = true
 	}
-	switch {
-	case h.kind == typeData:
-		if st != nil {
-			if err := st.expect(h.length); err != nil {
-				return err
-			}
-		}
-		r.current, r.stream, r.left = h, st, int64(h.length)
-		r.bulky = r.left >= bulk && st != nil && st.takesPipes()
-		return r.payloadCame(0)
-	case st == nil:
+	if h.kind == typeData {
+		return r.dataFrame(h, st, moves)
+	}
+	if st == nil {
 		return r.unknown(h)
-	case h.flags&flagRST == 0: // where RST is set the length is an error code
+	}
+	if h.flags&flagRST == 0 { // where RST is set the length is an error code
 		if err := st.grow(h.length); err != nil {
 			return err
 		}
 	}
-	st.ended(h.flags)
-	return nil
+	return r.frameEnd(h, st, moves)
+}
+
+// dataFrame has the payload received that follows a header.
+func (r *receiver) dataFrame(h header, st *Stream, moves bool) error {
+	if st != nil {
+		if err := st.expect(h.length); err != nil {
+			return err
+		}
+	}
+	r.current, r.stream, r.left = h, st, int64(h.length)
+	r.bulky = r.left >= bulk && st != nil && st.takesPipes()
+	if r.left > 0 {
+		return nil
+	}
+	return r.dataEnd(moves)
 }
 
 // payloadCame counts n bytes of payload, and ends the frame with the last one.
@@ -203,12 +216,24 @@ func (r *receiver) payloadCame(n int) error {
 	if r.left -= int64(n); r.left > 0 {
 		return nil
 	}
+	return r.dataEnd(true)
+}
+
+func (r *receiver) dataEnd(moves bool) error {
 	st := r.stream
 	r.stream = nil
 	if st == nil {
 		return r.unknown(r.current)
 	}
-	st.ended(r.current.flags)
+	return r.frameEnd(r.current, st, moves)
+}
+
+// frameEnd takes note of what a frame ends. One that does not even do that, and
+// has not moved anything else forward, is counted.
+func (r *receiver) frameEnd(h header, st *Stream, moves bool) error {
+	if !st.ended(h.flags) && !moves {
+		return r.limits.idle()
+	}
 	return nil
 }
 
@@ -221,40 +246,38 @@ func (r *receiver) open(id uint32) error {
 	if id%2 == s.parity || exists {
 		return fmt.Errorf("%w: stream %d opened by the peer", ErrProtocol, id)
 	}
-	if s.err != nil || !s.config.Accept || s.goAway || len(s.streams) >= s.config.MaxStreams {
+	if !s.config.Accept {
 		return nil // and so unknown, which is reset
 	}
-	st := newStream(s, id)
-	select {
-	case s.accepted <- st:
-		s.streams[id] = st
-	default: // too many wait to be accepted
+	s.peerNextID = max(s.peerNextID, id+1)
+	if len(s.streams) >= s.config.MaxStreams {
+		s.config.Counters.Refused.Add(1)
+	} else if s.err == nil && !s.goAway {
+		st := newStream(s, id)
+		select {
+		case s.accepted <- st:
+			s.streams[id] = st
+			return nil
+		default: // too many wait to be accepted
+		}
 	}
+	s.tail.add(initialWindow) // the peer need not wait for our answer
 	return nil
 }
 
 // unknown answers a frame of a stream that has ended or never was, when all of
-// it has come. What is still on its way when a stream ends is no stray; a stream
-// that was not taken is reset, and so is one whose data nobody reads.
+// it has come. A stream that was not taken is reset, and so is one whose data
+// nobody reads.
 func (r *receiver) unknown(h header) error {
-	if h.flags&flagRST != 0 || h.kind != typeData && h.flags&flagSYN == 0 {
-		return nil
+	var err error
+	switch opens := h.flags&flagSYN != 0; {
+	case opens && !r.session.config.Accept:
+		err = r.limits.stray()
+	case !opens && !r.session.expected(h):
+		err = r.limits.idle()
 	}
-	if h.flags&flagSYN != 0 && !r.session.config.Accept {
-		if err := r.stray(); err != nil {
-			return err
-		}
+	if err != nil || h.flags&flagRST != 0 || h.kind != typeData && h.flags&flagSYN == 0 {
+		return err
 	}
 	return r.session.out.ordered(nil, header{typeWindowUpdate, flagRST, h.stream, 0})
-}
-
-// stray counts a frame that makes no sense.
-func (r *receiver) stray() error {
-	if time.Since(r.straysSince) > time.Minute {
-		r.strays, r.straysSince = 0, time.Now()
-	}
-	if r.strays++; r.strays > maxStrays {
-		return fmt.Errorf("%w: too many streams that the peer may not open", ErrProtocol)
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -30,10 +31,10 @@ func TestReset(t *testing.T) {
 				}
 				sent := pattern(4, 0, n)
 				if n > 0 {
-					write(t, a, sent)
+					conntest.Write(t, a, sent)
 				}
 				check(t, a.Reset())
-				wantRead(t, b, sent)
+				conntest.WantRead(t, b, sent)
 				wantReadErr(t, b, yamux.ErrReset)
 				wantWriteErr(t, b, syscall.ECONNRESET)
 				if err := b.CloseWrite(); !errors.Is(err, yamux.ErrReset) {
@@ -65,10 +66,10 @@ func TestResetUnderWay(t *testing.T) {
 // nothing for the reader. It does for the writer.
 func TestResetAfterFIN(t *testing.T) {
 	a, b := streams(t)
-	write(t, a, []byte("all"))
+	conntest.Write(t, a, "all")
 	check(t, a.CloseWrite())
 	check(t, a.Reset())
-	wantRead(t, b, []byte("all"))
+	conntest.WantRead(t, b, "all")
 	wantReadErr(t, b, io.EOF)
 	wantWriteErr(t, b, yamux.ErrReset)
 }
@@ -77,13 +78,13 @@ func TestResetAfterFIN(t *testing.T) {
 func TestResetAfterBothFINs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memoryStreams(t)
-		write(t, a, []byte("all"))
+		conntest.Write(t, a, "all")
 		check(t, a.CloseWrite())
 		check(t, b.CloseWrite())
 		synctest.Wait()
 		check(t, a.Reset())
 		synctest.Wait()
-		wantRead(t, b, []byte("all"))
+		conntest.WantRead(t, b, "all")
 		wantReadErr(t, b, io.EOF)
 		if _, err := b.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
 			t.Errorf("writing gives %v, want %v", err, syscall.EPIPE)
@@ -98,11 +99,11 @@ func TestCloseWithUnreadData(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a, b := memoryStreams(t)
-				write(t, b, []byte("a word that nobody reads"))
+				conntest.Write(t, b, "a word that nobody reads")
 				if fin {
 					check(t, b.CloseWrite())
 				}
-				wantRead(t, a, []byte("a word"))
+				conntest.WantRead(t, a, "a word")
 				synctest.Wait()
 				check(t, a.Close())
 				synctest.Wait()
@@ -123,11 +124,11 @@ func TestPeerSendsAfterClose(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := over(t)
-			write(t, b, []byte("read"))
-			wantRead(t, a, []byte("read"))
-			write(t, a, []byte("answer"))
+			conntest.Write(t, b, "read")
+			conntest.WantRead(t, a, "read")
+			conntest.Write(t, a, "answer")
 			check(t, a.Close())
-			wantRead(t, b, []byte("answer"))
+			conntest.WantRead(t, b, "answer")
 			wantReadErr(t, b, io.EOF)
 			wantWriteErr(t, b, yamux.ErrReset)
 			wantReadErr(t, b, io.EOF) // was complete before
@@ -142,10 +143,10 @@ func TestOthersLiveOn(t *testing.T) {
 	a2, b2 := open(t, client, server)
 	check(t, a1.Reset())
 	wantReadErr(t, b1, yamux.ErrReset)
-	write(t, a2, []byte("still here"))
-	wantRead(t, b2, []byte("still here"))
-	write(t, b2, []byte("both ways"))
-	wantRead(t, a2, []byte("both ways"))
+	conntest.Write(t, a2, "still here")
+	conntest.WantRead(t, b2, "still here")
+	conntest.Write(t, b2, "both ways")
+	conntest.WantRead(t, a2, "both ways")
 }
 
 // Whoever is in a Read or a Write of a stream that is closed on this side comes
@@ -170,7 +171,7 @@ func TestCloseUnderWay(t *testing.T) {
 						t.Errorf("got %v, want %v", err, net.ErrClosed)
 					}
 				}
-				wantRead(t, b, pattern(5, 0, window))
+				conntest.WantRead(t, b, pattern(5, 0, window))
 				wantReadErr(t, b, tt.peer)
 			})
 		})

@@ -1,7 +1,6 @@
 package yamux_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -83,24 +82,6 @@ func streams(tb testing.TB) (opened, accepted *yamux.Stream) {
 	tb.Helper()
 	client, server := sessions(tb)
 	return open(tb, client, server)
-}
-
-func write(tb testing.TB, to io.Writer, b []byte) {
-	tb.Helper()
-	if n, err := to.Write(b); err != nil || n != len(b) {
-		tb.Fatalf("wrote %d of %d bytes: %v", n, len(b), err)
-	}
-}
-
-func wantRead(tb testing.TB, from io.Reader, want []byte) {
-	tb.Helper()
-	got := make([]byte, len(want))
-	if n, err := io.ReadFull(from, got); err != nil {
-		tb.Fatalf("read %d of %d bytes: %v", n, len(want), err)
-	}
-	if !bytes.Equal(got, want) {
-		tb.Fatalf("%d bytes came, but not those that were sent", len(want))
-	}
 }
 
 // wantReadErr expects that Read gives no byte and exactly this error, again and

@@ -28,15 +28,16 @@ var errNotReading = errors.New("the peer sends, but does not read")
 
 // sender writes frames. Whoever has a frame writes it himself, in one system
 // call, if nobody is writing and the socket takes it; otherwise it is gathered
-// with others, and the session's writing goroutine sends them together.
+// with others, and a goroutine of the session's sends them together. There is
+// one only while something waits.
 //
 // Small frames overtake large ones of other streams, never of their own. Large
 // ones go in the order in which they came, and as a stream has few of them
 // waiting, streams take turns.
 type sender struct {
 	conn   Conn
-	socket *socket       // what conn is, if it is one
-	wake   chan struct{} // has room for one; hands the turn to run
+	socket *socket // what conn is, if it is one
+	spawn  func()  // has another goroutine call turn, and end the session with its error
 
 	mu       sync.Mutex // guards what follows
 	idle     sync.Cond  // told when nothing waits to be sent any more
@@ -53,8 +54,9 @@ type sender struct {
 	err      error
 }
 
-func newSender(conn Conn) *sender {
-	o := &sender{conn: conn, socket: socketOf(conn), wake: make(chan struct{}, 1)}
+// newSender gives a sender that calls spawn only before end has been called.
+func newSender(conn Conn, spawn func()) *sender {
+	o := &sender{conn: conn, socket: socketOf(conn), spawn: spawn}
 	o.idle.L = &o.mu
 	return o
 }
@@ -69,7 +71,7 @@ func (o *sender) control(h header) {
 	case o.err != nil || pong && o.pongs == maxPongs:
 		return
 	case len(o.urgent) > maxPending:
-		o.failLocked(errNotReading)
+		o.breakLocked(errNotReading)
 		return
 	case pong:
 		o.pongs++
@@ -83,11 +85,26 @@ func (o *sender) control(h header) {
 func (o *sender) ordered(st *Stream, h header) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	err := o.queueLocked(st, h)
+	if err == nil {
+		o.kickLocked()
+	}
+	return err
+}
+
+// queue is ordered, but sends nothing before the next flush.
+func (o *sender) queue(st *Stream, h header) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.queueLocked(st, h)
+}
+
+func (o *sender) queueLocked(st *Stream, h header) error {
 	switch {
 	case o.err != nil:
 		return o.err
 	case len(o.urgent)+len(o.headers) > maxPending:
-		o.failLocked(errNotReading)
+		o.breakLocked(errNotReading)
 		return o.err
 	case st != nil && st.large > 0:
 		o.pushLocked(&frame{stream: st, header: h.appendTo(nil)})
@@ -96,7 +113,6 @@ func (o *sender) ordered(st *Stream, h header) error {
 	default:
 		o.gathered = len(h.appendTo(o.gatherLocked()))
 	}
-	o.kickLocked()
 	return nil
 }
 
@@ -110,14 +126,32 @@ func (o *sender) data(st *Stream, payload []byte) (*frame, error) {
 		return nil, o.err
 	}
 	var f *frame
-	if len(payload) <= smallFrame && st.large == 0 && o.roomLocked() >= headerSize+len(payload) {
-		o.gathered = len(append(h.appendTo(o.gatherLocked()), payload...))
-	} else {
+	if !o.copyLocked(st, h, payload) {
 		f = &frame{stream: st, header: h.appendTo(nil), payload: payload}
 		o.pushLocked(f)
 	}
 	o.kickLocked()
 	return f, nil
+}
+
+// dataNow sends a data frame whose payload it copies, or gives false if it cannot.
+func (o *sender) dataNow(st *Stream, payload []byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil || !o.copyLocked(st, header{typeData, 0, st.id, uint32(len(payload))}, payload) {
+		return false
+	}
+	o.kickLocked()
+	return true
+}
+
+// copyLocked gathers a frame, if it is small and there is room.
+func (o *sender) copyLocked(st *Stream, h header, payload []byte) bool {
+	fits := len(payload) <= smallFrame && st.large == 0 && o.roomLocked() >= headerSize+len(payload)
+	if fits {
+		o.gathered = len(append(h.appendTo(o.gatherLocked()), payload...))
+	}
+	return fits
 }
 
 // piped queues a data frame whose payload is in p, which is taken over.
@@ -224,18 +258,31 @@ func (o *sender) cancel(f *frame) (unsent, released bool) {
 	return false, true
 }
 
-// failLocked ends the sending for the given reason, and tells run.
+// breakLocked ends the sending for the given reason, and then the session.
+func (o *sender) breakLocked(err error) {
+	o.failLocked(err)
+	o.spawn()
+}
+
+// failLocked ends the sending for the given reason.
 func (o *sender) failLocked(err error) {
 	o.err = sessionError(err)
-	_ = o.conn.SetWriteDeadline(time.Unix(1, 0)) // long past: whoever waits in a write comes out
+	_ = guarded(func() error {
+		return o.conn.SetWriteDeadline(time.Unix(1, 0)) // long past: whoever waits in a write comes out
+	})
 	o.idle.Broadcast()
-	select {
-	case o.wake <- struct{}{}:
-	default: // it is about to look by itself
+}
+
+// fail ends the sending, and then the session.
+func (o *sender) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.breakLocked(err)
 	}
 }
 
-// end ends the sending.
+// end ends the sending of a session that ends.
 func (o *sender) end(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

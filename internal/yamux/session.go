@@ -1,6 +1,7 @@
 package yamux
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,13 +10,15 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/seed96252745/relay/internal/crash"
 )
 
 // Errors of sessions and streams.
 var (
 	// ErrSessionEnded is wrapped by the errors of everything that was under
 	// way on a session when it ended, and of what is tried afterwards.
-	ErrSessionEnded = errors.New("yamux: session ended")
+	ErrSessionEnded error = sessionEnded{}
 	// ErrReset is the error of a stream that the peer has reset. It is an
 	// ECONNRESET, as on TCP.
 	ErrReset = fmt.Errorf("yamux: stream: %w", syscall.ECONNRESET)
@@ -32,34 +35,17 @@ var (
 	ErrDead = errors.New("yamux: the peer is silent")
 )
 
-// maxUnacknowledged is how many streams may be open that the peer has not
-// acknowledged: the accept backlog of all implementations that are known, some
-// of which end the session when there are more.
-const maxUnacknowledged = 256
+// sessionEnded can be told from the end of one stream by who does not know yamux.
+type sessionEnded struct{}
 
-// maxStrays is how many frames per minute that make no sense, such as streams
-// that the peer may not open, a session puts up with.
-const maxStrays = 100
+func (sessionEnded) Error() string { return "yamux: session ended" }
 
-// Config sets up a session. The zero value is for the side that opens streams.
-type Config struct {
-	// Accept is set if the peer may open streams; otherwise they are reset.
-	Accept bool
-	// MaxStreams bounds the streams that are open at a time. Zero means 4096.
-	MaxStreams int
-	// MaxBuffered bounds the bytes that the session's streams hold for readers
-	// who are late. Beyond it the stream that holds most is reset. Zero means
-	// 256 MiB, which a thousand streams fill with windows that have not grown.
-	MaxBuffered int64
-	// Budget does the same for all sessions that have it. Nil is no bound.
-	Budget *Budget
-}
+// EndedAll says that all streams have met this error.
+func (sessionEnded) EndedAll() {}
 
-// Conn is what a session runs on.
-type Conn interface {
-	net.Conn
-	CloseWrite() error
-}
+// acceptBacklog is how many streams of the peer may wait for Accept: as many as
+// peers may have that are not acknowledged. Further ones are reset.
+const acceptBacklog = 256
 
 // Session is one side of a connection with streams. Its methods may be called
 // concurrently.
@@ -69,13 +55,14 @@ type Session struct {
 	parity uint32 // of the ids of streams that we open: 1 for the client
 	out    *sender
 
-	accepted   chan *Stream  // never closed
-	unacked    chan struct{} // holds one for each stream that is not acknowledged
-	refusing   chan struct{} // closed when the peer takes no more streams
-	refuse     func()        // closes refusing, once
+	accepted   chan *Stream    // never closed; nil, for which nothing ever comes, if the peer may open none
+	unacked    chan struct{}   // holds one for each stream that is not acknowledged
+	refusing   context.Context // done when the peer takes no more streams
+	refuse     context.CancelCauseFunc
 	done       chan struct{} // closed when the session has ended
 	buffered   *Budget       // of this session
 	peer       peer
+	watch      watch
 	running    sync.WaitGroup
 	readerGone chan struct{} // closed when nothing is read any more
 
@@ -83,8 +70,13 @@ type Session struct {
 	streams map[uint32]*Stream
 	unread  map[uint32]*Stream // that have ended, and hold something still
 	nextID  uint32
-	goAway  bool  // we take no more streams
-	err     error // why the session has ended
+	tail    tail
+	goAway  bool         // we take no more streams
+	accused error        // of this the peer is about to be told, at the end
+	crash   *crash.Error // which is about to end the session
+	err     error        // why the session has ended
+
+	peerNextID uint32 // one more than the largest id of the peer's
 }
 
 // Client starts the side with odd stream ids, and Server the other one, on
@@ -95,20 +87,12 @@ func Client(conn Conn, config Config) *Session { return start(conn, config, 1) }
 func Server(conn Conn, config Config) *Session { return start(conn, config, 2) }
 
 func start(conn Conn, config Config, firstID uint32) *Session {
-	if config.MaxStreams == 0 {
-		config.MaxStreams = 4096
-	}
-	if config.MaxBuffered == 0 {
-		config.MaxBuffered = 256 << 20
-	}
+	config = config.orDefaults()
 	s := &Session{
 		conn:       conn,
 		config:     config,
 		parity:     firstID % 2,
-		out:        newSender(conn),
-		accepted:   make(chan *Stream, maxUnacknowledged),
-		unacked:    make(chan struct{}, maxUnacknowledged),
-		refusing:   make(chan struct{}),
+		unacked:    make(chan struct{}, config.MaxUnacknowledged),
 		done:       make(chan struct{}),
 		buffered:   NewBudget(config.MaxBuffered),
 		peer:       peer{started: time.Now()},
@@ -117,25 +101,36 @@ func start(conn Conn, config Config, firstID uint32) *Session {
 		unread:     make(map[uint32]*Stream),
 		nextID:     firstID,
 	}
+	s.out = newSender(conn, func() { s.running.Go(s.write) })
 	config.Budget.enter(s)
-	s.refuse = sync.OnceFunc(func() { close(s.refusing) })
-	s.running.Go(func() {
-		defer close(s.readerGone)
-		s.end(newReceiver(s).run())
-		s.abandonUnaccepted()
-	})
-	s.running.Go(func() {
-		if err := s.out.run(); err != nil {
-			s.end(err)
-		}
-	})
-	s.running.Go(s.watchPeer)
+	s.refusing, s.refuse = context.WithCancelCause(context.Background())
+	if config.Accept {
+		s.accepted = make(chan *Stream, acceptBacklog)
+	}
+	s.watchPeer()
+	s.running.Go(s.read)
 	return s
 }
 
-// Refusing is closed when Open cannot succeed any more: the peer has said so,
-// or the session has ended.
-func (s *Session) Refusing() <-chan struct{} { return s.refusing }
+func (s *Session) read() {
+	defer close(s.readerGone)
+	s.end(guarded(newReceiver(s).run))
+	err := s.Err()
+	s.out.end(err) // whoever ends the session may not have come that far: after this nobody else is running
+	s.out.discard(err)
+	s.abandonUnaccepted()
+}
+
+// write writes what others have left to be written.
+func (s *Session) write() {
+	if err := guarded(s.out.turn); err != nil {
+		s.end(err)
+	}
+}
+
+// Refusing is done when Open cannot succeed any more: the peer has said so, and
+// the cause is ErrGoneAway, or the session has ended, and the cause says why.
+func (s *Session) Refusing() context.Context { return s.refusing }
 
 // Done is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} { return s.done }
@@ -147,6 +142,10 @@ func (s *Session) Err() error {
 	defer s.mu.Unlock()
 	return s.err
 }
+
+// Retire has Open fail from now on, as though the peer had gone away. Streams that
+// are open go on.
+func (s *Session) Retire() { s.refuse(ErrGoneAway) }
 
 // GoAway tells the peer that no more streams are taken; what it opens, and what
 // nobody has accepted yet, is reset. Streams that are open go on.
@@ -166,7 +165,7 @@ const (
 	// end its side of the connection then.
 	finishWait = 30 * time.Second
 	// accuseWait is how long it takes to tell a peer that broke the rules.
-	accuseWait = time.Second
+	accuseWait = time.Second / 2
 )
 
 // Finish ends the session after what was written has arrived: the peer ends the
@@ -176,7 +175,7 @@ func (s *Session) Finish() {
 	timer := time.AfterFunc(finishWait, func() { s.end(ErrDead) })
 	defer timer.Stop()
 	s.out.drain()
-	if s.conn.CloseWrite() == nil {
+	if guarded(s.conn.CloseWrite) == nil {
 		<-s.readerGone
 	}
 	s.Close()
@@ -196,16 +195,24 @@ func (s *Session) end(reason error) {
 		s.mu.Unlock()
 		return
 	}
+	if s.accused != nil { // whatever the peer answers
+		reason = s.accused
+	}
 	err := sessionError(reason)
+	if s.crash != nil && !errors.Is(err, s.crash) {
+		err = fmt.Errorf("%w; %w", err, s.crash)
+	}
 	s.err = err
+	s.stopWatchLocked()
 	streams := s.streams
 	s.streams = nil
 	s.mu.Unlock()
 
-	s.refuse()
+	s.config.Counters.ended(err)
+	s.refuse(err)
 	close(s.done)
 	s.out.end(err)
-	_ = s.conn.Close() // whoever is in a read or a write of it comes out
+	_ = guarded(s.conn.Close) // whoever is in a read or a write of it comes out
 	for _, st := range streams {
 		st.sessionEnded(err)
 	}
@@ -226,6 +233,9 @@ func sessionError(reason error) error {
 
 // accuse tells the peer that it broke the rules, if it still reads.
 func (s *Session) accuse(reason error) {
+	s.mu.Lock()
+	s.accused = reason
+	s.mu.Unlock()
 	timer := time.AfterFunc(accuseWait, func() { s.out.end(reason) })
 	defer timer.Stop()
 	s.out.control(header{typeGoAway, 0, 0, goAwayProtocol})
@@ -250,6 +260,7 @@ func (s *Session) remove(st *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.streams, st.id)
+	s.tail.add(st.tail())
 	maps.DeleteFunc(s.unread, func(_ uint32, old *Stream) bool { return old.unread() == 0 })
 	if st.unread() > 0 {
 		s.unread[st.id] = st

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -93,7 +94,7 @@ func TestShedPipes(t *testing.T) {
 	if _, err, _ := ends[0].tryPour(); !errors.Is(err, yamux.ErrOverBudget) {
 		t.Errorf("PourTo gives %v, want %v", err, yamux.ErrOverBudget)
 	}
-	wantRead(t, late, []byte("more"))
+	conntest.WantRead(t, late, "more")
 	if n := budget.Used(); n != 2*window-3 {
 		t.Errorf("%d bytes are counted, want %d", n, 2*window-3)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,6 +47,20 @@ func (s *socket) write(b *batch) error {
 		return rawErr
 	}
 	return err
+}
+
+// taken gives how many bytes the peer's kernel has acknowledged, how long ago it
+// last did, and whether there are more.
+func (s *socket) taken() (n uint64, ago time.Duration, more bool) {
+	_ = s.raw.Control(func(fd uintptr) { // fails only when closed
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return
+		}
+		n, ago = info.Bytes_acked, time.Duration(info.Last_ack_recv)*time.Millisecond
+		more = info.Unacked > 0 || info.Notsent_bytes > 0
+	})
+	return n, ago, more
 }
 
 // waitWritable waits until a write would be taken, or has to fail.

@@ -5,6 +5,7 @@ package yamux
 import (
 	"errors"
 	"net"
+	"time"
 
 	"github.com/seed96252745/relay/internal/splice"
 )
@@ -15,6 +16,8 @@ type socket struct{}
 func socketOf(net.Conn) *socket { return nil }
 
 func (*socket) write(*batch) error { return errors.ErrUnsupported }
+
+func (*socket) taken() (n uint64, ago time.Duration, more bool) { return 0, 0, false }
 
 func (*socket) waitWritable() error { return errors.ErrUnsupported }
 

@@ -126,7 +126,7 @@ func (st *Stream) consumedLocked(n int) announcement {
 func (st *Stream) WaitReadable() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	for st.received.size == 0 && !st.finReceived && st.err == nil && !st.closed && !st.readTimeout.passed() {
+	for !st.readableLocked() {
 		st.readable.Wait()
 	}
 }
@@ -162,6 +162,43 @@ func (st *Stream) Write(b []byte) (n int, err error) {
 		n += allowed
 	}
 	return n, nil
+}
+
+// ReadNow is Read, or gives EAGAIN if there is nothing to read yet.
+func (st *Stream) ReadNow(b []byte) (int, error) {
+	if !st.isReadable() {
+		return 0, syscall.EAGAIN
+	}
+	return st.Read(b)
+}
+
+// isReadable tells whether Read does not wait, for whoever alone reads.
+func (st *Stream) isReadable() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.readableLocked()
+}
+
+func (st *Stream) readableLocked() bool {
+	return st.received.size > 0 || st.finReceived || st.err != nil || st.closed || st.readTimeout.passed()
+}
+
+// WriteNow sends all of b, if that takes no waiting, or none of it.
+func (st *Stream) WriteNow(b []byte) bool {
+	if !st.writing.TryLock() {
+		return false
+	}
+	defer st.writing.Unlock()
+	st.mu.Lock()
+	fits := st.writeErrLocked() == nil && len(b) <= int(st.sendWindow)
+	st.mu.Unlock()
+	if !fits || !st.session.out.dataNow(st, b) {
+		return false
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.sendWindow -= uint32(len(b)) // which nobody else has taken: see writing
+	return true
 }
 
 // reserve takes up to n bytes of the peer's window. It waits while there is
@@ -284,6 +321,9 @@ func (st *Stream) setDeadline(d *deadline, waiting *sync.Cond, t time.Time) erro
 		defer st.mu.Unlock()
 		waiting.Broadcast()
 	})
+	if st.gone { // nobody waits any more, and a timer would keep the stream for nothing
+		d.stop()
+	}
 	waiting.Broadcast()
 	return nil
 }

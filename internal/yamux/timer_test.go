@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -115,8 +116,8 @@ func TestIdleForAnHour(t *testing.T) {
 		for _, st := range []*yamux.Stream{a, b} {
 			check(t, st.SetDeadline(time.Time{}))
 		}
-		write(t, a, []byte("still here"))
-		wantRead(t, b, []byte("still here"))
+		conntest.Write(t, a, "still here")
+		conntest.WantRead(t, b, "still here")
 	})
 }
 

@@ -16,7 +16,7 @@ func (o *sender) pendingLocked() bool {
 }
 
 // kickLocked writes what waits, if nobody is writing: as far as the socket takes
-// it without waiting, and the rest is left to run.
+// it without waiting, and the rest is left to another goroutine.
 func (o *sender) kickLocked() {
 	if o.busy || o.err != nil {
 		return
@@ -28,33 +28,26 @@ func (o *sender) kickLocked() {
 		}
 	}
 	if o.err == nil && o.pendingLocked() {
-		o.wake <- struct{}{} // has room: only who has the turn sends
+		o.spawn() // and busy with it
 		return
 	}
 	o.busy = false
 	o.idle.Broadcast()
 }
 
-// run writes what was left to it, until the session ends. It returns the error
-// that a write ended with.
-func (o *sender) run() error {
-	for range o.wake {
-		o.mu.Lock()
-		for o.err == nil && o.pendingLocked() {
-			if !o.writeLocked() {
-				o.waitWritableLocked()
-			}
-		}
-		o.busy = false
-		o.idle.Broadcast()
-		err := o.err
-		o.mu.Unlock()
-		if err != nil {
-			o.discard(err)
-			return err
+// turn writes all that waits. It returns the error that the sending has ended
+// with, if it has.
+func (o *sender) turn() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.err == nil && o.pendingLocked() {
+		if !o.writeLocked() {
+			o.waitWritableLocked()
 		}
 	}
-	return nil
+	o.busy = false
+	o.idle.Broadcast()
+	return o.err
 }
 
 // discard gives back what will never be written.
@@ -78,19 +71,18 @@ func (o *sender) discard(err error) {
 // lock is released meanwhile. It tells whether that is done; if not the socket is
 // full.
 func (o *sender) writeLocked() bool {
+	o.writing = true
 	var roomless []*Stream
 	if !o.now.started() {
 		roomless = o.nextLocked()
 	}
-	o.writing = true
-	o.mu.Unlock()
 	var err error
-	if o.socket != nil {
-		err = o.socket.write(&o.now)
-	} else {
-		err = o.now.writeConn(o.conn)
-	}
-	o.mu.Lock()
+	o.unlocked(func() {
+		for _, st := range roomless {
+			st.hasRoom() // for the next batch, while this one is written
+		}
+		err = guarded(o.writeNow)
+	})
 	o.writing = false
 	o.idle.Broadcast() // for cancel and discard
 	full := errors.Is(err, syscall.EAGAIN)
@@ -102,25 +94,34 @@ func (o *sender) writeLocked() bool {
 		}
 		if err != nil {
 			if o.err == nil {
-				o.failLocked(err)
+				o.breakLocked(err)
 			}
 			err = o.err // the first reason, from which further ones follow
 		}
 	}
-	o.mu.Unlock()
-	written.finish(err)
-	for _, st := range roomless {
-		st.hasRoom()
-	}
-	o.mu.Lock()
+	o.unlocked(func() { written.finish(err) })
 	return !full
+}
+
+// writeNow writes the batch, as far as a socket takes it.
+func (o *sender) writeNow() error {
+	if o.socket != nil {
+		return o.socket.write(&o.now)
+	}
+	return o.now.writeConn(o.conn)
+}
+
+// unlocked calls f without the lock, which is held again however f ends.
+func (o *sender) unlocked(f func()) {
+	o.mu.Unlock()
+	defer o.mu.Lock()
+	f()
 }
 
 // waitWritableLocked waits, without the lock, until the socket takes more.
 func (o *sender) waitWritableLocked() {
-	o.mu.Unlock()
-	err := o.socket.waitWritable()
-	o.mu.Lock()
+	var err error
+	o.unlocked(func() { err = o.socket.waitWritable() })
 	if err != nil && o.err == nil {
 		o.failLocked(err)
 	}
@@ -154,6 +155,7 @@ func (o *sender) nextLocked() (roomless []*Stream) {
 func (o *sender) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.kickLocked()
 	for o.err == nil && (o.busy || o.pendingLocked()) {
 		o.idle.Wait()
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -66,9 +67,9 @@ func TestRoom(t *testing.T) {
 		wantRoom(window)
 		wantRoom(window) // asking takes nothing
 		go func() { _, _ = io.Copy(io.Discard, far) }()
-		write(t, st, make([]byte, 1000))
+		conntest.Write(t, st, make([]byte, 1000))
 		wantRoom(window - 1000)
-		write(t, st, make([]byte, window-1000))
+		conntest.Write(t, st, make([]byte, window-1000))
 		waiting := async(func() error { wantRoom(7); return nil })
 		check(t, st.SetReadDeadline(time.Now())) // is another direction
 		synctest.Wait()
@@ -99,7 +100,7 @@ func TestRoomErrors(t *testing.T) {
 					client, server := memorySessions(t)
 					a, b := open(t, client, server)
 					check(t, a.SetDeadline(time.Time{}))
-					write(t, a, make([]byte, n))
+					conntest.Write(t, a, make([]byte, n))
 					waiting := async(func() error { // for room, if there is none
 						_, err := a.Room()
 						return err

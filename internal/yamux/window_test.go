@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -162,7 +163,7 @@ func TestWindowWhenMemoryIsShort(t *testing.T) {
 
 				for range hoard { // more than half of what may be held
 					a, _ := fast()
-					write(t, a, make([]byte, window))
+					conntest.Write(t, a, make([]byte, window))
 				}
 				synctest.Wait()
 				<-time.After(time.Second)

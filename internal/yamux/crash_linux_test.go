@@ -1,0 +1,43 @@
+package yamux_test
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/yamux"
+)
+
+// The one that is told that there is room may be told from within a call to
+// another stream, whose caller holds a lock that the first one wants. So the
+// session ends elsewhere.
+func TestPanicOfRoomy(t *testing.T) {
+	session, peer := newPeer(t, yamux.Client, yamux.Config{})
+	st := peer.open(session, 1)
+	socket, user := tcpPair(t)
+	st.Attach(func() {}, func() { panic("injected") })
+	for sent := 0; sent < window; {
+		n, err := user.Write(make([]byte, min(window-sent, 32<<10)))
+		check(t, err)
+		sent += n
+		check(t, socket.Control(func(fd uintptr) {
+			for left := n; left > 0; {
+				n, _, streamErr, socketErr := st.FillFrom(int(fd))
+				if left -= n; streamErr != nil || socketErr != nil && socketErr != unix.EAGAIN {
+					t.Errorf("FillFrom gives %v, %v", streamErr, socketErr)
+					return
+				}
+				st.Flush()
+			}
+		}))
+	}
+	check(t, socket.Control(func(fd uintptr) {
+		if _, _, streamErr, _ := st.FillFrom(int(fd)); streamErr != unix.EAGAIN {
+			t.Errorf("FillFrom gives %v without a window, want %v", streamErr, unix.EAGAIN)
+		}
+	}))
+	peer.send(update(1, 0, 1))
+	wait(t, session.Done(), "the end of the session")
+	session.Close()
+	wantCrash(t, "Err", session.Err(), "injected")
+}

@@ -1,0 +1,36 @@
+package yamux_test
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed96252745/relay/internal/yamux"
+)
+
+// The walk of TestStateMachine over a connection that is cut into pieces, at
+// places that have nothing to do with frames. The fuzzer chooses both.
+func FuzzPeers(f *testing.F) {
+	f.Add([]byte{})
+	f.Fuzz(rapid.MakeFuzz(func(rt *rapid.T) {
+		sizes := rapid.SliceOfN(rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, 100_000)), 1, 8)
+		cuts := [2][]int{sizes.Draw(rt, "near"), sizes.Draw(rt, "far")}
+		rapid.SyncTest(rt, func(rt *rapid.T) {
+			near, far := memoryPair()
+			walk(rt, &slicer{Conn: near, sizes: cuts[0]}, &slicer{Conn: far, sizes: cuts[1]})
+		})
+	}))
+}
+
+// slicer is a connection of which a few bytes are read at a time.
+type slicer struct {
+	yamux.Conn
+	sizes []int // used one after the other, again and again
+	next  int   // only the session's reader reads
+}
+
+func (s *slicer) Read(b []byte) (int, error) {
+	size := s.sizes[s.next%len(s.sizes)]
+	s.next++
+	return s.Conn.Read(b[:min(size, len(b))])
+}

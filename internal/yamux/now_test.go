@@ -1,0 +1,82 @@
+package yamux_test
+
+import (
+	"errors"
+	"io"
+	"syscall"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/yamux"
+)
+
+// Whoever cannot wait gets what is there, and is told when there is nothing.
+func TestReadNow(t *testing.T) {
+	opened, accepted := streams(t)
+	buf := make([]byte, 10)
+	if n, err := accepted.ReadNow(buf); n != 0 || !errors.Is(err, syscall.EAGAIN) {
+		t.Fatalf("before anything came: %d, %v", n, err)
+	}
+	conntest.Write(t, opened, "hello")
+	check(t, opened.CloseWrite())
+	accepted.WaitReadable()
+	if n, err := accepted.ReadNow(buf[:2]); string(buf[:n]) != "he" || err != nil {
+		t.Errorf("got %q, %v", buf[:n], err)
+	}
+	conntest.WantRead(t, accepted, "llo")
+	accepted.WaitReadable()
+	if _, err := accepted.ReadNow(buf); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+// A few bytes go at once and in order, and as many as the peer's window has no
+// room for do not go at all.
+func TestWriteNow(t *testing.T) {
+	opened, accepted := streams(t)
+	if !opened.WriteNow([]byte("first ")) {
+		t.Fatal("a few bytes would have to wait")
+	}
+	conntest.Write(t, opened, "second")
+	conntest.WantRead(t, accepted, "first second")
+
+	const window = 256 << 10
+	conntest.Write(t, opened, make([]byte, window-12-3)) // nobody reads, and the window does not open
+	if opened.WriteNow([]byte("four")) {
+		t.Error("four bytes went where there was room for three")
+	}
+	if !opened.WriteNow([]byte("for")) {
+		t.Error("three bytes did not go")
+	}
+	if opened.WriteNow([]byte("x")) {
+		t.Error("a byte went where there was no room")
+	}
+	conntest.WantRead(t, accepted, append(make([]byte, window-12-3), "for"...))
+	check(t, opened.CloseWrite())
+	if opened.WriteNow([]byte("x")) {
+		t.Error("a byte went after the end")
+	}
+}
+
+// A stream that is opened by somebody who cannot wait is told of with its first
+// bytes, in one piece, or by Flush.
+func TestOpenNowTellsWithTheFirstBytes(t *testing.T) {
+	session, peer := newPeer(t, yamux.Client, yamux.Config{})
+	first, second := session.OpenNow(), session.OpenNow()
+	if first == nil || second == nil {
+		t.Fatal("no stream can be opened")
+	}
+	if !second.WriteNow([]byte("hello")) {
+		t.Fatal("a few bytes would have to wait")
+	}
+	peer.want(update(1, flagSYN, 0))
+	peer.want(update(3, flagSYN, 0))
+	peer.want(data(3, 0, "hello"))
+	third := session.OpenNow()
+	third.Flush()
+	peer.want(update(5, flagSYN, 0))
+	fourth := session.OpenNow() // and gives up again
+	check(t, fourth.Reset())
+	peer.want(update(7, flagSYN, 0))
+	peer.want(update(7, flagRST, 0))
+}

@@ -1,0 +1,132 @@
+package proxyproto
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	pires "github.com/pires/go-proxyproto"
+)
+
+const (
+	// shortest is what the shortest header of any version has, which is
+	// "PROXY UNKNOWN" with its line end. So much can be read of any.
+	shortest = 15
+	// fixed is the part of version 2 that has a length of its own, and ends with
+	// that of the rest.
+	fixed = 16
+	// longestLine is a line of version 1 with all that may be in it.
+	longestLine = 107
+
+	// mostFromRelay bounds the rest of a header that a relay has made: the
+	// specification has the whole of it fit into 536 bytes, which every network
+	// carries in one piece.
+	mostFromRelay = 536 - fixed
+	// mostFromProxy does so for load balancers, which may add a certificate of
+	// the user's. It is what nginx takes, and the library.
+	mostFromProxy = 4096
+)
+
+var (
+	errNone = errors.New("there is none")
+	errLong = errors.New("it is too long")
+)
+
+// Read reads a header of version 2, and nothing beyond it. It gives the addresses
+// as TCP connections have them; without an error they are nil if the header says
+// that there is no user, or not from where. A deadline is the caller's to set.
+func Read(r io.Reader) (user, public net.Addr, err error) {
+	header, err := more(r, nil, fixed)
+	if err == nil {
+		header, err = readRest(r, header, mostFromRelay)
+	}
+	return parse(header, err)
+}
+
+// ReadEither is Read for either version, as load balancers send them.
+func ReadEither(r io.Reader) (user, public net.Addr, err error) {
+	header, err := more(r, nil, shortest)
+	switch {
+	case err != nil:
+	case bytes.HasPrefix(header, pires.SIGV1):
+		header, err = readLine(r, header)
+	default:
+		header, err = readRest(r, header, mostFromProxy)
+	}
+	return parse(header, err)
+}
+
+// readRest reads what is left of a header of version 2, most bytes beyond its
+// fixed part.
+func readRest(r io.Reader, header []byte, most int) (_ []byte, err error) {
+	if !bytes.HasPrefix(header, pires.SIGV2) {
+		return nil, errNone
+	}
+	if header, err = more(r, header, fixed-len(header)); err != nil {
+		return nil, err
+	}
+	length := int(binary.BigEndian.Uint16(header[fixed-2:]))
+	if length > most {
+		return nil, errLong
+	}
+	return more(r, header, length)
+}
+
+// readLine reads what is left of a header of version 1. Nothing says how much that
+// is, so it comes by the byte: at most 92 of them, once for a connection.
+func readLine(r io.Reader, line []byte) (_ []byte, err error) {
+	if bytes.IndexByte(line[:len(line)-1], '\n') >= 0 {
+		return nil, errNone // it ends too soon to say something
+	}
+	for line[len(line)-1] != '\n' {
+		if len(line) == longestLine {
+			return nil, errLong
+		}
+		if line, err = more(r, line, 1); err != nil {
+			return nil, err
+		}
+	}
+	return line, nil
+}
+
+// more appends the next n bytes.
+func more(r io.Reader, header []byte, n int) ([]byte, error) {
+	begun := len(header)
+	header = append(header, make([]byte, n)...)
+	if _, err := io.ReadFull(r, header[begun:]); err != nil {
+		if begun > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	return header, nil
+}
+
+// parse gives the addresses of a header, unless reading it has failed.
+func parse(header []byte, err error) (user, public net.Addr, _ error) {
+	var parsed *pires.Header
+	if err == nil {
+		// All of it at once, as the library wants to have it.
+		parsed, err = pires.Read(bufio.NewReaderSize(bytes.NewReader(header), len(header)))
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("PROXY header: %w", err)
+	}
+	from, to, ok := parsed.TCPAddrs()
+	if !ok || !parsed.Command.IsProxy() {
+		return nil, nil, nil
+	}
+	return unmapped(from), unmapped(to), nil
+}
+
+// unmapped gives an IPv4 address that is written as IPv6 as what it is.
+func unmapped(addr *net.TCPAddr) *net.TCPAddr {
+	if ip := addr.IP.To4(); ip != nil {
+		return &net.TCPAddr{IP: ip, Port: addr.Port}
+	}
+	return addr
+}

@@ -22,7 +22,7 @@ func Ask(ctx context.Context, dial Dialer, req wire.Request, read func(*wire.Rea
 	}
 	if err := readReply(ctx, conn, read); err != nil {
 		_ = conn.Reset()
-		return nil, fmt.Errorf("registering: %w", err)
+		return nil, fmt.Errorf("registering: %w", req.Hide(err))
 	}
 	return conn, nil
 }
@@ -44,10 +44,10 @@ func readReply(ctx context.Context, conn join.Conn, read func(*wire.Reader) erro
 }
 
 // AlwaysRead tells conn, if it wants to know, that its peer reads whatever
-// comes, so that it can be found dead for not doing so.
-func AlwaysRead(conn join.Conn) {
-	if c, ok := conn.(interface{ AlwaysRead() }); ok {
-		c.AlwaysRead()
+// comes, so that it can be found dead for not doing so within limit.
+func AlwaysRead(conn join.Conn, limit time.Duration) {
+	if c, ok := conn.(interface{ AlwaysRead(time.Duration) }); ok {
+		c.AlwaysRead(limit)
 	}
 }
 

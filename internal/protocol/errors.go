@@ -3,13 +3,31 @@ package protocol
 import "errors"
 
 var (
-	// ErrUnknownID is why a claim was refused: the id never was, or its user
-	// has been served, has gone or has waited too long.
-	ErrUnknownID = errors.New("nothing waits for this id")
-	// ErrFull is why a connection was turned away although its id is right.
+	// ErrUnknownID is why a claim was refused: the id never was.
+	ErrUnknownID = errors.New("this id has never been given out")
+	// ErrLate is why a claim was refused: the id's user has been served, has gone
+	// or has waited too long, or its tunnel has ended.
+	ErrLate = errors.New("nobody waits for this id any more")
+	// ErrFull is why a connection was turned away although its id is right, or a
+	// user although the tunnel is alive: too much waits already.
 	ErrFull = errors.New("too many connections wait already")
 	// ErrTunnelEnded is returned by Tunnel.Open when the relay client is gone.
 	ErrTunnelEnded = errors.New("the relay client is gone")
+	// ErrRetired is why a tunnel has ended that was told to.
+	ErrRetired = errors.New("the tunnel takes no more users")
+	// ErrLeft is why a tunnel has ended whose relay client has said that it takes no
+	// more users.
+	ErrLeft = errors.New("the relay client has shut down")
 	// ErrNoClaims is returned by protocols that have no data connections.
 	ErrNoClaims = errors.New("this protocol has no data connections")
+	// ErrNoStream is returned by Tunnel.Open when the connection to the relay
+	// client has as many streams as it may have.
+	ErrNoStream = errors.New("the relay client has too many users")
 )
+
+// EndedAll tells whether err, of one connection to the other half, has ended all of
+// them, as it does where they share one. Such an error says so with this method.
+func EndedAll(err error) bool {
+	var all interface{ EndedAll() }
+	return errors.As(err, &all)
+}

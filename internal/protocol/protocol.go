@@ -15,20 +15,28 @@ import (
 	"context"
 
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // Relay is the relay's half of a protocol. Its methods may be called
 // concurrently.
 type Relay interface {
-	// Register answers the registration that arrived on conn with the public
-	// port, and gives the tunnel. It takes conn over, and has closed it if it
-	// returns an error.
-	Register(conn join.Conn, port int) (Tunnel, error)
+	// Register answers the registration that arrived on conn, and gives the
+	// tunnel. It takes conn over, and has closed it if it returns an error.
+	Register(conn join.Conn, g Grant) (Tunnel, error)
 
-	// Claim gives conn, a data connection, to whom it was opened for. It takes
-	// conn over. For an id that nothing waits for it resets conn and returns
-	// ErrUnknownID.
-	Claim(conn join.Conn, id string) error
+	// Claim gives conn, a data connection of owner's, to whom it was opened for.
+	// It takes conn over. For an id that nothing of owner's waits for it resets
+	// conn and returns ErrUnknownID.
+	Claim(conn join.Conn, owner, id string) error
+}
+
+// Grant is what a relay client gets that registers.
+type Grant struct {
+	// Answer is what it is told.
+	Answer wire.Answer
+	// Owner is who it is. Ids are good for connections of the same owner only.
+	Owner string
 }
 
 // Tunnel is the way to one relay client. Its methods may be called
@@ -43,6 +51,18 @@ type Tunnel interface {
 	// that were opened may live on until Close.
 	Done() <-chan struct{}
 
+	// Err says why, and is nil before Done is closed. After Close it wraps
+	// net.ErrClosed, if nothing else came before.
+	Err() error
+
+	// AfterDone has f called, on a goroutine of its own, when Done is closed. It
+	// costs no goroutine before. Stop prevents that, and tells whether it has.
+	AfterDone(f func()) (stop func() bool)
+
+	// Retire has the tunnel take no more users, and no more claims for those who
+	// wait. Connections that were opened live on until Close. It does not wait.
+	Retire()
+
 	// Close ends the tunnel at once, waits for its goroutines, and closes
 	// whatever waits or is multiplexed. It may be called any number of times.
 	Close() error
@@ -56,15 +76,45 @@ type Tunnel interface {
 // Quick is a Tunnel that may have a connection at hand.
 type Quick interface {
 	// OpenNow is Open for a caller who cannot wait. It gives nil if there is no
-	// connection at the moment.
+	// connection at the moment. The relay client may learn of it with the first
+	// bytes only; whoever has none calls join.Flush.
 	OpenNow() join.Conn
 }
+
+// Expecting is a Tunnel whose relay client makes data connections.
+type Expecting interface {
+	// Expected is how many would be taken at the moment.
+	Expected() int
+}
+
+// Recent remembers the ids that were in use of late, by their keys, so that a
+// claim that comes late is not taken for a wrong one. It may be used
+// concurrently, and forgets what is old.
+type Recent interface {
+	Add(wire.Key)
+	Contains(wire.Key) bool
+}
+
+// Forget is a Recent that remembers nothing.
+type Forget struct{}
+
+// Add forgets the key.
+func (Forget) Add(wire.Key) {}
+
+// Contains gives false.
+func (Forget) Contains(wire.Key) bool { return false }
 
 // Client is the relay client's half of a protocol.
 type Client interface {
 	// Register registers at the relay that dial connects to. It returns a
 	// *wire.Refusal if the relay refuses. ctx is for this call only.
-	Register(ctx context.Context, dial Dialer) (Registration, error)
+	Register(ctx context.Context, dial Dialer, p Preamble) (Registration, error)
+}
+
+// Preamble is what stands before the verb of each connection.
+type Preamble struct {
+	Registration []wire.Option
+	Claim        []wire.Option
 }
 
 // Dialer connects to the relay.
@@ -73,8 +123,8 @@ type Dialer func(ctx context.Context) (join.Conn, error)
 // Registration is one tunnel, seen from its relay client. Its methods may be
 // called concurrently.
 type Registration interface {
-	// Port is the public port.
-	Port() int
+	// Answer is what the relay has answered.
+	Answer() wire.Answer
 
 	// Serve hands every connection to accepted, in the pool protocol before its
 	// user has come. It returns when the registration has been lost or closed,

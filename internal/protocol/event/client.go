@@ -22,32 +22,33 @@ type Client struct{}
 var _ protocol.Client = Client{}
 
 // Register opens the control connection and listens on it.
-func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Registration, error) {
-	var port int
-	control, err := protocol.Ask(ctx, dial, wire.Request{Verb: wire.Event}, func(r *wire.Reader) (err error) {
-		port, err = wire.ReadPort(r)
+func (Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
+	var answer wire.Answer
+	control, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: wire.Event}, func(r *wire.Reader) (err error) {
+		answer, err = wire.ReadAnswer(r)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	protocol.AlwaysRead(control)
-	r := &registration{port: port, control: control, dial: dial}
+	protocol.AlwaysRead(control, takesNothing)
+	r := &registration{answer: answer, control: control, dial: dial, preamble: preamble.Claim}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r, nil
 }
 
 // registration is a control connection.
 type registration struct {
-	port    int
-	control join.Conn
-	dial    protocol.Dialer
+	answer   wire.Answer
+	control  join.Conn
+	dial     protocol.Dialer
+	preamble []wire.Option // of claims
 
 	ctx    context.Context // done when the registration has ended, with the reason
 	cancel context.CancelCauseFunc
 }
 
-func (r *registration) Port() int { return r.port }
+func (r *registration) Answer() wire.Answer { return r.answer }
 
 func (r *registration) Close() error {
 	r.cancel(net.ErrClosed)
@@ -84,7 +85,7 @@ func (r *registration) Serve(accepted protocol.Acceptor) error {
 // claim opens the data connection for the user with this id. A failure is the
 // relay's to tell the user: it resets who is not claimed in time.
 func (r *registration) claim(id string, accepted protocol.Acceptor) {
-	conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Verb: wire.Event, ID: id})
+	conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Options: r.preamble, Verb: wire.Event, ID: id})
 	if err != nil {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
@@ -44,11 +45,11 @@ func (r *rawRelay) register(more string) (*protocoltest.Registration, join.Conn)
 	r.Helper()
 	done, failed := r.registering(r.Context())
 	control := r.Next("event\nnew\n")
-	write(r.T, control, "20001\n"+more)
+	conntest.Write(r.T, control, "20001\n"+more)
 	select {
 	case registration := <-done:
 		r.Cleanup(func() { _ = registration.Close() })
-		if port := registration.Port(); port != 20001 {
+		if port := registration.Answer().Port; port != 20001 {
 			r.Errorf("Port() = %d, want 20001", port)
 		}
 		return registration, control
@@ -63,7 +64,7 @@ func TestClientClaims(t *testing.T) {
 	r := newRawRelay(t)
 	registration, control := r.register("FIRST\nSECOND\nTHI")
 	for _, rest := range []string{"", "", "RD\n"} {
-		write(t, control, rest)
+		conntest.Write(t, control, rest)
 	}
 	relayEnds := make(map[string]join.Conn)
 	for range 3 {
@@ -73,19 +74,19 @@ func TestClientClaims(t *testing.T) {
 			t.Fatal(err)
 		}
 		relayEnds[id] = conn
-		write(t, conn, id[:1])
+		conntest.Write(t, conn, id[:1])
 	}
 	// They are dialled side by side, and accepted in any order.
 	ids := map[string]string{"F": "FIRST", "S": "SECOND", "T": "THIRD"}
 	for range 3 {
 		accepted := protocoltest.Accept(t, registration)
-		letter := string(read(t, accepted, 1))
+		letter := string(conntest.Read(t, accepted, 1))
 		conn := relayEnds[ids[letter]]
 		if conn == nil {
 			t.Fatalf("accepted %q; claimed were %v", letter, relayEnds)
 		}
 		delete(relayEnds, ids[letter])
-		wantPair(t, conn, accepted)
+		conntest.WantPair(t, conn, accepted)
 	}
 }
 
@@ -93,12 +94,12 @@ func TestClientRefused(t *testing.T) {
 	r := newRawRelay(t)
 	_, failed := r.registering(t.Context())
 	control := r.Next("event\nnew\n")
-	write(t, control, "-draining come back soon\n")
+	conntest.Write(t, control, "-draining come back soon\n")
 	var refusal *wire.Refusal
 	if err := <-failed; !errors.As(err, &refusal) || *refusal != (wire.Refusal{Code: "draining", Text: "come back soon"}) {
 		t.Errorf("got %v", err)
 	}
-	wantReset(t, control)
+	conntest.WantReset(t, control)
 }
 
 func TestClientRegistrationIsCancelled(t *testing.T) {
@@ -110,7 +111,7 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 	if err := <-failed; !errors.Is(err, errUserLeft) {
 		t.Errorf("got %v, want the cause of the context", err)
 	}
-	wantReset(t, control)
+	conntest.WantReset(t, control)
 }
 
 // The loss of the control connection, and whatever on it is no id, ends the
@@ -119,9 +120,9 @@ func TestClientLosesControlConnection(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, control join.Conn){
 		"end":           func(_ *testing.T, control join.Conn) { _ = control.CloseWrite() },
 		"reset":         func(_ *testing.T, control join.Conn) { _ = control.Reset() },
-		"an empty line": func(t *testing.T, control join.Conn) { write(t, control, "\n") },
-		"no id":         func(t *testing.T, control join.Conn) { write(t, control, "an id\n") },
-		"half an id":    func(t *testing.T, control join.Conn) { write(t, control, "HALF"); _ = control.CloseWrite() },
+		"an empty line": func(t *testing.T, control join.Conn) { conntest.Write(t, control, "\n") },
+		"no id":         func(t *testing.T, control join.Conn) { conntest.Write(t, control, "an id\n") },
+		"half an id":    func(t *testing.T, control join.Conn) { conntest.Write(t, control, "HALF"); _ = control.CloseWrite() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRawRelay(t)
@@ -135,7 +136,7 @@ func TestClientLosesControlConnection(t *testing.T) {
 			if _, err := io.ReadAll(control); err != nil && !errors.Is(err, net.ErrClosed) {
 				t.Errorf("the control connection was left with %v, want an end", err)
 			}
-			wantPair(t, conn, accepted)
+			conntest.WantPair(t, conn, accepted)
 		})
 	}
 }
@@ -158,7 +159,7 @@ func TestClientClose(t *testing.T) {
 	}
 	// Either may have been accepted. It lives on, and the other one is not left
 	// waiting.
-	write(t, accepted, "x")
+	conntest.Write(t, accepted, "x")
 	got := make(chan string, 2)
 	for _, conn := range []join.Conn{one, other} {
 		go func() {
@@ -199,13 +200,13 @@ func TestClientCannotDial(t *testing.T) {
 		done <- registration
 	}()
 	control := r.Next("event\nnew\n")
-	write(t, control, "20001\n")
+	conntest.Write(t, control, "20001\n")
 	registration := <-done
 	defer registration.Close()
 	broken.Store(true)
-	write(t, control, "FAILS\n")
+	conntest.Write(t, control, "FAILS\n")
 	<-tried
 	broken.Store(false)
-	write(t, control, "WORKS\n")
-	wantPair(t, r.Next("event\nWORKS\n"), protocoltest.Accept(t, registration))
+	conntest.Write(t, control, "WORKS\n")
+	conntest.WantPair(t, r.Next("event\nWORKS\n"), protocoltest.Accept(t, registration))
 }

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -28,19 +29,19 @@ func ended(tunnel protocol.Tunnel) bool {
 // Some chatter is thrown away, and the tunnel is as good as before.
 func TestChatterIsThrownAway(t *testing.T) {
 	e := newTunnel(t)
-	write(t, e.control, strings.Repeat("x", maxChatter))
+	conntest.Write(t, e.control, strings.Repeat("x", maxChatter))
 	user, client := e.serve()
-	wantPair(t, user, client)
+	conntest.WantPair(t, user, client)
 	if ended(e.tunnel) {
 		t.Error("the tunnel has ended")
 	}
-	write(t, e.control, "x")
+	conntest.Write(t, e.control, "x")
 	wantDone(t, e.tunnel)
 }
 
 func TestChatterAtOnce(t *testing.T) {
 	e := newTunnel(t)
-	write(t, e.control, strings.Repeat("\n", maxChatter+1))
+	conntest.Write(t, e.control, strings.Repeat("\n", maxChatter+1))
 	wantDone(t, e.tunnel)
 }
 
@@ -51,14 +52,14 @@ func TestChatterOverTime(t *testing.T) {
 		e := newMemoryTunnel(t)
 		defer e.control.Close()
 		for range 100 {
-			write(t, e.control, strings.Repeat("x", maxChatter/2))
+			conntest.Write(t, e.control, strings.Repeat("x", maxChatter/2))
 			pass(time.Minute)
 		}
 		synctest.Wait()
 		if ended(e.tunnel) {
 			t.Fatal("ended although it said no more than it may")
 		}
-		write(t, e.control, strings.Repeat("x", maxChatter/2))
+		conntest.Write(t, e.control, strings.Repeat("x", maxChatter/2))
 		pass(30 * time.Second)
 		for range 2 {
 			// The last write fails if the relay has had enough before its end.

@@ -13,63 +13,88 @@ import (
 // Relay is the relay's half: it knows which users wait for which ids. Make it
 // with NewRelay.
 type Relay struct {
+	config Config
+
 	mu      sync.Mutex // guards what follows
 	pending map[wire.Key]chan<- join.Conn
 }
 
 var _ protocol.Relay = (*Relay)(nil)
 
+// Config sets up a Relay. The zero value is fine.
+type Config struct {
+	// MaxPending is how many ids of one tunnel may wait for its relay client to
+	// read them. Zero means 256.
+	MaxPending int
+	// Served gets the ids of users who do not wait any more. Nil forgets them.
+	Served protocol.Recent
+}
+
 // NewRelay gives a Relay that nobody waits at.
-func NewRelay() *Relay {
-	return &Relay{pending: make(map[wire.Key]chan<- join.Conn)}
+func NewRelay(config Config) *Relay {
+	if config.MaxPending == 0 {
+		config.MaxPending = 256
+	}
+	if config.Served == nil {
+		config.Served = protocol.Forget{}
+	}
+	return &Relay{config: config, pending: make(map[wire.Key]chan<- join.Conn)}
 }
 
 // Register makes conn the control connection of a tunnel.
-func (r *Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
-	if err := wire.WriteReply(conn, port, ""); err != nil {
+func (r *Relay) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
-	protocol.AlwaysRead(conn)
-	return newTunnel(r, conn), nil
+	protocol.AlwaysRead(conn, takesNothing)
+	return newTunnel(r, conn, g.Owner), nil
 }
 
 // Claim gives conn to the user who waits for id.
-func (r *Relay) Claim(conn join.Conn, id string) error {
-	claimed := r.take(id)
-	if claimed == nil {
+func (r *Relay) Claim(conn join.Conn, owner, id string) error {
+	key := wire.KeyOf(owner, id)
+	claimed := r.take(key)
+	switch {
+	case claimed != nil:
+		claimed <- conn // has room for the one that there can be
+		return nil
+	case r.config.Served.Contains(key):
 		_ = conn.Reset()
-		return protocol.ErrUnknownID
+		return protocol.ErrLate
 	}
-	claimed <- conn // has room for the one that there can be
-	return nil
+	_ = conn.Reset()
+	return protocol.ErrUnknownID
 }
 
-// expect makes an id for a user. The channel gets the connection that claims
-// it.
-func (r *Relay) expect() (id string, claimed <-chan join.Conn) {
+// expect makes an id for a user. The channel gets the connection of owner's that
+// claims it.
+func (r *Relay) expect(owner string) (id string, key wire.Key, claimed <-chan join.Conn) {
 	id = wire.NewID()
+	key = wire.KeyOf(owner, id)
 	c := make(chan join.Conn, 1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pending[wire.KeyOf(id)] = c
-	return id, c
+	r.pending[key] = c
+	return id, key, c
 }
 
-// take ends the wait for id: whoever gets the channel, the claim or the user
+// take ends the wait for an id: whoever gets the channel, the claim or the user
 // who gives up, is the only one.
-func (r *Relay) take(id string) chan<- join.Conn {
-	key := wire.KeyOf(id)
+func (r *Relay) take(key wire.Key) chan<- join.Conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	claimed := r.pending[key]
-	delete(r.pending, key)
+	if claimed != nil {
+		delete(r.pending, key)
+		r.config.Served.Add(key)
+	}
 	return claimed
 }
 
 // open announces a new id with announce and waits until it is claimed.
-func (r *Relay) open(ctx context.Context, announce func(id string) error, done <-chan struct{}) (join.Conn, error) {
-	id, claimed := r.expect()
+func (r *Relay) open(ctx context.Context, owner string, announce func(id string) error, done <-chan struct{}) (join.Conn, error) {
+	id, key, claimed := r.expect(owner)
 	err := announce(id)
 	if err == nil {
 		select {
@@ -81,7 +106,7 @@ func (r *Relay) open(ctx context.Context, announce func(id string) error, done <
 			err = protocol.ErrTunnelEnded
 		}
 	}
-	if r.take(id) == nil {
+	if r.take(key) == nil {
 		// A claim was quicker, and hands its connection over or has done so.
 		return <-claimed, nil
 	}

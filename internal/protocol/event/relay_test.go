@@ -12,6 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 func TestOpen(t *testing.T) {
@@ -30,7 +31,7 @@ func TestOpen(t *testing.T) {
 		if o.err != nil {
 			t.Fatal(o.err)
 		}
-		wantPair(t, o.conn, client)
+		conntest.WantPair(t, o.conn, client)
 		_ = o.conn.Close()
 	}
 }
@@ -38,7 +39,7 @@ func TestOpen(t *testing.T) {
 func TestRegisterOnDeadConnection(t *testing.T) {
 	conn, _ := tcpPair(t)
 	_ = conn.Close()
-	if tunnel, err := event.NewRelay().Register(conn, 20001); err == nil {
+	if tunnel, err := event.NewRelay(event.Config{}).Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}}); err == nil {
 		_ = tunnel.Close()
 		t.Error("registered on a connection that cannot be written to")
 	}
@@ -64,14 +65,14 @@ func TestManyUsersAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, client, id)
+		conntest.Write(t, client, id)
 	}
 	for _, user := range users {
 		o := <-user
 		if o.err != nil {
 			t.Fatal(o.err)
 		}
-		if id := string(read(t, o.conn, 26)); !byID[id] {
+		if id := string(conntest.Read(t, o.conn, 26)); !byID[id] {
 			t.Errorf("a user got the connection for %q, which another one got as well", id)
 		} else {
 			delete(byID, id)
@@ -89,14 +90,14 @@ func TestUnknownID(t *testing.T) {
 		if !errors.Is(err, protocol.ErrUnknownID) {
 			t.Errorf("id %q: got %v, want %v", wrong, err, protocol.ErrUnknownID)
 		}
-		wantReset(t, client)
+		conntest.WantReset(t, client)
 	}
 	client, err := e.claim(id) // the right one is as good as before
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := <-got
-	wantPair(t, o.conn, client)
+	conntest.WantPair(t, o.conn, client)
 	_ = o.conn.Close()
 }
 
@@ -112,9 +113,9 @@ func TestIDIsUsedOnce(t *testing.T) {
 	if !errors.Is(err, protocol.ErrUnknownID) {
 		t.Errorf("the second claim gets %v, want %v", err, protocol.ErrUnknownID)
 	}
-	wantReset(t, again)
+	conntest.WantReset(t, again)
 	o := <-got
-	wantPair(t, o.conn, client)
+	conntest.WantPair(t, o.conn, client)
 	_ = o.conn.Close()
 }
 
@@ -132,7 +133,7 @@ func TestConcurrentClaims(t *testing.T) {
 		claims := make(chan claimed, 2)
 		for range 2 {
 			conn, client := conntest.Memory()
-			go func() { claims <- claimed{client, e.relay.Claim(conn, id)} }()
+			go func() { claims <- claimed{client, e.relay.Claim(conn, "", id)} }()
 		}
 		o := <-got
 		if o.err != nil {
@@ -145,9 +146,9 @@ func TestConcurrentClaims(t *testing.T) {
 		if one.err != nil || !errors.Is(two.err, protocol.ErrUnknownID) {
 			t.Fatalf("the claims got %v and %v, want one success", one.err, two.err)
 		}
-		wantReset(t, two.client)
+		conntest.WantReset(t, two.client)
 		go func() { _, _ = one.client.Write([]byte("x")) }()
-		read(t, o.conn, 1)
+		conntest.Read(t, o.conn, 1)
 		_ = o.conn.Close()
 	}
 }
@@ -165,7 +166,7 @@ func TestLateClaim(t *testing.T) {
 	if !errors.Is(err, protocol.ErrUnknownID) {
 		t.Errorf("the claim got %v, want %v", err, protocol.ErrUnknownID)
 	}
-	wantReset(t, client)
+	conntest.WantReset(t, client)
 }
 
 // A claim in the moment in which its user gives up either wins, and then the
@@ -181,14 +182,14 @@ func TestClaimAndExpiryRace(t *testing.T) {
 			synctest.Wait()
 			conn, client := conntest.Memory()
 			cancel(errUserLeft) // wakes the user, who is seldom quicker than the claim
-			err := e.relay.Claim(conn, id)
+			err := e.relay.Claim(conn, "", id)
 			switch o := <-got; {
 			case err == nil && o.err == nil:
 				go func() { _, _ = client.Write([]byte("x")) }()
-				read(t, o.conn, 1)
+				conntest.Read(t, o.conn, 1)
 				_ = o.conn.Close()
 			case errors.Is(err, protocol.ErrUnknownID) && errors.Is(o.err, errUserLeft):
-				wantReset(t, client)
+				conntest.WantReset(t, client)
 			default:
 				t.Fatalf("the claim got %v and the user got %v", err, o.err)
 			}
@@ -221,8 +222,8 @@ func TestControlConnectionEnds(t *testing.T) {
 			if !errors.Is(err, protocol.ErrUnknownID) {
 				t.Errorf("a late claim got %v, want %v", err, protocol.ErrUnknownID)
 			}
-			wantReset(t, late)
-			wantPair(t, user, client)
+			conntest.WantReset(t, late)
+			conntest.WantPair(t, user, client)
 		})
 	}
 }
@@ -244,5 +245,5 @@ func TestClose(t *testing.T) {
 	if more, err := io.ReadAll(e.lines); err != nil || len(more) > 0 {
 		t.Errorf("the control connection goes on with %q, %v; want its end", more, err)
 	}
-	wantPair(t, user, client)
+	conntest.WantPair(t, user, client)
 }

@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // patience bounds every wait that is over long before, unless the code is
@@ -58,11 +57,11 @@ func newMemoryTunnel(t *testing.T) *relayEnd {
 
 func register(t *testing.T, conn, client join.Conn) *relayEnd {
 	t.Helper()
-	e := &relayEnd{T: t, relay: event.NewRelay(), control: client, lines: bufio.NewReader(client)}
+	e := &relayEnd{T: t, relay: event.NewRelay(event.Config{}), control: client, lines: bufio.NewReader(client)}
 	registered := make(chan error, 1)
 	go func() {
 		var err error
-		e.tunnel, err = e.relay.Register(conn, 20001)
+		e.tunnel, err = e.relay.Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}})
 		registered <- err
 	}()
 	if port := e.line(); port != "20001" {
@@ -105,7 +104,7 @@ func (e *relayEnd) user(ctx context.Context) <-chan opened {
 func (e *relayEnd) claim(id string) (*transport.Conn, error) {
 	e.Helper()
 	conn, client := tcpPair(e.T)
-	return client, e.relay.Claim(conn, id)
+	return client, e.relay.Claim(conn, "", id)
 }
 
 // serve makes a pair of a user and a relay client.
@@ -122,43 +121,6 @@ func (e *relayEnd) serve() (user join.Conn, client *transport.Conn) {
 	}
 	e.Cleanup(func() { _ = o.conn.Reset() })
 	return o.conn, client
-}
-
-// wantPair expects that conn is the relay's end of client.
-func wantPair(t *testing.T, conn, client io.ReadWriter) {
-	t.Helper()
-	write(t, conn, "from the user")
-	if got := read(t, client, len("from the user")); string(got) != "from the user" {
-		t.Fatalf("the relay client got %q", got)
-	}
-	write(t, client, "from the server")
-	if got := read(t, conn, len("from the server")); string(got) != "from the server" {
-		t.Fatalf("the user got %q", got)
-	}
-}
-
-func write(t *testing.T, to io.Writer, text string) {
-	t.Helper()
-	if _, err := io.WriteString(to, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func read(t *testing.T, from io.Reader, n int) []byte {
-	t.Helper()
-	b := make([]byte, n)
-	if got, err := io.ReadFull(from, b); err != nil {
-		t.Fatalf("read %d of %d bytes: %v", got, n, err)
-	}
-	return b
-}
-
-// wantReset expects a reset without a byte before it.
-func wantReset(t *testing.T, conn io.Reader) {
-	t.Helper()
-	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
-		t.Errorf("got %q, %v (nil is EOF); want a reset and no byte", got, err)
-	}
 }
 
 // wantDone expects that the tunnel ends by itself.

@@ -17,18 +17,18 @@ type Client struct{}
 var _ protocol.Client = Client{}
 
 // Register registers on one connection, and keeps it.
-func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Registration, error) {
-	var port int
-	conn, err := protocol.Ask(ctx, dial, wire.Request{Verb: wire.Multiplex}, func(r *wire.Reader) (err error) {
-		port, err = wire.ReadPort(r)
+func (Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
+	var answer wire.Answer
+	conn, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: wire.Multiplex}, func(r *wire.Reader) (err error) {
+		answer, err = wire.ReadAnswer(r)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	protocol.AlwaysRead(conn)
+	protocol.AlwaysRead(conn, takesNothing)
 	session := yamux.Server(conn, yamux.Config{Accept: true})
-	r := &registration{session: session, port: port, emptied: make(chan struct{})}
+	r := &registration{session: session, answer: answer, emptied: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	r.running.Go(r.finish)
 	return r, nil
@@ -37,7 +37,7 @@ func (Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Regi
 // registration is a session that ends with its last stream once it is closed.
 type registration struct {
 	session *yamux.Session
-	port    int
+	answer  wire.Answer
 	emptied chan struct{} // closed when r is closed and no stream is live
 
 	running sync.WaitGroup  // while the session lives
@@ -49,7 +49,7 @@ type registration struct {
 	live   int // streams that were accepted and have not ended
 }
 
-func (r *registration) Port() int { return r.port }
+func (r *registration) Answer() wire.Answer { return r.answer }
 
 // Serve hands streams over until the session or the registration ends.
 func (r *registration) Serve(accepted protocol.Acceptor) error {
@@ -114,6 +114,8 @@ func (r *registration) finish() {
 	case <-r.emptied:
 		r.session.Finish()
 	case <-r.session.Done():
+		// Serve may wait for somebody to accept.
+		r.cancel(fmt.Errorf("connection to the relay lost: %w", r.session.Err()))
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
@@ -44,14 +46,14 @@ func (r *rawRelay) register(more ...frame) (*protocoltest.Registration, yamuxPee
 	for _, f := range more {
 		reply = append(reply, f.bytes()...)
 	}
-	write(r.T, relay.conn, string(reply))
+	conntest.Write(r.T, relay.conn, string(reply))
 	select {
 	case registration := <-done:
 		r.Cleanup(func() {
 			_ = relay.conn.Reset() // Close would wait for it
 			_ = registration.Close()
 		})
-		if port := registration.Port(); port != 20001 {
+		if port := registration.Answer().Port; port != 20001 {
 			r.Errorf("Port() = %d, want 20001", port)
 		}
 		return registration, relay
@@ -70,7 +72,7 @@ func TestClientAccepts(t *testing.T) {
 	if got, err := io.ReadAll(conn); err != nil || string(got) != "hi you" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	write(t, conn, "hello")
+	conntest.Write(t, conn, "hello")
 	relay.want(data(1, 0, "hello"))
 	if err := conn.Close(); err != nil {
 		t.Error(err)
@@ -89,7 +91,7 @@ func TestClientRefused(t *testing.T) {
 	} {
 		t.Run(reply, func(t *testing.T) {
 			relay, _, failed := newRawRelay(t).registering(t.Context())
-			write(t, relay.conn, reply)
+			conntest.Write(t, relay.conn, reply)
 			_ = relay.conn.CloseWrite() // it may have been given up already
 			if err := <-failed; !check(err) {
 				t.Errorf("got %v", err)
@@ -115,7 +117,7 @@ func TestClientLosesSession(t *testing.T) {
 	for name, lose := range map[string]func(relay yamuxPeer){
 		"end":     func(r yamuxPeer) { _ = r.conn.CloseWrite() },
 		"reset":   func(r yamuxPeer) { _ = r.conn.Reset() },
-		"garbage": func(r yamuxPeer) { write(r.T, r.conn, "this is no frame at all") },
+		"garbage": func(r yamuxPeer) { conntest.Write(r.T, r.conn, "this is no frame at all") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			registration, relay := newRawRelay(t).register(frame{kind: typeWindow, flags: flagSYN, stream: 1})
@@ -127,6 +129,18 @@ func TestClientLosesSession(t *testing.T) {
 			}
 			_ = conn.Reset()
 		})
+	}
+}
+
+// That is noticed while nobody accepts, too.
+func TestClientLosesSessionWhileNobodyAccepts(t *testing.T) {
+	registration, relay := newRawRelay(t).register(frame{kind: typeWindow, flags: flagSYN, stream: 1})
+	relay.wantFlag(1, flagACK)
+	_ = relay.conn.Reset()
+	select {
+	case <-registration.Ended():
+	case <-time.After(patience):
+		t.Fatal("the registration goes on")
 	}
 }
 
@@ -151,7 +165,7 @@ func TestClientClose(t *testing.T) {
 	if got, err := io.ReadAll(conn); err != nil || string(got) != "bye" {
 		t.Errorf("the user that was there said %q, %v", got, err)
 	}
-	write(t, conn, "bye")
+	conntest.Write(t, conn, "bye")
 	relay.want(data(1, 0, "bye"))
 	if err := conn.Close(); err != nil {
 		t.Error(err)

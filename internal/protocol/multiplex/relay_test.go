@@ -9,8 +9,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // The bytes that docs/protocol.md shows, with a user who says hi and ends.
@@ -19,7 +21,7 @@ func TestBytesOfTheDocumentation(t *testing.T) {
 	user := open(t, tunnel) // says nothing yet; the stream is there even so
 	client.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})
 	client.send(frame{kind: typeWindow, flags: flagACK, stream: 1})
-	write(t, user, "hi")
+	conntest.Write(t, user, "hi")
 	client.want(data(1, 0, "hi"))
 	if err := user.CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -37,7 +39,7 @@ func TestBytesOfTheDocumentation(t *testing.T) {
 func TestRegisterOnDeadConnection(t *testing.T) {
 	conn, _ := tcpPair(t)
 	_ = conn.Close()
-	if tunnel, err := (multiplex.Relay{}).Register(conn, 20001); err == nil {
+	if tunnel, err := (multiplex.Relay{}).Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}}); err == nil {
 		_ = tunnel.Close()
 		t.Error("registered on a connection that cannot be written to")
 	}
@@ -60,9 +62,7 @@ func TestAcknowledgedWithData(t *testing.T) {
 	user := open(t, tunnel)
 	client.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})
 	client.send(data(1, flagACK, "220 ready"))
-	if got := read(t, user, len("220 ready")); got != "220 ready" {
-		t.Errorf("got %q", got)
-	}
+	conntest.WantRead(t, user, "220 ready")
 	_ = user.Reset()
 }
 
@@ -87,9 +87,7 @@ func TestPeerResetsStream(t *testing.T) {
 				t.Errorf("writing to a stream that was reset gives %v", err)
 			}
 			client.send(data(3, flagACK, "other")) // is not touched
-			if got := read(t, other, len("other")); got != "other" {
-				t.Errorf("got %q", got)
-			}
+			conntest.WantRead(t, other, "other")
 			_ = other.Reset()
 		})
 	}
@@ -104,9 +102,9 @@ func TestSessionEnds(t *testing.T) {
 		"GO_AWAY with a reason": func(c yamuxPeer) {
 			c.send(frame{kind: typeGoAway, length: 2})
 		},
-		"version": func(c yamuxPeer) { write(c.T, c.conn, "\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00") },
+		"version": func(c yamuxPeer) { conntest.Write(c.T, c.conn, "\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00") },
 		"type":    func(c yamuxPeer) { c.send(frame{kind: 9}) },
-		"HTTP":    func(c yamuxPeer) { write(c.T, c.conn, "GET / HTTP/1.1\r\n\r\n") },
+		"HTTP":    func(c yamuxPeer) { conntest.Write(c.T, c.conn, "GET / HTTP/1.1\r\n\r\n") },
 		"a stream of the relay's": func(c yamuxPeer) {
 			c.send(frame{kind: typeWindow, flags: flagSYN, stream: 7})
 		},
@@ -196,7 +194,7 @@ func TestUnacknowledgedStreams(t *testing.T) {
 
 func TestClaim(t *testing.T) {
 	conn, client := tcpPair(t)
-	if err := (multiplex.Relay{}).Claim(conn, "ID"); !errors.Is(err, protocol.ErrNoClaims) {
+	if err := (multiplex.Relay{}).Claim(conn, "", "ID"); !errors.Is(err, protocol.ErrNoClaims) {
 		t.Errorf("got %v, want %v", err, protocol.ErrNoClaims)
 	}
 	if got, err := io.ReadAll(client); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {

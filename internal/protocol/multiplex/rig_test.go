@@ -13,6 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
 	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // patience bounds every wait that is over long before, unless the code is
@@ -39,17 +40,29 @@ func newTunnel(t *testing.T) (protocol.Tunnel, yamuxPeer) {
 	return register(t, conn, client)
 }
 
+// registerAt makes a tunnel at this relay.
+func registerAt(t *testing.T, relay protocol.Relay) (protocol.Tunnel, yamuxPeer) {
+	t.Helper()
+	conn, client := tcpPair(t)
+	return registerOver(t, relay, conn, client)
+}
+
 // register registers over any pair of connections.
 func register(t *testing.T, conn, client join.Conn) (protocol.Tunnel, yamuxPeer) {
+	t.Helper()
+	return registerOver(t, multiplex.Relay{}, conn, client)
+}
+
+func registerOver(t *testing.T, relay protocol.Relay, conn, client join.Conn) (protocol.Tunnel, yamuxPeer) {
 	t.Helper()
 	var tunnel protocol.Tunnel
 	registered := make(chan error, 1)
 	go func() {
 		var err error
-		tunnel, err = multiplex.Relay{}.Register(conn, 20001)
+		tunnel, err = relay.Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}})
 		registered <- err
 	}()
-	if reply := read(t, client, len("20001\n")); reply != "20001\n" {
+	if reply := string(conntest.Read(t, client, len("20001\n"))); reply != "20001\n" {
 		t.Fatalf("the reply is %q", reply)
 	}
 	if err := <-registered; err != nil {
@@ -84,22 +97,6 @@ func openAcknowledged(t *testing.T, tunnel protocol.Tunnel, client yamuxPeer) jo
 	client.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})
 	client.send(frame{kind: typeWindow, flags: flagACK, stream: 1})
 	return user
-}
-
-func write(t *testing.T, to io.Writer, text string) {
-	t.Helper()
-	if _, err := io.WriteString(to, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func read(t *testing.T, from io.Reader, n int) string {
-	t.Helper()
-	b := make([]byte, n)
-	if got, err := io.ReadFull(from, b); err != nil {
-		t.Fatalf("read %d of %d bytes: %v", got, n, err)
-	}
-	return string(b)
 }
 
 // wantFailure expects that reading fails in a way that nobody can take for an

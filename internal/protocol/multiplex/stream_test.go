@@ -24,7 +24,7 @@ func TestGoAway(t *testing.T) {
 	if _, err := tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
 		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 	}
-	write(t, user, "still here")
+	conntest.Write(t, user, "still here")
 	client.want(data(1, 0, "still here"))
 	client.send(data(1, flagFIN, "so are we"))
 	if got, err := io.ReadAll(user); err != nil || string(got) != "so are we" {
@@ -44,7 +44,7 @@ func TestStraysAreReset(t *testing.T) {
 		client.send(frame{kind: typeWindow, flags: flagSYN, stream: id})
 		client.want(frame{kind: typeWindow, flags: flagRST, stream: id})
 	}
-	write(t, user, "still here")
+	conntest.Write(t, user, "still here")
 	client.want(data(1, 0, "still here"))
 	client.send(frame{kind: typeWindow, flags: flagSYN, stream: 2*most + 2})
 	wantDone(t, tunnel)
@@ -59,9 +59,7 @@ func TestStrayWithData(t *testing.T) {
 	client.send(data(2, flagSYN, "GET / HTTP/1.1\r\n\r\n"))
 	client.wantFlag(2, flagRST)
 	client.send(data(1, 0, "for the user"))
-	if got := read(t, user, len("for the user")); got != "for the user" {
-		t.Errorf("got %q", got)
-	}
+	conntest.WantRead(t, user, "for the user")
 	_ = user.Reset()
 }
 
@@ -86,7 +84,7 @@ func TestBackPressure(t *testing.T) {
 		}
 		got += f.length
 	}
-	write(t, other, "me too")
+	conntest.Write(t, other, "me too")
 	client.want(data(3, 0, "me too")) // and not one byte of the first
 	if err := user.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -99,7 +97,7 @@ func TestBackPressure(t *testing.T) {
 		t.Fatal(err)
 	}
 	client.send(frame{kind: typeWindow, stream: 1, length: 5})
-	write(t, user, "hello")
+	conntest.Write(t, user, "hello")
 	client.want(data(1, 0, "hello"))
 }
 

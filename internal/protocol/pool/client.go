@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// MaxSize is the largest pool that a relay keeps.
-const MaxSize = maxIdle
+// MaxSize is the largest pool that a relay keeps, unless it is told to keep less.
+const MaxSize = 256
 
 // Client is the relay client's half.
 type Client struct {
@@ -22,10 +22,10 @@ type Client struct {
 var _ protocol.Client = Client{}
 
 // Register makes a pool and fills it.
-func (c Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Registration, error) {
-	r := &registration{dial: dial}
-	first, err := protocol.Ask(ctx, dial, wire.Request{Verb: wire.Pool}, func(reply *wire.Reader) (err error) {
-		if r.port, err = wire.ReadPort(reply); err != nil {
+func (c Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
+	r := &registration{dial: dial, preamble: preamble.Claim}
+	first, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: wire.Pool}, func(reply *wire.Reader) (err error) {
+		if r.answer, err = wire.ReadAnswer(reply); err != nil {
 			return err
 		}
 		if r.id, err = wire.ReadID(reply); err != nil {
@@ -44,7 +44,7 @@ func (c Client) Register(ctx context.Context, dial protocol.Dialer) (protocol.Re
 	return r, nil
 }
 
-func (r *registration) Port() int { return r.port }
+func (r *registration) Answer() wire.Answer { return r.answer }
 
 // Serve fills the pool. What it hands over waits for its user: reading from it
 // waits.

@@ -40,13 +40,13 @@ func (r *rawRelay) register(size int, payload string) (*protocoltest.Registratio
 		done <- registered{registration, err}
 	}()
 	first := r.Next("pool\nnew\n")
-	write(r.T, first, "20001\nTHEPOOL\n"+payload)
+	conntest.Write(r.T, first, "20001\nTHEPOOL\n"+payload)
 	got := <-done
 	if got.err != nil {
 		r.Fatal(got.err)
 	}
 	r.Cleanup(func() { _ = got.registration.Close() })
-	if port := got.registration.Port(); port != 20001 {
+	if port := got.registration.Answer().Port; port != 20001 {
 		r.Errorf("Port() = %d, want 20001", port)
 	}
 	return got.registration, first
@@ -57,10 +57,8 @@ func TestClientKeepsPayloadBehindTheReply(t *testing.T) {
 	r := newRawRelay(t)
 	registration, first := r.register(1, "new\nuser")
 	conn := protocoltest.Accept(t, registration)
-	if got := read(t, conn, len("new\nuser")); string(got) != "new\nuser" {
-		t.Errorf("got %q", got)
-	}
-	wantPair(t, first, conn)
+	conntest.WantRead(t, conn, "new\nuser")
+	conntest.WantPair(t, first, conn)
 }
 
 // Whatever leaves the pool, by a user's byte or by an end, is replaced.
@@ -72,15 +70,15 @@ func TestClientFillsItsPool(t *testing.T) {
 		conn := protocoltest.Accept(t, registration)
 		go func() { _, _ = conn.Read(make([]byte, 1)) }() // waits for its user
 	}
-	write(t, waiting[1], "u")
+	conntest.Write(t, waiting[1], "u")
 	fourth := r.Next("pool\nTHEPOOL\n")
 	if err := waiting[2].CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	r.Next("pool\nTHEPOOL\n")
 	conn := protocoltest.Accept(t, registration)
-	write(t, fourth, "u")
-	write(t, conn, "a banner")
+	conntest.Write(t, fourth, "u")
+	conntest.Write(t, conn, "a banner")
 }
 
 func TestClientRefused(t *testing.T) {
@@ -102,12 +100,12 @@ func TestClientRefused(t *testing.T) {
 				failed <- err
 			}()
 			conn := r.Next("pool\nnew\n")
-			write(t, conn, reply)
+			conntest.Write(t, conn, reply)
 			_ = conn.CloseWrite() // it may have been given up already
 			if err := <-failed; err == nil || !check(err) {
 				t.Errorf("got %v", err)
 			}
-			wantReset(t, conn)
+			conntest.WantReset(t, conn)
 		})
 	}
 }
@@ -146,15 +144,23 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 	if err := <-failed; !errors.Is(err, errUserLeft) {
 		t.Errorf("got %v, want the cause of the context", err)
 	}
-	wantReset(t, conn)
+	conntest.WantReset(t, conn)
 }
 
-// A relay that was restarted resets every claim. The relay client has to
-// notice, because nobody tells it.
+// A relay that was restarted resets every claim, which looks like an end behind a TCP
+// proxy. The relay client has to notice, because nobody tells it.
 func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
+	for name, refuse := range map[string]func(join.Conn) error{
+		"reset": join.Conn.Reset, "end": join.Conn.Close,
+	} {
+		t.Run(name, func(t *testing.T) { testPoolIsUnknown(t, refuse) })
+	}
+}
+
+func testPoolIsUnknown(t *testing.T, refuse func(join.Conn) error) {
 	r := newRawRelay(t)
 	registration, first := r.register(2, "")
-	_ = first.Reset()
+	_ = refuse(first)
 	lost := make(chan error, 1)
 	go func() {
 		for {
@@ -175,7 +181,9 @@ func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_ = conn.Reset()
+			// What is left unread would make a reset of an end.
+			_, _ = io.ReadFull(conn, make([]byte, len("pool\nTHEPOOL\n")))
+			_ = refuse(conn)
 		}
 	}()
 	if err := <-lost; errors.Is(err, net.ErrClosed) {
@@ -185,13 +193,37 @@ func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
 	<-refusing
 }
 
+// A relay that is full keeps some connections and ends the others at once. That is no
+// reason to register anew.
+func TestClientIsKeptInPart(t *testing.T) {
+	const size, kept, ends = 32, 4, 60
+	r := newRawRelay(t)
+	registration, _ := r.register(size, "")
+	go func() {
+		for conn, err := registration.Accept(); err == nil; conn, err = registration.Accept() {
+			go func() { _, _ = conn.Read(make([]byte, 1)); _ = conn.Reset() }() // no user comes
+		}
+	}()
+	for i := range kept + ends {
+		conn := r.Next("pool\nTHEPOOL\n")
+		if i >= kept {
+			_ = conn.Close()
+		}
+	}
+	select {
+	case <-registration.Ended():
+		t.Error("it takes the pool for lost")
+	default:
+	}
+}
+
 // Close takes the waiting connections back. Those with a user live on.
 func TestClientClose(t *testing.T) {
 	r := newRawRelay(t)
 	registration, first := r.register(2, "")
 	second := r.Next("pool\nTHEPOOL\n")
 	one, two := protocoltest.Accept(t, registration), protocoltest.Accept(t, registration)
-	write(t, second, "user")
+	conntest.Write(t, second, "user")
 	busy := make(chan join.Conn, 2)
 	for _, conn := range []join.Conn{one, two} {
 		go func() {
@@ -213,7 +245,7 @@ func TestClientClose(t *testing.T) {
 			t.Errorf("a connection still waits: %v", err)
 		}
 	}
-	wantPair(t, second, served)
+	conntest.WantPair(t, second, served)
 	if conn, err := registration.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Accept after Close gives %v, %v", conn, err)
 	}

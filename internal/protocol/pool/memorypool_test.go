@@ -11,6 +11,7 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // memoryPool is a pool whose connections are in memory, for simulated time.
@@ -31,8 +32,8 @@ func newMemoryPool(t *testing.T) *memoryPool {
 		_, _ = io.ReadFull(client, b)
 		reply <- b
 	}()
-	p := &memoryPool{relay: pool.NewRelay(), first: client}
-	tunnel, err := p.relay.Register(conn, 20001)
+	p := &memoryPool{relay: pool.NewRelay(pool.Config{}), first: client}
+	tunnel, err := p.relay.Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func newMemoryPool(t *testing.T) *memoryPool {
 
 func (p *memoryPool) claim() (*conntest.MemoryConn, error) {
 	conn, client := conntest.Memory()
-	return client, p.relay.Claim(conn, p.id)
+	return client, p.relay.Claim(conn, "", p.id)
 }
 
 // add adds a connection to the pool, and gives the relay client's end.
@@ -87,7 +88,7 @@ func wantMemoryPair(t *testing.T, conn io.Writer, client io.Reader) {
 		_, err := conn.Write([]byte("x"))
 		wrote <- err
 	}()
-	read(t, client, 1)
+	conntest.Read(t, client, 1)
 	if err := <-wrote; err != nil {
 		t.Error(err)
 	}

@@ -9,5 +9,5 @@ import (
 )
 
 func TestNetConn(t *testing.T) {
-	protocoltest.NetConn(t, func() protocol.Relay { return pool.NewRelay() }, pool.Client{Size: 1})
+	protocoltest.NetConn(t, func() protocol.Relay { return pool.NewRelay(pool.Config{}) }, pool.Client{Size: 1})
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,9 +20,10 @@ import (
 // registration is a pool at the relay, and the places of it that are kept
 // filled.
 type registration struct {
-	dial protocol.Dialer
-	port int
-	id   string
+	dial     protocol.Dialer
+	answer   wire.Answer
+	id       string
+	preamble []wire.Option // of claims
 
 	ctx    context.Context // done when the registration has ended, with the reason
 	cancel context.CancelCauseFunc
@@ -29,6 +31,8 @@ type registration struct {
 	// refused counts the claims that were reset at once, since the last sign
 	// that the relay knows the pool.
 	refused atomic.Int32
+	// ends are those that were closed at once, with an end.
+	ends run
 	// failed counts the connections that could not be made, since the last one
 	// that could.
 	failed atomic.Int32
@@ -42,6 +46,10 @@ const (
 	// connection has stood for longer than such a reset takes.
 	maxRefused  = 3
 	refusedTime = 2 * time.Second
+	// Between here and the relay may be somebody who makes an end of a reset, as TCP
+	// proxies do. A relay that is full ends connections so too, as many as it does not
+	// keep, and at once; so it takes more, and that it goes on for longer.
+	maxEnded = 10
 	// maxFailed is how many connections in a row may fail before the relay is
 	// taken for lost, if there is none left.
 	maxFailed = 3
@@ -96,7 +104,7 @@ func (p *place) fill() (join.Conn, error) {
 		p.next = nil
 		return first, nil
 	}
-	return protocol.Send(p.ctx, p.dial, wire.Request{Verb: wire.Pool, ID: p.id})
+	return protocol.Send(p.ctx, p.dial, wire.Request{Options: p.preamble, Verb: wire.Pool, ID: p.id})
 }
 
 // unreachable learns from a connection that could not be made. When that goes
@@ -112,12 +120,12 @@ func (p *place) unreachable(err error) {
 // judge learns from how a connection's wait ended.
 func (p *place) judge(err error, after time.Duration) {
 	if after >= refusedTime {
-		p.refused.Store(0) // the relay knew the pool
+		p.known()
 	}
 	switch {
 	case err == nil:
 		p.pause = 0
-		p.refused.Store(0)
+		p.known()
 		return
 	case errors.Is(err, syscall.ECONNRESET) && after < refusedTime:
 		if p.refused.Add(1) >= maxRefused && !p.filled(refusedTime) {
@@ -126,8 +134,43 @@ func (p *place) judge(err error, after time.Duration) {
 		}
 	case errors.Is(err, io.EOF) && after >= refusedTime:
 		return // a user who said nothing
+	case errors.Is(err, io.EOF):
+		if n, lasts := p.ends.add(); n >= maxEnded && lasts > refusedTime && !p.filled(refusedTime) {
+			p.cancel(errForgotten)
+			return
+		}
 	}
 	p.rest()
+}
+
+// run is a number of things in a row, and when it began.
+type run struct {
+	mu    sync.Mutex // guards what follows
+	n     int
+	since time.Time
+}
+
+// add counts one more.
+func (r *run) add() (n int, lasts time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.n == 0 {
+		r.since = time.Now()
+	}
+	r.n++
+	return r.n, time.Since(r.since)
+}
+
+func (r *run) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n = 0
+}
+
+// known is called when the relay has shown that it knows the pool.
+func (r *registration) known() {
+	r.refused.Store(0)
+	r.ends.end()
 }
 
 // filled tells whether any place has a connection that has waited for longer

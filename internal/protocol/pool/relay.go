@@ -2,7 +2,9 @@ package pool
 
 import (
 	"fmt"
+	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -14,6 +16,8 @@ import (
 // NewRelay.
 type Relay struct {
 	watcher tcpstate.Watcher // of connections that wait, as long as there are pools
+	config  Config
+	idle    atomic.Int64 // connections that wait, in all pools
 
 	mu    sync.Mutex // guards what follows
 	pools map[wire.Key]*tunnel
@@ -21,18 +25,49 @@ type Relay struct {
 
 var _ protocol.Relay = (*Relay)(nil)
 
+// Config sets up a Relay. The zero value is fine.
+type Config struct {
+	// MaxIdle is how many connections may wait for users in one pool. Zero means
+	// MaxSize.
+	MaxIdle int
+	// MaxIdleInAll bounds those of all pools together. Zero is no bound.
+	MaxIdleInAll int
+	// Ended gets the ids of pools that have ended. Nil forgets them.
+	Ended protocol.Recent
+}
+
 // NewRelay gives a Relay without pools.
-func NewRelay() *Relay { return &Relay{pools: make(map[wire.Key]*tunnel)} }
+func NewRelay(config Config) *Relay {
+	if config.MaxIdle == 0 {
+		config.MaxIdle = MaxSize
+	}
+	if config.MaxIdleInAll == 0 {
+		config.MaxIdleInAll = math.MaxInt
+	}
+	if config.Ended == nil {
+		config.Ended = protocol.Forget{}
+	}
+	return &Relay{config: config, pools: make(map[wire.Key]*tunnel)}
+}
+
+// takeIdle counts a connection that is to wait, unless there are too many.
+func (r *Relay) takeIdle() bool {
+	if r.idle.Add(1) > int64(r.config.MaxIdleInAll) {
+		r.idle.Add(-1)
+		return false
+	}
+	return true
+}
 
 // Register makes a pool whose first connection is conn.
-func (r *Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
+func (r *Relay) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	id := wire.NewID()
-	key := wire.KeyOf(id)
-	t := newTunnel(&r.watcher, func() { r.remove(key) })
+	key := wire.KeyOf(g.Owner, id)
+	t := newTunnel(r, func() { r.remove(key) })
 	// Known before the relay client can know it; usable only once the reply is
 	// written, because a user's bytes must not overtake it.
 	r.add(key, t)
-	if err := wire.WriteReply(conn, port, id); err != nil {
+	if err := wire.WriteAnswer(conn, g.Answer, id); err != nil {
 		_ = conn.Reset()
 		_ = t.Close()
 		return nil, fmt.Errorf("announcing the port: %w", err)
@@ -44,14 +79,19 @@ func (r *Relay) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
 	return t, nil
 }
 
-// Claim adds conn to the pool with this id.
-func (r *Relay) Claim(conn join.Conn, id string) error {
-	t := r.find(id)
-	if t == nil {
+// Claim adds conn to the pool of owner's with this id.
+func (r *Relay) Claim(conn join.Conn, owner, id string) error {
+	key := wire.KeyOf(owner, id)
+	t := r.find(key)
+	switch {
+	case t != nil:
+		return t.add(conn)
+	case r.config.Ended.Contains(key):
 		_ = conn.Reset()
-		return protocol.ErrUnknownID
+		return protocol.ErrLate
 	}
-	return t.add(conn)
+	_ = conn.Reset()
+	return protocol.ErrUnknownID
 }
 
 func (r *Relay) add(key wire.Key, t *tunnel) {
@@ -60,16 +100,17 @@ func (r *Relay) add(key wire.Key, t *tunnel) {
 	r.pools[key] = t
 }
 
-func (r *Relay) find(id string) *tunnel {
+func (r *Relay) find(key wire.Key) *tunnel {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.pools[wire.KeyOf(id)]
+	return r.pools[key]
 }
 
 func (r *Relay) remove(key wire.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.pools, key)
+	r.config.Ended.Add(key)
 	if len(r.pools) == 0 {
 		r.watcher.Close()
 	}

@@ -7,10 +7,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 func TestRegister(t *testing.T) {
@@ -19,14 +21,14 @@ func TestRegister(t *testing.T) {
 		t.Errorf("the id is %q", p.id)
 	}
 	// The connection that said new is the first of the pool.
-	wantPair(t, p.open(), p.first)
+	conntest.WantPair(t, p.open(), p.first)
 	p.wantNone()
 }
 
 func TestRegisterOnDeadConnection(t *testing.T) {
 	conn, client := tcpPair(t)
 	_ = conn.Close()
-	if tunnel, err := pool.NewRelay().Register(conn, 20001); err == nil {
+	if tunnel, err := pool.NewRelay(pool.Config{}).Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}}); err == nil {
 		_ = tunnel.Close()
 		t.Error("registered on a connection that cannot be written to")
 	}
@@ -41,7 +43,7 @@ func TestNewestFirst(t *testing.T) {
 		clients = append(clients, p.add())
 	}
 	for i := len(clients) - 1; i >= 0; i-- {
-		wantPair(t, p.open(), clients[i])
+		conntest.WantPair(t, p.open(), clients[i])
 	}
 	p.wantNone()
 }
@@ -57,7 +59,7 @@ func TestOpenNow(t *testing.T) {
 		t.Fatal("there is no connection")
 	}
 	defer conn.Close()
-	wantPair(t, conn, p.first)
+	conntest.WantPair(t, conn, p.first)
 	if conn := quick.OpenNow(); conn != nil {
 		t.Errorf("got %v from an empty pool", conn)
 	}
@@ -70,12 +72,10 @@ func TestOpenNow(t *testing.T) {
 // A server that speaks first speaks before its user has come.
 func TestBannerIsKept(t *testing.T) {
 	p := newPool(t)
-	write(t, p.first, "220 ready\r\n")
+	conntest.Write(t, p.first, "220 ready\r\n")
 	user := p.open()
-	if got := read(t, user, len("220 ready\r\n")); string(got) != "220 ready\r\n" {
-		t.Errorf("the user got %q", got)
-	}
-	wantPair(t, user, p.first)
+	conntest.WantRead(t, user, "220 ready\r\n")
+	conntest.WantPair(t, user, p.first)
 }
 
 // A connection that its relay client has ended is of no use any more, also if
@@ -83,10 +83,10 @@ func TestBannerIsKept(t *testing.T) {
 func TestEndedConnectionIsDropped(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *transport.Conn){
 		"FIN":                func(t *testing.T, c *transport.Conn) { _ = c.CloseWrite() },
-		"FIN behind bytes":   func(t *testing.T, c *transport.Conn) { write(t, c, "220 ready\r\n"); _ = c.CloseWrite() },
+		"FIN behind bytes":   func(t *testing.T, c *transport.Conn) { conntest.Write(t, c, "220 ready\r\n"); _ = c.CloseWrite() },
 		"closed":             func(t *testing.T, c *transport.Conn) { _ = c.Close() },
 		"reset":              func(t *testing.T, c *transport.Conn) { _ = c.Reset() },
-		"reset behind bytes": func(t *testing.T, c *transport.Conn) { write(t, c, "220 ready\r\n"); _ = c.Reset() },
+		"reset behind bytes": func(t *testing.T, c *transport.Conn) { conntest.Write(t, c, "220 ready\r\n"); _ = c.Reset() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			// Repeated, because the drop and the user race.
@@ -94,7 +94,7 @@ func TestEndedConnectionIsDropped(t *testing.T) {
 				p := newPool(t)
 				ended := p.add()
 				end(t, ended)
-				wantPair(t, p.open(), p.first)
+				conntest.WantPair(t, p.open(), p.first)
 				p.wantNone()
 			}
 		})
@@ -108,7 +108,7 @@ func TestEndedConnectionIsClosed(t *testing.T) {
 		t.Run(banner, func(t *testing.T) {
 			p := newPool(t)
 			client := p.add()
-			write(t, client, banner)
+			conntest.Write(t, client, banner)
 			if err := client.CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
@@ -123,25 +123,25 @@ func TestUnknownID(t *testing.T) {
 	p := newPool(t)
 	for _, id := range []string{"NOSUCHPOOL", p.id + "X", p.id[:25], "new"} {
 		conn, client := tcpPair(t)
-		write(t, client, "payload")
-		if err := p.relay.Claim(conn, id); !errors.Is(err, protocol.ErrUnknownID) {
+		conntest.Write(t, client, "payload")
+		if err := p.relay.Claim(conn, "", id); !errors.Is(err, protocol.ErrUnknownID) {
 			t.Errorf("id %q: got %v, want %v", id, err, protocol.ErrUnknownID)
 		}
-		wantReset(t, client)
+		conntest.WantReset(t, client)
 	}
-	wantPair(t, p.open(), p.first)
+	conntest.WantPair(t, p.open(), p.first)
 }
 
 func TestTwoPoolsAreApart(t *testing.T) {
-	r := pool.NewRelay()
+	r := pool.NewRelay(pool.Config{})
 	one, two := newPoolAt(t, r), newPoolAt(t, r)
 	if one.id == two.id {
 		t.Fatal("two pools have one id")
 	}
 	client := one.add()
-	wantPair(t, two.open(), two.first)
+	conntest.WantPair(t, two.open(), two.first)
 	two.wantNone()
-	wantPair(t, one.open(), client)
+	conntest.WantPair(t, one.open(), client)
 }
 
 func TestClose(t *testing.T) {
@@ -155,15 +155,15 @@ func TestClose(t *testing.T) {
 	}
 	<-p.tunnel.Done()
 	wantEnd(t, p.first) // it waited
-	wantPair(t, user, busy)
+	conntest.WantPair(t, user, busy)
 	if _, err := p.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
 		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 	}
 	conn, client := tcpPair(t)
-	if err := p.relay.Claim(conn, p.id); !errors.Is(err, protocol.ErrUnknownID) {
+	if err := p.relay.Claim(conn, "", p.id); !errors.Is(err, protocol.ErrUnknownID) {
 		t.Errorf("a new connection gets %v, want %v", err, protocol.ErrUnknownID)
 	}
-	wantReset(t, client)
+	conntest.WantReset(t, client)
 	if err := user.Close(); err != nil { // after its tunnel, as users do
 		t.Error(err)
 	}
@@ -182,7 +182,7 @@ func TestUsersAndConnectionsAtOnce(t *testing.T) {
 	for range n {
 		conn, client := tcpPair(t)
 		running.Go(func() {
-			if err := p.relay.Claim(conn, p.id); err != nil {
+			if err := p.relay.Claim(conn, "", p.id); err != nil {
 				t.Error(err)
 			}
 			b := make([]byte, 1)
@@ -204,8 +204,8 @@ func TestUsersAndConnectionsAtOnce(t *testing.T) {
 	}
 	for i := range n {
 		user := <-users
-		write(t, user, string(rune('A'+i)))
-		if got := read(t, user, 1); got[0] != byte('A'+i) {
+		conntest.Write(t, user, string(rune('A'+i)))
+		if got := conntest.Read(t, user, 1); got[0] != byte('A'+i) {
 			t.Errorf("user %d got %q", i, got)
 		}
 		_ = user.Close()

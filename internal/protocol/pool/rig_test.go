@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // patience bounds every wait that is over long before, unless the code is
@@ -47,20 +47,20 @@ type relayPool struct {
 
 func newPool(t *testing.T) *relayPool {
 	t.Helper()
-	return newPoolAt(t, pool.NewRelay())
+	return newPoolAt(t, pool.NewRelay(pool.Config{}))
 }
 
 func newPoolAt(t *testing.T, relay *pool.Relay) *relayPool {
 	t.Helper()
 	p := &relayPool{T: t, relay: relay}
 	conn, client := tcpPair(t)
-	tunnel, err := p.relay.Register(conn, 20001)
+	tunnel, err := p.relay.Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tunnel.Close() })
 	p.tunnel, p.first = tunnel, client
-	port, id, _ := strings.Cut(string(read(t, client, len("20001\n")+idLength+1)), "\n")
+	port, id, _ := strings.Cut(string(conntest.Read(t, client, len("20001\n")+idLength+1)), "\n")
 	if port != "20001" || !strings.HasSuffix(id, "\n") {
 		t.Fatalf("the reply is %q and %q", port, id)
 	}
@@ -72,7 +72,7 @@ func newPoolAt(t *testing.T, relay *pool.Relay) *relayPool {
 func (p *relayPool) add() *transport.Conn {
 	p.Helper()
 	conn, client := tcpPair(p.T)
-	if err := p.relay.Claim(conn, p.id); err != nil {
+	if err := p.relay.Claim(conn, "", p.id); err != nil {
 		p.Fatalf("a connection was not accepted: %v", err)
 	}
 	return client
@@ -98,43 +98,6 @@ func (p *relayPool) wantNone() {
 	cancel(errUserLeft)
 	if conn, err := p.tunnel.Open(ctx); !errors.Is(err, errUserLeft) {
 		p.Errorf("got connection %v and error %v from an empty pool", conn, err)
-	}
-}
-
-// wantPair expects that conn is the relay's end of client.
-func wantPair(t *testing.T, conn io.ReadWriter, client io.ReadWriter) {
-	t.Helper()
-	write(t, conn, "from the user")
-	if got := read(t, client, len("from the user")); string(got) != "from the user" {
-		t.Fatalf("the relay client got %q", got)
-	}
-	write(t, client, "from the server")
-	if got := read(t, conn, len("from the server")); string(got) != "from the server" {
-		t.Fatalf("the user got %q", got)
-	}
-}
-
-func write(t *testing.T, to io.Writer, text string) {
-	t.Helper()
-	if _, err := io.WriteString(to, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func read(t *testing.T, from io.Reader, n int) []byte {
-	t.Helper()
-	b := make([]byte, n)
-	if got, err := io.ReadFull(from, b); err != nil {
-		t.Fatalf("read %d of %d bytes: %v", got, n, err)
-	}
-	return b
-}
-
-// wantReset expects a reset without a byte before it.
-func wantReset(t *testing.T, conn io.Reader) {
-	t.Helper()
-	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
-		t.Errorf("got %q, %v (nil is EOF); want a reset and no byte", got, err)
 	}
 }
 

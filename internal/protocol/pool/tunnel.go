@@ -2,33 +2,32 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
-const (
-	// maxIdle bounds the connections that wait in one pool.
-	maxIdle = 256
-	// linger is how long a pool without any connection is kept: its relay
-	// client has no other way to say that it is still there.
-	linger = 60 * time.Second
-)
+// linger is how long a pool without any connection is kept: its relay client has
+// no other way to say that it is still there.
+const linger = 60 * time.Second
 
 // tunnel is a pool: connections that wait for users, or users that wait for
 // connections, and never both.
 type tunnel struct {
-	watcher *tcpstate.Watcher
-	done    chan struct{}
-	end     func() // closes done and takes the pool out of the Relay, once
+	relay *Relay
+	protocol.Ending
+	forget func() // takes the pool out of the Relay, once
 
-	mu      sync.Mutex // guards what follows
-	ended   bool
+	mu      sync.Mutex  // guards what follows
+	err     error       // why the pool has ended; nil if it has not
 	idle    []*idleConn // the newest, whose way through NATs is freshest, is last
 	waiting []chan<- join.Conn
 	active  int         // connections that users have
@@ -41,17 +40,28 @@ type idleConn struct {
 	watch *tcpstate.Watch
 }
 
-func newTunnel(watcher *tcpstate.Watcher, forget func()) *tunnel {
-	t := &tunnel{watcher: watcher, done: make(chan struct{})}
-	t.end = sync.OnceFunc(func() {
-		close(t.done)
-		forget()
-	})
-	t.lonely = time.AfterFunc(linger, t.closeIfLonely)
+func newTunnel(r *Relay, forget func()) *tunnel {
+	t := &tunnel{relay: r, Ending: protocol.NewEnding(), forget: sync.OnceFunc(forget)}
+	t.lonely = time.AfterFunc(linger, func() { t.run(t.closeIfLonely) })
 	return t
 }
 
-func (t *tunnel) Done() <-chan struct{} { return t.done }
+// run runs what has no caller who could be told of a panic. It ends the pool.
+func (t *tunnel) run(f func()) {
+	defer func() {
+		if e := crash.Caught(recover()); e != nil {
+			t.close(e)
+		}
+	}()
+	f()
+}
+
+// Expected is one for each free place, and for each user who waits.
+func (t *tunnel) Expected() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.relay.config.MaxIdle - len(t.idle) + len(t.waiting)
+}
 
 // add puts conn into the pool, or hands it to the user who has waited longest.
 // It takes conn over.
@@ -59,21 +69,21 @@ func (t *tunnel) add(conn join.Conn) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.ended:
+	case t.err != nil:
 		_ = conn.Reset()
 		return protocol.ErrTunnelEnded
 	case len(t.waiting) > 0:
 		t.waiting[0] <- t.activateLocked(conn) // has room for one
 		t.waiting = t.waiting[1:]
 		return nil
-	case len(t.idle) == maxIdle:
+	case len(t.idle) >= t.relay.config.MaxIdle, !t.relay.takeIdle():
 		// An end, not a reset: the id is right, and the relay client is not to
 		// think that its pool is gone.
 		_ = conn.Close()
 		return protocol.ErrFull
 	}
 	i := &idleConn{conn: conn}
-	i.watch = t.watcher.Start(conn, tcpstate.Ended, func() { t.drop(i) })
+	i.watch = t.relay.watcher.Start(conn, tcpstate.Ended, func() { t.run(func() { t.drop(i) }) })
 	t.idle = append(t.idle, i)
 	t.lonely.Stop()
 	return nil
@@ -82,8 +92,8 @@ func (t *tunnel) add(conn join.Conn) error {
 // drop takes a connection that has ended out of the pool.
 func (t *tunnel) drop(i *idleConn) {
 	if t.takeOut(i) {
+		defer t.release()
 		discard(i.conn)
-		t.release()
 	} // else somebody has taken it, and will see for himself
 }
 
@@ -96,6 +106,7 @@ func (t *tunnel) takeOut(i *idleConn) bool {
 		return false
 	}
 	t.idle = slices.Delete(t.idle, at, at+1)
+	t.relay.idle.Add(-1)
 	t.active++
 	return true
 }
@@ -104,8 +115,8 @@ func (t *tunnel) takeOut(i *idleConn) bool {
 // before the end, because closing over unread bytes sends RST, and that tells
 // a relay client that its pool is unknown.
 func discard(conn join.Conn) {
+	defer func() { _ = conn.Close() }()
 	_, _ = io.Copy(io.Discard, conn) // the end is in the kernel already
-	_ = conn.Close()
 }
 
 // Open gives the newest connection that is alive, or the next that comes.
@@ -142,10 +153,14 @@ func (t *tunnel) OpenNow() join.Conn {
 // check gives a user a connection that was taken, unless it has ended.
 func (t *tunnel) check(i *idleConn) join.Conn {
 	i.watch.Stop()
-	if tcpstate.Of(i.conn) == tcpstate.Open {
+	switch tcpstate.Of(i.conn) {
+	case tcpstate.Open:
 		return t.activeConn(i.conn)
+	case tcpstate.Silent:
+		_ = i.conn.Close()
+	default:
+		discard(i.conn)
 	}
-	discard(i.conn)
 	t.release()
 	return nil
 }
@@ -155,7 +170,7 @@ func (t *tunnel) check(i *idleConn) join.Conn {
 func (t *tunnel) takeOrWait() (*idleConn, chan join.Conn, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ended {
+	if t.err != nil {
 		return nil, nil, protocol.ErrTunnelEnded
 	}
 	if i := t.takeLocked(); i != nil {
@@ -174,6 +189,7 @@ func (t *tunnel) takeLocked() *idleConn {
 	}
 	i := t.idle[n-1]
 	t.idle = t.idle[:n-1]
+	t.relay.idle.Add(-1)
 	t.active++
 	return i
 }
@@ -183,7 +199,7 @@ func (t *tunnel) wait(ctx context.Context, next chan join.Conn) (join.Conn, erro
 	case conn := <-next:
 		return conn, nil
 	case <-ctx.Done():
-	case <-t.done:
+	case <-t.Done():
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -195,37 +211,55 @@ func (t *tunnel) wait(ctx context.Context, next chan join.Conn) (join.Conn, erro
 		return conn, nil
 	default:
 	}
-	if t.ended {
+	if t.err != nil {
 		return nil, protocol.ErrTunnelEnded
 	}
 	return nil, context.Cause(ctx)
 }
 
+// errLonely is why a pool ends by itself.
+var errLonely = errors.New("the relay client has had no connection for a minute")
+
 // closeIfLonely ends the pool if no connection has come in the last moment.
 func (t *tunnel) closeIfLonely() {
 	t.mu.Lock()
 	lonely := t.active == 0 && len(t.idle) == 0
-	t.ended = t.ended || lonely
+	if lonely && t.err == nil {
+		t.err = errLonely
+	}
 	t.mu.Unlock()
 	if lonely {
-		_ = t.Close()
+		t.close(errLonely)
 	}
 }
 
+// Retire ends the pool: connections that users have are their own.
+func (t *tunnel) Retire() { t.close(protocol.ErrRetired) }
+
 // Close ends the pool. Connections that users have live on.
 func (t *tunnel) Close() error {
+	t.close(net.ErrClosed)
+	return nil
+}
+
+// close ends the pool for the given reason, unless it has one already.
+func (t *tunnel) close(reason error) {
 	t.mu.Lock()
-	t.ended = true
+	if t.err == nil {
+		t.err = reason
+	}
+	reason = t.err
 	t.lonely.Stop()
 	idle := t.idle
 	t.idle = nil
 	t.mu.Unlock()
-	t.end()
+	t.relay.idle.Add(-int64(len(idle)))
+	t.forget()
+	t.End(reason)
 	for _, i := range idle {
 		i.watch.Stop()
 		_ = i.conn.Close()
 	}
-	return nil
 }
 
 // activateLocked makes conn one that a user has.
@@ -249,7 +283,7 @@ func (t *tunnel) release() {
 
 // restLocked starts the clock if the pool has no connection any more.
 func (t *tunnel) restLocked() {
-	if !t.ended && t.active == 0 && len(t.idle) == 0 {
+	if t.err == nil && t.active == 0 && len(t.idle) == 0 {
 		t.lonely.Reset(linger)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -103,7 +104,7 @@ func TestLinger(t *testing.T) {
 		if !errors.Is(err, protocol.ErrUnknownID) {
 			t.Errorf("a claim after the end gets %v, want %v", err, protocol.ErrUnknownID)
 		}
-		wantReset(t, client)
+		conntest.WantReset(t, client)
 		if _, err := p.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
 			t.Errorf("a user after the end gets %v, want %v", err, protocol.ErrTunnelEnded)
 		}

@@ -80,12 +80,12 @@ func (r *Relay) serve(relay protocol.Relay, tunnels chan<- registered) {
 			continue
 		}
 		if req.IsClaim() {
-			if err := relay.Claim(conn, req.ID); err != nil {
+			if err := relay.Claim(conn, "", req.ID); err != nil {
 				r.Error(err)
 			}
 			continue
 		}
-		tunnel, err := relay.Register(conn, 20001)
+		tunnel, err := relay.Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}})
 		tunnels <- registered{tunnel, err}
 	}
 }

@@ -17,7 +17,7 @@ type Registration struct {
 
 // Register registers and serves the registration in the background.
 func Register(ctx context.Context, client protocol.Client, dial protocol.Dialer) (*Registration, error) {
-	registration, err := client.Register(ctx, dial)
+	registration, err := client.Register(ctx, dial, protocol.Preamble{})
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +34,9 @@ func Register(ctx context.Context, client protocol.Client, dial protocol.Dialer)
 	}()
 	return r, nil
 }
+
+// Ended is closed when Serve has returned.
+func (r *Registration) Ended() <-chan struct{} { return r.ended }
 
 // Accept waits for the next connection. Its error is that of Serve.
 func (r *Registration) Accept() (join.Conn, error) {

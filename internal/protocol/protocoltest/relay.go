@@ -1,5 +1,6 @@
 // Package protocoltest is what the tests of every protocol need: a relay whose
-// answers are the test's, and a trial of connections with nettest.
+// answers are the test's, a trial of connections with nettest, and a fuzzer of
+// what a hacked relay could say.
 package protocoltest
 
 import (

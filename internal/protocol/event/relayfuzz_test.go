@@ -1,0 +1,236 @@
+package event_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/event"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// mostSteps is fewer than the ids that a tunnel queues, which a relay never
+// reaches: it lets fewer users wait.
+const mostSteps = 250
+
+// Users come and leave, relay clients claim what they may and what they may not,
+// say what they should not, and go: each id has one user, who is given one
+// connection at most, and nobody waits for ever.
+func FuzzRelay(f *testing.F) {
+	for _, seed := range []string{
+		"", "\x00\x02", "\x00\x00\x02\x12\x02\x12", "\x00\x04\x02", "\x00\x00\x06\x02", "\x00\x07\x02", "\x05\x15\x25\xf5\xf5\xf5\xf5\xf5\x00",
+		"\x00\x03\x01\x13\x08\xf5\x18\xf5", "\x00\x00\x00\x17\x00", "\x00\x00\x27\x02\x00",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel(t)
+			for _, step := range steps[:min(len(steps), mostSteps)] {
+				m.step(step&0xf, int(step>>4))
+				synctest.Wait()
+				m.check()
+			}
+			m.end()
+		})
+	})
+}
+
+// model is a tunnel, and what is known of it.
+type model struct {
+	*testing.T
+	relay   *event.Relay
+	tunnel  protocol.Tunnel
+	control *conntest.MemoryConn
+	chatter int // bytes said in this minute
+	over    bool
+	users   []*waiter
+
+	mu  sync.Mutex // guards what follows
+	ids []string   // in the order of their users
+}
+
+// waiter is a user.
+type waiter struct {
+	leave context.CancelCauseFunc
+	got   chan opened
+	want  func(opened) bool // nil while it must not have got anything
+}
+
+func newModel(t *testing.T) *model {
+	near, far := conntest.Memory()
+	m := &model{T: t, relay: event.NewRelay(event.Config{}), control: far}
+	port := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(far)
+		lines.Scan()
+		port <- lines.Text()
+		for lines.Scan() {
+			m.mu.Lock()
+			m.ids = append(m.ids, lines.Text())
+			m.mu.Unlock()
+		}
+	}()
+	var err error
+	if m.tunnel, err = m.relay.Register(near, protocol.Grant{Answer: wire.Answer{Port: 20001}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-port; got != "20001" {
+		t.Fatalf("the reply is %q", got)
+	}
+	return m
+}
+
+func (m *model) step(what byte, arg int) {
+	switch what {
+	case 0, 1:
+		m.userComes()
+	case 2, 3:
+		m.claim(arg)
+	case 4:
+		m.refused("AAAAAAAAAAAAAAAAAAAAAAAAAA")
+	case 5:
+		m.say(arg * 100)
+	case 6:
+		if n := len(m.users); n > 0 {
+			u := m.users[arg%n]
+			u.leave(errUserLeft)
+			if u.want == nil {
+				u.want = func(o opened) bool { return errors.Is(o.err, errUserLeft) }
+			}
+		}
+	case 7:
+		m.clientGoes(arg)
+	case 8:
+		pass(61 * time.Second)
+		m.chatter = 0
+	}
+}
+
+// userComes has a user wait, who leaves by himself at the end of the test.
+func (m *model) userComes() {
+	ctx, leave := context.WithCancelCause(context.Background())
+	u := &waiter{leave, make(chan opened, 1), nil}
+	if m.over {
+		u.want = tunnelEnded
+	}
+	m.users = append(m.users, u)
+	go func() {
+		conn, err := m.tunnel.Open(ctx)
+		u.got <- opened{conn, err}
+	}()
+}
+
+func tunnelEnded(o opened) bool { return errors.Is(o.err, protocol.ErrTunnelEnded) }
+
+// claim claims an id that was announced.
+func (m *model) claim(arg int) {
+	m.mu.Lock()
+	ids := m.ids
+	m.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	id, u := ids[arg%len(ids)], m.users[arg%len(ids)]
+	if u.want != nil {
+		m.refused(id)
+		return
+	}
+	conn, _ := conntest.Memory()
+	if err := m.relay.Claim(conn, "", id); err != nil {
+		m.Errorf("the id of a user who waits is refused: %v", err)
+	}
+	u.want = func(o opened) bool { return o.err == nil && o.conn == join.Conn(conn) }
+}
+
+// refused claims in vain.
+func (m *model) refused(id string) {
+	conn, client := conntest.Memory()
+	if err := m.relay.Claim(conn, "", id); !errors.Is(err, protocol.ErrUnknownID) {
+		m.Errorf("an id that nobody waits for gives %v", err)
+	}
+	conntest.WantReset(m.T, client)
+}
+
+// say says what nobody wants to hear.
+func (m *model) say(bytes int) {
+	_, err := m.control.Write(make([]byte, bytes))
+	m.chatter += bytes
+	switch {
+	case m.over && bytes > 0 && err == nil:
+		m.Error("a control connection that has ended takes bytes")
+	case m.chatter > maxChatter:
+		m.ended()
+	case !m.over && err != nil:
+		m.Errorf("after %d bytes in a minute: %v", m.chatter, err)
+	}
+}
+
+// clientGoes ends the tunnel, in one of the ways that there are.
+func (m *model) clientGoes(way int) {
+	switch way % 4 {
+	case 0:
+		_ = m.control.CloseWrite()
+	case 1:
+		_ = m.control.Reset()
+	case 2:
+		_ = m.tunnel.Close()
+	case 3:
+		m.tunnel.Finish()
+	}
+	m.ended()
+}
+
+func (m *model) ended() {
+	m.over = true
+	for _, u := range m.users {
+		if u.want == nil {
+			u.want = tunnelEnded
+		}
+	}
+}
+
+// check compares what users have got with what they should have.
+func (m *model) check() {
+	if ended(m.tunnel) != m.over {
+		m.Fatalf("has the tunnel ended? %v; should it have? %v", !m.over, m.over)
+	}
+	for i, u := range m.users {
+		if u.want == nil {
+			if len(u.got) > 0 {
+				m.Fatalf("user %d got %+v, and should wait", i, <-u.got)
+			}
+			continue
+		}
+		if len(u.got) == 0 {
+			m.Fatalf("user %d waits in vain", i)
+		}
+		o := <-u.got
+		if !u.want(o) {
+			m.Fatalf("user %d got %+v", i, o)
+		}
+		u.got <- o
+	}
+}
+
+// end expects that nothing is left.
+func (m *model) end() {
+	_ = m.tunnel.Close()
+	m.ended()
+	synctest.Wait()
+	m.check()
+	for _, id := range m.ids {
+		m.refused(id)
+	}
+	for _, u := range m.users {
+		u.leave(nil)
+	}
+	_ = m.control.Close()
+}

@@ -3,11 +3,12 @@ package server
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/limit"
 )
 
 // How long to wait after an error of accept, from the first to the tenth in a
@@ -17,23 +18,36 @@ const (
 	maxAcceptPause = time.Second
 )
 
+// shortage is what happens at a listener while there are no descriptors.
+type shortage struct {
+	lend func() bool // of the reserve, for one connection
+	take func(join.Conn)
+}
+
 // acceptAll hands on every connection of l until l is closed, whose error it
 // returns, or ctx is done. Any other error passes: they come when descriptors
 // or memory run out, and a listener that gave up would have to be started
 // again by hand.
-func acceptAll(ctx context.Context, l Listener, log *slog.Logger, handle func(join.Conn)) error {
+func (s *Server) acceptAll(ctx context.Context, l Listener, handle func(join.Conn), short shortage) error {
 	pause := time.Duration(0)
 	for {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = 0
-			handle(conn)
+			s.takeOver(conn, handle)
 			continue
 		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
 			return err
 		case pause == 0:
-			log.Error("cannot accept connections; trying on", "address", l.Addr(), "error", err)
+			s.log.Error("cannot accept connections; trying on", "address", l.Addr(), "error", err)
+		}
+		if isShortage(err) {
+			s.counters.Add(limit.Shortages)
+			if s.acceptShort(l, short) {
+				pause = minAcceptPause // for the log: it is the same shortage
+				continue
+			}
 		}
 		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
 		timer := time.NewTimer(pause)
@@ -44,4 +58,39 @@ func acceptAll(ctx context.Context, l Listener, log *slog.Logger, handle func(jo
 			return ctx.Err()
 		}
 	}
+}
+
+// isShortage tells whether accepting failed for want of something that others
+// may give back.
+func isShortage(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
+}
+
+// acceptShort takes one connection with the help of the reserve, so that nobody
+// hangs in the queue without an answer. There is one: without descriptors Accept
+// fails only then.
+func (s *Server) acceptShort(l Listener, short shortage) bool {
+	if !short.lend() {
+		return false
+	}
+	defer s.admission.reserve.Fill()
+	conn, err := l.Accept()
+	if err == nil {
+		short.take(conn)
+	}
+	return err == nil
+}
+
+// takeOver hands a connection on, unless it has got the reserve's last descriptor,
+// which was lent to another listener for a moment.
+func (s *Server) takeOver(conn join.Conn, handle func(join.Conn)) {
+	s.admission.reserve.Fill()
+	if !s.admission.reserve.Empty() {
+		handle(conn)
+		return
+	}
+	s.counters.Add(limit.Shortages)
+	_ = conn.Reset()
+	s.admission.reserve.Fill()
 }

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -44,7 +46,7 @@ func connection(t *testing.T) (accepted join.Conn, peer *net.TCPConn) {
 // that gave up then would have to be started again by hand.
 func TestAcceptErrors(t *testing.T) {
 	l := newFakeListener()
-	for range 5 {
+	for range 6 { // each is tried again with the reserve
 		l.results <- result{err: &net.OpError{Op: "accept", Err: syscall.EMFILE}}
 	}
 	conn, peer := connection(t)
@@ -54,7 +56,7 @@ func TestAcceptErrors(t *testing.T) {
 	l.results <- result{conn: second}
 	r, log := startOn(t, l)
 	for _, p := range []*net.TCPConn{peer, secondPeer} {
-		write(t, p, "multiplex\n")
+		conntest.Write(t, p, "multiplex\n")
 		tunnel := <-r.fake.tunnels
 		r.join(tunnel)
 	}
@@ -79,13 +81,48 @@ func TestAcceptErrorsOfPublicPort(t *testing.T) {
 		c.Listen = func(int) (server.Listener, error) { return public, nil }
 	})
 	tunnel, _ := r.register()
-	for range 3 {
+	for range 4 { // each is tried again with the reserve
 		public.results <- result{err: syscall.EMFILE}
 	}
 	conn, peer := connection(t)
 	public.results <- result{conn: conn}
 	client := tunnel.next(t).serve(t)
-	talk(t, peer, client)
+	conntest.WantPair(t, peer, client)
+}
+
+// While descriptors are short there are some in reserve: for relay clients, who
+// are served, and for users, who get an answer instead of hanging in a queue.
+func TestAcceptWithReserve(t *testing.T) {
+	public, l := newFakeListener(), newFakeListener()
+	r := start(t, func(c *server.Config) {
+		c.Listen = func(int) (server.Listener, error) { return public, nil }
+	})
+	go func() { r.served <- r.Serve(l) }()
+	l.results <- result{err: syscall.EMFILE}
+	conn, client := connection(t)
+	l.results <- result{conn: conn}
+	conntest.Write(t, client, "multiplex\n")
+	tunnel := <-r.fake.tunnels
+	for range 3 {
+		public.results <- result{err: syscall.ENFILE}
+		shed, u := connection(t)
+		public.results <- result{conn: shed}
+		conntest.WantReset(t, u)
+	}
+	served, u := connection(t)
+	public.results <- result{conn: served}
+	conntest.WantPair(t, u, tunnel.next(t).serve(t))
+	state := r.State()
+	if n := state.Counters.Of(limit.Shortages); n != 4 {
+		t.Errorf("%d shortages are counted, want 4", n)
+	}
+	if n := state.Counters.Of(limit.Users); n != 3 {
+		t.Errorf("%d users are counted as turned away, want 3", n)
+	}
+	r.Close()
+	for range 2 {
+		r.wantServed(server.ErrServerClosed)
+	}
 }
 
 // Whoever waits for better times can be told to stop.

@@ -18,41 +18,41 @@ type fakeProtocol struct {
 
 // claim is a data connection that the server handed over.
 type claim struct {
-	conn join.Conn
-	id   string
+	conn  join.Conn
+	owner string
+	id    string
 }
 
 func newFakeProtocol() *fakeProtocol {
 	return &fakeProtocol{tunnels: make(chan *fakeTunnel, 100), claims: make(chan claim, 100)}
 }
 
-func (f *fakeProtocol) Register(conn join.Conn, port int) (protocol.Tunnel, error) {
-	if err := wire.WriteReply(conn, port, ""); err != nil {
+func (f *fakeProtocol) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, err
 	}
 	t := &fakeTunnel{
-		conn: conn, port: port,
-		opens: make(chan *opening), gone: make(chan struct{}), closed: make(chan struct{}),
+		conn: conn, port: g.Answer.Port, grant: g,
+		opens: make(chan *opening), Ending: protocol.NewEnding(), closed: make(chan struct{}),
 	}
-	t.end = sync.OnceFunc(func() { close(t.gone) })
 	t.close = sync.OnceFunc(func() { close(t.closed) })
 	f.tunnels <- t
 	return t, nil
 }
 
-func (f *fakeProtocol) Claim(conn join.Conn, id string) error {
-	f.claims <- claim{conn, id}
+func (f *fakeProtocol) Claim(conn join.Conn, owner, id string) error {
+	f.claims <- claim{conn, owner, id}
 	return nil
 }
 
 // fakeTunnel asks the test for a connection for each user.
 type fakeTunnel struct {
-	conn   join.Conn
-	port   int
-	opens  chan *opening
-	gone   chan struct{} // closed by end: the relay client is gone
-	end    func()
+	conn  join.Conn
+	port  int
+	grant protocol.Grant
+	opens chan *opening
+	protocol.Ending
 	closed chan struct{} // closed by Close
 	close  func()
 }
@@ -78,13 +78,16 @@ func (t *fakeTunnel) Open(ctx context.Context) (join.Conn, error) {
 			return a.conn, a.err
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-t.gone:
+		case <-t.Done():
 			return nil, protocol.ErrTunnelEnded
 		}
 	}
 }
 
-func (t *fakeTunnel) Done() <-chan struct{} { return t.gone }
+// end is the relay client going away.
+func (t *fakeTunnel) end() { t.End(protocol.ErrTunnelEnded) }
+
+func (t *fakeTunnel) Retire() { t.End(protocol.ErrRetired) }
 
 func (t *fakeTunnel) Close() error {
 	t.end()
@@ -132,12 +135,12 @@ func (l *fakeListener) Close() error {
 // brokenProtocol takes nobody.
 type brokenProtocol struct{}
 
-func (brokenProtocol) Register(conn join.Conn, _ int) (protocol.Tunnel, error) {
+func (brokenProtocol) Register(conn join.Conn, _ protocol.Grant) (protocol.Tunnel, error) {
 	_ = conn.Reset()
 	return nil, protocol.ErrTunnelEnded
 }
 
-func (brokenProtocol) Claim(conn join.Conn, _ string) error {
+func (brokenProtocol) Claim(conn join.Conn, _, _ string) error {
 	_ = conn.Reset()
 	return protocol.ErrUnknownID
 }

@@ -1,28 +1,55 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"syscall"
 	"time"
 
+	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
 // handshake reads what a connection to the control port wants, and gives it to
 // whom it concerns. Whatever is not a request is closed without a word.
-func (s *Server) handshake(conn join.Conn) {
-	_ = conn.SetDeadline(time.Now().Add(s.config.HandshakeTimeout)) // fails as the read does
-	req, err := wire.ReadRequest(wire.NewReader(conn))
+func (s *Server) handshake(conn join.Conn, pass *limit.Pass) {
+	defer s.resetOnPanic(conn)
+	// It took a moment to get here. Waiting is dear, and that has often been enough.
+	if req, ok := s.readClaimNow(conn); ok {
+		if s.admission.handshakes.Leave(pass) {
+			s.refused(conn, req, s.claim(conn, req))
+		}
+		return
+	}
+	raw := conn
+	defer context.AfterFunc(s.closed, func() { _ = raw.Reset() })()
+	_ = conn.SetDeadline(time.Now().Add(s.config.Limits.HandshakeTimeout)) // fails as the read does
+	var req wire.Request
+	conn, err := s.config.Secure(raw)
 	if err != nil {
-		s.log.Debug("connection closed: not a request", "relayClient", conn.RemoteAddr(), "error", err)
+		conn = raw
+	} else {
+		req, err = wire.ReadRequest(wire.NewReader(conn))
+	}
+	if !s.admission.handshakes.Leave(pass) {
+		return // it was reset
+	}
+	if err != nil {
+		s.counters.Add(notRequest(err))
+		s.log.Debug("connection closed: not a request", "relayClient", inLog{conn.RemoteAddr()}, "error", err)
 		_ = conn.Close()
 		return
 	}
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
 		_ = conn.Reset()
-		s.logRefused(conn, req, err)
+		s.refused(conn, req, err)
 		return
 	}
 	if req.IsClaim() {
@@ -31,80 +58,96 @@ func (s *Server) handshake(conn join.Conn) {
 	} else {
 		err = s.register(conn, req)
 	}
-	s.logRefused(conn, req, err)
+	s.refused(conn, req, err)
+}
+
+// readClaimNow reads a claim that has come already, if it may come so.
+func (s *Server) readClaimNow(conn join.Conn) (wire.Request, bool) {
+	if s.config.Encrypted {
+		return wire.Request{}, false
+	}
+	return wire.ReadClaimNow(conn)
+}
+
+// notRequest gives what is counted for a connection that could not be read.
+func notRequest(err error) limit.Kind {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return limit.HandshakeTimeouts
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return limit.HandshakeEnds
+	}
+	return limit.NotRequests
 }
 
 // claimNow answers conn if it is a claim, and all of it has come.
-func (s *Server) claimNow(conn join.Conn) bool {
-	req, ok := wire.ReadClaimNow(conn)
-	if ok {
-		s.logRefused(conn, req, s.claim(conn, req))
+func (s *Server) claimNow(conn join.Conn) (answered bool) {
+	defer s.resetOnPanic(conn)
+	req, answered := wire.ReadClaimNow(conn)
+	if answered {
+		s.refused(conn, req, s.claim(conn, req))
 	}
-	return ok
+	return answered
 }
 
-func (s *Server) logRefused(conn join.Conn, req wire.Request, err error) {
-	if err != nil {
-		s.log.Info("request refused", "relayClient", conn.RemoteAddr(),
-			"protocol", req.Verb, "claim", req.IsClaim(), "error", err)
-	}
-}
-
-// claim hands on a connection that has no deadline.
-func (s *Server) claim(conn join.Conn, req wire.Request) error {
-	if len(req.Options) > 0 {
+// resetOnPanic is deferred where a panic would end more than one connection.
+func (s *Server) resetOnPanic(conn join.Conn) {
+	if e := crash.Caught(recover()); e != nil {
+		s.crashed(e)
 		_ = conn.Reset()
-		return fmt.Errorf("unknown option %q", req.Options[0].Key)
 	}
-	return s.config.Protocols[req.Verb].Claim(conn, req.ID)
 }
 
-// register opens a public port for the relay client, and then tells it.
-func (s *Server) register(conn join.Conn, req wire.Request) error {
-	if len(req.Options) > 0 {
-		return refuse(conn, wire.CodeUnknownOption, req.Options[0].Key)
+// crashed counts and logs err if it comes from a panic, once.
+func (s *Server) crashed(err error) {
+	var e *crash.Error
+	if errors.As(err, &e) && e.First() {
+		s.counters.Add(limit.Panics)
+		s.logAbout(limit.Source{}, slog.LevelError, "panic: this is a bug in Relay; a connection or a tunnel was ended, and the rest goes on",
+			"panic", fmt.Sprint(e.Value), "stack", e.Stack)
 	}
-	if s.draining.Err() != nil {
-		return refuse(conn, wire.CodeDraining, "this relay is shutting down")
+}
+
+// refused counts and logs what became of a request, unless err is nil.
+func (s *Server) refused(conn join.Conn, req wire.Request, err error) {
+	if err == nil {
+		return
 	}
-	listener, port, err := s.ports.open()
+	source := limit.SourceOf(conn.RemoteAddr())
+	switch {
+	case errors.Is(err, protocol.ErrUnknownID), errors.Is(err, protocol.ErrNoClaims), errors.Is(err, ErrUnauthorized):
+		s.wrongClaim(source)
+	case errors.Is(err, protocol.ErrLate), errors.Is(err, protocol.ErrTunnelEnded):
+		s.counters.Add(limit.LateClaims)
+	case errors.Is(err, protocol.ErrFull):
+		s.counters.Add(limit.Idle)
+	}
+	s.crashed(err)
+	s.logAbout(source, slog.LevelInfo, "request refused", "relayClient", inLog{conn.RemoteAddr()},
+		"protocol", req.Verb, "claim", req.IsClaim(), "error", err)
+}
+
+// claim hands on a connection that has no deadline. It has to be of the one who
+// registered: who it is, is asked each time.
+func (s *Server) claim(conn join.Conn, req wire.Request) error {
+	said, err := wire.ParsePreamble(req.Options)
 	if err != nil {
-		text := fmt.Sprintf("no public port is free in %s", s.config.Ports)
-		if !errors.Is(err, errNoPort) {
-			text = "the relay cannot open a public port"
-		}
-		return fmt.Errorf("%w; %w", refuse(conn, wire.CodeNoPort, text), err)
-	}
-	reach, err := s.announce(conn, req, port)
-	if err != nil {
-		_ = listener.Close()
-		s.ports.release(port)
+		_ = conn.Reset()
 		return err
 	}
-	t := newTunnel(s, req.Verb, port, listener, reach, conn.RemoteAddr())
-	if !s.startTunnel(t) {
-		t.abandon()
+	identity, err := s.config.Identify(conn, said.Token)
+	if err != nil {
+		_ = conn.Reset()
+		return err
 	}
-	return nil
+	return s.config.Protocols[req.Verb].Claim(conn, identity.Name, req.ID)
 }
 
-// announce answers the registration, and lifts what is left of the handshake's
-// deadline.
-func (s *Server) announce(conn join.Conn, req wire.Request, port int) (protocol.Tunnel, error) {
-	reach, err := s.config.Protocols[req.Verb].Register(conn, port)
-	if err != nil {
-		return nil, err
-	}
-	_ = conn.SetWriteDeadline(time.Time{})
-	return reach, nil
-}
+// noDeadline is what ends a deadline.
+var noDeadline time.Time
 
-func refuse(conn join.Conn, code, text string) error {
-	refusal := &wire.Refusal{Code: code, Text: text}
-	err := wire.WriteRefusal(conn, refusal)
-	_ = conn.Close()
-	if err != nil {
-		return fmt.Errorf("%w; telling so: %w", refusal, err)
-	}
-	return refusal
-}
+// maxNamed is how much of a stranger's word is repeated, in answers and in the
+// log: a verb has no more bytes either.
+const maxNamed = 64
+
+func shorten(name string) string { return name[:min(len(name), maxNamed)] }

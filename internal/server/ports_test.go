@@ -8,31 +8,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 )
-
-func TestParsePortRange(t *testing.T) {
-	for text, want := range map[string]server.PortRange{
-		"20000-29999": {First: 20000, Last: 29999},
-		"1-65535":     {First: 1, Last: 65535},
-		"80-80":       {First: 80, Last: 80},
-		"8080":        {First: 8080, Last: 8080},
-	} {
-		if got, err := server.ParsePortRange(text); err != nil || got != want {
-			t.Errorf("%q: got %v, %v; want %v", text, got, err, want)
-		}
-	}
-	for _, text := range []string{
-		"", "-", "1-", "-1", "0-10", "10-0", "10-9", "1-65536", "65536", "a-b", "1-2-3", "1 - 2", "+1-2", "0x10", "1.5", "-5-10",
-	} {
-		if got, err := server.ParsePortRange(text); err == nil {
-			t.Errorf("%q: got %v", text, got)
-		}
-	}
-	if got := (server.PortRange{First: 1, Last: 2}).String(); got != "1-2" {
-		t.Errorf("String() = %q", got)
-	}
-}
 
 // A range is used to its last port, and a port that was given up can be had
 // again.
@@ -87,9 +65,9 @@ func TestPortsOfOtherPrograms(t *testing.T) {
 	}
 }
 
-func startWithPorts(t *testing.T, n int) (*relay, server.PortRange) {
+func startWithPorts(t *testing.T, n int) (*relay, port.Range) {
 	t.Helper()
-	var ports server.PortRange
+	var ports port.Range
 	r := start(t, func(c *server.Config) {
 		c.Ports = freePorts(t, n)
 		ports = c.Ports
@@ -126,7 +104,10 @@ func TestListenFails(t *testing.T) {
 // The next public port must not be anybody's to guess.
 func TestPortsAreNotInOrder(t *testing.T) {
 	const n = 20
-	r := start(t, func(c *server.Config) { c.Ports = freePorts(t, n) })
+	r := start(t, func(c *server.Config) {
+		c.Ports = freePorts(t, n)
+		c.Limits.TunnelsPerSource = n
+	})
 	var got []string
 	rising := true
 	for i := range n {

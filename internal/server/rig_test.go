@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
@@ -67,27 +68,11 @@ func listen(port int) (server.Listener, error) {
 	return transport.ListenUsers(net.JoinHostPort(loopback, strconv.Itoa(port)))
 }
 
-// freePorts finds a range of ports that nobody has. The kernel gives none of
-// them to a connection.
-func freePorts(t *testing.T, n int) server.PortRange {
+// freePorts finds a range of ports that nobody has.
+func freePorts(t *testing.T, n int) port.Range {
 	t.Helper()
-	for range 1000 {
-		first := 3000 + rand.IntN(7000)
-		free := true
-		for port := first; port < first+n; port++ {
-			l, err := listen(port)
-			if err != nil {
-				free = false
-				break
-			}
-			_ = l.Close()
-		}
-		if free {
-			return server.PortRange{First: first, Last: first + n - 1}
-		}
-	}
-	t.Fatal("no ports are free")
-	panic("unreachable")
+	first := conntest.FreePorts(t, n)
+	return port.Range{First: first, Last: first + n - 1}
 }
 
 // dial connects to an address on loopback.
@@ -108,7 +93,7 @@ func dial(t *testing.T, addr string) *net.TCPConn {
 func (r *relay) request(lines string) *net.TCPConn {
 	r.Helper()
 	conn := dial(r.T, r.addr)
-	write(r.T, conn, lines)
+	conntest.Write(r.T, conn, lines)
 	return conn
 }
 
@@ -183,43 +168,8 @@ func (r *relay) join(tunnel *fakeTunnel) (*net.TCPConn, *transport.Conn) {
 	r.Helper()
 	u := user(r.T, tunnel)
 	client := tunnel.next(r).serve(r.T)
-	talk(r.T, u, client)
+	conntest.WantPair(r.T, u, client)
 	return u, client
-}
-
-func talk(t *testing.T, one, other io.ReadWriter) {
-	t.Helper()
-	for _, text := range []string{"hello", "and back"} {
-		write(t, one, text)
-		if got := read(t, other, len(text)); got != text {
-			t.Fatalf("got %q, want %q", got, text)
-		}
-		one, other = other, one
-	}
-}
-
-func write(t *testing.T, to io.Writer, text string) {
-	t.Helper()
-	if _, err := io.WriteString(to, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func read(t *testing.T, from io.Reader, n int) string {
-	t.Helper()
-	b := make([]byte, n)
-	if got, err := io.ReadFull(from, b); err != nil {
-		t.Fatalf("read %d of %d bytes: %v", got, n, err)
-	}
-	return string(b)
-}
-
-// wantReset expects a reset, and not a byte before it.
-func wantReset(t *testing.T, conn io.Reader) {
-	t.Helper()
-	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
-		t.Errorf("got %q, %v (nil is EOF); want a reset and no byte", got, err)
-	}
 }
 
 // wantRefused expects that nobody listens on a port.

@@ -3,7 +3,7 @@
 //
 //   - A relay client enters in handshake.go: its first lines say whether it
 //     registers a tunnel or claims a user.
-//   - A user enters in tunnel.go, at the public port of a tunnel.
+//   - A user enters in publicport.go.
 //   - They meet in tunnel.go, (*tunnel).join: the protocol has opened a
 //     connection to the relay client, and package join copies.
 //
@@ -15,11 +15,18 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
@@ -37,35 +44,63 @@ type Config struct {
 	// Protocols are the relay's halves of the protocols, by their verbs.
 	Protocols map[string]protocol.Relay
 	// Ports are the public ports to choose from.
-	Ports PortRange
+	Ports port.Range
 	// Listen opens a public port.
 	Listen func(port int) (Listener, error)
 	// Logger gets what an operator wants to know. Nil discards it.
 	Logger *slog.Logger
-	// HandshakeTimeout is how long a connection may take to say what it wants,
-	// all in all. Zero means 5 s.
-	HandshakeTimeout time.Duration
-	// UserWait is how long a user waits for the relay client. Zero means 10 s.
-	UserWait time.Duration
-	// MaxWaiting is how many users of one tunnel may wait for the relay client
-	// at a time; further ones stay in the kernel's queue until there is room.
-	// Zero means 128.
-	MaxWaiting int
+	// Limits bound what everybody may have.
+	Limits limit.Limits
+	// TrustedProxies are load balancers before the public ports, which put a PROXY
+	// protocol header of version 1 or 2 before each user's bytes. Others that do so
+	// are not believed.
+	TrustedProxies []netip.Prefix
+	// Identify says who a relay client is, from its connection and the token that
+	// it has shown, which may be none. An error that is a *wire.Refusal is told to
+	// it. Nil takes everybody, as nobody in particular.
+	Identify func(conn join.Conn, token string) (Identity, error)
+	// WatchOwner is for a port that is leased to an identity and that nobody serves.
+	// It has ended called, once, when the identity may not have that port any more,
+	// and stop ends that; if that is so by now it gives the reason as an error, and
+	// nothing to stop. Ended must not wait. Nil is that all may keep what they have.
+	WatchOwner func(identity string, port int, ended func(reason error)) (stop func(), err error)
+	// Secure gives what a relay client's lines are read from: conn itself, or what
+	// it carries encrypted. It keeps to the deadlines of conn, and leaves it to its
+	// caller to close it after an error. Nil is conn itself.
+	Secure func(conn join.Conn) (join.Conn, error)
+	// Encrypted says that Secure takes nothing that is not encrypted.
+	Encrypted bool
+	// Leases keeps what ports are leased, for the next start. Nil forgets it.
+	Leases lease.Store
+	// Lease is for how long a port is kept while its owner is away, and
+	// IdentityLease for owners who are known. Zero means 5 minutes, and 24 hours.
+	Lease, IdentityLease time.Duration
 }
 
+// withDefaults gives a configuration that is complete.
 func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.HandshakeTimeout == 0 {
-		c.HandshakeTimeout = 5 * time.Second
+	if c.Identify == nil {
+		c.Identify = func(join.Conn, string) (Identity, error) { return Identity{}, nil }
 	}
-	if c.UserWait == 0 {
-		c.UserWait = 10 * time.Second
+	if c.WatchOwner == nil {
+		c.WatchOwner = func(string, int, func(error)) (func(), error) { return func() {}, nil }
 	}
-	if c.MaxWaiting == 0 {
-		c.MaxWaiting = 128
+	if c.Secure == nil {
+		c.Secure = func(conn join.Conn) (join.Conn, error) { return conn, nil }
 	}
+	if c.Leases == nil {
+		c.Leases = lease.Forget{}
+	}
+	if c.Lease == 0 {
+		c.Lease = defaultLease
+	}
+	if c.IdentityLease == 0 {
+		c.IdentityLease = defaultIdentityLease
+	}
+	c.Limits = c.Limits.WithDefaults()
 	return c
 }
 
@@ -77,22 +112,29 @@ type Server struct {
 	config Config
 	log    *slog.Logger
 	ports  *ports
+	leases *leases
 	engine *join.Engine
 	// watcher watches users who wait.
-	watcher tcpstate.Watcher
+	watcher   tcpstate.Watcher
+	admission admission
+	counters  limit.Counters
+	users     number // of all tunnels
 
 	// Two stages of the end. Draining: no new tunnel, no new user. Closed: no
 	// connection at all.
-	drain, close        context.CancelFunc
-	draining, closed    context.Context
-	handshakes, tunnels sync.WaitGroup
+	drain, close     context.CancelFunc
+	draining, closed context.Context
+	handshakes       sync.WaitGroup
+	running          sync.WaitGroup // public ports, who waits there, and tunnels
 
 	mu        sync.Mutex // guards what follows, and that nothing starts after its end
 	listeners map[Listener]struct{}
+	open      map[*publicPort]struct{}
+	tunnels   map[limit.Source]map[*tunnel]struct{} // that take users
 }
 
-// New gives a server that does nothing yet, and has to be closed. It fails if
-// descriptors are short.
+// New gives a server that has opened the ports that are leased, does nothing else
+// yet, and has to be closed. It fails if descriptors are short.
 func New(config Config) (*Server, error) {
 	config = config.withDefaults()
 	engine, err := join.NewEngine()
@@ -102,12 +144,20 @@ func New(config Config) (*Server, error) {
 	s := &Server{
 		config:    config,
 		log:       config.Logger,
-		ports:     newPorts(config.Ports, config.Listen),
+		ports:     newPorts(config.Listen),
+		leases:    newLeases(config.Leases, config.Logger),
 		engine:    engine,
+		admission: newAdmission(config.Limits),
 		listeners: make(map[Listener]struct{}),
+		open:      make(map[*publicPort]struct{}),
+		tunnels:   make(map[limit.Source]map[*tunnel]struct{}),
 	}
+	crashed := func(e *crash.Error) { s.crashed(e) }
+	engine.OnCrash, s.watcher.OnCrash = crashed, crashed
+	engine.Reserve = s.admission.reserve
 	s.closed, s.close = context.WithCancel(context.Background())
 	s.draining, s.drain = context.WithCancel(s.closed)
+	s.restoreLeases()
 	return s, nil
 }
 
@@ -119,9 +169,7 @@ func (s *Server) Serve(l Listener) error {
 		return ErrServerClosed
 	}
 	defer s.untrackListener(l)
-	err := acceptAll(s.closed, l, s.log, func(conn join.Conn) {
-		s.startHandshake(conn)
-	})
+	err := s.acceptAll(s.closed, l, s.startHandshake, shortage{s.admission.reserve.LendSpare, s.startHandshake})
 	if s.closed.Err() != nil {
 		return ErrServerClosed
 	}
@@ -133,12 +181,10 @@ func (s *Server) Serve(l Listener) error {
 // user. When all have ended, or ctx is done, it closes the server. It returns
 // ctx's error if users had to be reset.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock() // so that no tunnel starts beside the Wait below
-	s.drain()
-	s.mu.Unlock()
+	s.stopTaking(s.drain)
 	idle := make(chan struct{})
 	go func() {
-		s.tunnels.Wait()
+		s.running.Wait()
 		close(idle)
 	}()
 	var err error
@@ -155,37 +201,66 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Close ends everything at once: users are reset, tunnels and listeners are
 // closed. It returns when all goroutines have ended.
 func (s *Server) Close() {
+	s.stopTaking(s.close)
 	s.mu.Lock()
-	s.close()
 	for l := range s.listeners {
 		_ = l.Close()
 	}
 	s.mu.Unlock()
 	s.handshakes.Wait()
-	s.tunnels.Wait()
+	s.running.Wait()
 	s.engine.Close()
 	s.watcher.Close()
+	s.admission.reserve.Close()
 }
 
-// startHandshake answers conn. A claim that has come already takes no goroutine;
-// one that comes within a moment, which is what it takes to start a goroutine,
-// does not have to be waited for.
+// stopTaking ends what tells of the stage, after which nothing starts, and all
+// public ports.
+func (s *Server) stopTaking(end context.CancelFunc) {
+	s.mu.Lock()
+	end()
+	open := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	for _, p := range open {
+		p.end(errDraining)
+	}
+}
+
+// aside runs f for a caller who cannot wait. While the server drains, nothing new is
+// begun that it would have to wait for, and the caller waits all the same.
+func (s *Server) aside(f func()) {
+	s.mu.Lock()
+	begun := s.draining.Err() == nil
+	if begun {
+		s.running.Go(f)
+	}
+	s.mu.Unlock()
+	if !begun {
+		f()
+	}
+}
+
+// startHandshake answers conn. A claim that has come already takes no goroutine,
+// and no place among those who are waited for; it does not pass by a source that
+// is shut out, though.
 func (s *Server) startHandshake(conn join.Conn) {
 	if !s.trackHandshake() {
 		_ = conn.Reset()
 		return
 	}
-	if s.claimNow(conn) {
+	if !s.config.Encrypted && !s.admission.penalties.Any() && s.claimNow(conn) {
+		s.handshakes.Done()
+		return
+	}
+	pass := s.enter(conn)
+	if pass == nil {
 		s.handshakes.Done()
 		return
 	}
 	go func() {
 		defer s.handshakes.Done()
-		if s.claimNow(conn) {
-			return
-		}
-		defer context.AfterFunc(s.closed, func() { _ = conn.Reset() })()
-		s.handshake(conn)
+		defer s.admission.handshakes.Leave(pass)
+		s.handshake(conn, pass)
 	}()
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -57,7 +58,7 @@ func TestShutdown(t *testing.T) {
 	if got := r.refusal("multiplex\n"); !strings.HasPrefix(got, "-draining ") {
 		t.Errorf("a registration is answered by %q", got)
 	}
-	talk(t, u, client)
+	conntest.WantPair(t, u, client)
 	select {
 	case err := <-done:
 		t.Fatalf("Shutdown returned %v while a user was connected", err)
@@ -100,7 +101,7 @@ func TestShutdownServesWhoWaits(t *testing.T) {
 	c := <-r.fake.claims
 	_ = c.conn.Close()
 	client := waiting.serve(t)
-	talk(t, u, client)
+	conntest.WantPair(t, u, client)
 	_ = u.CloseWrite()
 	_ = client.CloseWrite()
 	if err := <-done; err != nil {
@@ -135,8 +136,8 @@ func TestShutdownIsOver(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("Shutdown does not return")
 	}
-	wantReset(t, silent)
-	wantReset(t, waits)
+	conntest.WantReset(t, silent)
+	conntest.WantReset(t, waits)
 	if _, err := halfClosed.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("the half-closed user writes with %v, want a reset", err)
 	}
@@ -174,7 +175,7 @@ func TestClose(t *testing.T) {
 	}
 	running.Wait()
 	r.Close()
-	wantReset(t, u)
+	conntest.WantReset(t, u)
 	wantClosed(t, "the end of the tunnel", tunnel.closed)
 	wantRefused(t, tunnel.port)
 	r.wantServed(server.ErrServerClosed)

@@ -3,143 +3,270 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/tcpstate"
+	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
-// tunnel is a public port and the way to its relay client.
+// tunnel is the way from a public port to a relay client.
 type tunnel struct {
-	server   *Server
-	port     int
-	listener Listener
+	port     *publicPort
 	reach    protocol.Tunnel
-	log      *slog.Logger
+	source   limit.Source // of the relay client
+	verb     string
+	client   net.Addr
+	identity Identity
+	instance string // which process it is, of those that have the lease
+	name     string
+	bounds   *bounds
+	proxy    bool // each user's bytes come behind a PROXY protocol header
 
-	waiting chan struct{}  // holds one for each user who waits for the relay client
-	users   sync.WaitGroup // users of this tunnel
+	// alive is done when users of the tunnel have to end.
+	alive context.Context
+	kill  context.CancelCauseFunc // or nil, if only the end of the server ends it
+
+	users  sync.WaitGroup // who have entered; nobody does once the port has let go of the tunnel
+	ending sync.Once
 }
 
-func newTunnel(s *Server, verb string, port int, l Listener, reach protocol.Tunnel, client net.Addr) *tunnel {
-	return &tunnel{
-		server:   s,
-		port:     port,
-		listener: l,
-		reach:    reach,
-		log:      s.log.With("port", port, "protocol", verb, "relayClient", client.String()),
-		waiting:  make(chan struct{}, s.config.MaxWaiting),
+// Why a tunnel ends, besides what its protocol says.
+var (
+	errTakenOver = errors.New("another relay client has shown the same lease key, and has taken over")
+	errAgain     = errors.New("the relay client has registered anew, and goes on so")
+	errLeaseOver = errors.New("the lease is over")
+)
+
+// log logs something about the tunnel. A logger that knows it would be held for as
+// long as the tunnel lives.
+func (t *tunnel) log(level slog.Level, message string, args ...any) {
+	if log := t.port.server.log; log.Enabled(context.Background(), level) {
+		log.Log(context.Background(), level, message, append(t.about(), args...)...)
 	}
 }
 
-// startTunnel runs t until it ends, unless the server has been closed.
-func (s *Server) startTunnel(t *tunnel) bool {
+// logLife logs that the tunnel begins or ends, which its owner can have happen often.
+func (t *tunnel) logLife(message string, args ...any) {
+	s := t.port.server
+	s.logWithin(s.admission.tunnelLines, t.source, slog.LevelInfo, message, append(t.about(), args...)...)
+}
+
+func (t *tunnel) about() []any {
+	about := []any{"port", t.port.number, "protocol", t.verb, "relayClient", t.client.String()}
+	if t.identity.Name != "" {
+		about = append(about, "identity", t.identity.Name)
+	}
+	if t.name != "" {
+		about = append(about, "name", t.name)
+	}
+	return about
+}
+
+// startTunnel puts t behind its port, and in place of the tunnel that is there.
+func (s *Server) startTunnel(t *tunnel) error {
+	s.mu.Lock()
+	if s.draining.Err() != nil {
+		s.mu.Unlock()
+		return errDraining
+	}
+	s.running.Add(1)
+	if s.tunnels[t.source] == nil {
+		s.tunnels[t.source] = make(map[*tunnel]struct{})
+	}
+	s.tunnels[t.source][t] = struct{}{}
+	s.mu.Unlock()
+	if err := t.port.attach(t); err != nil {
+		s.forgetTunnel(t)
+		s.running.Done()
+		return err
+	}
+	t.logLife("tunnel opened")
+	t.watchIdentity()
+	t.reach.AfterDone(func() { t.end(t.reach.Err()) })
+	return nil
+}
+
+// watchIdentity has the tunnel end when its identity no longer holds. It may have
+// ended already, for another reason.
+func (t *tunnel) watchIdentity() {
+	if t.kill != nil {
+		unwatch := t.identity.Watch(func(reason error) {
+			t.port.server.aside(func() { t.revoke(reason) })
+		})
+		context.AfterFunc(t.alive, unwatch)
+	}
+}
+
+func (t *tunnel) unwatchIdentity() {
+	if t.kill != nil {
+		t.kill(nil)
+	}
+}
+
+// forgetTunnel takes t from those that take users.
+func (s *Server) forgetTunnel(t *tunnel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining.Err() != nil {
-		return false
+	delete(s.tunnels[t.source], t)
+	if len(s.tunnels[t.source]) == 0 {
+		delete(s.tunnels, t.source)
 	}
-	s.tunnels.Go(t.run)
-	return true
 }
 
-// run takes users until the relay client is gone or the server drains.
-func (t *tunnel) run() {
-	t.log.Info("tunnel opened")
-	accepting := make(chan struct{})
-	go func() {
-		defer close(accepting)
-		t.acceptUsers()
+// end has t take no more users, and finish when those who are joined have. One who
+// waits goes on waiting, if the relay client is there.
+func (t *tunnel) end(reason error) {
+	t.ending.Do(func() {
+		s := t.port.server
+		t.port.detach(t, reason)
+		s.forgetTunnel(t)
+		s.crashed(reason)
+		t.logLife("tunnel closed", "reason", reason)
+		go t.finish()
+	})
+}
+
+// finish waits for the users. One who waits for a relay client that reads nothing
+// is freed only by closing that.
+func (t *tunnel) finish() {
+	s := t.port.server
+	defer s.running.Done()
+	defer t.unwatchIdentity()
+	defer func() {
+		if e := crash.Caught(recover()); e != nil {
+			s.crashed(e)
+			_ = t.reach.Close()
+		}
 	}()
-	reason := "the relay client is gone"
-	select {
-	case <-t.reach.Done():
-	case <-t.server.draining.Done():
-		reason = "the relay is shutting down"
-	}
-	_ = t.listener.Close()
-	<-accepting
-	t.server.ports.release(t.port)
-	t.log.Info("tunnel closed", "reason", reason)
-	// Users who are joined go on for as long as they can. One who waits for a
-	// relay client that reads nothing is freed only by closing that.
-	defer context.AfterFunc(t.server.closed, func() { _ = t.reach.Close() })()
+	defer context.AfterFunc(s.closed, func() { _ = t.reach.Close() })()
 	t.users.Wait()
 	t.reach.Finish()
 }
 
-// abandon ends a tunnel that was never run.
-func (t *tunnel) abandon() {
-	_ = t.listener.Close()
-	_ = t.reach.Close()
-	t.server.ports.release(t.port)
-}
-
-// acceptUsers is where users enter. While too many wait it leaves further ones
-// in the kernel's queue, where they cost nothing and lose nothing.
-func (t *tunnel) acceptUsers() {
-	quick, _ := t.reach.(protocol.Quick)
-	_ = acceptAll(t.server.draining, t.listener, t.log, func(user join.Conn) {
-		if quick != nil {
-			if conn := quick.OpenNow(); conn != nil {
-				t.join(user, conn)
-				return
-			}
-		}
-		select {
-		case t.waiting <- struct{}{}:
-		case <-t.reach.Done():
-			_ = user.Reset()
-			return
-		case <-t.server.draining.Done():
-			_ = user.Reset()
-			return
-		}
-		t.users.Go(func() { t.serveUser(user) })
-	})
-}
-
-// Why a user was reset before being joined; besides these, what the protocol
-// returns.
-var (
-	errUserGone = errors.New("the user went away while waiting")
-	errTooLong  = errors.New("the relay client did not come for the user in time")
-)
-
-// serveUser joins a user who has to wait for that.
-func (t *tunnel) serveUser(user join.Conn) {
-	conn, err := t.open(user)
-	if err != nil {
-		t.log.Warn("user reset", "user", user.RemoteAddr().String(), "reason", err)
-		_ = user.Reset()
-		return
+// openNow gives a connection to the relay client for a user who has entered, if
+// there is one at hand, and tells whether the user has been introduced on it. If it
+// panics the user has left.
+func (t *tunnel) openNow(u *user) (conn join.Conn, introduced bool) {
+	quick, ok := t.reach.(protocol.Quick)
+	if !ok || t.refuse(u) != 0 { // of which open tells
+		return nil, false
 	}
-	t.join(user, conn)
+	ok = false
+	defer t.leaveUnless(&ok)
+	defer func() {
+		if !ok && conn != nil {
+			_ = conn.Reset()
+		}
+	}()
+	if conn = quick.OpenNow(); conn != nil {
+		introduced = t.introduceNow(u, conn)
+	}
+	ok = true
+	return conn, introduced
+}
+
+// open gives a connection to the relay client for a user who has entered, or has
+// the user leave.
+func (t *tunnel) open(ctx context.Context, u *user) (join.Conn, error) {
+	ok := false
+	defer t.leaveUnless(&ok)
+	if reason := t.refuse(u); reason != 0 {
+		return nil, limitError(reason)
+	}
+	conn, err := t.reach.Open(ctx)
+	if err == nil {
+		err = t.introduce(u, conn)
+	}
+	if errors.Is(err, protocol.ErrTunnelEnded) {
+		t.end(t.reach.Err()) // or else the port would have it still
+	}
+	ok = err == nil
+	return conn, err
+}
+
+// introduceWait is how long a relay client may take to read a header, of which it
+// has to read no other bytes before.
+const introduceWait = 10 * time.Second
+
+// introduce says on conn who the user is, if the relay client wants to know. It has
+// closed conn if it fails.
+func (t *tunnel) introduce(u *user, conn join.Conn) error {
+	hello, err := t.hello(u)
+	if err == nil && len(hello) > 0 {
+		_ = conn.SetWriteDeadline(time.Now().Add(introduceWait)) // fails as the write does
+		_, err = conn.Write(hello)
+		_ = conn.SetWriteDeadline(noDeadline)
+	}
+	if err != nil {
+		_ = conn.Reset()
+		return fmt.Errorf("telling the relay client who the user is: %w", err)
+	}
+	return nil
+}
+
+// introduceNow is introduce if that takes no waiting, and else false.
+func (t *tunnel) introduceNow(u *user, conn join.Conn) bool {
+	hello, err := t.hello(u)
+	if err == nil && len(hello) == 0 {
+		join.Flush(conn)
+		return true
+	}
+	return err == nil && join.WriteNow(conn, hello)
+}
+
+// hello gives what is to be said to the relay client before the user is joined: a
+// header, and in one piece with it what the user has said already. Two would cost
+// twice, here and there.
+func (t *tunnel) hello(u *user) ([]byte, error) {
+	if !t.proxy {
+		return u.first, nil
+	}
+	header, err := proxyproto.Header(2, u.conn.RemoteAddr(), u.conn.LocalAddr())
+	if err != nil {
+		return nil, err
+	}
+	if !t.bounds.countsBytes() {
+		u.readFirst()
+	}
+	return append(header, u.first...), nil
+}
+
+// leaveUnless is deferred where a user leaves unless all goes well.
+func (t *tunnel) leaveUnless(ok *bool) {
+	if !*ok {
+		t.users.Done()
+	}
 }
 
 // join is where a user and the relay client meet.
-func (t *tunnel) join(user, conn join.Conn) {
-	addr := user.RemoteAddr() // put into words only if somebody reads it
-	t.log.Debug("user joined", "user", addr)
-	t.users.Add(1)
-	t.server.engine.Join(t.server.closed, user, conn, func(r join.Result) {
+func (t *tunnel) join(u user, conn join.Conn) {
+	t.log(slog.LevelDebug, "user joined", "user", inLog{u.addr})
+	s := t.port.server
+	joined, said := time.Now(), int64(len(u.first))
+	u.first = nil // or it would be held for as long as the user is there
+	s.engine.Join(t.alive, t.bounds.slow(u.conn), conn, func(r join.Result) {
 		defer t.users.Done()
-		t.log.Debug("user done", "user", addr, "received", r.AToB, "sent", r.BToA, "ending", r.Ending(), "error", r.Err)
+		r.AToB += said
+		u.leave()
+		s.crashed(r.Err)
+		t.record(u, joined, r)
 	})
 }
 
-// open gets the user a connection to the relay client. It does not touch what
-// the user has sent, and gives up if the user resets.
-func (t *tunnel) open(user join.Conn) (join.Conn, error) {
-	ctx, giveUp := context.WithCancelCause(t.server.closed)
-	defer giveUp(nil)
-	defer time.AfterFunc(t.server.config.UserWait, func() { giveUp(errTooLong) }).Stop()
-	watch := t.server.watcher.Start(user, tcpstate.Dead, func() { giveUp(errUserGone) })
-	defer watch.Stop()
-	defer func() { <-t.waiting }()
-	return t.reach.Open(ctx)
+// revoke ends the tunnel of an identity that no longer holds, its users, and its
+// lease if the identity is gone.
+func (t *tunnel) revoke(reason error) {
+	t.kill(reason)
+	if !errors.Is(reason, ErrIdentityChanged) {
+		t.port.disown(t, reason)
+	}
+	t.end(reason)
+	_ = t.reach.Close()
 }

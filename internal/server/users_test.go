@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/server"
 )
 
@@ -16,7 +17,7 @@ func TestUserSpeaksBeforeItIsServed(t *testing.T) {
 	r := start(t)
 	tunnel, _ := r.register()
 	u := user(t, tunnel)
-	write(t, u, "GET / HTTP/1.0\r\n\r\n")
+	conntest.Write(t, u, "GET / HTTP/1.0\r\n\r\n")
 	if err := u.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func TestUserSpeaksBeforeItIsServed(t *testing.T) {
 	if got, err := io.ReadAll(client); err != nil || string(got) != "GET / HTTP/1.0\r\n\r\n" {
 		t.Errorf("the relay client got %q, %v", got, err)
 	}
-	write(t, client, "the answer")
+	conntest.Write(t, client, "the answer")
 	if err := client.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -43,19 +44,20 @@ func TestRelayClientCannotServe(t *testing.T) {
 	tunnel, _ := r.register()
 	u := user(t, tunnel)
 	tunnel.next(t).answer <- opened{err: errors.New("no connection today")}
-	wantReset(t, u)
+	conntest.WantReset(t, u)
 	r.join(tunnel) // the next one is served
 }
 
 // A user who waits too long is reset, and the protocol learns why.
 func TestUserWait(t *testing.T) {
-	const limit = 50 * time.Millisecond
-	r := start(t, func(c *server.Config) { c.UserWait = limit })
+	const limit = 300 * time.Millisecond
+	r := start(t, func(c *server.Config) { c.Limits.UserWait = limit })
 	tunnel, _ := r.register()
+	came := make(chan *opening, 1)
+	go func() { came <- <-tunnel.opens }() // or the wait may be over before the test asks
 	since := time.Now()
-	u := user(t, tunnel)
-	waiting := tunnel.next(t)
-	wantReset(t, u)
+	wantTurnedAway(t, tunnel)
+	waiting := next(t, "user", came)
 	if took := time.Since(since); took < limit || took > patience/2 {
 		t.Errorf("reset after %v, want %v", took, limit)
 	}
@@ -71,7 +73,7 @@ func TestUserResetsWhileWaiting(t *testing.T) {
 			r := start(t)
 			tunnel, _ := r.register()
 			u := user(t, tunnel)
-			write(t, u, before)
+			conntest.Write(t, u, before)
 			waiting := tunnel.next(t)
 			if err := u.SetLinger(0); err != nil {
 				t.Fatal(err)
@@ -91,12 +93,12 @@ func TestUserResetsWhileWaiting(t *testing.T) {
 // Users beyond MaxWaiting wait in the kernel, and are not lost.
 func TestMaxWaiting(t *testing.T) {
 	const n = 5
-	r := start(t, func(c *server.Config) { c.MaxWaiting = 1 })
+	r := start(t, func(c *server.Config) { c.Limits.Waiting = 1 })
 	tunnel, _ := r.register()
 	var users [n]io.ReadWriter
 	for i := range users {
 		u := user(t, tunnel)
-		write(t, u, string(rune('0'+i)))
+		conntest.Write(t, u, string(rune('0'+i)))
 		users[i] = u
 	}
 	for range users {
@@ -107,29 +109,29 @@ func TestMaxWaiting(t *testing.T) {
 		case <-time.After(grace):
 		}
 		client := waiting.serve(t)
-		i := read(t, client, 1)[0] - '0'
-		talk(t, client, users[i])
+		i := string(conntest.Read(t, client, 1))[0] - '0'
+		conntest.WantPair(t, client, users[i])
 	}
 }
 
 // The wait of a user whom the kernel keeps begins when there is room for it.
 func TestMaxWaitingIsGivenBack(t *testing.T) {
 	r := start(t, func(c *server.Config) {
-		c.MaxWaiting = 1
-		c.UserWait = 20 * time.Millisecond
+		c.Limits.Waiting = 1
+		c.Limits.UserWait = time.Second // in which the others are served, on a busy machine too
 	})
 	tunnel, _ := r.register()
 	for range 5 { // by a time-out, a refusal, and a user who was served
 		u := user(t, tunnel)
 		tunnel.next(t)
-		wantReset(t, u)
+		conntest.WantReset(t, u)
 		refused := user(t, tunnel)
 		tunnel.next(t).answer <- opened{err: errors.New("no connection today")}
-		wantReset(t, refused)
+		conntest.WantReset(t, refused)
 		u = user(t, tunnel)
 		waiting := tunnel.next(t)
 		client := waiting.serve(t)
-		talk(t, u, client)
+		conntest.WantPair(t, u, client)
 	}
 }
 
@@ -142,12 +144,12 @@ func TestRelayClientGoes(t *testing.T) {
 	waits := user(t, tunnel)
 	tunnel.next(t)
 	tunnel.end()
-	wantReset(t, waits)
+	conntest.WantReset(t, waits)
 	again := registerAgain(r)
 	if again.port != tunnel.port {
 		t.Errorf("got port %d, want %d", again.port, tunnel.port)
 	}
-	talk(t, joined, client)
+	conntest.WantPair(t, joined, client)
 	if err := joined.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}

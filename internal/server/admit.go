@@ -1,0 +1,253 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/protocol"
+)
+
+// admission is what bounds who comes in; package limit says why and how.
+type admission struct {
+	handshakes  *limit.Gate
+	penalties   *limit.Penalties
+	tunnels     *limit.Sources
+	identities  *census
+	keptLeases  *limit.Rates
+	descriptors *limit.DescriptorBudget
+	reserve     *limit.Reserve
+	lines       *limit.Lines
+	tunnelLines *limit.Lines
+}
+
+// reserved descriptors are for accepting when there are none left: one is enough
+// to turn users away, and each further one is a relay client that gets in.
+const reserved = 16
+
+// tunnelLines is how many times as many lines there may be about a source's tunnels:
+// ten that come and go ten times a minute are a trouble that an operator wants to see.
+const tunnelLines = 20
+
+func newAdmission(l limit.Limits) admission {
+	return admission{
+		handshakes:  limit.NewGate(l.Handshakes, l.HandshakesPerSource),
+		penalties:   limit.NewPenalties(l.WrongClaims),
+		tunnels:     limit.NewSources(l.TunnelsPerSource),
+		identities:  newCensus(),
+		keptLeases:  limit.NewRates(keptLeasesPerSecond, keptLeasesAtOnce, rateSources),
+		descriptors: limit.NewDescriptorBudget(l.Descriptors),
+		reserve:     limit.NewReserve(reserved),
+		lines:       limit.NewLines(l.LogLines),
+		tunnelLines: limit.NewLines(tunnelLines * min(l.LogLines, math.MaxInt/tunnelLines)),
+	}
+}
+
+// enter lets a connection in that has yet to say what it wants, or resets it and
+// gives nil. One whose source is shut out is let in only if a tunnel expects it:
+// a stranger behind the same address must not cut that tunnel off.
+func (s *Server) enter(conn join.Conn) *limit.Pass {
+	source := limit.SourceOf(conn.RemoteAddr())
+	expected := s.expected(source)
+	if s.admission.penalties.ShutOut(source) && expected == 0 {
+		s.counters.Add(limit.ShutOut)
+		_ = conn.Reset()
+		return nil
+	}
+	pass, reason := s.admission.handshakes.Enter(source, expected, func() { _ = conn.Reset() })
+	if reason != 0 {
+		s.counters.Add(reason)
+		s.logAbout(source, slog.LevelWarn, "too many connections have not said yet what they want",
+			"relayClient", inLog{conn.RemoteAddr()}, "limit", reason.String())
+	}
+	if pass == nil {
+		_ = conn.Reset()
+	}
+	return pass
+}
+
+// expected is how many connections the tunnels of a source expect.
+func (s *Server) expected(source limit.Source) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.tunnels[source] {
+		if e, ok := t.reach.(protocol.Expecting); ok {
+			n += e.Expected()
+		}
+	}
+	return n
+}
+
+// wrongClaim counts a claim against its source.
+func (s *Server) wrongClaim(source limit.Source) {
+	s.counters.Add(limit.WrongClaims)
+	if s.admission.penalties.Wrong(source) {
+		s.counters.Add(limit.SourcesShutOut)
+		s.logAbout(source, slog.LevelWarn, "source shut out for a while: too many wrong claims", "source", source.String())
+	}
+}
+
+// logAbout logs something that a source has caused, unless it has caused too much
+// already.
+func (s *Server) logAbout(source limit.Source, level slog.Level, message string, args ...any) {
+	s.logWithin(s.admission.lines, source, level, message, args...)
+}
+
+// logWithin logs something that a source has caused, if lines allow it.
+func (s *Server) logWithin(lines *limit.Lines, source limit.Source, level slog.Level, message string, args ...any) {
+	if !s.log.Enabled(context.Background(), level) {
+		return
+	}
+	leftOut, ok := lines.Allow(source)
+	if !ok {
+		s.counters.Add(limit.LogLines)
+		return
+	}
+	if leftOut > 0 {
+		args = append(args, "leftOutBefore", leftOut)
+	}
+	s.log.Log(context.Background(), level, message, args...)
+}
+
+// crowd bounds the users of one tunnel by their sources.
+type crowd struct {
+	atOnce *limit.Sources
+	rates  *limit.Rates
+}
+
+// rateSources is how many sources of users a tunnel keeps apart by their rate.
+const rateSources = 1024
+
+func newCrowd(l limit.Limits) crowd {
+	burst := math.MaxInt
+	if l.UsersPerSecond < math.MaxInt/2 {
+		burst = 2 * l.UsersPerSecond
+	}
+	return crowd{
+		atOnce: limit.NewSources(l.UsersPerSource),
+		rates:  limit.NewRates(float64(l.UsersPerSecond), burst, rateSources),
+	}
+}
+
+// userDescriptors is what a user takes: its connection, and the one to the relay
+// client. A public port takes a listener and, mostly, a connection.
+const (
+	userDescriptors   = 2
+	tunnelDescriptors = 2
+)
+
+// user is somebody who was let in, and is counted until leave.
+type user struct {
+	conn   join.Conn
+	addr   net.Addr
+	port   *publicPort
+	source limit.Source
+	came   time.Time
+	passed *bounds // that did not refuse the user
+	in     bool    // is counted among those who are here: see refuse
+	first  []byte  // what has been read of the user before being joined
+}
+
+// mostFirst is how much is read of a user before being joined: together with a
+// header one packet.
+const mostFirst = 1 << 10
+
+// readFirst reads what the user has said already.
+func (u *user) readFirst() {
+	if u.first != nil {
+		return
+	}
+	buf := make([]byte, mostFirst)
+	n, _ := join.ReadNow(u.conn, buf) // an error comes again
+	if n > 0 {
+		u.first = buf[:n]
+	}
+}
+
+// admit lets a user in, or says which limit is in the way.
+func (p *publicPort) admit(conn join.Conn) (u user, reason limit.Kind, ok bool) {
+	addr, b := conn.RemoteAddr(), p.bounds.Load()
+	u = user{conn: conn, addr: addr, port: p, source: limit.SourceOf(addr), came: time.Now(), passed: b}
+	switch {
+	case !b.admits(addr):
+		return u, limit.DeniedAddresses, false
+	case p.here.Load() >= int64(b.most()):
+		return u, limit.UsersOfTunnel, false // as the tunnel would say
+	case !b.allows(u.source):
+		return u, limit.UsersPerSecondOfTunnel, false
+	}
+	reason = p.server.take(u)
+	return u, reason, reason == 0
+}
+
+// take takes what a user does of what all tunnels share, or says what there is not
+// enough of.
+func (s *Server) take(u user) (reason limit.Kind) {
+	crowd := u.port.crowd
+	switch {
+	case !s.users.enter(s.config.Limits.Users):
+		return limit.Users
+	case !s.admission.descriptors.TakeForUser(userDescriptors):
+		s.users.leave()
+		return limit.Descriptors
+	case u.source.IsLoopback():
+		return 0
+	case !crowd.rates.Allow(u.source):
+		reason = limit.UsersPerSecond
+	case !crowd.atOnce.Enter(u.source):
+		reason = limit.UsersPerSource
+	default:
+		return 0
+	}
+	s.admission.descriptors.Give(userDescriptors)
+	s.users.leave()
+	return reason
+}
+
+// leave gives back what the user took.
+func (u user) leave() {
+	if !u.source.IsLoopback() {
+		u.port.crowd.atOnce.Leave(u.source)
+	}
+	if u.in {
+		u.port.here.leave()
+	}
+	u.port.server.admission.descriptors.Give(userDescriptors)
+	u.port.server.users.leave()
+}
+
+// number is how many there are of something.
+type number struct{ atomic.Int64 }
+
+// enter counts one more, unless there are most.
+func (n *number) enter(most int) bool {
+	for {
+		is := n.Load()
+		if is >= int64(most) {
+			return false
+		}
+		if n.CompareAndSwap(is, is+1) {
+			return true
+		}
+	}
+}
+
+// leaveBeyond counts one less if there are more than most.
+func (n *number) leaveBeyond(most int) bool {
+	for {
+		is := n.Load()
+		if is <= int64(most) {
+			return false
+		}
+		if n.CompareAndSwap(is, is-1) {
+			return true
+		}
+	}
+}
+
+func (n *number) leave() { n.Add(-1) }

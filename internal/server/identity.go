@@ -1,0 +1,139 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/seed96252745/relay/internal/guard"
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/port"
+)
+
+// Identity is who a relay client is. The zero value is nobody in particular.
+type Identity struct {
+	Name string
+	// Ports are those that it may have, and may ask for by number. Nil means what
+	// the relay chooses, from its own.
+	Ports port.Set
+	// Tunnels is how many it may have. Zero means 100.
+	Tunnels int
+	// Rails are on each of its public ports.
+	Rails guard.Rails
+	// Watch has ended called, once, when the identity no longer holds, and stop
+	// ends that. Ended must not wait. Nil for an identity that holds for ever.
+	Watch func(ended func(reason error)) (stop func())
+}
+
+// ErrUnauthorized is wrapped by what Config.Identify returns for a token that is
+// nobody's. Whoever shows too many is shut out, as for wrong claims.
+var ErrUnauthorized = errors.New("the relay does not know who this is")
+
+// ErrIdentityChanged is wrapped by the reason for which an identity no longer holds
+// that may come back as the same one, if with other rights: it keeps its leases, as
+// far as Config.WatchOwner has it.
+var ErrIdentityChanged = errors.New("the relay client has to register anew")
+
+// identityTunnels is how many tunnels one who is known may have.
+const identityTunnels = 100
+
+// quota is what a public port was counted against. Only the first call of leave
+// counts.
+type quota struct{ leave func() }
+
+var (
+	errTooManyTunnels    = errors.New("this address has as many tunnels as the relay allows")
+	errTooManyOfIdentity = errors.New("this token has as many tunnels as it is good for")
+	errNoDescriptors     = errors.New("no descriptors are left for another tunnel")
+)
+
+// quotaFor counts a public port for one who has come: what it left alone longest
+// gives way.
+func (s *Server) quotaFor(i Identity, source limit.Source) (quota, error) {
+	leave, err := s.countFor(i, source)
+	if err != nil {
+		return quota{}, err
+	}
+	return s.quotaWith(leave)
+}
+
+// quotaOf counts a public port that is restored.
+func (s *Server) quotaOf(i Identity) (quota, error) {
+	leave, err := s.count(i, limit.Source{})
+	if err != nil {
+		return quota{}, err
+	}
+	return s.quotaWith(leave)
+}
+
+// quotaWith takes descriptors for a public port that was counted.
+func (s *Server) quotaWith(leave func()) (quota, error) {
+	if !s.admission.descriptors.TakeForClient(tunnelDescriptors) {
+		leave()
+		s.counters.Add(limit.Descriptors)
+		return quota{}, errNoDescriptors
+	}
+	return quota{sync.OnceFunc(func() {
+		s.admission.descriptors.Give(tunnelDescriptors)
+		leave()
+	})}, nil
+}
+
+// countFor is count for one who has come.
+func (s *Server) countFor(i Identity, source limit.Source) (leave func(), err error) {
+	if leave, err = s.count(i, source); err != nil && s.evict(i, source) {
+		return s.count(i, source)
+	}
+	return leave, err
+}
+
+// count counts a public port against an identity, or else against the source that it
+// comes from, if there is one.
+func (s *Server) count(i Identity, source limit.Source) (leave func(), err error) {
+	switch {
+	case i.Name != "":
+		most := i.Tunnels
+		if most == 0 {
+			most = identityTunnels
+		}
+		if !s.admission.identities.enter(i.Name, most) {
+			s.counters.Add(limit.TunnelsPerSource)
+			return nil, fmt.Errorf("%w: %d", errTooManyOfIdentity, most)
+		}
+		return func() { s.admission.identities.leave(i.Name) }, nil
+	case source != limit.Source{}:
+		if !s.admission.tunnels.Enter(source) {
+			s.counters.Add(limit.TunnelsPerSource)
+			return nil, fmt.Errorf("%w: %d", errTooManyTunnels, s.config.Limits.TunnelsPerSource)
+		}
+		return func() { s.admission.tunnels.Leave(source) }, nil
+	}
+	return func() {}, nil
+}
+
+// census counts what identities have.
+type census struct {
+	mu sync.Mutex // guards what follows
+	of map[string]int
+}
+
+func newCensus() *census { return &census{of: make(map[string]int)} }
+
+// enter counts one, and tells whether that is within most; it does not count beyond.
+func (c *census) enter(name string, most int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[name] >= most {
+		return false
+	}
+	c.of[name]++
+	return true
+}
+
+func (c *census) leave(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[name]--; c.of[name] == 0 {
+		delete(c.of, name)
+	}
+}

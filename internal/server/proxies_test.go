@@ -1,0 +1,62 @@
+package server_test
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/proxyproto"
+	"github.com/seed96252745/relay/internal/server"
+)
+
+// A load balancer says who the user is, and is believed if it is one of ours: what
+// bounds users by their addresses goes by those. From others it is payload.
+func TestTrustedProxies(t *testing.T) {
+	trusted := func(c *server.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
+	}
+	user := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 4321}
+	public := &net.TCPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 443}
+	for _, version := range []int{1, 2} {
+		header, err := proxyproto.Header(version, user, public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := start(t, trusted)
+		r.request("+deny 192.0.2.8\n+proxy v2\nmultiplex\n")
+		tunnel := <-r.fake.tunnels
+		r.wantSoon("tunnels", 1, func() int64 { return int64(r.State().Tunnels) })
+		u := dialFrom(t, "127.0.0.2", net.JoinHostPort(loopback, strconv.Itoa(tunnel.port)))
+		conntest.Write(t, u, string(header)+"hello")
+		client := tunnel.next(t).serve(t)
+		told, at, err := proxyproto.Read(client)
+		if err != nil || told.String() != user.String() || at.String() != public.String() {
+			t.Errorf("version %d: the relay client is told %v at %v, %v; want %v at %v", version, told, at, err, user, public)
+		}
+		conntest.WantRead(t, client, "hello")
+		denied, err := proxyproto.Header(version, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 8), Port: 1}, public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u = dialFrom(t, "127.0.0.2", net.JoinHostPort(loopback, strconv.Itoa(tunnel.port)))
+		conntest.Write(t, u, string(denied))
+		conntest.WantReset(t, u)
+		u = dialFrom(t, "127.0.0.2", net.JoinHostPort(loopback, strconv.Itoa(tunnel.port)))
+		conntest.Write(t, u, "GET / HTTP/1.1\r\n\r\n") // a trusted proxy has to say who
+		conntest.WantReset(t, u)
+	}
+}
+
+func TestUntrustedProxies(t *testing.T) {
+	r := start(t, func(c *server.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
+	})
+	tunnel, _ := r.register()
+	u := dialFrom(t, "127.0.0.3", net.JoinHostPort(loopback, strconv.Itoa(tunnel.port)))
+	const forged = "PROXY TCP4 192.0.2.7 198.51.100.1 4321 443\r\nhello"
+	conntest.Write(t, u, forged)
+	client := tunnel.next(t).serve(t)
+	conntest.WantRead(t, client, forged)
+}

@@ -1,0 +1,280 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/seed96252745/relay/internal/guard"
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/port"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// register gives the relay client a public port, and tells it.
+func (s *Server) register(conn join.Conn, req wire.Request) error {
+	t, p, err := s.prepare(conn, req)
+	if err != nil {
+		return s.refuse(conn, err)
+	}
+	kept := false
+	defer func() { // also when the protocol panics
+		if kept {
+			return
+		}
+		p.endIfUnserved()
+		if t.kill != nil {
+			t.kill(nil) // or the server's context would hold it
+		}
+	}()
+	answer := wire.Answer{Port: p.number}
+	if p.lease != nil {
+		answer.Lease = p.lease.keep
+	}
+	t.reach, err = s.config.Protocols[req.Verb].Register(conn, protocol.Grant{Answer: answer, Owner: t.identity.Name})
+	if err != nil {
+		return err
+	}
+	_ = conn.SetWriteDeadline(noDeadline) // what is left of the handshake's
+	if err := s.startTunnel(t); err != nil {
+		_ = t.reach.Close()
+		return err
+	}
+	kept = true
+	return nil
+}
+
+// prepare finds out who registers, and for which port.
+func (s *Server) prepare(conn join.Conn, req wire.Request) (*tunnel, *publicPort, error) {
+	wish, err := wire.ParsePreamble(req.Options)
+	if err != nil {
+		return nil, nil, err
+	}
+	identity, err := s.config.Identify(conn, wish.Token)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.draining.Err() != nil {
+		return nil, nil, errDraining
+	}
+	p, err := s.portFor(identity, limit.SourceOf(conn.RemoteAddr()), wish)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &tunnel{
+		port:     p,
+		alive:    s.closed,
+		bounds:   newBounds(railsOf(wish).Within(identity.Rails)),
+		source:   limit.SourceOf(conn.RemoteAddr()),
+		verb:     req.Verb,
+		client:   conn.RemoteAddr(),
+		identity: identity,
+		instance: wish.Instance,
+		name:     wish.Name,
+		proxy:    wish.Proxy,
+	}
+	if identity.Watch != nil {
+		t.alive, t.kill = context.WithCancelCause(s.closed)
+	}
+	return t, p, nil
+}
+
+// railsOf gives the bounds that a relay client wishes for.
+func railsOf(wish wire.Preamble) guard.Rails {
+	r := guard.Rails{
+		Deny: wish.Deny, Users: wish.Users, UsersPerSecond: wish.UsersPerSecond, BytesPerSecond: wish.BytesPerSecond,
+	}
+	if len(wish.Allow) > 0 {
+		r.Allow = [][]netip.Prefix{wish.Allow}
+	}
+	return r
+}
+
+// portFor gives the port that the relay client owns, or opens one.
+func (s *Server) portFor(identity Identity, source limit.Source, wish wire.Preamble) (*publicPort, error) {
+	if wish.Port != 0 && !s.mayAskFor(identity, wish.Port) {
+		if identity.Name == "" {
+			return nil, fmt.Errorf("you %w %d: it is none of %s", errForbiddenPort, wish.Port, s.config.Ports)
+		}
+		return nil, fmt.Errorf("your token or certificate %w %d: leave out --port, or have ports= added to its line", errForbiddenPort, wish.Port)
+	}
+	if wish.Lease == "" {
+		p, err := s.openPort(identity, source, wish.Port)
+		if err != nil {
+			return nil, err
+		}
+		return p, s.startPort(p)
+	}
+	key := lease.KeyOf(identity.Name, wish.Lease)
+	old := s.leases.find(key)
+	if old != nil && old.superseded(wish.Instance) {
+		return nil, errSuperseded
+	}
+	if old != nil && (wish.Port == 0 || wish.Port == old.number) && s.mayHave(identity, old.number) {
+		err := s.adopt(old, source)
+		if err == nil {
+			err = s.leases.rename(old, wish.Name)
+		}
+		if err == nil || old.ended() == nil {
+			return old, err
+		}
+		old = nil // its lease is over, since a moment ago
+	}
+	if err := s.leases.mayName(key, identity.Name, wish.Name); err != nil {
+		return nil, err
+	}
+	return s.openLeased(identity, source, wish, key, old)
+}
+
+// openLeased opens a port for the owner of a lease key, in place of the old one if
+// there is such.
+func (s *Server) openLeased(
+	identity Identity, source limit.Source, wish wire.Preamble, key lease.Key, old *publicPort,
+) (*publicPort, error) {
+	p, err := s.openPort(identity, source, wish.Port)
+	if err != nil {
+		return nil, err
+	}
+	p.lease = &holding{
+		Lease:  lease.Lease{Key: key, Port: p.number, Name: wish.Name, Identity: identity.Name},
+		keep:   s.keep(identity.Name),
+		unkept: !s.keepLease(identity, source),
+	}
+	if old != nil { // it wants, or has to have, another one
+		p.lease.superseded = old.successor(wish.Instance)
+		old.owned(source)
+		old.end(errMoved)
+	}
+	winner, err := s.leases.enter(p)
+	if err != nil || winner != p {
+		p.release()
+		return winner, err
+	}
+	if err := s.startPort(p); err != nil {
+		return nil, err
+	}
+	s.leases.save(p)
+	return p, nil
+}
+
+// mayHave tells whether an identity may have a port, asked for or not.
+func (s *Server) mayHave(i Identity, number int) bool {
+	if i.Ports == nil {
+		return s.config.Ports.Contains(number)
+	}
+	return i.Ports.Contains(number)
+}
+
+// mayAskFor tells whether an identity may name the port that it wants. A relay that
+// is open to everybody gives anybody what is free.
+func (s *Server) mayAskFor(i Identity, number int) bool {
+	if i.Name == "" {
+		return s.config.Ports.Contains(number)
+	}
+	return i.Ports.Contains(number)
+}
+
+// openPort opens a public port, and gives it before it takes users.
+func (s *Server) openPort(i Identity, source limit.Source, wanted int) (*publicPort, error) {
+	quota, err := s.quotaFor(i, source)
+	if err != nil {
+		return nil, err
+	}
+	var listener Listener
+	number, owner := wanted, ownerOf(i.Name, source)
+	owners := []string{owner}
+	if i.Ports != nil {
+		owners = append(owners, noOwner)
+	}
+	switch {
+	case wanted != 0:
+		listener, err = s.ports.openOne(wanted, owners...)
+	case i.Ports != nil:
+		listener, number, err = s.ports.open(i.Ports, owners...)
+	default:
+		listener, number, err = s.ports.open(port.Set{s.config.Ports}, owner)
+	}
+	if err != nil {
+		quota.leave()
+		s.counters.Add(limit.NoPort)
+		return nil, err
+	}
+	return newPublicPort(s, number, listener, quota, source, owner), nil
+}
+
+// endIfUnserved ends a port that is nobody's lease, and that has no tunnel.
+func (p *publicPort) endIfUnserved() {
+	p.mu.Lock()
+	var gone error
+	if p.reason == nil && p.tunnel == nil && p.lease != nil && p.lease.Until.IsZero() {
+		gone = p.awayLocked(time.Now().Add(p.lease.keep))
+	}
+	leased := p.lease != nil
+	p.mu.Unlock()
+	switch {
+	case gone != nil:
+		p.disown(nil, gone)
+	case !leased:
+		p.endIfAway(errNotTold)
+	}
+}
+
+// Why there is no port, or not any more.
+var (
+	errForbiddenPort = errors.New("may not ask for port")
+	errSuperseded    = errors.New("another relay client with the same lease key has taken over from this one, and is there")
+	errMoved         = errors.New("its owner has moved to another port")
+	errEvicted       = errors.New("its address has other tunnels by now, as many as it may")
+	errNotTold       = errors.New("the relay client could not be told")
+)
+
+// refuse tells a relay client why it is not registered.
+func (s *Server) refuse(conn join.Conn, reason error) error {
+	refusal := s.explain(reason)
+	err := wire.WriteRefusal(conn, refusal)
+	_ = conn.Close()
+	if told := new(wire.Refusal); !errors.As(reason, &told) {
+		reason = fmt.Errorf("%w (%s)", reason, refusal.Code)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; telling so: %w", reason, err)
+	}
+	return reason
+}
+
+// explain says what to tell a relay client. What it does not know is the relay's
+// own trouble, and nobody else's business.
+func (s *Server) explain(err error) *wire.Refusal {
+	var refusal *wire.Refusal
+	var unknown *wire.UnknownOptionError
+	var bad *wire.OptionError
+	switch {
+	case errors.As(err, &refusal):
+		return refusal
+	case errors.As(err, &unknown):
+		return &wire.Refusal{Code: wire.CodeUnknownOption, Text: shorten(unknown.Key)}
+	case errors.As(err, &bad):
+		return &wire.Refusal{Code: wire.CodeBadOption, Text: bad.Error()}
+	case errors.Is(err, errDraining):
+		return &wire.Refusal{Code: wire.CodeDraining, Text: errDraining.Error()}
+	case errors.Is(err, errTooManyTunnels), errors.Is(err, errTooManyOfIdentity):
+		return &wire.Refusal{Code: wire.CodeLimit, Text: err.Error()}
+	case errors.Is(err, errForbiddenPort):
+		return &wire.Refusal{Code: wire.CodeForbidden, Text: err.Error()}
+	case errors.Is(err, errSuperseded):
+		return &wire.Refusal{Code: wire.CodeSuperseded, Text: err.Error()}
+	case errors.Is(err, errNameTaken):
+		return &wire.Refusal{Code: wire.CodeNameTaken, Text: err.Error()}
+	case errors.Is(err, errPortTaken), errors.Is(err, syscall.EADDRINUSE):
+		return &wire.Refusal{Code: wire.CodePortTaken, Text: "somebody else has this port"}
+	case errors.Is(err, errNoPort):
+		return &wire.Refusal{Code: wire.CodeNoPort, Text: err.Error()}
+	}
+	return &wire.Refusal{Code: wire.CodeNoPort, Text: "the relay cannot open a public port"}
+}

@@ -1,0 +1,68 @@
+package server
+
+import (
+	"log/slog"
+
+	"github.com/seed96252745/relay/internal/limit"
+)
+
+// State is what a server holds at a moment, and what it has counted since its
+// start.
+type State struct {
+	Handshakes  int // connections that have not said yet what they want
+	Ports       int // public, those included whose owners are away
+	Tunnels     int
+	Users       int
+	Waiting     int // of them, for the relay client
+	Descriptors int // of the budget
+	Counters    *limit.Counters
+	// Protocols tell what they have counted, by their verbs.
+	Protocols map[string]slog.LogValuer
+}
+
+// State tells how the server is. It may be called concurrently.
+func (s *Server) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := State{
+		Handshakes:  s.admission.handshakes.Inside(),
+		Users:       int(s.users.Load()),
+		Descriptors: s.admission.descriptors.Used(),
+		Counters:    &s.counters,
+		Protocols:   make(map[string]slog.LogValuer),
+	}
+	for verb, p := range s.config.Protocols {
+		if counting, ok := p.(slog.LogValuer); ok {
+			state.Protocols[verb] = counting
+		}
+	}
+	for _, tunnels := range s.tunnels {
+		state.Tunnels += len(tunnels)
+	}
+	for p := range s.open {
+		state.Waiting += len(p.waiting)
+	}
+	state.Ports = len(s.open)
+	return state
+}
+
+// LogValue gives everything for one line of a log.
+func (s State) LogValue() slog.Value {
+	attrs := []slog.Attr{
+		slog.Int("handshakes", s.Handshakes),
+		slog.Int("ports", s.Ports),
+		slog.Int("tunnels", s.Tunnels),
+		slog.Int("users", s.Users),
+		slog.Int("waiting", s.Waiting),
+		slog.Int("budgetedDescriptors", s.Descriptors),
+	}
+	limits := []any{}
+	for kind, n := range s.Counters.All() {
+		limits = append(limits, slog.Int64(kind.String(), n))
+	}
+	attrs = append(attrs, slog.Group("counters", limits...))
+	for verb, counting := range s.Protocols {
+		attrs = append(attrs, slog.Any(verb, counting))
+	}
+	return slog.GroupValue(attrs...)
+}

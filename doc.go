@@ -16,9 +16,14 @@
 // command relay --localForwardPort does.
 //
 // Connections behave as TCP does: each direction ends on its own, a reset is a
-// reset, and a connection whose relay died fails instead of looking ended. The
-// listener survives the loss of the relay, and registers anew; connections
-// under way do not.
+// reset, and a connection whose relay died fails instead of looking ended.
+// RemoteAddr is the user's address. The listener survives the loss of the relay,
+// and registers anew; connections under way do not.
+//
+// The public port stays the same for as long as the relay remembers whose it is,
+// and the listener knows its key: until it is closed, or for good with [Options.Keys]:
+//
+//	&relay.Options{Keys: relay.FileKeys("/var/lib/app/relay")}
 //
 // The package does not run a relay. That is the command relay, and in tests
 // package relaytest.

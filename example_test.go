@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 
 	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/relaytest"
@@ -39,13 +40,12 @@ func ExampleListen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	go func() {
-		err := http.Serve(l, http.HandlerFunc(hello))
-		fmt.Println("closed:", errors.Is(err, net.ErrClosed))
-	}()
+	served := make(chan error)
+	go func() { served <- http.Serve(l, http.HandlerFunc(hello)) }()
 	fetch(l.Addr())
 	_ = l.Close()
-	// Unordered output:
+	fmt.Println("closed:", errors.Is(<-served, net.ErrClosed))
+	// Output:
 	// hello <nil>
 	// closed: true
 }
@@ -87,6 +87,50 @@ func ExampleListen_event() {
 	fetch(l.Addr())
 	_ = l.Close()
 	// Output: hello <nil>
+}
+
+// A program that keeps its key has the same public port after a restart, and a
+// connection's RemoteAddr is the user's.
+func ExampleFileKeys() {
+	r, err := relaytest.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	dir, err := os.MkdirTemp("", "relay")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	start := func() net.Listener {
+		l, err := relay.Listen(context.Background(), r.Addr(), &relay.Options{Keys: relay.FileKeys(dir)})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return l
+	}
+	first := start()
+	before := first.Addr()
+	_ = first.Close()
+	second := start() // as after a restart
+	fmt.Println("same port:", second.Addr() == before)
+
+	user, err := net.Dial("tcp", second.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer user.Close()
+	conn, err := second.Accept()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("from the user:", conn.RemoteAddr().String() == user.LocalAddr().String())
+	_ = conn.Close()
+	_ = second.Close()
+	// Output:
+	// same port: true
+	// from the user: true
 }
 
 // Forward puts a server online that knows nothing of Relay.

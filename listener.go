@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -27,16 +25,6 @@ type Conn interface {
 	Reset() error
 }
 
-// RefusedError is returned by Listen if the relay refuses the registration.
-type RefusedError struct {
-	Code string // one word, for programs: see docs/protocol.md
-	Text string // what the relay says, for people
-}
-
-func (e *RefusedError) Error() string {
-	return fmt.Sprintf("relay: refused: %s (%s)", e.Text, e.Code)
-}
-
 // Listener accepts users who connect to a public port of a relay. It is a
 // net.Listener. Its methods may be called concurrently.
 type Listener struct {
@@ -44,8 +32,10 @@ type Listener struct {
 	host    string // the relay's host, as the caller named it
 	client  protocol.Client
 	options Options
-	// accepted takes the connections that the relay client is given.
-	accepted protocol.Acceptor
+	// said goes before each registration. It is of whoever registers.
+	said wire.Preamble
+	// next takes the connections that the relay client is given.
+	next taker
 
 	conns  chan join.Conn // for Accept; never closed
 	closed context.Context
@@ -69,13 +59,14 @@ var _ net.Listener = (*Listener)(nil)
 //
 // Once it has succeeded the listener stands until Close: when the relay is
 // lost, it registers again, with a pause that grows from a quarter of a second
-// to half a minute, for ever. The public address may then be another one.
+// to half a minute, for ever. The public address stays the same, as long as the
+// relay remembers whose it is; see Options.Keys.
 func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener, error) {
-	l, err := newListener(relayAddr, options)
+	l, err := newListener(relayAddr, "", options)
 	if err != nil {
 		return nil, err
 	}
-	l.accepted = l.offer
+	l.next = l
 	registration, err := l.register(ctx)
 	if err != nil {
 		l.close()
@@ -85,8 +76,8 @@ func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener,
 	return l, nil
 }
 
-// newListener gives a listener without an acceptor.
-func newListener(relayAddr string, options *Options) (*Listener, error) {
+// newListener gives a listener without a taker, for what is called serves.
+func newListener(relayAddr, serves string, options *Options) (*Listener, error) {
 	host, err := splitAddr(relayAddr)
 	if err != nil {
 		return nil, fmt.Errorf("relay: address of the relay: %w", err)
@@ -96,11 +87,16 @@ func newListener(relayAddr string, options *Options) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	said, err := o.wishes(relayAddr, serves)
+	if err != nil {
+		return nil, err
+	}
 	l := &Listener{
 		relay:   relayAddr,
 		host:    host,
 		client:  client,
 		options: o,
+		said:    said,
 		conns:   make(chan join.Conn),
 		ended:   make(chan struct{}),
 	}
@@ -124,8 +120,7 @@ func splitAddr(addr string) (host string, err error) {
 // Accept waits for the next user. Its error after Close is net.ErrClosed;
 // there is no other. The connection implements [Conn].
 //
-// With the protocol Pool connections are accepted ahead of their users, and
-// reading from one waits for its user.
+// Its RemoteAddr is the user's address, and its LocalAddr the public one.
 func (l *Listener) Accept() (net.Conn, error) {
 	if l.closed.Err() == nil {
 		select {
@@ -137,8 +132,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: net.ErrClosed}
 }
 
-// offer gives conn to Accept.
-func (l *Listener) offer(registered context.Context, conn join.Conn) {
+// take gives conn to Accept.
+func (l *Listener) take(registered context.Context, conn join.Conn) {
 	select {
 	case l.conns <- conn:
 	case <-l.closed.Done():
@@ -147,6 +142,19 @@ func (l *Listener) offer(registered context.Context, conn join.Conn) {
 		_ = conn.Reset()
 	}
 }
+
+// takeNow gives conn to an Accept that waits.
+func (l *Listener) takeNow(conn join.Conn) bool {
+	select {
+	case l.conns <- conn:
+		return true
+	default:
+		return false
+	}
+}
+
+// whenReadable watches nothing: whoever accepts a connection waits for it himself.
+func (*Listener) whenReadable(join.Conn, func()) (stop func()) { return nil }
 
 // Addr is the public address that users connect to, an [Addr]: the latest one,
 // while the relay is lost.
@@ -209,40 +217,15 @@ func (l *Listener) run(registration protocol.Registration) {
 	}
 }
 
-func (l *Listener) register(ctx context.Context) (protocol.Registration, error) {
-	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
-	defer cancel()
-	r, err := l.client.Register(ctx, l.dial)
-	var refusal *wire.Refusal
-	if errors.As(err, &refusal) {
-		return nil, &RefusedError{Code: refusal.Code, Text: refusal.Text}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("relay: %w", err)
-	}
-	public := Addr{Host: l.host, Port: r.Port()}
-	l.mu.Lock()
-	l.public = public
-	l.mu.Unlock()
-	l.options.Logger.Info("registered", "public", public.String(), "protocol", l.options.Protocol)
-	l.options.OnRegister(public)
-	return r, nil
-}
-
-func (l *Listener) dial(ctx context.Context) (join.Conn, error) {
-	return transport.DialRelay(ctx, l.relay)
-}
-
-// registerTimeout bounds all of a registration; connecting may take half of it.
-const registerTimeout = 20 * time.Second
-
 // serve hands on what registration accepts until it is lost, whose reason it
 // returns, or the listener is closed.
 func (l *Listener) serve(registration protocol.Registration) error {
 	stop := context.AfterFunc(l.closed, func() { _ = registration.Close() })
 	defer stop()
-	err := registration.Serve(l.accepted)
+	users := newUserAddrs(l.next, l.options.Logger)
+	err := registration.Serve(users.accepted)
 	_ = registration.Close()
+	users.wait()
 	l.lingering.Go(func() { registration.Wait(l.cut) })
 	return err
 }

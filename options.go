@@ -1,11 +1,17 @@
 package relay
 
 import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
+	"net/netip"
 	"time"
 
+	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
@@ -46,18 +52,64 @@ type Options struct {
 	// DefaultPoolSize; MaxPoolSize is the most.
 	PoolSize int
 
+	// TLS encrypts what goes to the relay, and says how the relay is known; see
+	// [PinnedTLS] for relays with a certificate of their own making. It never goes
+	// on without. Nil is plain text.
+	TLS *tls.Config
+
+	// Token says who this is, to a relay that wants to know. It is a secret.
+	Token string
+
+	// TokenSource, if set, is asked for the token before each registration, so that
+	// a new one is shown without a restart. It is not called concurrently, and has
+	// to be quick. If it fails, which is logged, the token that it gave before is
+	// shown, at first Token; if that is empty too, the registration fails.
+	TokenSource func() (string, error)
+
+	// Name is what people call the tunnel: up to 64 letters, digits, dots,
+	// underscores and hyphens. It shows in the relay's log.
+	Name string
+
+	// Port asks for a certain public port; the relay refuses if it cannot be had.
+	// Zero takes what the relay gives, and after that the same again.
+	Port int
+
+	// Allow and Deny are networks that users may come from, or may not; without
+	// any, they may come from everywhere. The relay may be stricter.
+	Allow, Deny []netip.Prefix
+
+	// Users is how many there may be at a time, UsersPerSecond how many new ones
+	// from one address, and BytesPerSecond what all of them together may move, both
+	// ways. Zero is what the relay allows.
+	Users, UsersPerSecond int
+	BytesPerSecond        int64
+
+	// Keys keeps the key by which the relay knows whose the public port is, so
+	// that it stays the same. Nil keeps it in memory: the port then stays the same
+	// until the listener is closed, or Forward returns. See [FileKeys].
+	Keys KeyStore
+
+	// ProxyProtocol has Forward put a PROXY protocol header of version 1 or 2
+	// before the bytes of each user, so that the local server knows who it is. Zero
+	// puts none.
+	ProxyProtocol int
+
 	// Logger gets what an operator wants to know: the relay lost and found
 	// again, a local server that cannot be reached. Nil discards it.
 	Logger *slog.Logger
 
 	// OnRegister, if set, is called after each registration with the public
 	// address, which may be another one each time: the first time before Listen
-	// returns, later on a goroutine of the listener. Users wait for it.
+	// returns, later on a goroutine of the listener. Users wait for it. A panic
+	// in it is not caught.
 	OnRegister func(public net.Addr)
 
 	// Drain is how long Forward lets connections under way finish when its
 	// context is done. Zero means DefaultDrain, a negative value not at all.
 	Drain time.Duration
+
+	// Cut, when it is closed, ends that wait at once. Nil lets it take its time.
+	Cut <-chan struct{}
 }
 
 // withDefaults gives a copy that is complete.
@@ -77,6 +129,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if full.OnRegister == nil {
 		full.OnRegister = func(net.Addr) {}
+	}
+	if full.Keys == nil {
+		full.Keys = &memoryKeys{}
 	}
 	if full.Drain == 0 {
 		full.Drain = DefaultDrain
@@ -99,4 +154,48 @@ func (o Options) client() (protocol.Client, error) {
 		return nil, fmt.Errorf("relay: unknown protocol %q: there are %s, %s and %s", o.Protocol, Multiplex, Pool, Event)
 	}
 	return c, nil
+}
+
+// wishes gives what the relay is told before each registration. The lease key is that
+// of the relay, the name of the tunnel, and what it serves.
+func (o Options) wishes(relayAddr, serves string) (wire.Preamble, error) {
+	if o.Name != "" && !wire.ValidName(o.Name) {
+		return wire.Preamble{}, fmt.Errorf("relay: name %q: 1 to 64 letters, digits, dots, underscores and hyphens", o.Name)
+	}
+	if o.Port < 0 || o.Port > math.MaxUint16 {
+		return wire.Preamble{}, fmt.Errorf("relay: public port %d: it can be 1 to 65535", o.Port)
+	}
+	if o.ProxyProtocol < 0 || o.ProxyProtocol > 2 {
+		return wire.Preamble{}, fmt.Errorf("relay: PROXY protocol %d: there are versions 1 and 2", o.ProxyProtocol)
+	}
+	key, err := o.Keys.Key(relayAddr + " " + serves + " " + o.Name)
+	if err != nil {
+		return wire.Preamble{}, err
+	}
+	said := wire.Preamble{
+		Token: o.Token, Lease: key, Instance: rand.Text(), Port: o.Port, Name: o.Name, Proxy: true,
+		Allow: o.Allow, Deny: o.Deny, Users: o.Users, UsersPerSecond: o.UsersPerSecond, BytesPerSecond: o.BytesPerSecond,
+	}
+	return said, checkWishes(said)
+}
+
+// checkWishes tells what the relay would not understand.
+func checkWishes(said wire.Preamble) error {
+	if _, err := wire.ParsePreamble(said.Options()); err != nil {
+		return fmt.Errorf("relay: %w", err)
+	}
+	return nil
+}
+
+// PinnedTLS gives settings for Options.TLS that trust the relay whose key has one
+// of these pins, sha256//... as the relay's log has it, and nobody else.
+func PinnedTLS(pins ...string) (*tls.Config, error) {
+	if len(pins) == 0 {
+		return nil, errors.New("relay: there is no pin")
+	}
+	config, err := certificate.ClientConfig{Pins: pins}.TLS()
+	if err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	return config, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/relaytest"
 )
 
@@ -189,13 +191,16 @@ func TestConnectionsOutliveListener(t *testing.T) {
 	})
 }
 
+// nobody gives an address on which nobody listens, nor can until the test ends: it is
+// one end of a connection.
+func nobody(t *testing.T) (addr string) {
+	t.Helper()
+	_, far := conntest.Pair(t)
+	return far.LocalAddr().String()
+}
+
 func TestListenErrors(t *testing.T) {
 	addr := relaytest.Start(t).Addr()
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = gone.Close()
 	for name, c := range map[string]struct {
 		addr    string
 		options relay.Options
@@ -206,7 +211,7 @@ func TestListenErrors(t *testing.T) {
 		"pool negative":    {addr, relay.Options{PoolSize: -1}, "-1 connections"},
 		"no port":          {"relay.example.com", relay.Options{}, "missing port"},
 		"port a word":      {"relay.example.com:http", relay.Options{}, `"http" is not a port`},
-		"nobody there":     {gone.Addr().String(), relay.Options{}, "connection refused"},
+		"nobody there":     {nobody(t), relay.Options{}, "connection refused; look whether the relay runs there"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := relay.Listen(t.Context(), c.addr, &c.options)
@@ -221,7 +226,14 @@ func TestListenErrors(t *testing.T) {
 	}
 }
 
-// A peer that is no relay, or refuses, or says nothing.
+// fixedKey is a KeyStore with a key that a test knows.
+const fixedKey fixedKeys = "LEASEKEYLEASEKEY234567ABCD"
+
+type fixedKeys string
+
+func (k fixedKeys) Key(string) (string, error) { return string(k), nil }
+
+// A peer that is no relay, or refuses, or says nothing, or what it was told.
 func TestListenAtSomethingElse(t *testing.T) {
 	answer := func(t *testing.T, text string) (addr string) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -256,11 +268,35 @@ func TestListenAtSomethingElse(t *testing.T) {
 			t.Errorf("error %v, want one that says that this is no relay", err)
 		}
 	})
+	t.Run("redis", func(t *testing.T) {
+		for _, said := range []string{"-ERR unknown command '+token', with args beginning with: %q\r\n", "-err %s\n", "%s\n", "-ERR %.20s\n"} {
+			const token = "relay_PFROSMABCDEFGHIJKLMNOPQRST"
+			for _, secret := range []string{token, string(fixedKey)} {
+				options := &relay.Options{Token: token, Keys: fixedKey}
+				_, err := relay.Listen(t.Context(), answer(t, fmt.Sprintf(said, secret)), options)
+				if err == nil || strings.Contains(err.Error(), secret[:10]) {
+					t.Errorf("%q is answered: error %v, want one without what was sent", said, err)
+				}
+				if !strings.HasPrefix(said, "-err ") && !strings.Contains(err.Error(), "no relay") {
+					t.Errorf("%q is answered: error %v, want one that says that this is no relay", said, err)
+				}
+			}
+		}
+	})
 	t.Run("refusal", func(t *testing.T) {
 		_, err := relay.Listen(t.Context(), answer(t, "-no-port all are taken\n"), nil)
 		var refused *relay.RefusedError
 		if !errors.As(err, &refused) || refused.Code != "no-port" || refused.Text != "all are taken" {
 			t.Errorf("error %v, want a RefusedError", err)
+		}
+	})
+	t.Run("refusal with advice", func(t *testing.T) {
+		for code, advice := range map[string]string{"superseded": "another name with --name", "name-taken": "another name with --name"} {
+			_, err := relay.Listen(t.Context(), answer(t, "-"+code+" somebody else\n"), nil)
+			var refused *relay.RefusedError
+			if !errors.As(err, &refused) || refused.Text != "somebody else" || !strings.Contains(err.Error(), advice) {
+				t.Errorf("%s: error %v, want a RefusedError with %q", code, err, advice)
+			}
 		}
 	})
 	t.Run("silence", func(t *testing.T) {
@@ -333,12 +369,7 @@ func testDrain(t *testing.T, options *relay.Options, finishes bool) {
 func TestForwardNamesTheLocalServer(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, options *relay.Options) {
 		r := relaytest.Start(t)
-		gone, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		local := gone.Addr().String()
-		_ = gone.Close()
+		local := nobody(t)
 		var logged syncBuffer
 		options.Logger = slog.New(slog.NewJSONHandler(&logged, nil))
 		public, done := make(chan net.Addr, 10), make(chan error, 1)
@@ -354,6 +385,9 @@ func TestForwardNamesTheLocalServer(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Forward: %v", err)
+		}
+		if !strings.Contains(logged.String(), "connection refused; look whether the local server runs") {
+			t.Errorf("the log has no advice:\n%s", logged.String())
 		}
 		if n := strings.Count(logged.String(), `"local":"`+local); n != 1 {
 			t.Errorf("the local server is named %d times, want once:\n%s", n, logged.String())

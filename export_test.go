@@ -1,0 +1,40 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+)
+
+// MaxUnaccepted bounds what NewUserAddrs lets wait.
+const MaxUnaccepted = maxUnaccepted
+
+// NewUserAddrs gives an acceptor that reads headers, and what waits for it.
+// Connections are watched with watch, if it is not nil.
+func NewUserAddrs(
+	accept protocol.Acceptor, watch func(join.Conn, func()) (stop func()), log *slog.Logger,
+) (_ protocol.Acceptor, wait func()) {
+	u := newUserAddrs(acceptorTaker{accept, watch}, log)
+	return u.accepted, u.wait
+}
+
+type acceptorTaker struct {
+	accept protocol.Acceptor
+	watch  func(join.Conn, func()) (stop func())
+}
+
+func (a acceptorTaker) take(ctx context.Context, conn join.Conn) { a.accept(ctx, conn) }
+
+func (acceptorTaker) takeNow(join.Conn) bool { return false }
+
+func (a acceptorTaker) whenReadable(conn join.Conn, f func()) (stop func()) {
+	if a.watch == nil {
+		return nil
+	}
+	return a.watch(conn, f)
+}
+
+// LocalHeader is what local servers are told.
+var LocalHeader = localHeader

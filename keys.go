@@ -1,0 +1,112 @@
+package relay
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// KeyStore keeps lease keys: whoever shows the key of a public port has the port,
+// also after a restart. Its methods may be called concurrently.
+type KeyStore interface {
+	// Key gives the key that is kept under a name, and makes it the first time. A
+	// key is a secret of 22 to 512 printable characters without a space; the name
+	// says which relay and which server the port is for, and is no secret.
+	Key(name string) (string, error)
+}
+
+// FileKeys is a KeyStore that keeps each key in a file of its own in dir, which
+// only the owner may read (0700 and 0600). It makes dir if it is not there. Two
+// programs that share dir, and have the same relay and name, share a port: the one
+// that comes later takes it over.
+func FileKeys(dir string) KeyStore { return fileKeys{dir} }
+
+type fileKeys struct{ dir string }
+
+// keyFileSize bounds what is read of a file.
+const keyFileSize = 1024
+
+func (k fileKeys) Key(name string) (string, error) {
+	if err := os.MkdirAll(k.dir, 0o700); err != nil {
+		return "", fmt.Errorf("relay: lease key: %w", err)
+	}
+	hash := sha256.Sum256([]byte(name))
+	path := filepath.Join(k.dir, "lease-"+hex.EncodeToString(hash[:8])+".key")
+	key, err := readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = writeKey(path, rand.Text()); err == nil {
+			key, err = readKey(path) // somebody else's, if it was quicker
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("relay: lease key: %w", err)
+	}
+	return key, nil
+}
+
+func readKey(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if othersMay(info) {
+		return "", fmt.Errorf("%s can be read by others: chmod 600 it, or delete it to get another port", path)
+	}
+	b := make([]byte, keyFileSize)
+	n, err := f.Read(b)
+	key := strings.TrimSpace(string(b[:n]))
+	if err != nil || len(key) < 22 {
+		return "", fmt.Errorf("%s holds no key: delete it to get another port", path)
+	}
+	return key, nil
+}
+
+// writeKey makes the file whole or not at all, and leaves one that is there.
+func writeKey(path, key string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".lease-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.WriteString(key + "\n") // the mode is 0600
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return os.Rename(f.Name(), path) // where there are no links
+	}
+	return nil
+}
+
+// memoryKeys keeps keys for as long as the process lives.
+type memoryKeys struct {
+	mu   sync.Mutex // guards what follows
+	keys map[string]string
+}
+
+func (m *memoryKeys) Key(name string) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keys == nil {
+		m.keys = make(map[string]string)
+	}
+	if m.keys[name] == "" {
+		m.keys[name] = rand.Text()
+	}
+	return m.keys[name], nil
+}

@@ -1,0 +1,114 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// RefusedError is returned by Listen if the relay refuses the registration.
+type RefusedError struct {
+	Code string // one word, for programs: see docs/protocol.md
+	Text string // what the relay says, for people
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("relay: refused: %s (%s)%s", e.Text, e.Code, e.advice())
+}
+
+// advice says what helps, where the relay, which does not know how it is asked, does
+// not.
+func (e *RefusedError) advice() string {
+	switch e.Code {
+	case wire.CodeSuperseded:
+		return "; to have a public port for each of the two, give one of them another name with --name"
+	case wire.CodeNameTaken:
+		return "; give this one another name with --name, or wait until the other one's lease is over"
+	}
+	return ""
+}
+
+func (l *Listener) register(ctx context.Context) (protocol.Registration, error) {
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	if err := l.readToken(); err != nil {
+		return nil, err
+	}
+	r, err := l.client.Register(ctx, l.dial, protocol.Preamble{
+		Registration: l.said.Options(),
+		Claim:        wire.Preamble{Token: l.said.Token}.Options(),
+	})
+	var refusal *wire.Refusal
+	if errors.As(err, &refusal) {
+		return nil, &RefusedError{Code: refusal.Code, Text: refusal.Text}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("relay: %w%s", err, l.advice(err))
+	}
+	answer := r.Answer()
+	public := Addr{Host: l.host, Port: answer.Port}
+	l.mu.Lock()
+	l.public = public
+	l.mu.Unlock()
+	l.options.Logger.Info("registered", "public", public.String(), "protocol", l.options.Protocol, "keptFor", answer.Lease.String())
+	l.options.OnRegister(public)
+	return r, nil
+}
+
+// readToken puts the token of the moment into what is said.
+func (l *Listener) readToken() error {
+	if l.options.TokenSource == nil {
+		return nil
+	}
+	said := l.said
+	var err error
+	if said.Token, err = l.options.TokenSource(); err == nil {
+		err = checkWishes(said)
+	}
+	switch {
+	case err == nil:
+		l.said = said
+	case l.said.Token == "":
+		return fmt.Errorf("relay: there is no token: %w", err)
+	default:
+		l.options.Logger.Warn("the token cannot be read again; the one of before is shown", "error", err)
+	}
+	return nil
+}
+
+// advice says what may help against a registration that has failed, where the error
+// does not.
+func (l *Listener) advice(err error) string {
+	var alert *net.OpError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "; look whether the relay runs there, and whether this is its port"
+	case l.options.TLS == nil && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)):
+		return "; if the relay lets in only who encrypts, use --tls or --tlsPin"
+	case errors.As(err, &alert) && alert.Op == "remote error" && strings.Contains(alert.Err.Error(), "certificate"):
+		// With TLS 1.3 that comes when the handshake is over here.
+		return "; the relay does not accept the certificate of this client: give another one with --tlsCert, " +
+			"from an authority that the relay trusts"
+	}
+	return ""
+}
+
+func (l *Listener) dial(ctx context.Context) (join.Conn, error) {
+	if l.options.TLS != nil {
+		return transport.DialRelayTLS(ctx, l.relay, l.options.TLS)
+	}
+	return transport.DialRelay(ctx, l.relay)
+}
+
+// registerTimeout bounds all of a registration; connecting may take half of it.
+const registerTimeout = 20 * time.Second

@@ -23,6 +23,17 @@ type flags struct {
 	drain            time.Duration
 	logLevel         string
 	logFormat        string
+	stateDir         string
+	tokens           string
+	trustedProxies   string
+	lease            time.Duration
+	tokenLease       time.Duration
+	owner            ownerFlags
+	tls              tlsFlags
+	limits           limitFlags
+
+	// Whose they are.
+	ofForwarder, ofRelay, ofRelayLimits, ofBoth *pflag.FlagSet
 }
 
 const (
@@ -57,52 +68,53 @@ server, byte for byte.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return refuseEmpty(cmd, examples())
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return dispatch(cmd, args, &f, stderr)
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return usagef(rightBoth, "%v", err)
+		return explainFlag(err, rightBoth, examples())
 	})
-	define(root.Flags(), &f)
+	f.define()
+	showGroups(root, f.groups())
 	root.SetGlobalNormalizationFunc(camelCase)
 	completeFlags(root)
 	root.AddCommand(newDemoCommand(stderr))
+	root.AddCommand(newTokenCommand())
 	root.InitDefaultCompletionCmd("")
+	root.InitDefaultHelpCmd()
 	refuseArguments(root)
 	return root
 }
 
-// refuseArguments makes what is wrong with a subcommand's arguments a usage
-// error; the library tells it like any other, or shows help as if asked.
-func refuseArguments(root *cobra.Command) {
-	for _, cmd := range root.Commands() {
-		if cmd.Name() != "completion" {
-			continue
-		}
-		cmd.RunE = func(_ *cobra.Command, args []string) error {
-			return usagef("one of:   relay completion bash, zsh, fish, powershell", "completion: there is no shell %q", strings.Join(args, " "))
-		}
-		cmd.Args = cobra.ArbitraryArgs
-		for _, shell := range cmd.Commands() {
-			shell.Args = func(cmd *cobra.Command, args []string) error {
-				if len(args) > 0 {
-					return usagef("all there is:   "+cmd.CommandPath(), "%s has no arguments, and %d are given", cmd.CommandPath(), len(args))
-				}
-				return nil
-			}
-		}
-	}
-}
+// define makes the flags, each in the set of whose it is.
+func (f *flags) define() {
+	f.ofForwarder, f.ofRelay, f.ofRelayLimits, f.ofBoth = newFlagSet(), newFlagSet(), newFlagSet(), newFlagSet()
 
-func define(fs *pflag.FlagSet, f *flags) {
-	fs.SortFlags = false
+	fs := f.ofForwarder
 	fs.StringVar(&f.localForwardPort, "localForwardPort", "", "port of the server to put online")
 	fs.StringVar(&f.localForwardHost, "localForwardHost", "localhost", "host of the server to put online")
 	fs.StringVar(&f.protocol, "protocol", string(relay.Multiplex), "how users come from the relay: multiplex, pool or event")
 	fs.IntVar(&f.poolSize, "poolSize", relay.DefaultPoolSize, "connections that wait for users at the relay, with --protocol=pool")
+	f.owner.define(fs)
+	f.tls.defineForwarder(fs)
+
+	fs = f.ofRelay
 	fs.StringVar(&f.bind, "bind", "", "address of the relay's ports (default all, IPv4 and IPv6)")
 	fs.StringVar(&f.ports, "ports", "20000-29999", "public ports that the relay opens")
+	fs.StringVar(&f.trustedProxies, "trustedProxies", "", "networks of load balancers before the public ports, which say in a PROXY protocol header who the user is")
+	fs.StringVar(&f.tokens, "tokens", "", "file that says who may use the relay (default the file that RELAY_TOKENS names, or else anybody)")
+	fs.DurationVar(&f.lease, "lease", 5*time.Minute, "how long a public port is kept for whoever had it")
+	fs.DurationVar(&f.tokenLease, "tokenLease", 24*time.Hour, "the same, for whoever has a token or a certificate")
+	f.tls.defineRelay(fs)
+	f.limits.define(f.ofRelayLimits)
+
+	fs = f.ofBoth
+	fs.StringVar(&f.stateDir, "stateDir", "", "folder for what outlives a restart: leases, keys and certificates (default ~/.local/state/relay)")
+	f.tls.defineBoth(fs)
 	fs.DurationVar(&f.drain, "drain", relay.DefaultDrain, "how long connections may go on after SIGTERM or Ctrl-C")
 	fs.StringVar(&f.logLevel, "logLevel", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "logFormat", "", "text or json (default text on a terminal, json otherwise)")

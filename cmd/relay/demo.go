@@ -15,7 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed96252745/relay"
-	"github.com/seed96252745/relay/internal/server"
+	"github.com/seed96252745/relay/internal/assemble"
+	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -25,6 +26,9 @@ const (
 	demoAddr = demoHost + ":0"
 	// demoStart is how long a forwarder may take to register on this machine.
 	demoStart = 10 * time.Second
+	// demoEnd is how long what was fetched last may take to end: the demo has all of
+	// it a moment before the forwarder knows.
+	demoEnd = time.Second
 )
 
 func newDemoCommand(stderr io.Writer) *cobra.Command {
@@ -104,7 +108,7 @@ func startDemoRelay(ctx context.Context, running *sync.WaitGroup, log *slog.Logg
 	if err != nil {
 		return "", err
 	}
-	s, err := newServer(demoHost, server.PortRange{First: 20000, Last: 29999}, log)
+	s, err := assemble.Relay(assemble.Config{Bind: demoHost, Ports: port.Range{First: 20000, Last: 29999}, Logger: log})
 	if err != nil {
 		_ = listener.Close()
 		return "", err
@@ -128,7 +132,7 @@ func startDemoForwarder(
 		failed <- relay.Forward(ctx, relayAddr, web, &relay.Options{
 			Protocol: protocol,
 			Logger:   log,
-			Drain:    -1,
+			Drain:    demoEnd,
 			OnRegister: func(addr net.Addr) {
 				select {
 				case registered <- addr.String():

@@ -2,11 +2,9 @@ package main
 
 import (
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/seed96252745/relay/internal/server"
+	"github.com/spf13/pflag"
 )
 
 // dispatch runs the relay or the forwarder. They share one command, and
@@ -20,31 +18,44 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 		return usagef("for example:   --drain=30s, or --drain=0s to cut connections off", "--drain=%s is negative", f.drain)
 	}
 	if cmd.Flags().Changed("localForwardPort") {
-		if err := refuseFlags(cmd, "the forwarder has no", "bind", "ports"); err != nil {
+		if err := refuseFlags("the forwarder has no", f.ofRelay, f.ofRelayLimits); err != nil {
 			return err
 		}
+		if err := f.tls.check(); err != nil {
+			return err
+		}
+		defer logState(log, nil)()
 		return runForwarder(cmd.Context(), args, f, log, cmd.OutOrStdout())
 	}
-	if err := refuseFlags(cmd, "the relay has no", "protocol", "poolSize", "localForwardHost"); err != nil {
+	if err := refuseFlags("the relay has no", f.ofForwarder); err != nil {
 		return err
 	}
-	return runRelay(cmd.Context(), args, f, log)
-}
-
-func refuseFlags(cmd *cobra.Command, who string, names ...string) error {
-	for _, name := range names {
-		if cmd.Flags().Changed(name) {
-			return usagef(rightBoth, "%s --%s; whether this is the forwarder is told by --localForwardPort", who, name)
-		}
+	if f.lease <= 0 {
+		return usagef("for example:   --lease=5m", "--lease=%s: that is no time at all", f.lease)
 	}
-	return nil
-}
-
-// parsePort reads a port from the command line; what says what it is for.
-func parsePort(text, what, right string) (int, error) {
-	port, err := server.ParsePort(strings.TrimSpace(text))
+	if f.tokenLease <= 0 {
+		return usagef("for example:   --tokenLease=24h", "--tokenLease=%s: that is no time at all", f.tokenLease)
+	}
+	if err := f.limits.check(); err != nil {
+		return err
+	}
+	if err := f.tls.check(); err != nil {
+		return err
+	}
+	controlPort, err := relayPort(cmd, args)
 	if err != nil {
-		return 0, usagef(right, "%s: %v", what, err)
+		return err
 	}
-	return port, nil
+	return runRelay(cmd.Context(), controlPort, f, log)
+}
+
+func refuseFlags(who string, sets ...*pflag.FlagSet) (err error) {
+	for _, fs := range sets {
+		fs.VisitAll(func(flag *pflag.Flag) {
+			if flag.Changed && err == nil {
+				err = usagef(rightBoth, "%s --%s; whether this is the forwarder is told by --localForwardPort", who, flag.Name)
+			}
+		})
+	}
+	return err
 }

@@ -1,4 +1,15 @@
 package main
 
+import (
+	"context"
+	"io"
+)
+
 // Main is the command, for scripts to run.
 var Main = main
+
+// Run is the command in this process, which a context that is done keeps from
+// starting anything.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return run(ctx, args, stdout, stderr)
+}

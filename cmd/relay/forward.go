@@ -14,19 +14,9 @@ import (
 
 // runForwarder is relay --localForwardPort=<port> <host> <port>.
 func runForwarder(ctx context.Context, args []string, f *flags, log *slog.Logger, stdout io.Writer) error {
-	localPort, err := parsePort(f.localForwardPort, "--localForwardPort", rightForwarder)
+	relayAddr, local, err := forwarderAddrs(args, f)
 	if err != nil {
 		return err
-	}
-	if len(args) != 2 {
-		return usagef(rightForwarder, "%d arguments are given; the forwarder has two, host and port of the relay", len(args))
-	}
-	relayPort, err := parsePort(args[1], "port of the relay", rightForwarder)
-	if err != nil {
-		return err
-	}
-	if args[0] == "" || f.localForwardHost == "" {
-		return usagef(rightForwarder, "a host is empty")
 	}
 	if f.poolSize < 1 || f.poolSize > relay.MaxPoolSize {
 		return usagef("for example:   --poolSize=16", "--poolSize=%d: a pool has 1 to %d connections", f.poolSize, relay.MaxPoolSize)
@@ -37,8 +27,7 @@ func runForwarder(ctx context.Context, args []string, f *flags, log *slog.Logger
 	default:
 		return usagef("one of:   --protocol=multiplex, --protocol=pool, --protocol=event", "--protocol: there is no protocol %q", f.protocol)
 	}
-	local := net.JoinHostPort(f.localForwardHost, strconv.Itoa(localPort))
-	return relay.Forward(ctx, net.JoinHostPort(args[0], strconv.Itoa(relayPort)), local, &relay.Options{
+	options := &relay.Options{
 		Protocol: protocol,
 		PoolSize: f.poolSize,
 		Logger:   log,
@@ -46,7 +35,69 @@ func runForwarder(ctx context.Context, args []string, f *flags, log *slog.Logger
 			fmt.Fprintf(stdout, "%s -> %s (%s)\n", public, local, protocol)
 		},
 		Drain: drainOption(f.drain),
-	})
+	}
+	if err := f.owner.apply(f.ofForwarder, options); err != nil {
+		return err
+	}
+	if f.owner.tokenFile != "" {
+		options.TokenSource = f.owner.token
+	}
+	if options.TLS, err = f.tls.client(log); err != nil {
+		return err
+	}
+	if options.Keys, err = keys(f, log); err != nil {
+		return err
+	}
+	return forward(ctx, relayAddr, local, options, f.drain)
+}
+
+// forwarderAddrs gives the addresses of the relay and of the local server.
+func forwarderAddrs(args []string, f *flags) (relayAddr, local string, err error) {
+	localPort, err := parsePort(f.localForwardPort, "--localForwardPort", rightForwarder)
+	if err != nil {
+		return "", "", err
+	}
+	if err := checkHost(f.localForwardHost); err != nil {
+		right := rightHost(err, f.localForwardPort, "for example:   --localForwardHost=localhost", func(host, port string) string {
+			return fmt.Sprintf("for example:   --localForwardHost=%s --localForwardPort=%s", host, port)
+		})
+		return "", "", usagef(right, "--localForwardHost: %v", err)
+	}
+	line := func(host, port string) string {
+		return fmt.Sprintf("to put a server online:   relay --localForwardPort=%d %s %s", localPort, host, port)
+	}
+	if len(args) != 2 {
+		right := rightForwarder
+		if len(args) == 1 {
+			right = rightHost(checkHost(args[0]), "8080", right, line)
+		}
+		return "", "", usagef(right, "%d arguments are given; the forwarder has two, host and port of the relay", len(args))
+	}
+	relayPort, err := parsePort(args[1], "port of the relay", rightForwarder)
+	if err != nil {
+		return "", "", err
+	}
+	if err := checkHost(args[0]); err != nil {
+		return "", "", usagef(rightHost(err, strconv.Itoa(relayPort), rightForwarder, line), "host of the relay: %v", err)
+	}
+	return net.JoinHostPort(args[0], strconv.Itoa(relayPort)), net.JoinHostPort(f.localForwardHost, strconv.Itoa(localPort)), nil
+}
+
+// forward forwards until ctx is done, and then drains.
+func forward(ctx context.Context, relayAddr, local string, options *relay.Options, drain time.Duration) error {
+	cut, cutNow := context.WithCancel(context.Background())
+	defer cutNow()
+	defer onSecondSignal(ctx, options.Logger, cutNow)()
+	options.Cut = cut.Done()
+	forwarded := make(chan error, 1)
+	go func() { forwarded <- relay.Forward(ctx, relayAddr, local, options) }()
+	select {
+	case err := <-forwarded: // after a signal, only if there was nothing to wait for
+		return err
+	case <-ctx.Done():
+	}
+	logShutdown(options.Logger, drain)
+	return <-forwarded
 }
 
 // drainOption says "not at all" in the way of relay.Options, where zero is the

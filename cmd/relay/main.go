@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // Exit statuses.
@@ -45,7 +46,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "relay: %v\n%s\n", err, usage.right)
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "relay: %v\n", err)
+	// The library's errors begin with its name, which is the command's too.
+	fmt.Fprintf(stderr, "relay: %s\n", strings.TrimPrefix(err.Error(), "relay: "))
 	return exitFailure
 }
 

@@ -6,69 +6,96 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
-	"syscall"
 
-	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/protocol/event"
-	"github.com/seed96252745/relay/internal/protocol/multiplex"
-	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay/internal/assemble"
+	"github.com/seed96252745/relay/internal/auth"
+	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
-	"github.com/seed96252745/relay/internal/wire"
 )
 
 // runRelay is relay <localport>.
-func runRelay(ctx context.Context, args []string, f *flags, log *slog.Logger) error {
-	switch len(args) {
-	case 0:
-		return usagef(rightBoth, "no port is given")
-	case 1:
-	case 2:
-		return usagef(fmt.Sprintf("to put a server online:   relay --localForwardPort=<its port> %s %s", args[0], args[1]),
-			"a host and a port are given, but no server to put online")
-	default:
-		return usagef(rightBoth, "%d arguments are given; the relay has one, its port", len(args))
-	}
-	port, err := parsePort(args[0], "port of the relay", rightBoth)
-	if err != nil {
-		return err
-	}
-	ports, err := server.ParsePortRange(f.ports)
+func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) error {
+	ports, err := port.ParseRange(f.ports)
 	if err != nil {
 		return usagef("for example:   --ports=20000-29999", "--ports: %v", err)
 	}
-	listener, err := transport.ListenRelayClients(net.JoinHostPort(f.bind, strconv.Itoa(port)))
-	if err != nil {
-		return explainListen(err, port)
-	}
-	s, err := newServer(f.bind, ports, log)
-	if err != nil {
-		_ = listener.Close()
+	if err := checkBind(f.bind); err != nil {
 		return err
 	}
-	greet(log, f, port)
+	proxies, err := trustedProxies(f)
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return nil // told to end before it began
+	}
+	listener, err := transport.ListenRelayClients(net.JoinHostPort(f.bind, strconv.Itoa(controlPort)))
+	if err != nil {
+		return explainListen(err, f.bind, controlPort)
+	}
+	defer func() { _ = listener.Close() }() // which Serve does too
+	tokens, err := openTokens(f, log)
+	if err != nil {
+		return err
+	}
+	if tokens != nil {
+		defer tokens.Close()
+		defer reloadOnHangup(tokens)()
+	}
+	leases, err := openLeases(f, controlPort, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = leases.Close() }() // all is written that was saved
+	encryption, err := f.tls.server(f, controlPort, log)
+	if err != nil {
+		return err
+	}
+	defer encryption.close()
+	s, err := assemble.Relay(assemble.Config{
+		Bind: f.bind, Ports: ports, Limits: f.limits.limits(), Logger: log,
+		TrustedProxies: proxies, TLS: encryption.config, RequireTLS: f.tls.required,
+		Tokens: tokens, Leases: leases, Lease: f.lease, TokenLease: f.tokenLease,
+	})
+	if err != nil {
+		return err
+	}
+	defer logState(log, func() slog.LogValuer { return s.State() })()
+	greet(log, f, controlPort, tokens != nil, encryption)
 	return serve(ctx, s, listener, f, log)
 }
 
-// budgetShare is the part of memory that may be held for users who do not read:
-// one in so many.
-const budgetShare = 4
+// trustedProxies gives the networks of load balancers before the public ports.
+func trustedProxies(f *flags) ([]netip.Prefix, error) {
+	if f.trustedProxies == "" {
+		return nil, nil
+	}
+	networks, err := auth.ParseNetworks(f.trustedProxies)
+	if err != nil {
+		return nil, usagef("for example:   --trustedProxies=10.0.0.0/8", "--trustedProxies: %v", err)
+	}
+	return networks, nil
+}
 
-// newServer puts a relay together.
-func newServer(bind string, ports server.PortRange, log *slog.Logger) (*server.Server, error) {
-	return server.New(server.Config{
-		Protocols: map[string]protocol.Relay{
-			wire.Multiplex: multiplex.Relay{Budget: multiplex.NewBudget(memory() / budgetShare)},
-			wire.Pool:      pool.NewRelay(),
-			wire.Event:     event.NewRelay(),
-		},
-		Ports: ports,
-		Listen: func(port int) (server.Listener, error) {
-			return transport.ListenUsers(net.JoinHostPort(bind, strconv.Itoa(port)))
-		},
-		Logger: log,
-	})
+// openTokens gives the file that says who may use the relay, or nil if that is
+// anybody. A relay that was told of a file never starts without it.
+func openTokens(f *flags, log *slog.Logger) (*auth.File, error) {
+	path, from := f.tokens, "--tokens"
+	if path == "" { // a flag that is given is never empty
+		env, set, err := lookupEnv("RELAY_TOKENS", "the path of a tokens file")
+		if !set || err != nil {
+			return nil, err
+		}
+		path, from = env, "RELAY_TOKENS"
+	}
+	tokens, err := auth.Open(path, log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", from, explainFile(err))
+	}
+	return tokens, nil
 }
 
 // serve serves until ctx is done, and then drains.
@@ -81,9 +108,10 @@ func serve(ctx context.Context, s *server.Server, listener server.Listener, f *f
 		return err
 	case <-ctx.Done():
 	}
-	log.Info("shutting down; connections may finish, a second signal cuts them off", "drain", f.drain.String())
+	logShutdown(log, f.drain)
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.drain)
 	defer cancel()
+	defer onSecondSignal(ctx, log, cancel)()
 	if err := s.Shutdown(patience); err != nil {
 		log.Warn("connections that had not finished were reset", "drain", f.drain.String())
 	}
@@ -94,26 +122,31 @@ func serve(ctx context.Context, s *server.Server, listener server.Listener, f *f
 }
 
 // greet tells the operator what to know first, and what to do next.
-func greet(log *slog.Logger, f *flags, port int) {
-	log.Info("this relay is open: whoever reaches its port may open tunnels; to change that, " +
-		"give it a private address with --bind or put a firewall before it")
+func greet(log *slog.Logger, f *flags, port int, tokens bool, e encryption) {
+	shows := "" // who it is
+	switch {
+	case tokens:
+		shows = "--tokenFile=<file with its token> "
+	case f.tls.clientCA != "":
+		shows = "--tlsCert=<its certificate> --tlsKey=<its key> "
+	default:
+		log.Info("this relay is open: whoever reaches its port may open tunnels; to change that, " +
+			"say who may with --tokens (see: relay token --help), or give it a private address with --bind")
+	}
 	host := f.bind
 	if host == "" {
 		host = "<this machine>"
 	}
-	log.Info(fmt.Sprintf("to put a server online, run beside it:  relay --localForwardPort=<its port> %s %d", host, port))
-	log.Info("relay is ready", "port", port, "publicPorts", f.ports)
-}
-
-// explainListen says what to do when the control port cannot be had.
-func explainListen(err error, port int) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("port %d is in use already: stop the program that has it, or choose another port", port)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("port %d is not for everybody: ports below 1024 need privileges, choose a higher one", port)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("--bind: this machine does not have that address: %w", err)
+	paste := func(encrypted string) string {
+		return fmt.Sprintf("relay %s%s--localForwardPort=<its port> %s %d", encrypted, shows, host, port)
 	}
-	return fmt.Errorf("cannot listen on port %d: %w", port, err)
+	first := "to put a server online, run beside it:  "
+	if !f.tls.required && (tokens || f.tls.clientCA == "") {
+		log.Info(first + paste(""))
+		first = "the same, encrypted:  "
+	}
+	if hint := e.hint(); hint != "" {
+		log.Info(first + paste(hint))
+	}
+	log.Info("relay is ready", "port", port, "publicPorts", f.ports)
 }

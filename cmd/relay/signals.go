@@ -2,32 +2,42 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
-// untilSignal gives a context that is done at the first SIGINT or SIGTERM,
-// which asks for an end in good order. The second one ends the process on the
-// spot; the connections are then reset. Call stop when signals are not awaited
-// any more.
+// cutOffWait is how long the process may take to end after the second signal: for
+// resetting connections and recording them, it needs milliseconds.
+const cutOffWait = 5 * time.Second
+
+// untilSignal gives a context that is done at the first SIGINT or SIGTERM, which
+// asks for an end in good order. At the second one connections are cut off, see
+// onSecondSignal, and if that takes too long, or at the third one, the process ends
+// on the spot; its connections are then reset, and nothing is logged. Call stop
+// when signals are not awaited any more.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancel(parent)
-	signals := make(chan os.Signal, 2)
+	second, cutOff := context.WithCancel(context.WithoutCancel(parent))
+	ctx, cancel := context.WithCancel(context.WithValue(parent, secondSignal{}, second))
+	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	stopped, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		for range 2 {
+		var overdue <-chan time.Time
+		for _, heard := range []func(){cancel, cutOff, exit} {
 			select {
 			case <-signals:
+			case <-overdue:
 			case <-stopped:
 				return
 			}
-			if ctx.Err() != nil {
-				os.Exit(exitOK)
+			heard()
+			if second.Err() != nil {
+				overdue = time.After(cutOffWait)
 			}
-			cancel()
 		}
 	}()
 	return ctx, func() {
@@ -35,5 +45,30 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 		close(stopped)
 		<-ended
 		cancel()
+		cutOff()
 	}
+}
+
+func exit() { os.Exit(exitOK) }
+
+// secondSignal is the key under which untilSignal's context has the one that is done
+// at the second signal. It goes where the first one goes, through cobra.
+type secondSignal struct{}
+
+// onSecondSignal has cut called at the second signal, which is logged. Stop ends
+// that.
+func onSecondSignal(ctx context.Context, log *slog.Logger, cut func()) (stop func() bool) {
+	second, ok := ctx.Value(secondSignal{}).(context.Context)
+	if !ok {
+		second = context.Background()
+	}
+	return context.AfterFunc(second, func() {
+		log.Warn("a second signal: connections are cut off")
+		cut()
+	})
+}
+
+// logShutdown tells what happens after the first signal, which may take a while.
+func logShutdown(log *slog.Logger, drain time.Duration) {
+	log.Info("shutting down; connections may finish, a second signal cuts them off", "drain", drain.String())
 }

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed96252745/relay/internal/port"
+)
+
+// relayPort reads the relay's only argument. What else was typed may be meant for
+// a command or for the forwarder, and gets their hint.
+func relayPort(cmd *cobra.Command, args []string) (int, error) {
+	if len(args) == 0 {
+		return 0, usagef(rightBoth, "no port is given")
+	}
+	number, err := parsePort(args[0], "port of the relay", rightBoth)
+	if err != nil {
+		if right, ok := meantBind(args); ok {
+			return 0, usagef(right, "the relay has a port of its own only; where it listens is --bind, and without it everywhere")
+		}
+		if right, ok := meantForwarder(args); ok {
+			return 0, usagef(right, "a host and a port are given, but no server to put online")
+		}
+		if similar := similarCommand(cmd, args[0]); similar != "" {
+			return 0, usagef("did you mean:   relay "+similar, "there is no command %+.40q", args[0])
+		}
+	}
+	switch {
+	case len(args) == 1:
+		return number, err
+	case len(args) == 2 && err != nil:
+		return 0, usagef(rightBoth, "%+.40q is no command, and %+.40q no port", args[0], args[1])
+	}
+	return 0, usagef(rightBoth, "%d arguments are given; the relay has one, its port", len(args))
+}
+
+// meantBind gives the relay's command line for an argument such as :8080, with which
+// other programs are told to listen everywhere.
+func meantBind(args []string) (right string, ok bool) {
+	host, number, err := net.SplitHostPort(args[0])
+	if _, wrong := port.Parse(number); len(args) > 1 || err != nil || wrong != nil {
+		return "", false
+	}
+	addr, err := netip.ParseAddr(host)
+	return "to run a relay:   relay " + number, host == "" || host == "*" || err == nil && addr.IsUnspecified()
+}
+
+// meantForwarder gives the forwarder's command line for the host and port that
+// args are, apart or in one word.
+func meantForwarder(args []string) (right string, ok bool) {
+	line := func(host, port string) string {
+		return fmt.Sprintf("to put a server online:   relay --localForwardPort=<its port> %s %s", host, port)
+	}
+	err := checkHost(args[0])
+	if len(args) == 2 {
+		if _, wrong := port.Parse(args[1]); wrong != nil {
+			return "", false
+		}
+		if err == nil {
+			return line(args[0], args[1]), true
+		}
+		return rightHost(err, args[1], rightForwarder, line), true
+	}
+	var e *notHost
+	if len(args) == 1 && errors.As(err, &e) && e.port != "" {
+		return rightHost(err, e.port, rightForwarder, line), true
+	}
+	return "", false
+}
+
+// similarCommand gives a command that differs in two letters at most, or that
+// typed is the beginning of.
+func similarCommand(cmd *cobra.Command, typed string) string {
+	cmd.SuggestionsMinimumDistance = 2
+	if similar := cmd.SuggestionsFor(typed); typed != "" && len(similar) > 0 {
+		return similar[0]
+	}
+	return ""
+}
+
+// parsePort reads a port from the command line; what says what it is for.
+func parsePort(text, what, right string) (int, error) {
+	port, err := port.Parse(strings.TrimSpace(text))
+	if err != nil {
+		return 0, usagef(right, "%s: %v", what, err)
+	}
+	return port, nil
+}
+
+// refuseArguments makes what is wrong with the arguments of the library's own
+// commands a usage error; the library tells it like any other, or shows help as if
+// asked.
+func refuseArguments(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			refuseShells(cmd)
+		case "help":
+			cmd.Args = checkHelp
+		}
+	}
+}
+
+// checkHelp finds that there is no such command to help with.
+func checkHelp(help *cobra.Command, args []string) error {
+	_, rest, err := help.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return usagef("one of:   "+strings.Join(commandNames(help.Root()), ", "), "help: there is no command %+.40q", strings.Join(args, " "))
+	}
+	return nil
+}
+
+func commandNames(root *cobra.Command) (names []string) {
+	for _, cmd := range root.Commands() {
+		if cmd.IsAvailableCommand() {
+			names = append(names, cmd.CommandPath())
+		}
+	}
+	return names
+}
+
+// refuseShells is for completion, whose commands are the shells that it knows.
+func refuseShells(completion *cobra.Command) {
+	completion.Args = cobra.ArbitraryArgs
+	completion.RunE = func(_ *cobra.Command, args []string) error {
+		return usagef("one of:   relay completion bash, zsh, fish, powershell", "completion: there is no shell %q", strings.Join(args, " "))
+	}
+	for _, shell := range completion.Commands() {
+		shell.Args = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("all there is:   "+cmd.CommandPath(), "%s has no arguments, and %d are given", cmd.CommandPath(), len(args))
+			}
+			return nil
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+)
+
+// checkBind finds what can be no address. That it is one of this machine is found
+// out by listening.
+func checkBind(bind string) error {
+	if bind == "" {
+		return nil
+	}
+	if err := checkHost(bind); err != nil {
+		right := rightHost(err, "", "for example:   --bind=127.0.0.1; to listen on all addresses, leave --bind out",
+			func(host, _ string) string { return "for example:   --bind=" + host })
+		return usagef(right, "--bind: %v", err)
+	}
+	return nil
+}
+
+// explainListen says what to do when the control port cannot be had.
+func explainListen(err error, bind string, port int) error {
+	var lookup *net.DNSError
+	switch {
+	case errors.As(err, &lookup):
+		return fmt.Errorf("--bind: no address of %s is found (%w): give an address of this machine, as --bind=127.0.0.1, "+
+			"or leave it out for all of them", bind, err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("port %d is in use already: stop the program that has it, or choose another port", port)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("port %d is not for everybody: ports below 1024 need privileges, choose a higher one", port)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("--bind: this machine does not have that address: %w; give one that it has, or leave it out for all of them", err)
+	}
+	return fmt.Errorf("cannot listen on port %d: %w", port, err)
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"unicode"
+
+	"github.com/seed96252745/relay/internal/port"
+)
+
+const (
+	// What DNS allows.
+	maxHost  = 254 // with a dot at the end
+	maxLabel = 63
+)
+
+// isHost tells whether there can be a host of that name or address. Whether there
+// is one is another question, whose answer changes.
+func isHost(text string) bool {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return !strings.ContainsFunc(addr.Zone(), func(r rune) bool { return !unicode.IsPrint(r) })
+	}
+	if text == "" || len(text) > maxHost {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(text, "."), ".") {
+		if label == "" || len(label) > maxLabel || strings.ContainsFunc(label, notInNames) {
+			return false
+		}
+	}
+	return true
+}
+
+// notInNames leaves in what DNS itself would refuse and other sources of names may
+// have: underscores, and letters of all scripts.
+func notInNames(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
+		return false
+	}
+	return !unicode.IsLetter(r) && !unicode.IsMark(r)
+}
+
+// notHost is a text that can be no host.
+type notHost struct {
+	wrong string
+	// What may be meant, if that can be told.
+	host, port string
+}
+
+func (e *notHost) Error() string { return e.wrong }
+
+// checkHost gives a *notHost if nothing can be found under that name, now or
+// later: a forwarder that tries again would do so for ever.
+func checkHost(text string) error {
+	if isHost(text) {
+		return nil
+	}
+	e := &notHost{wrong: fmt.Sprintf("%+.80q is no host: that is a name or an IP address", text)}
+	_, rest, isURL := strings.Cut(text, "://")
+	if !isURL {
+		rest = text
+	}
+	rest, _, _ = strings.Cut(rest, "/")
+	host, number, err := net.SplitHostPort(rest)
+	if err != nil {
+		host, number = strings.Trim(rest, "[]"), ""
+	}
+	switch {
+	case text == "":
+		e.wrong = "it is empty"
+	case isURL:
+		e.wrong = fmt.Sprintf("%+.80q is a URL, and no host", text)
+	case err == nil:
+		e.wrong = fmt.Sprintf("%+.80q is no host: host and port stand apart", text)
+	case strings.ContainsAny(text, "[]"):
+		e.wrong = fmt.Sprintf("%+.80q is no host: an IPv6 address has no brackets here", text)
+	}
+	if isHost(host) {
+		e.host = host
+	}
+	if _, err := port.Parse(number); err == nil {
+		e.port = number
+	}
+	return e
+}
+
+// rightHost shows a line with the host that may be meant, and the port that was
+// beside it or else port; if nothing is known of it, the usual line.
+func rightHost(err error, port, usual string, line func(host, port string) string) string {
+	var e *notHost
+	if !errors.As(err, &e) || e.host == "" {
+		return usual
+	}
+	return line(e.host, cmp.Or(e.port, port))
+}

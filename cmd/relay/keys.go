@@ -1,0 +1,56 @@
+package main
+
+import (
+	"crypto/rand"
+	"log/slog"
+
+	"github.com/seed96252745/relay"
+)
+
+// keys gives the store of lease keys, so that the forwarder has the same port after
+// it was started again.
+func keys(f *flags, log *slog.Logger) (relay.KeyStore, error) {
+	dir, err := f.state()
+	switch {
+	case f.stateDir != "":
+		return namedKeys{dir, log}, err
+	case err != nil:
+		return unkeptKeys{err: err, log: log}, nil
+	}
+	return unkeptKeys{dir: dir, log: log}, nil
+}
+
+// namedKeys are in the folder that --stateDir names.
+type namedKeys struct {
+	dir string
+	log *slog.Logger
+}
+
+func (k namedKeys) Key(name string) (string, error) {
+	key, err := relay.FileKeys(k.dir).Key(name)
+	if err != nil {
+		return "", stateDirError(err)
+	}
+	warnIfOpen(k.dir, k.log)
+	return key, nil
+}
+
+// unkeptKeys does without a file that nobody has named, and that cannot be used.
+type unkeptKeys struct {
+	dir string
+	err error // why there is none
+	log *slog.Logger
+}
+
+func (k unkeptKeys) Key(name string) (string, error) {
+	err := k.err
+	if err == nil {
+		var key string
+		if key, err = relay.FileKeys(k.dir).Key(name); err == nil {
+			warnIfOpen(k.dir, k.log)
+			return key, nil
+		}
+	}
+	k.log.Warn("the key of the public port cannot be kept: after the next start it will be another port; give a folder with --stateDir", "error", err)
+	return rand.Text(), nil
+}

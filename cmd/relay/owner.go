@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/auth"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// ownerFlags are what the forwarder says of itself, and wishes for its public port.
+type ownerFlags struct {
+	tokenFile      string
+	name           string
+	port           int
+	proxyProtocol  string
+	allow, deny    string
+	users          int
+	usersPerSecond int
+	bytesPerSecond string
+}
+
+func (o *ownerFlags) define(fs *pflag.FlagSet) {
+	fs.StringVar(&o.tokenFile, "tokenFile", "", "file with the token for a relay that wants one (default what RELAY_TOKEN holds)")
+	fs.StringVar(&o.name, "name", "", "what people call the tunnel")
+	fs.IntVar(&o.port, "port", 0, "public port to ask for (default what the relay gives, and then the same again)")
+	fs.StringVar(&o.proxyProtocol, "proxyProtocol", "", "v1 or v2: tell the local server each user's address in a PROXY protocol header")
+	fs.StringVar(&o.allow, "allow", "", "networks that users may come from, with commas between them (default all)")
+	fs.StringVar(&o.deny, "deny", "", "networks that users may not come from")
+	fs.IntVar(&o.users, "users", 0, "users of the tunnel at a time (default what the relay allows)")
+	fs.IntVar(&o.usersPerSecond, "tunnelUsersPerSecond", 0, "new users of the tunnel from one address (default what the relay allows)")
+	fs.StringVar(&o.bytesPerSecond, "bytesPerSecond", "", "what the tunnel moves, both ways together, such as 10MB (default no bound)")
+}
+
+// apply puts what the flags say into options; fs tells which are given.
+func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) error {
+	var err error
+	if options.Token, err = o.token(); err != nil {
+		return err
+	}
+	if o.name != "" && !wire.ValidName(o.name) {
+		return usagef("for example:   --name=web", "--name=%q: a name is 1 to 64 letters, digits, dots, underscores and hyphens", o.name)
+	}
+	if fs.Changed("port") && (o.port < 1 || o.port > 65535) {
+		return usagef("for example:   --port=20001", "--port=%d: ports are numbers from 1 to 65535", o.port)
+	}
+	options.Name, options.Port = o.name, o.port
+	switch o.proxyProtocol {
+	case "":
+	case "v1":
+		options.ProxyProtocol = 1
+	case "v2":
+		options.ProxyProtocol = 2
+	default:
+		return usagef("one of:   --proxyProtocol=v1, --proxyProtocol=v2", "--proxyProtocol: there is no version %q", o.proxyProtocol)
+	}
+	return o.applyRails(fs, options)
+}
+
+func (o *ownerFlags) applyRails(fs *pflag.FlagSet, options *relay.Options) error {
+	for _, count := range []struct {
+		flag  string
+		value int
+	}{{"users", o.users}, {"tunnelUsersPerSecond", o.usersPerSecond}} {
+		if fs.Changed(count.flag) && count.value < 1 {
+			return usagef("for example:   --"+count.flag+"=10; without it, it is what the relay allows",
+				"--%s=%d: it has to be 1 or more", count.flag, count.value)
+		}
+	}
+	options.Users, options.UsersPerSecond = o.users, o.usersPerSecond
+	for _, list := range []struct {
+		flag, text string
+		to         *[]netip.Prefix
+	}{{"allow", o.allow, &options.Allow}, {"deny", o.deny, &options.Deny}} {
+		if list.text == "" {
+			continue
+		}
+		networks, err := auth.ParseNetworks(list.text)
+		if err != nil {
+			return usagef("for example:   --"+list.flag+"=192.0.2.0/24,2001:db8::/32", "--%s: %v", list.flag, err)
+		}
+		*list.to = networks
+	}
+	if o.bytesPerSecond != "" {
+		n, err := auth.ParseBytes(o.bytesPerSecond)
+		if err != nil {
+			return usagef("for example:   --bytesPerSecond=10MB", "--bytesPerSecond: %v", err)
+		}
+		options.BytesPerSecond = n
+	}
+	return nil
+}
+
+// token gives the secret, which is never on the command line, where others see it.
+func (o *ownerFlags) token() (string, error) {
+	if o.tokenFile == "" {
+		token, set, err := lookupEnv("RELAY_TOKEN", "the token")
+		if !set || err != nil {
+			return "", err
+		}
+		if err := auth.CheckSecret(token); err != nil {
+			return "", usagef("to make a token, at the relay:   relay token new --name db1", "RELAY_TOKEN: %v", err)
+		}
+		return token, nil
+	}
+	token, err := auth.ReadSecretFile(o.tokenFile)
+	if err != nil {
+		return "", fmt.Errorf("--tokenFile: %w", explainFile(err))
+	}
+	return token, nil
+}

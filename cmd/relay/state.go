@@ -1,0 +1,56 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+)
+
+// process is what the process holds, beside what it knows about.
+type process struct{}
+
+// LogValue collects garbage first: whoever asks wants to know what is held.
+func (process) LogValue() slog.Value {
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	descriptors, err := os.ReadDir("/proc/self/fd")
+	n := len(descriptors) - 1 // without the one for reading
+	if err != nil {
+		n = -1 // it cannot be known here
+	}
+	return slog.GroupValue(
+		slog.Int("goroutines", runtime.NumGoroutine()),
+		slog.Int("descriptors", n),
+		slog.Uint64("heapBytes", m.HeapAlloc),
+		slog.Uint64("stackBytes", m.StackInuse),
+	)
+}
+
+// logState logs how the process is whenever the operator asks for it with
+// SIGUSR1, until stop is called. What else there is to say, more gives, or is nil.
+func logState(log *slog.Logger, more func() slog.LogValuer) (stop func()) {
+	asked, end := notifyState()
+	stopping, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-asked:
+				attrs := []any{slog.Any("", process{})}
+				if more != nil {
+					attrs = append(attrs, slog.Any("", more()))
+				}
+				log.Info("state", attrs...)
+			case <-stopping:
+				return
+			}
+		}
+	}()
+	return func() {
+		end()
+		close(stopping)
+		<-stopped
+	}
+}

@@ -1,0 +1,16 @@
+//go:build !unix
+
+package main
+
+import (
+	"os"
+
+	"github.com/seed96252745/relay/internal/auth"
+)
+
+// notifyState gives a channel that says nothing: there is no such signal.
+func notifyState() (asked <-chan os.Signal, end func()) { return nil, func() {} }
+
+// reloadOnHangup does nothing: there is no such signal, and files are looked at
+// anyway.
+func reloadOnHangup(*auth.File) (stop func()) { return func() {} }

@@ -1,0 +1,41 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/seed96252745/relay/internal/auth"
+)
+
+// notifyState gives a channel for SIGUSR1, until end is called.
+func notifyState() (asked <-chan os.Signal, end func()) {
+	signals := make(chan os.Signal, 1) // asking twice at once is asking once
+	signal.Notify(signals, syscall.SIGUSR1)
+	return signals, func() { signal.Stop(signals) }
+}
+
+// reloadOnHangup reads the tokens again at each SIGHUP, until stop is called.
+func reloadOnHangup(tokens *auth.File) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	stopping, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-signals:
+				_ = tokens.Reload() // it logs what is wrong
+			case <-stopping:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(stopping)
+		<-stopped
+	}
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/seed96252745/relay/internal/auth"
+)
+
+// tokenFlag is a flag that has the name of a key of tokens files.
+type tokenFlag struct{ name, example, usage string }
+
+// tokenFlags gives them in the order that token check shows them in.
+func tokenFlags() []tokenFlag {
+	return []tokenFlag{
+		{"ports", "20000-20010,20050", "public `ports` that it may have and ask for (default one that the relay chooses)"},
+		{"tunnels", "5", "`number` of tunnels at a time (default the relay's limit)"},
+		{"users", "200", "`number` of users of a tunnel at a time"},
+		{"usersPerSecond", "50", "`number` of new users of a tunnel from one source"},
+		{"bytesPerSecond", "10MB", "`bytes` through a tunnel, such as 500kB, 10MB or 10MiB"},
+		{"allow", "10.0.0.0/8,2001:db8::/32", "`networks` that users may come from (default all)"},
+		{"deny", "192.0.2.0/24", "`networks` that users may not come from"},
+		{"expires", "90d for 90 days from today, or --expires=2027-01-31", "last `day` in UTC, or a time, or days from today such as 90d (default never)"},
+	}
+}
+
+func tokenExamples() map[string]string {
+	of := map[string]string{"name": "db1"}
+	for _, f := range tokenFlags() {
+		of[f.name] = f.example
+	}
+	return of
+}
+
+func newTokenNewCommand() *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use:   "new --name <name>",
+		Short: "Make a token: a line for the relay's tokens file, and a secret for its owner",
+		Long: `Makes a secret. Its line for the relay's tokens file goes to standard output. The
+secret itself goes to standard error, and is kept nowhere.`,
+		Example: `  relay token new --name db1 >> tokens
+  relay token new --name db1 --ports 20000-20010 --users 200 --expires 90d >> tokens`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef(rightTokenNew, "token new has flags only, and %d arguments are given", len(args))
+			}
+			return nil
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return refuseEmpty(cmd, tokenExamples())
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if name == "" {
+				return usagef(rightTokenNew, "--name is missing: it tells whose token it is")
+			}
+			id, secret, err := newToken(cmd, name, time.Now())
+			if err != nil {
+				return err
+			}
+			return showToken(cmd.OutOrStdout(), cmd.ErrOrStderr(), id, secret)
+		},
+	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().StringVar(&name, "name", "", "what to call its owner, in the file and in logs")
+	for _, f := range tokenFlags() {
+		cmd.Flags().String(f.name, "", f.usage)
+	}
+	return cmd
+}
+
+func newToken(cmd *cobra.Command, name string, now time.Time) (id auth.Identity, secret string, err error) {
+	id, secret, err = auth.New(name)
+	if err != nil {
+		return auth.Identity{}, "", usagef(rightTokenNew, "--name=%+.80q: %v", name, err)
+	}
+	for _, f := range tokenFlags() {
+		flag := cmd.Flags().Lookup(f.name)
+		if !flag.Changed {
+			continue
+		}
+		value := flag.Value.String()
+		if f.name == "expires" {
+			value = absolute(value, now)
+		}
+		if err := id.Set(f.name, value); err != nil {
+			return auth.Identity{}, "", usagef(example(flag, tokenExamples()), "--%s: %v", f.name, err)
+		}
+	}
+	if id.Expired(now) {
+		return auth.Identity{}, "", usagef("for example:   --expires=90d", "--expires: %s is over", id.Get("expires"))
+	}
+	return id, secret, nil
+}
+
+// maxDays keeps days within what is a date.
+const maxDays = 100_000
+
+// absolute makes a day of "90d". Whatever else it is given it leaves alone.
+func absolute(expires string, now time.Time) string {
+	days, relative := strings.CutSuffix(expires, "d")
+	n, err := strconv.Atoi(days)
+	if !relative || err != nil || n < 0 || n > maxDays {
+		return expires
+	}
+	return now.UTC().AddDate(0, 0, n).Format(time.DateOnly)
+}
+
+// showToken writes the line to stdout, so that it can be appended to a file, and
+// to stderr what to do with it and with the secret.
+func showToken(stdout, stderr io.Writer, id auth.Identity, secret string) error {
+	if _, err := fmt.Fprintln(stdout, id.Line()); err != nil {
+		return err // the secret would be of no use
+	}
+	if file, isFile := stdout.(*os.File); isFile && term.IsTerminal(int(file.Fd())) {
+		fmt.Fprintf(stderr, `
+That line is for the relay's tokens file, which has to be its owner's alone. On
+the relay's machine:
+
+    echo '%s' >> tokens
+    chmod 600 tokens
+`, id.Line())
+	} else {
+		fmt.Fprint(stderr, "The line for the relay's tokens file is on standard output. The file has to be its\nowner's alone: chmod 600\n")
+	}
+	fmt.Fprintf(stderr, `
+The secret is shown this once. On the machine of %s:
+
+    (umask 077; echo %s > relay.token)
+    relay --tokenFile relay.token --localForwardPort=<its port> <relay host> <port>
+`, id.Name, secret)
+	return nil
+}

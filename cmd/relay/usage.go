@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+// flagGroup is a part of the flags in the help.
+type flagGroup struct {
+	title string
+	flags *pflag.FlagSet
+}
+
+func newFlagSet() *pflag.FlagSet {
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	fs.SortFlags = false
+	return fs
+}
+
+// groups are the flags by whose they are.
+func (f *flags) groups() []flagGroup {
+	return []flagGroup{
+		{"Flags of the forwarder", f.ofForwarder},
+		{"Flags of the relay", f.ofRelay},
+		{"Limits of the relay", f.ofRelayLimits},
+		{"Flags of both", f.ofBoth},
+	}
+}
+
+// showGroups gives cmd the flags of groups, and has its help show them group by
+// group. What the library adds is shown with the last one.
+func showGroups(cmd *cobra.Command, groups []flagGroup) {
+	cmd.Flags().SortFlags = false
+	for _, g := range groups {
+		cmd.Flags().AddFlagSet(g.flags)
+	}
+	usual := cmd.UsageFunc()
+	cmd.SetUsageFunc(func(of *cobra.Command) error {
+		if of != cmd {
+			return usual(of)
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "Usage:\n  %s\n  %s <command>\n\nExamples:\n%s\n\nCommands:\n", cmd.Use, cmd.Name(), cmd.Example)
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() || sub.Name() == "help" {
+				fmt.Fprintf(&b, "  %-*s  %s\n", cmd.NamePadding(), sub.Name(), sub.Short)
+			}
+		}
+		shown := newFlagSet()
+		for _, g := range groups {
+			shown.AddFlagSet(g.flags)
+		}
+		last := groups[len(groups)-1].flags
+		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
+			if shown.Lookup(flag.Name) == nil {
+				last.AddFlag(flag)
+			}
+		})
+		for _, g := range groups {
+			fmt.Fprintf(&b, "\n%s:\n%s", g.title, g.flags.FlagUsagesWrapped(columns()))
+		}
+		fmt.Fprintf(&b, "\nFlags may be written --likeThis or --like-this. More about a command:\n%s <command> --help\n", cmd.Name())
+		_, err := fmt.Fprint(of.OutOrStderr(), b.String())
+		return err
+	})
+}
+
+// columns is how wide the help may be: 0 is without bound, where it is no terminal
+// that shows it.
+func columns() int {
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// examples gives, for each flag that has a value, one that can be typed.
+func examples() map[string]string {
+	return map[string]string{
+		"localForwardPort": "6379", "localForwardHost": "localhost", "protocol": "multiplex", "poolSize": "16",
+		"tokenFile": "relay.token", "name": "web", "port": "20001", "proxyProtocol": "v2",
+		"allow": "192.0.2.0/24,2001:db8::/32", "deny": "192.0.2.0/24",
+		"users": "100", "tunnelUsersPerSecond": "10", "bytesPerSecond": "10MB",
+		"tlsCa": "ca.crt", "tlsPin": "sha256//..., as the relay's log has it", "tlsServerName": "relay.example.com",
+
+		"bind": "192.0.2.1", "ports": "20000-29999", "trustedProxies": "10.0.0.0/8", "tokens": "tokens",
+		"lease": "5m", "tokenLease": "24h",
+		"acmeDomain": "relay.example.com", "acmeEmail": "admin@example.com", "acmeDirectory": "https://ca.example.com/directory",
+		"tlsClientCa": "clients.crt",
+
+		"maxUsers": "10000", "maxUsersPerSource": "256", "usersPerSecond": "100", "userWait": "10s",
+		"maxTunnelsPerSource": "10", "maxHandshakes": "256", "maxHandshakesPerSource": "64", "handshakeTimeout": "5s",
+
+		"stateDir": "/var/lib/relay", "tlsCert": "relay.crt", "tlsKey": "relay.key",
+		"drain": "30s", "logLevel": "info", "logFormat": "json",
+	}
+}
+
+// example says how a flag is typed.
+func example(flag *pflag.Flag, of map[string]string) string {
+	if flag.NoOptDefVal != "" { // it needs no value
+		return "for example:   --" + flag.Name
+	}
+	return "for example:   --" + flag.Name + "=" + of[flag.Name]
+}
+
+// refuseEmpty finds a flag that is given and has nothing in it, which is what a
+// variable that is not set leaves of one. Taken for a flag that is not given, it
+// would open what it was to close: the port, the token, the encryption.
+func refuseEmpty(cmd *cobra.Command, of map[string]string) (err error) {
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		text := flag.Value.String()
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			text = strings.Join(list.GetSlice(), "")
+		}
+		if err == nil && strings.TrimSpace(text) == "" {
+			err = emptyFlag(flag, of)
+		}
+	})
+	return err
+}
+
+func emptyFlag(flag *pflag.Flag, of map[string]string) error {
+	return usagef(example(flag, of), "--%s is empty: give it a value, or leave it out", flag.Name)
+}
+
+// explainFlag says of a value that cannot be read what one looks like. For
+// whatever else is wrong with flags there is right.
+func explainFlag(err error, right string, of map[string]string) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return usagef(right, "%v", err)
+	}
+	flag, value := invalid.GetFlag(), invalid.GetValue()
+	if strings.TrimSpace(value) == "" {
+		return emptyFlag(flag, of)
+	}
+	wrong := "cannot be read"
+	switch kind := flag.Value.Type(); {
+	case errors.Is(err, strconv.ErrRange):
+		wrong = "is out of range"
+	case kind == "int":
+		wrong = "is not a number"
+	case kind == "duration":
+		wrong = "is not a duration: those have a unit, as 500ms, 30s, 5m and 24h have"
+	case kind == "bool":
+		wrong = "is neither true nor false"
+	}
+	return usagef(example(flag, of), "--%s: %+.40q %s", flag.Name, value, wrong)
+}
+
+// lookupEnv gives what a variable holds, and whether it is set. One that is set
+// and empty is a mistake, as with flags: who sets it means to have what it is for.
+func lookupEnv(name, what string) (value string, set bool, err error) {
+	value, set = os.LookupEnv(name)
+	if set && strings.TrimSpace(value) == "" {
+		return "", true, usagef("to go without:   unset "+name, "%s is set, and empty: put %s into it, or unset it", name, what)
+	}
+	return value, set, nil
+}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed96252745/relay/internal/conntest"
 )
 
 // patience is how long anything may take that happens at once if it happens.
@@ -59,10 +61,9 @@ type rig struct {
 }
 
 func newRig(t *testing.T, c client, relay string) *rig {
-	address := closed(t)
-	_, port, _ := net.SplitHostPort(address.String())
+	port := conntest.FreePort(t)
 	p := start(t, relay, "--bind=127.0.0.1", "--ports=21000-21999", port)
-	for p.address = address.String(); ; {
+	for p.address = net.JoinHostPort("127.0.0.1", port); ; {
 		if conn, err := net.Dial("tcp", p.address); err == nil {
 			conn.Close()
 			return &rig{c, p}
@@ -112,11 +113,11 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// closed returns an address on which nothing listens.
+// closed returns an address on which nothing listens, nor can until the test ends:
+// it is one end of a connection.
 func closed(t *testing.T) net.Addr {
-	l := listen(t)
-	l.Close()
-	return l.Addr()
+	_, far := conntest.Pair(t)
+	return far.LocalAddr()
 }
 
 // serve starts a local server.

@@ -9,19 +9,22 @@
 package relaytest
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"strconv"
+	"syscall"
 	"testing"
+	"time"
 
-	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/protocol/event"
-	"github.com/seed96252745/relay/internal/protocol/multiplex"
-	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/assemble"
+	"github.com/seed96252745/relay/internal/certificate"
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
-	"github.com/seed96252745/relay/internal/wire"
 )
 
 const loopback = "127.0.0.1"
@@ -29,6 +32,7 @@ const loopback = "127.0.0.1"
 // Relay is a running relay. Its methods may not be called concurrently.
 type Relay struct {
 	log    *slog.Logger
+	own    tls.Certificate
 	addr   string
 	server *server.Server
 	served chan struct{}
@@ -51,12 +55,20 @@ func Start(tb testing.TB) *Relay {
 }
 
 func start(log *slog.Logger) (*Relay, error) {
-	r := &Relay{log: log}
+	own, err := certificate.New()
+	if err != nil {
+		return nil, fmt.Errorf("relaytest: %w", err)
+	}
+	r := &Relay{log: log, own: own}
 	return r, r.listen(net.JoinHostPort(loopback, "0"))
 }
 
 // Addr is the address for relay clients, "host:port".
 func (r *Relay) Addr() string { return r.addr }
+
+// TLS gives the settings for relay.Options.TLS, with which clients of this relay
+// encrypt. It takes those that do not, too.
+func (r *Relay) TLS() (*tls.Config, error) { return relay.PinnedTLS(certificate.Pin(r.own.Leaf)) }
 
 // Close closes the relay as though it were killed: all connections are reset.
 // It may be called more than once.
@@ -66,11 +78,20 @@ func (r *Relay) Close() {
 }
 
 // Restart closes the relay and starts another one on the same address, which
-// knows nothing of the tunnels of the first.
+// knows nothing of the tunnels of the first. Somebody else may have that address for a
+// moment meanwhile, which is waited for.
 func (r *Relay) Restart() error {
 	r.Close()
-	return r.listen(r.addr)
+	for since := time.Now(); ; <-time.After(10 * time.Millisecond) {
+		err := r.listen(r.addr)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(since) > restartWait {
+			return err
+		}
+	}
 }
+
+// restartWait is how long an address may be somebody else's.
+const restartWait = 10 * time.Second
 
 func (r *Relay) listen(addr string) error {
 	listener, err := transport.ListenRelayClients(addr)
@@ -78,16 +99,12 @@ func (r *Relay) listen(addr string) error {
 		return fmt.Errorf("relaytest: %w", err)
 	}
 	r.addr = listener.Addr().String()
-	s, err := server.New(server.Config{
-		Protocols: map[string]protocol.Relay{
-			wire.Multiplex: multiplex.Relay{},
-			wire.Pool:      pool.NewRelay(),
-			wire.Event:     event.NewRelay(),
-		},
-		Ports: server.PortRange{First: 20000, Last: 29999},
-		Listen: func(port int) (server.Listener, error) {
-			return transport.ListenUsers(net.JoinHostPort(loopback, strconv.Itoa(port)))
-		},
+	s, err := assemble.Relay(assemble.Config{
+		Bind:  loopback,
+		Ports: port.Range{First: 20000, Last: 29999},
+		// All of a test comes from one address.
+		Limits: limit.Limits{TunnelsPerSource: -1},
+		TLS:    certificate.ServerConfig{GetCertificate: certificate.Fixed(r.own)}.TLS(),
 		Logger: r.log,
 	})
 	if err != nil {

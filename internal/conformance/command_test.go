@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,7 @@ func startCommand(t *testing.T, args ...string) *process {
 	path, err := command()
 	must(t, err)
 	p := &process{Cmd: exec.Command(path, args...)}
+	p.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir()) // nothing is known from before
 	stdout, err := p.StdoutPipe()
 	must(t, err)
 	stderr, err := p.StderrPipe()
@@ -111,13 +113,4 @@ func (p *process) nextPublic(t *testing.T) string {
 		t.Fatalf("the forwarder printed %q", p.stdout.Text())
 	}
 	return public
-}
-
-// freeAddr gives an address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -236,4 +236,11 @@ func TestUnknownOption(t *testing.T) {
 			t.Errorf("%q: answered %q and %v, want %q", verb, got, err, want)
 		}
 	}
+	conn := dial(t, addr)
+	_, err := io.WriteString(conn, "+"+strings.Repeat("n", 4000)+"\nevent\nnew\n")
+	must(t, err)
+	got, err := io.ReadAll(conn)
+	if want := "-unknown-option " + strings.Repeat("n", 64) + "\n"; string(got) != want || err != nil {
+		t.Errorf("a long one: answered %q and %v, want its first 64 bytes", got, err)
+	}
 }

@@ -6,9 +6,11 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/relaytest"
 )
 
@@ -56,7 +58,7 @@ func TestPingPong(t *testing.T) {
 // All users come at once, each with bytes of its own.
 func TestThousandUsers(t *testing.T) {
 	const users, size = 1000, 16 << 10
-	eachTunnel(t, echo, func(t *testing.T, tun *tunnel) {
+	eachPatientTunnel(t, echo, func(t *testing.T, tun *tunnel) {
 		var all sync.WaitGroup
 		together := make(chan struct{})
 		for i := range users {
@@ -121,35 +123,24 @@ func TestServerSpeaksAndEnds(t *testing.T) {
 	})
 }
 
-// A local server that drops idle connections before a user gets them, as many
-// do after a login timeout, is dialled again.
-func TestServerDropsIdleConnections(t *testing.T) {
+// No protocol connects to the local server before a user has come: not even pool,
+// which has connections to the relay waiting.
+func TestServerIsNotDialledAhead(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
-		if protocol != relay.Pool {
-			return // dials only when a user has come
-		}
-		var mu sync.Mutex
-		served, replaced := 0, make(chan struct{})
+		var served atomic.Int32
 		local := serveLocal(t, func(conn *net.TCPConn) {
-			mu.Lock()
-			served++
-			number := served
-			mu.Unlock()
+			served.Add(1)
 			_ = send(conn, newStream(6), 10)
-			if number <= relay.DefaultPoolSize {
-				_ = conn.Close()
-				return
-			}
-			if number == 2*relay.DefaultPoolSize { // all that were dropped have been replaced
-				close(replaced)
-			}
 			echo(conn)
 		})
-		tun := forward(t, relaytest.Start(t).Addr(), local, protocol)
-		within(t, replaced, "the pool to be filled anew")
-		for range 20 {
+		tun := forward(t, relaytest.Start(t).Addr(), local, protocol, nil)
+		const users = 20
+		for n := range int32(users) {
 			user := dial(t, tun.public)
 			must(t, expect(user, newStream(6), 10))
+			if got := served.Load(); got != n+1 {
+				t.Fatalf("%d connections to the local server for %d users", got, n+1)
+			}
 			must(t, send(user, newStream(7), 10), expect(user, newStream(7), 10))
 		}
 	})
@@ -161,7 +152,7 @@ func TestUserInTheSameMillisecond(t *testing.T) {
 		r := relaytest.Start(t)
 		local := serveLocal(t, echo)
 		for i := range 20 {
-			tun := forward(t, r.Addr(), local, protocol)
+			tun := forward(t, r.Addr(), local, protocol, nil)
 			if err := echoOnce(t, tun.public, uint32(i), 100); err != nil {
 				t.Fatal(fmt.Errorf("round %d: %w", i, err))
 			}
@@ -176,13 +167,12 @@ func TestBothAddressFamilies(t *testing.T) {
 	} else {
 		_ = l.Close()
 	}
-	_, port, err := net.SplitHostPort(freeAddr(t))
-	must(t, err)
+	port := conntest.FreePort(t)
 	startRelay(t, ":"+port)
 	local := serveLocal(t, echo)
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
 		for _, host := range []string{"127.0.0.1", "::1"} {
-			tun := forward(t, net.JoinHostPort(host, port), local, protocol)
+			tun := forward(t, net.JoinHostPort(host, port), local, protocol, nil)
 			_, public, err := net.SplitHostPort(tun.public)
 			must(t, err)
 			for i, userHost := range []string{"127.0.0.1", "::1"} {

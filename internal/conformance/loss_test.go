@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/relaytest"
 )
 
@@ -45,9 +46,9 @@ func TestRelayKilledAndRestarted(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
 		p := &pairing{wants: make(map[[tokenSize]byte]chan *net.TCPConn)}
 		local := serveLocal(t, p.handle)
-		addr := freeAddr(t)
+		addr := "127.0.0.1:" + conntest.FreePort(t)
 		killed := startRelay(t, addr)
-		pt := pairingTunnel{forward(t, addr, local, protocol), p}
+		pt := pairingTunnel{forward(t, addr, local, protocol, nil), p}
 		user, server := pt.pair(t)
 		loading, sender := pt.pair(t)
 		go func() { _ = send(sender, newStream(1), 1<<40) }() // until it fails

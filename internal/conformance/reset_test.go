@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/relaytest"
 )
 
@@ -121,11 +122,8 @@ func TestAnswerBeforeReset(t *testing.T) {
 // as it is there.
 func TestLocalServerRefuses(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		local := l.Addr().String()
-		must(t, l.Close())
-		tun := forward(t, relaytest.Start(t).Addr(), local, protocol)
+		local := net.JoinHostPort("127.0.0.1", conntest.FreePort(t))
+		tun := forward(t, relaytest.Start(t).Addr(), local, protocol, nil)
 		for range 3 {
 			if err := readByte(tun.public); !isReset(err) {
 				t.Fatalf("the user read %v, want a reset", err)

@@ -62,3 +62,44 @@ func TestReceiverPauses(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// What fits into sockets is written long before it is read, and the end comes
+// behind it: at once, or after the receiver has paused for long.
+func TestReceiverIsLate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes 55 seconds: run it without -short")
+	}
+	const size = 1 << 20
+	var receivers, senders []*net.TCPConn
+	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Pool, relay.Event} {
+		p := newPairing(t, protocol)
+		for _, by := range []string{"user", "server"} {
+			for _, atOnce := range []bool{true, false} {
+				from, to := p.pair(t)
+				if by == "server" {
+					from, to = to, from
+				}
+				must(t, to.CloseWrite())
+				must(t, receiveAll(from, newStream(2), 0))
+				must(t, send(from, newStream(1), size))
+				if atOnce {
+					must(t, from.CloseWrite())
+				} else {
+					senders = append(senders, from)
+				}
+				receivers = append(receivers, to)
+			}
+		}
+	}
+	<-time.After(40 * time.Second)
+	for _, from := range senders {
+		must(t, from.CloseWrite())
+	}
+	<-time.After(15 * time.Second)
+	for i, to := range receivers {
+		must(t, to.SetDeadline(time.Now().Add(patience)))
+		if err := receiveAll(to, newStream(1), size); err != nil {
+			t.Errorf("receiver %d: %v", i, err)
+		}
+	}
+}

@@ -3,9 +3,11 @@ package conformance_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -16,6 +18,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/assemble"
+	"github.com/seed96252745/relay/internal/certificate"
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/port"
+	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/relaytest"
 )
 
@@ -42,13 +49,69 @@ func eachProtocol(t *testing.T, test func(t *testing.T, protocol relay.Protocol)
 	}
 }
 
-// eachTunnel runs the test for every protocol, with a relay and a forwarder
-// before a local server that runs handle for each connection.
+// eachTunnel runs the test for every protocol over every transport, with a relay
+// and a forwarder before a local server that runs handle for each connection.
 func eachTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *testing.T, tun *tunnel)) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
-		local := serveLocal(t, handle)
-		test(t, forward(t, relaytest.Start(t).Addr(), local, protocol))
+		eachTransport(t, func(t *testing.T, r *relaytest.Relay, encrypt *tls.Config) {
+			test(t, forward(t, r.Addr(), serveLocal(t, handle), protocol, encrypt))
+		})
 	})
+}
+
+// eachTransport runs the test with a relay of its own for each way to talk to it.
+func eachTransport(t *testing.T, test func(t *testing.T, r *relaytest.Relay, encrypt *tls.Config)) {
+	t.Run("plain", func(t *testing.T) { test(t, relaytest.Start(t), nil) })
+	t.Run("tls", func(t *testing.T) {
+		r := relaytest.Start(t)
+		encrypt, err := r.TLS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, r, encrypt)
+	})
+}
+
+// eachPatientTunnel is eachTunnel where the relay for TLS gives users and relay clients
+// all the time of the test: for more handshakes at once than a busy machine has done in
+// the seconds that each has otherwise.
+func eachPatientTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *testing.T, tun *tunnel)) {
+	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
+		t.Run("plain", func(t *testing.T) {
+			test(t, forward(t, relaytest.Start(t).Addr(), serveLocal(t, handle), protocol, nil))
+		})
+		t.Run("tls", func(t *testing.T) {
+			addr, encrypt := patientRelay(t)
+			test(t, forward(t, addr, serveLocal(t, handle), protocol, encrypt))
+		})
+	})
+}
+
+func patientRelay(t *testing.T) (addr string, encrypt *tls.Config) {
+	t.Helper()
+	own, err := certificate.New()
+	must(t, err)
+	encrypt, err = relay.PinnedTLS(certificate.Pin(own.Leaf))
+	must(t, err)
+	s, err := assemble.Relay(assemble.Config{
+		Bind: "127.0.0.1", Ports: port.Range{First: 20000, Last: 29999},
+		Limits: limit.Limits{TunnelsPerSource: -1, HandshakeTimeout: patience, UserWait: patience},
+		TLS:    certificate.ServerConfig{GetCertificate: certificate.Fixed(own)}.TLS(),
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	must(t, err)
+	l, err := transport.ListenRelayClients("127.0.0.1:0")
+	if err != nil {
+		s.Close()
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(l) }) // its error says only that it was closed
+	t.Cleanup(func() {
+		s.Close()
+		serving.Wait()
+	})
+	return l.Addr().String(), encrypt
 }
 
 // tunnel is a forwarder that has registered.
@@ -58,13 +121,14 @@ type tunnel struct {
 }
 
 // forward runs a forwarder until the test ends.
-func forward(t *testing.T, relayAddr, local string, protocol relay.Protocol) *tunnel {
+func forward(t *testing.T, relayAddr, local string, protocol relay.Protocol, encrypt *tls.Config) *tunnel {
 	tun := &tunnel{registered: make(chan string, 100)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		done <- relay.Forward(ctx, relayAddr, local, &relay.Options{
 			Protocol:   protocol,
+			TLS:        encrypt,
 			Drain:      -1,
 			OnRegister: func(public net.Addr) { tun.registered <- public.String() },
 		})
@@ -169,7 +233,7 @@ func eachPairing(t *testing.T, test func(t *testing.T, p pairingTunnel)) {
 func newPairing(t *testing.T, protocol relay.Protocol) pairingTunnel {
 	p := &pairing{wants: make(map[[tokenSize]byte]chan *net.TCPConn)}
 	local := serveLocal(t, p.handle)
-	return pairingTunnel{forward(t, relaytest.Start(t).Addr(), local, protocol), p}
+	return pairingTunnel{forward(t, relaytest.Start(t).Addr(), local, protocol, nil), p}
 }
 
 func (p *pairing) handle(conn *net.TCPConn) {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/seed96252745/relay/internal/conntest"
 )
 
 const mariadbPackages = "mariadb-server mariadb-client"
@@ -56,7 +58,7 @@ func installMariaDB(t *testing.T) mariadb {
 	m := mariadb{server: program(t, "mariadbd", mariadbPackages), client: program(t, "mariadb", mariadbPackages)}
 	install := program(t, "mariadb-install-db", mariadbPackages)
 	m.home = newHome(t, "mysql")
-	m.port = freePort(t)
+	m.port = conntest.FreePort(t)
 	run(t, m.command(t, install, "--no-defaults", "--datadir="+filepath.Join(m.dir, "data"),
 		"--auth-root-authentication-method=normal", "--skip-test-db"), nil)
 	return m

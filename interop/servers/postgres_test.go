@@ -9,6 +9,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"github.com/seed96252745/relay/internal/conntest"
 )
 
 const postgresPackages = "postgresql postgresql-client"
@@ -49,7 +51,7 @@ func startPostgres(t *testing.T) (port string) {
 	initdb, server := program(t, "initdb", postgresPackages), program(t, "postgres", postgresPackages)
 	home := newHome(t, "postgres")
 	run(t, home.command(t, initdb, "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"), nil)
-	port = freePort(t)
+	port = conntest.FreePort(t)
 	cmd := home.command(t, server, "-D", "data", "-p", port, "-c", "listen_addresses="+loopback,
 		"-c", "unix_socket_directories=", "-c", "fsync=off")
 	// Killed, it would leave its shared memory behind.

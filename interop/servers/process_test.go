@@ -7,14 +7,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -156,23 +154,4 @@ func (h home) command(t *testing.T, path string, args ...string) *exec.Cmd {
 	cmd := command(t, path, args...)
 	cmd.Dir, cmd.SysProcAttr.Credential = h.dir, h.as
 	return cmd
-}
-
-var portsTried atomic.Int64
-
-// freePort gives a port of loopback that is free. It is below those that Linux
-// hands out by itself, so that no outgoing connection takes it before the
-// server does, and above those that relays open.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 2000 {
-		n := 16*int64(os.Getpid()) + portsTried.Add(1) // away from other test binaries
-		port := strconv.FormatInt(30000+n%2000, 10)
-		if l, err := net.Listen("tcp", net.JoinHostPort(loopback, port)); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/seed96252745/relay/internal/conntest"
 )
 
 const redisPackages = "redis-server redis-tools"
@@ -17,7 +19,7 @@ const redisPackages = "redis-server redis-tools"
 func TestRedis(t *testing.T) {
 	t.Parallel()
 	server, cli := program(t, "redis-server", redisPackages), program(t, "redis-cli", redisPackages)
-	port := freePort(t)
+	port := conntest.FreePort(t)
 	start(t, command(t, server, "--bind", loopback, "--port", port, "--dir", t.TempDir(), "--save", "")).
 		await(t, "Ready to accept connections")
 	for database, tunnel := range online(t, port) {

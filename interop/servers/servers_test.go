@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed96252745/relay/internal/conntest"
 )
 
 const loopback = "127.0.0.1"
@@ -49,16 +51,16 @@ type tunnel struct {
 }
 
 // online puts the server on port online over each protocol, each with a
-// forwarder of its own.
-func online(t *testing.T, port string) []tunnel {
+// forwarder of its own, which is given the flags.
+func online(t *testing.T, port string, flags ...string) []tunnel {
 	t.Helper()
-	relayPort := freePort(t)
+	relayPort := conntest.FreePort(t)
 	relay := start(t, command(t, relayCommand, "--bind="+loopback, "--ports=22000-22999", relayPort))
 	relay.await(t, "relay is ready")
 	var tunnels []tunnel
 	for _, protocol := range []string{"multiplex", "pool", "event"} {
-		forwarder := start(t, command(t, relayCommand, "--localForwardPort="+port,
-			"--localForwardHost="+loopback, "--protocol="+protocol, loopback, relayPort))
+		args := append([]string{"--localForwardPort=" + port, "--localForwardHost=" + loopback, "--protocol=" + protocol, loopback, relayPort}, flags...)
+		forwarder := start(t, command(t, relayCommand, args...))
 		line := forwarder.await(t, " -> ")
 		public, rest, _ := strings.Cut(line, " -> ")
 		host, publicPort, err := net.SplitHostPort(public)

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seed96252745/relay/internal/conntest"
 )
 
 const sshPackages = "openssh-server openssh-client"
@@ -47,7 +49,7 @@ func (s ssh) startServer(t *testing.T) (port string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port = freePort(t)
+	port = conntest.FreePort(t)
 	// A pool keeps 16 connections open that have not logged in. From the 10th
 	// on sshd would, by default, refuse some users, also those who come another
 	// way.

@@ -85,9 +85,16 @@ func (s *setup) startFar(cmd *exec.Cmd) error {
 func allContenders() []contender {
 	return []contender{
 		{name: "direct", hops: "none: users reach the backend", start: startDirect},
-		relayContender("multiplex"),
-		relayContender("pool"),
-		relayContender("event"),
+		relayContender("multiplex", false),
+		relayContender("pool", false),
+		relayContender("event", false),
+		relayContender("multiplex", true),
+		relayContender("pool", true),
+		{
+			name: "stunnel", hops: "stunnel, TLS 1.3; stunnel", start: startStunnel,
+			programs: []string{"stunnel"}, packages: "stunnel4", version: []string{"stunnel", "-version"},
+			fewConns: "it has a thread for each",
+		},
 		{
 			name: "haproxy", hops: "haproxy; haproxy", start: startHAProxy,
 			programs: []string{"haproxy"}, packages: "haproxy", version: []string{"haproxy", "-v"},
@@ -127,18 +134,30 @@ func startDirect(_ context.Context, s *site, _ int) (*setup, error) {
 	return &setup{addrs: []string{s.backend}}, nil
 }
 
-func relayContender(protocol string) contender {
-	return contender{
+func relayContender(protocol string, encrypted bool) contender {
+	c := contender{
 		name:     "relay-" + protocol,
 		protocol: protocol,
 		hops:     "relay; forwarder --protocol=" + protocol,
 		start: func(ctx context.Context, s *site, far int) (*setup, error) {
-			return startRelay(ctx, s, far, protocol)
+			return startRelay(ctx, s, far, "--protocol="+protocol)
 		},
 	}
+	if encrypted {
+		c.name += "-tls"
+		c.hops += " --tlsPin=..."
+		c.start = func(ctx context.Context, s *site, far int) (*setup, error) {
+			pin, err := ownPin(s.dir)
+			if err != nil {
+				return &setup{}, err
+			}
+			return startRelay(ctx, s, far, "--protocol="+protocol, "--tlsPin="+pin)
+		}
+	}
+	return c
 }
 
-func startRelay(ctx context.Context, s *site, far int, protocol string) (*setup, error) {
+func startRelay(ctx context.Context, s *site, far int, args ...string) (*setup, error) {
 	running := &setup{}
 	port, err := s.ports.free()
 	if err != nil {
@@ -146,7 +165,9 @@ func startRelay(ctx context.Context, s *site, far int, protocol string) (*setup,
 	}
 	running.control = net.JoinHostPort(s.near.host, port)
 	// Errors only, as the others are told to log nothing.
-	relay := s.near.command(s.relay, "--bind="+s.near.host, "--logLevel=error", port)
+	relay := s.near.command(s.relay, "--bind="+s.near.host, "--logLevel=error", "--stateDir="+s.dir,
+		// All of the load comes from one address.
+		"--maxTunnelsPerSource=0", "--maxUsersPerSource=0", "--usersPerSecond=0", port)
 	if err := running.startNear(relay); err != nil {
 		return running, err
 	}
@@ -154,10 +175,10 @@ func startRelay(ctx context.Context, s *site, far int, protocol string) (*setup,
 	if err != nil {
 		return running, fmt.Errorf("the backend's address: %w", err)
 	}
-	for range far {
+	for i := range far {
 		// It waits for the relay by itself.
-		forwarder := s.far.command(s.relay, "--protocol="+protocol, "--logLevel=error",
-			"--localForwardHost="+host, "--localForwardPort="+backendPort, s.near.host, port)
+		forwarder := s.far.command(s.relay, append(args, "--logLevel=error", fmt.Sprintf("--name=%d", i), "--stateDir="+s.dir,
+			"--localForwardHost="+host, "--localForwardPort="+backendPort, s.near.host, port)...)
 		if err := running.startFar(forwarder); err != nil {
 			return running, err
 		}

@@ -3,12 +3,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -84,8 +84,12 @@ func versionOf(ctx context.Context, c contender, b *bench) string {
 	if err != nil {
 		return fmt.Sprintf("unknown: %v", err)
 	}
-	first, _, _ := bytes.Cut(out, []byte("\n"))
-	text := strings.TrimSpace(string(first))
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	text := strings.TrimSpace(lines[0])
+	// Some say something else first.
+	if i := slices.IndexFunc(lines, func(line string) bool { return strings.ContainsAny(line, "0123456789") }); i >= 0 {
+		text = strings.TrimSpace(lines[i])
+	}
 	if c.protocol != "" && b.commit != "" {
 		text += ", commit " + b.commit
 	}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"text/tabwriter"
 	"time"
+
+	"github.com/seed96252745/relay/internal/netlab"
 )
 
 // report is all that is told, and the JSON of it.
@@ -75,8 +77,8 @@ func (s scenario) leavesOut(c contender) string {
 		return c.fewConns
 	case s.notDirect && c.name == "direct":
 		return "it has no hops"
-	case s.wire && noWire() != "":
-		return noWire()
+	case s.wire && netlab.Missing() != "":
+		return netlab.Missing()
 	}
 	return c.missing()
 }

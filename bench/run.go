@@ -163,7 +163,7 @@ func (b *bench) measure(ctx context.Context, s scenario, c contender) (m measure
 		}
 		defer func() { err = errors.Join(err, n.close()) }()
 		at.near, at.far = n.near, n.far
-		defer func() { m.late = n.wire.latePercent() }()
+		defer func() { m.late = n.wire.LatePercent() }()
 	}
 	backend, err := start(at.far.command(b.self, "backend", at.far.host))
 	if err != nil {

@@ -2,7 +2,11 @@
 
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/seed96252745/relay/internal/netlab"
+)
 
 // scenario is something that is measured of every contender.
 type scenario struct {
@@ -237,6 +241,6 @@ func longhaulScenario(name, about string, up, down int) scenario {
 		figures: func(m measurement) figures { return figures{"rate": 1000 * gigabits(m.load), "late": m.late} },
 		wire:    true,
 		note: fmt.Sprintf("The wire is a program; late is a packet that it gave out more than %s after its time. "+
-			"With more than a few of them the machine was too busy for this measurement.", wireLate),
+			"With more than a few of them the machine was too busy for this measurement.", netlab.Late),
 	}
 }

@@ -3,39 +3,21 @@ package main_test
 import (
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
-	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seed96252745/relay/internal/conntest"
 )
 
 const loopback = "127.0.0.1"
 
-var given sync.Map // ports that freeport has given, to any script
-
-// freeport <variable>...: puts ports that are free into variables. They are
-// neither among those that the kernel gives to connections, nor among the
-// relay's default range.
+// freeport <variable>...: puts ports that are free into variables.
 func (s *script) freePort(ts *testscript.TestScript, args []string) {
 	for _, variable := range args {
-		port := 0
-		for port == 0 {
-			candidate := 10_000 + rand.IntN(10_000)
-			if _, taken := given.LoadOrStore(candidate, true); taken {
-				continue
-			}
-			l, err := net.Listen("tcp", ":"+strconv.Itoa(candidate))
-			if err != nil {
-				continue
-			}
-			_ = l.Close()
-			port = candidate
-		}
-		ts.Setenv(variable, strconv.Itoa(port))
+		ts.Setenv(variable, conntest.FreePort(s.t))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,6 +26,7 @@ const patience = 2 * time.Minute
 // script is the state of one script: its processes, servers and connections,
 // by the names that it gave them.
 type script struct {
+	t         *testing.T
 	env       *testscript.Env
 	processes map[string]*process
 	listeners map[string]net.Listener
@@ -32,8 +34,9 @@ type script struct {
 	serving   sync.WaitGroup
 }
 
-func newScript(env *testscript.Env) *script {
+func newScript(t *testing.T, env *testscript.Env) *script {
 	return &script{
+		t:         t,
 		env:       env,
 		processes: make(map[string]*process),
 		listeners: make(map[string]net.Listener),

@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 			// With -race, a program would wait a second before it exits.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
-			s := newScript(env)
+			s := newScript(t, env)
 			env.Values[scriptKey{}] = s
 			env.Defer(s.end)
 			return nil

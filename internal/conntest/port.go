@@ -32,23 +32,33 @@ func FreePort(tb testing.TB) string {
 }
 
 // mark takes the UDP ports of the same numbers, for which nobody has any use, as a sign
-// that the others are somebody's. It gives nil if any of those is taken.
+// that the others are somebody's. It gives nil if any of those is taken, which it finds
+// out by connecting: a listener of its own would outlive its end by as long as a process
+// that is started meanwhile takes to get rid of what it inherits.
 func mark(first, n int) (marks []net.PacketConn) {
 	for port := first; port < first+n; port++ {
-		sign, err := net.ListenPacket("udp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		number := strconv.Itoa(port)
+		sign, err := net.ListenPacket("udp", net.JoinHostPort("127.0.0.1", number))
 		if err != nil {
 			unmark(marks)
 			return nil
 		}
 		marks = append(marks, sign)
-		l, err := net.Listen("tcp", net.JoinHostPort("", strconv.Itoa(port)))
-		if err != nil {
+		if listensAt("127.0.0.1", number) || listensAt("::1", number) {
 			unmark(marks)
 			return nil
 		}
-		_ = l.Close()
 	}
 	return marks
+}
+
+func listensAt(host, port string) bool {
+	conn, err := net.Dial("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return false // refused, or there is no IPv6
+	}
+	_ = conn.Close()
+	return true
 }
 
 func unmark(marks []net.PacketConn) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/internal/checker"
+	"github.com/seed96252745/relay/internal/conntest"
 )
 
 // A hundred relay clients lose their relay and come back at once.
@@ -73,7 +74,7 @@ func TestRow21Reconnect(t *testing.T) {
 func TestRow35PortsExhausted(t *testing.T) {
 	t.Run("row35_ports-exhausted/any", func(t *testing.T) {
 		const ports = 10
-		low := 10_000 + os.Getpid()%900*ports // somebody else may run the same
+		low := conntest.FreePorts(t, ports)
 		_, addr := localRelay(t, "--maxTunnelsPerSource=0", fmt.Sprintf("--ports=%d-%d", low, low+ports-1))
 		var held []*net.TCPConn
 		for range ports {

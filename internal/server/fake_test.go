@@ -132,6 +132,19 @@ func (l *fakeListener) Close() error {
 	return nil
 }
 
+// slowProtocol waits for the test before it takes anybody.
+type slowProtocol struct {
+	*fakeProtocol
+	asked   chan protocol.Grant
+	proceed chan struct{}
+}
+
+func (p slowProtocol) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+	p.asked <- g
+	<-p.proceed
+	return p.fakeProtocol.Register(conn, g)
+}
+
 // brokenProtocol takes nobody.
 type brokenProtocol struct{}
 

@@ -5,11 +5,13 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -185,6 +187,37 @@ func TestLeaseEnds(t *testing.T) {
 	r.wantSoon("ports", 0, func() int64 { return int64(r.State().Ports) })
 	wantRefused(t, tunnel.port)
 	r.own(as("a", "1"))
+}
+
+// A lease does not end while its owner, who has come, is about to be served. It goes
+// on from there if that fails.
+func TestLeaseDoesNotEndUnderItsOwner(t *testing.T) {
+	const keep = time.Second
+	slow := slowProtocol{newFakeProtocol(), make(chan protocol.Grant), make(chan struct{})}
+	r := start(t, func(c *server.Config) {
+		c.Lease = keep
+		c.Protocols["pool"], c.Protocols["event"] = slow, brokenProtocol{}
+	})
+	over := func(verb string) string { return strings.Replace(as("a", "1"), "multiplex\n", verb+"\nnew\n", 1) }
+
+	tunnel := r.own(as("a", "1"))
+	r.leave(tunnel)
+	r.request(over("pool"))
+	if got := <-slow.asked; got.Answer.Port != tunnel.port {
+		t.Fatalf("the owner has port %d, want %d", got.Answer.Port, tunnel.port)
+	}
+	<-time.After(keep + keep/4) // the lease would be over
+	slow.proceed <- struct{}{}
+	again := <-slow.tunnels
+	r.join(again)
+
+	r.leave(again)
+	waits := user(t, tunnel)
+	if got, err := io.ReadAll(r.request(over("event"))); len(got) > 0 || err == nil {
+		t.Fatalf("got %q, %v; want a reset", got, err)
+	}
+	conntest.WantReset(t, waits)
+	r.wantSoon("ports", 0, func() int64 { return int64(r.State().Ports) })
 }
 
 // An owner who asks for another port moves there, and gives the old one up.

@@ -159,6 +159,18 @@ func (p *publicPort) close(t *tunnel, reason error) {
 	}
 }
 
+// expect keeps the lease from ending between the moment its owner comes and the one
+// in which it is served, or is not: it would be told a port that it loses.
+func (p *publicPort) expect() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reason == nil && p.tunnel == nil {
+		p.lease.rest()
+		p.lease.Until = time.Time{}
+	}
+	return p.reason
+}
+
 // attach puts t behind the port. A tunnel that was there is taken over from: it
 // gets no more users, and those it has may finish. It fails if the port has ended.
 func (p *publicPort) attach(t *tunnel) error {

@@ -117,10 +117,7 @@ func (s *Server) portFor(identity Identity, source limit.Source, wish wire.Pream
 		return nil, errSuperseded
 	}
 	if old != nil && (wish.Port == 0 || wish.Port == old.number) && s.mayHave(identity, old.number) {
-		err := s.adopt(old, source)
-		if err == nil {
-			err = s.leases.rename(old, wish.Name)
-		}
+		err := s.welcome(old, source, wish.Name)
 		if err == nil || old.ended() == nil {
 			return old, err
 		}
@@ -130,6 +127,22 @@ func (s *Server) portFor(identity Identity, source limit.Source, wish wire.Pream
 		return nil, err
 	}
 	return s.openLeased(identity, source, wish, key, old)
+}
+
+// welcome gives the owner of a lease its port, which attach or endIfUnserved has to
+// follow. An error is that it may not have it, or that the lease is over.
+func (s *Server) welcome(p *publicPort, source limit.Source, name string) error {
+	if err := p.expect(); err != nil {
+		return err
+	}
+	err := s.adopt(p, source)
+	if err == nil {
+		err = s.leases.rename(p, name)
+	}
+	if err != nil {
+		p.endIfUnserved()
+	}
+	return err
 }
 
 // openLeased opens a port for the owner of a lease key, in place of the old one if

@@ -100,14 +100,46 @@ func TestFinish(t *testing.T) {
 	wait(t, server.Done(), "the end of the peer's session")
 }
 
+// Who finishes has said all, and can answer nothing any more. What the peer asks
+// meanwhile does not keep it from reading the rest.
+func TestFinishWhilePeerTalks(t *testing.T) {
+	session, peer := newPeer(t, yamux.Client, accepting)
+	sent := pattern(3, 0, window)
+	st := peer.open(session, 1)
+	conntest.Write(t, st, sent)
+	check(t, st.Close())
+	finished := async(func() error { session.Finish(); return nil })
+	rest, err := io.ReadAll(peer.conn)
+	if check(t, err); len(rest) < len(sent) {
+		t.Errorf("the peer has read %d bytes, want %d and the end", len(rest), len(sent))
+	}
+	peer.send(
+		frame{typePing, flagSYN, 0, 77, ""},                               // is answered
+		update(2, flagSYN, 0), data(4, flagSYN, "hello"), update(4, 0, 1), // are reset
+		update(1, flagFIN, 0),
+	)
+	select {
+	case <-finished:
+		t.Error("the session has ended before its peer has")
+	case <-time.After(30 * time.Millisecond): // in which it would
+	}
+	if n, err := peer.conn.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+		t.Errorf("the peer reads %d bytes, %v; want the end still", n, err)
+	}
+	check(t, peer.conn.Close())
+	wait(t, finished, "Finish")
+}
+
 // Finish does not wait for ever, neither for a peer that does not read nor for
 // one that does not end.
 func TestFinishWithoutPeer(t *testing.T) {
 	for name, tt := range map[string]struct {
-		reads bool
-		write int
+		reads  bool
+		write  int
+		silent time.Duration // before
 	}{
-		"that does not end": {true, 0}, "that does not read": {false, 1}, "that reads no more": {false, window},
+		"that does not end": {true, 0, 0}, "that does not read": {false, 1, 0}, "that reads no more": {false, window, 0},
+		"that was silent": {true, 0, 25 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -125,10 +157,11 @@ func TestFinishWithoutPeer(t *testing.T) {
 					go func() { _, _ = io.Copy(io.Discard, far) }()
 				}
 				synctest.Wait()
+				<-time.After(tt.silent)
 				start := time.Now()
 				session.Finish()
-				if took := time.Since(start); took > 31*time.Second {
-					t.Errorf("took %v, want half a minute at most", took)
+				if took := time.Since(start); took != 30*time.Second {
+					t.Errorf("took %v, want half a minute", took)
 				}
 				<-writing
 				check(t, st.SetReadDeadline(time.Time{})) // it is over

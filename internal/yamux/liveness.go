@@ -74,6 +74,8 @@ func (s *Session) look() (next time.Duration, err error) {
 	s.noteTaken()
 	silent := s.peer.silent()
 	switch {
+	case s.out.isFinished():
+		return pingAfter, nil // it has nothing to say but its end, for which Finish waits
 	case silent < pingAfter:
 		w.waited = 0
 		return pingAfter - silent, nil

@@ -2,6 +2,7 @@ package yamux
 
 import (
 	"errors"
+	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -51,6 +52,7 @@ type sender struct {
 	gathered int // bytes in gather
 	large    []*frame
 	roomless []*Stream // found no room in gather
+	finished bool      // all is sent that will be
 	err      error
 }
 
@@ -68,7 +70,7 @@ func (o *sender) control(h header) {
 	defer o.mu.Unlock()
 	pong := h.kind == typePing && h.flags&flagACK != 0
 	switch {
-	case o.err != nil || pong && o.pongs == maxPongs:
+	case o.err != nil || o.finished || pong && o.pongs == maxPongs:
 		return
 	case len(o.urgent) > maxPending:
 		o.breakLocked(errNotReading)
@@ -80,8 +82,9 @@ func (o *sender) control(h header) {
 	o.kickLocked()
 }
 
-// ordered queues a header behind all that its stream has sent. It fails if the
-// session has ended, as it does when so many wait that the peer cannot be reading.
+// ordered queues a header behind all that its stream has sent, unless the sending
+// is finished. It fails if the session has ended, as it does when so many wait that
+// the peer cannot be reading.
 func (o *sender) ordered(st *Stream, h header) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -101,7 +104,7 @@ func (o *sender) queue(st *Stream, h header) error {
 
 func (o *sender) queueLocked(st *Stream, h header) error {
 	switch {
-	case o.err != nil:
+	case o.err != nil || o.finished:
 		return o.err
 	case len(o.urgent)+len(o.headers) > maxPending:
 		o.breakLocked(errNotReading)
@@ -122,8 +125,8 @@ func (o *sender) data(st *Stream, payload []byte) (*frame, error) {
 	h := header{typeData, 0, st.id, uint32(len(payload))}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil {
-		return nil, o.err
+	if err := o.overLocked(); err != nil {
+		return nil, err
 	}
 	var f *frame
 	if !o.copyLocked(st, h, payload) {
@@ -138,7 +141,7 @@ func (o *sender) data(st *Stream, payload []byte) (*frame, error) {
 func (o *sender) dataNow(st *Stream, payload []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil || !o.copyLocked(st, header{typeData, 0, st.id, uint32(len(payload))}, payload) {
+	if o.overLocked() != nil || !o.copyLocked(st, header{typeData, 0, st.id, uint32(len(payload))}, payload) {
 		return false
 	}
 	o.kickLocked()
@@ -159,9 +162,9 @@ func (o *sender) piped(st *Stream, p *splice.Pipe) error {
 	h := header{typeData, 0, st.id, uint32(p.Len())}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil {
+	if err := o.overLocked(); err != nil {
 		p.GiveBack()
-		return o.err
+		return err
 	}
 	o.pushLocked(&frame{stream: st, header: h.appendTo(nil), pipe: p})
 	o.kickLocked()
@@ -174,8 +177,8 @@ func (o *sender) piped(st *Stream, p *splice.Pipe) error {
 func (o *sender) gatherFrom(st *Stream, limit int, read func([]byte) (int, error)) (n, asked int, roomErr, readErr error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil {
-		return 0, 0, o.err, nil
+	if err := o.overLocked(); err != nil {
+		return 0, 0, err, nil
 	}
 	asked = min(limit, o.roomLocked()-headerSize)
 	if asked < min(limit, smallFrame) || st.large > 0 {
@@ -256,6 +259,17 @@ func (o *sender) cancel(f *frame) (unsent, released bool) {
 	}
 	o.now.own()
 	return false, true
+}
+
+// errFinished is of data that is written while the session is being finished.
+var errFinished = sessionError(net.ErrClosed)
+
+// overLocked says why no data is sent any more.
+func (o *sender) overLocked() error {
+	if o.err == nil && o.finished {
+		return errFinished
+	}
+	return o.err
 }
 
 // breakLocked ends the sending for the given reason, and then the session.

@@ -174,7 +174,7 @@ const (
 func (s *Session) Finish() {
 	timer := time.AfterFunc(finishWait, func() { s.end(ErrDead) })
 	defer timer.Stop()
-	s.out.drain()
+	s.out.finish()
 	if guarded(s.conn.CloseWrite) == nil {
 		<-s.readerGone
 	}

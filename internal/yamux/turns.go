@@ -155,8 +155,29 @@ func (o *sender) nextLocked() (roomless []*Stream) {
 func (o *sender) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.drainLocked()
+}
+
+// finish is drain, and then the end of the sending: on a connection whose direction
+// is ended whatever came after it would fail, and have the session end before the
+// peer has read the rest.
+func (o *sender) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drainLocked()
+	o.finished = true
+}
+
+func (o *sender) drainLocked() {
 	o.kickLocked()
 	for o.err == nil && (o.busy || o.pendingLocked()) {
 		o.idle.Wait()
 	}
+}
+
+// isFinished tells whether the peer can be asked nothing any more.
+func (o *sender) isFinished() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.finished
 }

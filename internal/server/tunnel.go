@@ -191,9 +191,10 @@ func (t *tunnel) open(ctx context.Context, u *user) (join.Conn, error) {
 	return conn, err
 }
 
-// introduceWait is how long a relay client may take to read a header, of which it
-// has to read no other bytes before.
-const introduceWait = 10 * time.Second
+// introduceWait is how long a header may wait to be sent. Only in a session that is
+// full of other users' bytes does it wait at all, and such a session is dead after as
+// long; on one that is just slow a user is better late than reset.
+const introduceWait = 30 * time.Second
 
 // introduce says on conn who the user is, if the relay client wants to know. It has
 // closed conn if it fails.

@@ -136,7 +136,8 @@ func TestDescriptorsUsedUp(t *testing.T) {
 // The kernel can refuse descriptors to a relay that thinks it has some.
 func TestDescriptorsTakenAway(t *testing.T) {
 	eachProtocol(t, "row28_descriptors-taken-away", func(t *testing.T, protocol string) {
-		r, s := newProbeRig(t, protocol, setup{})
+		// The pools of all four that come to be here have room in what users leave behind.
+		r, s := newProbeRig(t, protocol, setup{args: []string{"--poolSize=4"}})
 		c := &crowd{probes: s}
 		first, _ := c.come(20)
 		used, err := r.relay.Descriptors()

@@ -174,6 +174,7 @@ func TestMemoryUsedUp(t *testing.T) {
 	const limit, most, hogs = 64 << 20, 160 << 20, 300
 	eachProtocol(t, "row28_memory", func(t *testing.T, protocol string) {
 		p := newPlayRig(t, protocol, setup{relayEnv: []string{fmt.Sprintf("GOMEMLIMIT=%d", limit)}})
+		p.smallBuffers()
 		const hogPort = "7001"
 		newProbes(p.rig, hogPort)
 		hogsAt := p.registered(p.startForwarderTo(hogPort, protocol), 0, startPatience)
@@ -203,6 +204,20 @@ func TestMemoryUsedUp(t *testing.T) {
 		record(t, "28", fmt.Sprintf("memory: %d users who do not read", hogs), "GOMEMLIMIT=64MiB",
 			fmt.Sprintf("at most %d MiB resident, %d of them reset; others: %s", peak>>20, reset, outcome(summary)))
 	})
+}
+
+// smallBuffers has each socket hold 128 KiB at most. What the sockets of all labs may
+// hold together is the machine's (tcp_mem), and when that is used up its kernel resets
+// connections, whosever they are.
+func (r *rig) smallBuffers() {
+	r.t.Helper()
+	for _, h := range []*netlab.Host{r.User, r.Relay, r.Client, r.Local} {
+		for setting, sizes := range map[string]string{"tcp_rmem": "4096 131072 131072", "tcp_wmem": "4096 16384 131072"} {
+			if err := h.Set("net/ipv4/"+setting, sizes); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
 }
 
 // peak waits until users are done, and gives the most memory that the relay has

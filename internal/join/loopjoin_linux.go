@@ -93,17 +93,24 @@ func (e *end) open() error {
 	return err
 }
 
+// maxLends is how often a descriptor is lent for one socket: those who accept
+// connections meanwhile may be quicker to take it.
+const maxLends = 16
+
 // detach takes the socket, with the help of the engine's reserve if need be: to be
 // reset now would be late, as the peers know of each other.
 func (e *end) detach() (fd int, err error) {
 	socket, reserve := innermost(e.conn).(Detachable), e.join.engine.Reserve
 	fd, err = socket.Detach(e.closedByOwner)
-	short := errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
-	if !short || reserve == nil || !reserve.Lend() {
-		return fd, err
+	for range maxLends {
+		short := errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+		if !short || reserve == nil || !reserve.Lend() {
+			break
+		}
+		fd, err = socket.Detach(e.closedByOwner)
+		reserve.Fill()
 	}
-	defer reserve.Fill()
-	return socket.Detach(e.closedByOwner)
+	return fd, err
 }
 
 // Ready is called by the loop when something has happened to the end.

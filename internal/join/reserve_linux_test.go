@@ -11,14 +11,17 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// reserve has so many descriptors; lent are those that are free meanwhile.
-type reserve struct{ left, lent atomic.Int32 }
+// reserve has so many descriptors; lent are those that are free meanwhile. The first
+// ones are taken by somebody else, who is quicker.
+type reserve struct{ left, lent, taken atomic.Int32 }
 
 func (r *reserve) Lend() bool {
 	if r.left.Add(-1) < 0 {
 		return false
 	}
-	r.lent.Add(1)
+	if r.taken.Add(-1) < 0 {
+		r.lent.Add(1)
+	}
 	return true
 }
 
@@ -40,16 +43,20 @@ func (s short) Detach(end func()) (int, error) {
 // Two peers who know of each other are joined even if there is no descriptor left
 // for the moment that it takes.
 func TestJoinWithTheReserve(t *testing.T) {
-	for left, want := range map[int32]bool{0: false, 1: true} {
+	for _, tt := range []struct {
+		left, taken int32
+		want        bool
+	}{{0, 0, false}, {1, 0, true}, {3, 2, true}, {2, 2, false}, {1000, 1000, false}} {
 		r := newRig(t)
 		held := new(reserve)
-		held.left.Store(left)
+		held.left.Store(tt.left)
+		held.taken.Store(tt.taken)
 		engine := newEngine(t)
 		engine.Reserve = held
 		engine.Join(r.ctx, r.near[join.A], short{r.near[join.B], held}, func(result join.Result) { r.result <- result })
-		if !want {
+		if !tt.want {
 			if result := r.wait(); result.Err == nil {
-				t.Error("joined without a descriptor")
+				t.Errorf("joined without a descriptor, %d of %d having been taken", tt.taken, tt.left)
 			}
 			continue
 		}

@@ -201,7 +201,7 @@ func TestMemoryUsedUp(t *testing.T) {
 		}
 		p.stable()
 		summary := p.verify(checker.Rules{})
-		record(t, "28", fmt.Sprintf("memory: %d users who do not read", hogs), "GOMEMLIMIT=64MiB",
+		record(t, "28", fmt.Sprintf("memory: %d users who do not read", hogs), "GOMEMLIMIT=64MiB, sockets of 128 KiB",
 			fmt.Sprintf("at most %d MiB resident, %d of them reset; others: %s", peak>>20, reset, outcome(summary)))
 	})
 }

@@ -15,6 +15,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/seed96252745/relay/internal/auth"
 )
 
 // Exit statuses.
@@ -43,11 +45,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "relay: %v\n%s\n", err, usage.right)
+		fmt.Fprint(stderr, auth.Conceal(fmt.Sprintf("relay: %v\n%s\n", err, usage.right)))
 		return exitUsage
 	}
 	// The library's errors begin with its name, which is the command's too.
-	fmt.Fprintf(stderr, "relay: %s\n", strings.TrimPrefix(err.Error(), "relay: "))
+	fmt.Fprintf(stderr, "relay: %s\n", auth.Conceal(strings.TrimPrefix(err.Error(), "relay: ")))
 	return exitFailure
 }
 

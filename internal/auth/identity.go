@@ -49,6 +49,9 @@ const maxName = 64
 // checkName does not say what it was given: in a file it may be a secret in a
 // wrong place.
 func checkName(name string) error {
+	if Conceal(name) != name {
+		return errors.New("that is a secret: a name comes first, and its owner has the secret")
+	}
 	if len(name) < 1 || len(name) > maxName || strings.ContainsFunc(name, isNoName) {
 		return fmt.Errorf("that is not a name: names are 1 to %d of the characters A-Z, a-z, 0-9, '.', '_' and '-'", maxName)
 	}

@@ -8,12 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 const (
 	// secretPrefix lets scanners find secrets where they do not belong.
 	secretPrefix = "relay_"
-	hashPrefix   = "sha256:"
+	// secretAlphabet is that of rand.Text.
+	secretAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	// revealing is how many characters of a secret, and not of another word, are 40
+	// of its bits.
+	revealing  = 8
+	hashPrefix = "sha256:"
 	// maxSecret bounds a secret's bytes, so that it fits into a line on the wire.
 	maxSecret = 512
 )
@@ -29,6 +35,26 @@ func Hash(secret string) string {
 }
 
 func hashOf(secret string) [sha256.Size]byte { return sha256.Sum256([]byte(secret)) }
+
+// Conceal gives text without the secrets in it that NewSecret has made, also those
+// that are cut off somewhere. What a person types, or puts into a file, may stand in
+// the place of another word, and messages repeat words.
+func Conceal(text string) string {
+	var shown strings.Builder
+	for {
+		before, after, found := strings.Cut(text, secretPrefix)
+		shown.WriteString(before)
+		if !found {
+			return shown.String()
+		}
+		text = strings.TrimLeft(after, secretAlphabet)
+		if secret := after[:len(after)-len(text)]; len(secret) < revealing {
+			shown.WriteString(secretPrefix + secret)
+			continue
+		}
+		shown.WriteString(secretPrefix + "***")
+	}
+}
 
 // ReadSecretFile reads a relay client's secret. The file has nothing else in it,
 // but for a line end, and is its owner's alone, as a tokens file is. Errors do not

@@ -125,3 +125,21 @@ func TestFilesThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+func TestConceal(t *testing.T) {
+	secret := auth.NewSecret()
+	for text, want := range map[string]string{
+		"":                                 "",
+		"the relay_state":                  "the relay_state",
+		"relay_":                           "relay_",
+		"relay_STATE":                      "relay_STATE",
+		secret:                             "relay_***",
+		"open " + secret + ": no":          "open relay_***: no",
+		secret + secret + " relay_x":       "relay_***relay_*** relay_x",
+		"cut off: \"" + secret[:22] + "\"": "cut off: \"relay_***\"",
+	} {
+		if got := auth.Conceal(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}

@@ -125,7 +125,7 @@ func (p *parser) identity(fields []string) (id Identity, err error) {
 		}
 		set[key] = true
 		if err := s.set(&id, value); err != nil {
-			return Identity{}, fmt.Errorf("%s: %w", key, err)
+			return Identity{}, fmt.Errorf("%s: %s", key, Conceal(err.Error()))
 		}
 	}
 	return id, nil

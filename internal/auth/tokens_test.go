@@ -65,6 +65,7 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	const (
+		secret    = "relay_PFROSMABCDEFGHIJKLMNOPQRST"
 		badName   = "that is not a name: names are 1 to 64 of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
 		badHash   = "that is not a hash: it has to be sha256: and 64 hexadecimal digits"
 		badNumber = "is not a number from 1 to 2147483647"
@@ -83,6 +84,8 @@ func TestParseErrors(t *testing.T) {
 		{"db1 " + hash + "00", "1: field 2: " + badHash},
 		{"db1 " + hash[:70] + "g", "1: field 2: " + badHash},
 		{"db1 " + emptyHash, "1: the hash is that of an empty secret: make one with relay token new"},
+		{secret + " " + hash, "1: field 1: that is a secret: a name comes first, and its owner has the secret"},
+		{line("ports=" + secret), `1: ports: "relay_***" is not a port: ports are numbers from 1 to 65535`},
 		{line("relay_ABC"), "1: field 3 has no '=': it has to be key=value"},
 		{line("user=5"), "1: field 3: there is no such key; keys are ports, tunnels, users, usersPerSecond, bytesPerSecond, allow, deny, expires"},
 		{line("tunnels=5 users=1 tunnels=5"), "1: tunnels is given twice: write it once"},

@@ -201,10 +201,9 @@ func (f fuzzed) check(t *testing.T, client *transport.Conn, req wire.Request, er
 
 // refusalOf is how a preamble is refused that cannot be.
 func refusalOf(bad error) string {
-	const named = 64 // bytes that are repeated
 	var unknown *wire.UnknownOptionError
 	if errors.As(bad, &unknown) {
-		return "-unknown-option " + unknown.Key[:min(len(unknown.Key), named)]
+		return "-unknown-option " + unknown.Text
 	}
 	return "-bad-option " + bad.Error()
 }

@@ -145,9 +145,3 @@ func (s *Server) claim(conn join.Conn, req wire.Request) error {
 
 // noDeadline is what ends a deadline.
 var noDeadline time.Time
-
-// maxNamed is how much of a stranger's word is repeated, in answers and in the
-// log: a verb has no more bytes either.
-const maxNamed = 64
-
-func shorten(name string) string { return name[:min(len(name), maxNamed)] }

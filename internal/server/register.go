@@ -271,7 +271,7 @@ func (s *Server) explain(err error) *wire.Refusal {
 	case errors.As(err, &refusal):
 		return refusal
 	case errors.As(err, &unknown):
-		return &wire.Refusal{Code: wire.CodeUnknownOption, Text: shorten(unknown.Key)}
+		return &wire.Refusal{Code: wire.CodeUnknownOption, Text: unknown.Text}
 	case errors.As(err, &bad):
 		return &wire.Refusal{Code: wire.CodeBadOption, Text: bad.Error()}
 	case errors.Is(err, errDraining):

@@ -109,8 +109,11 @@ func portOf(line string) (int, error) {
 
 // isCode tells whether a word can be the code of a refusal.
 func isCode(word string) bool {
-	return word != "" && !strings.ContainsFunc(word, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' })
+	return word != "" && !strings.ContainsFunc(word, isNoWord)
 }
+
+// isNoWord reports whether r can be in no code, and in no key of an option.
+func isNoWord(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }
 
 // isKnownCode tells whether it is one of the protocol's.
 func isKnownCode(code string) bool {

@@ -53,11 +53,20 @@ const (
 	maxPrefixes = 64
 )
 
-// UnknownOptionError is an option that this version does not know. Its message has
-// the first 64 bytes of the key, which is a stranger's.
-type UnknownOptionError struct{ Key string }
+// UnknownOptionError is an option that this version does not know. Text names it: its
+// first 64 bytes, and nothing from the first byte on that no key has. Who writes
+// +token=<secret> makes the secret a part of the key.
+type UnknownOptionError struct{ Text string }
 
-func (e *UnknownOptionError) Error() string { return fmt.Sprintf("unknown option %.64q", e.Key) }
+func (e *UnknownOptionError) Error() string { return "unknown option " + e.Text }
+
+func newUnknownOption(key string) *UnknownOptionError {
+	named := key[:min(len(key), maxVerb)]
+	if i := strings.IndexFunc(named, isNoWord); i >= 0 {
+		return &UnknownOptionError{named[:i] + "...: a key has letters from a to z and hyphens, and behind it are a space and the value"}
+	}
+	return &UnknownOptionError{named}
+}
 
 // OptionError is an option whose value cannot be. It does not repeat the value,
 // which may be a secret.
@@ -74,7 +83,7 @@ func ParsePreamble(options []Option) (Preamble, error) {
 		parse := parserOf(o.Key)
 		switch {
 		case parse == nil:
-			return Preamble{}, &UnknownOptionError{o.Key}
+			return Preamble{}, newUnknownOption(o.Key)
 		case seen[o.Key]:
 			return Preamble{}, &OptionError{o.Key, "is there twice"}
 		}

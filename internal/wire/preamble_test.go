@@ -78,7 +78,7 @@ func TestBadOptions(t *testing.T) {
 		t.Errorf("twice the same: got %v", err)
 	}
 	var unknown *wire.UnknownOptionError
-	if _, err := wire.ParsePreamble([]wire.Option{{"shape", "round"}}); !errors.As(err, &unknown) || unknown.Key != "shape" {
+	if _, err := wire.ParsePreamble([]wire.Option{{"shape", "round"}}); !errors.As(err, &unknown) || unknown.Text != "shape" {
 		t.Errorf("got %v, want that shape is unknown", err)
 	}
 }

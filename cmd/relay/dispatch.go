@@ -10,6 +10,7 @@ import (
 // dispatch runs the relay or the forwarder. They share one command, and
 // --localForwardPort tells them apart.
 func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) error {
+	outliveReaders()
 	log, err := newLogger(stderr, f.logLevel, f.logFormat)
 	if err != nil {
 		return err

@@ -51,6 +51,11 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 
 func exit() { os.Exit(exitOK) }
 
+// outliveReaders has the process go on, to its end, when nobody reads its outputs any
+// more: writing to them fails then, where it would end the process. A relay or a
+// forwarder is there for others than who looked at its first line.
+func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
+
 // secondSignal is the key under which untilSignal's context has the one that is done
 // at the second signal. It goes where the first one goes, through cobra.
 type secondSignal struct{}

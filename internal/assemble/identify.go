@@ -86,7 +86,7 @@ func byToken(tokens *auth.File, token string) (server.Identity, error) {
 		Rails:   id.Rails,
 		Watch: func(ended func(error)) (stop func()) {
 			return tokens.Watch(id, func(reason error) {
-				if errors.Is(reason, auth.ErrChanged) {
+				if errors.Is(reason, auth.ErrChanged) || errors.Is(reason, auth.ErrReplaced) {
 					reason = fmt.Errorf("%w: %w", server.ErrIdentityChanged, reason)
 				}
 				ended(reason)

@@ -202,3 +202,34 @@ func TestOwnerIsGone(t *testing.T) {
 		})
 	}
 }
+
+// A port belongs to a name. Whoever puts another secret behind the name ends the
+// session, served or not, and the new secret has the port; only without the name is it
+// given up.
+func TestNewSecret(t *testing.T) {
+	const key = "+lease kkkkkkkkkkkkkkkkkkkkkkkkkk\n"
+	for _, verb := range []string{"multiplex\n", "pool\nnew\n", "event\nnew\n"} {
+		for _, served := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, served %t", strings.Fields(verb)[0], served), func(t *testing.T) {
+				o := startOwned(t, token("a", ""))
+				port, conn := o.register("+token a\n" + key + verb)
+				if !served {
+					_ = conn.(*net.TCPConn).CloseWrite()
+					_, _ = io.Copy(io.Discard, conn) // until the relay has seen that
+				}
+				other := "a " + auth.Hash("other") + "\n"
+				o.change(other)
+				_, _ = io.Copy(io.Discard, conn)
+				if answer, _ := o.register("+token a\n" + key + verb); !strings.HasPrefix(answer, "-unauthorized ") {
+					t.Errorf("the old secret is answered by %q", answer)
+				}
+				if is, _ := o.register("+token other\n" + key + verb); is != port {
+					t.Errorf("the new secret has port %s, want %s", is, port)
+				}
+				o.change("")
+				number, _ := strconv.Atoi(port)
+				o.wantClosed(number)
+			})
+		}
+	}
+}

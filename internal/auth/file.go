@@ -83,9 +83,9 @@ func (f *File) All() []Identity { return f.tokens.Load().All() }
 
 // Watch calls ended, once, when an identity that Identify gave no longer holds:
 // it has expired, or its line is gone, has another hash, or allows other things
-// (an expiry that is moved ends nothing). The reason wraps ErrExpired, ErrRevoked
-// or ErrChanged. It is told within a second of the time of expiry, and of the
-// moment when new tokens are in force.
+// (an expiry that is moved ends nothing). The reason wraps ErrExpired, ErrRevoked,
+// ErrReplaced or ErrChanged. It is told within a second of the time of expiry, and of
+// the moment when new tokens are in force.
 //
 // Callbacks come one after the other, so ended must not wait. Call stop when it is
 // no longer of interest; it may be called more than once, and does not wait for a

@@ -41,7 +41,7 @@ func TestWatch(t *testing.T) {
 		{"another expiry", strings.TrimSpace(lineA) + " expires=2001-01-01\n" + lineB, nil},
 		{"gone", lineB, auth.ErrRevoked},
 		{"all gone", "", auth.ErrRevoked},
-		{"another secret", "db1 " + auth.Hash("c") + "\n" + lineB, auth.ErrRevoked},
+		{"another secret", "db1 " + auth.Hash("c") + "\n" + lineB, auth.ErrReplaced},
 		{"another name", "db3 " + hash + "\n" + lineB, auth.ErrRevoked},
 		{"other limits", strings.TrimSpace(lineA) + " users=1\n" + lineB, auth.ErrChanged},
 		{"expired", strings.TrimSpace(lineA) + " expires=1999-01-01\n" + lineB, auth.ErrExpired},

@@ -27,8 +27,10 @@ var (
 	ErrUnknownToken = errors.New("the token is unknown")
 	// ErrExpired is for one whose time is over.
 	ErrExpired = errors.New("the token has expired")
-	// ErrRevoked is for an identity that is gone, or has another secret.
+	// ErrRevoked is for an identity that is gone.
 	ErrRevoked = errors.New("the token was revoked")
+	// ErrReplaced is for an identity that has another secret.
+	ErrReplaced = errors.New("the token was replaced by another one")
 	// ErrChanged is for an identity that may do other things than before.
 	ErrChanged = errors.New("what the token allows has changed")
 )
@@ -198,13 +200,15 @@ func (t *Tokens) Identify(secret string, now time.Time) (Identity, error) {
 }
 
 // Check tells whether an identity that was given before still holds. Errors wrap
-// ErrRevoked, ErrExpired or ErrChanged. One whose time was made longer or shorter
+// ErrRevoked, ErrReplaced, ErrExpired or ErrChanged. One whose time was made longer or shorter
 // holds: what counts is the time that is in force now.
 func (t *Tokens) Check(id Identity, now time.Time) error {
 	is := t.byName[id.Name]
 	switch {
-	case is == nil || is.hash != id.hash:
+	case is == nil:
 		return fmt.Errorf("%s: %w", id.Name, ErrRevoked)
+	case is.hash != id.hash:
+		return fmt.Errorf("%s: %w", id.Name, ErrReplaced)
 	case is.Expired(now):
 		return fmt.Errorf("%s: %w", id.Name, ErrExpired)
 	case !is.mayTheSame(&id):

@@ -212,7 +212,7 @@ func TestCheck(t *testing.T) {
 		{strings.Replace(was, "users=3", "users=3 tunnels=1", 1), auth.ErrChanged},
 		{strings.Replace(was, "users=3", "users=3 deny=::1", 1), auth.ErrChanged},
 		{strings.Replace(was, "/8", "/9", 1), auth.ErrChanged},
-		{strings.Replace(was, hash, otherHash, 1), auth.ErrRevoked},
+		{strings.Replace(was, hash, otherHash, 1), auth.ErrReplaced},
 		{strings.Replace(was, "db1", "db2", 1), auth.ErrRevoked},
 		{"", auth.ErrRevoked},
 	} {

@@ -15,6 +15,7 @@ import (
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/record"
+	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -165,7 +166,7 @@ func (f *forwarder) dial(conn join.Conn, began time.Time, wait func(context.Cont
 		return // and nobody knows whether it could be
 	}
 	f.often.Do(func() {
-		if errors.Is(err, syscall.ECONNREFUSED) {
+		if sockerr.Is(err, syscall.ECONNREFUSED) {
 			err = fmt.Errorf("%w; look whether the local server runs, and whether this is its port", err)
 		}
 		f.log.Error("the local server cannot be reached; users are reset", "local", f.local, "error", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -91,9 +92,9 @@ func (l *Listener) readToken() error {
 func (l *Listener) advice(err error) string {
 	var alert *net.OpError
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case sockerr.Is(err, syscall.ECONNREFUSED):
 		return "; look whether the relay runs there, and whether this is its port"
-	case l.options.TLS == nil && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)):
+	case l.options.TLS == nil && (errors.Is(err, io.ErrUnexpectedEOF) || sockerr.Is(err, syscall.ECONNRESET)):
 		return "; if the relay lets in only who encrypts, use --tls or --tlsPin"
 	case errors.As(err, &alert) && alert.Op == "remote error" && strings.Contains(alert.Err.Error(), "certificate"):
 		// With TLS 1.3 that comes when the handshake is over here.

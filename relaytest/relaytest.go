@@ -10,7 +10,6 @@ package relaytest
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -24,6 +23,7 @@ import (
 	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
+	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -84,7 +84,7 @@ func (r *Relay) Restart() error {
 	r.Close()
 	for since := time.Now(); ; <-time.After(10 * time.Millisecond) {
 		err := r.listen(r.addr)
-		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(since) > restartWait {
+		if !sockerr.Is(err, syscall.EADDRINUSE) || time.Since(since) > restartWait {
 			return err
 		}
 	}

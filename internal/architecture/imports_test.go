@@ -14,7 +14,7 @@ var mayImport = []struct {
 }{
 	{"internal/wire", []string{"golang.org/x/sys/..."},
 		"whoever wants to know what is on the wire has to read one package, and nothing below it"},
-	{"internal/join", []string{"internal/crash", "internal/eventloop", "internal/splice", "golang.org/x/sys/..."},
+	{"internal/join", []string{"internal/crash", "internal/eventloop", "internal/sockerr", "internal/splice", "golang.org/x/sys/..."},
 		"the one place where bytes are copied knows connections, and nothing about whose they are"},
 	{"internal/eventloop", []string{"golang.org/x/sys/..."},
 		"it knows descriptors, and nothing about what they are"},
@@ -24,7 +24,7 @@ var mayImport = []struct {
 		"it speaks a protocol of other people, and can be used and tested without Relay"},
 	{"internal/tcpstate", []string{"internal/crash", "internal/eventloop", "golang.org/x/sys/..."},
 		"it asks the kernel, and knows nothing of what the answers are for"},
-	{"internal/transport", []string{"internal/join", "golang.org/x/sys/..."},
+	{"internal/transport", []string{"internal/join", "internal/sockerr", "golang.org/x/sys/..."},
 		"connections are made here for everybody else, so it can depend on nobody else"},
 	{"internal/certificate", nil,
 		"clients that verify a relay want no client of certificate authorities with it: that is package acme below"},

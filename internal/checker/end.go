@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/seed96252745/relay/internal/sockerr"
 )
 
 // finish ends the direction out.
@@ -16,7 +18,7 @@ func (t *talk) finish() End {
 	switch {
 	case err == nil:
 		return EndFIN
-	case errors.Is(err, syscall.ENOTCONN):
+	case sockerr.Is(err, syscall.ENOTCONN):
 		return "" // the connection is gone, and the receiver knows why
 	}
 	return t.end(err)
@@ -101,14 +103,14 @@ func (t *talk) ownEnd() End {
 }
 
 func errnoEnd(errno syscall.Errno) End {
-	switch errno {
-	case syscall.ECONNRESET, syscall.EPIPE, syscall.ENOTCONN:
+	switch {
+	case sockerr.Is(errno, syscall.ECONNRESET, syscall.EPIPE, syscall.ENOTCONN):
 		return EndReset
-	case syscall.ECONNREFUSED:
+	case sockerr.Is(errno, syscall.ECONNREFUSED):
 		return EndRefused
-	case syscall.ETIMEDOUT:
+	case sockerr.Is(errno, syscall.ETIMEDOUT):
 		return EndTimeout
-	case syscall.EHOSTUNREACH, syscall.ENETUNREACH:
+	case sockerr.Is(errno, syscall.EHOSTUNREACH, syscall.ENETUNREACH):
 		return EndUnreachable
 	}
 	return End(errno.Error())

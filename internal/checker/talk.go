@@ -3,12 +3,13 @@ package checker
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"hash"
 	"net"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/seed96252745/relay/internal/sockerr"
 )
 
 // chunk is the most that is sent or received at a time. Each connection has two
@@ -76,7 +77,7 @@ func (t *talk) write(b []byte) error {
 		t.rec.Sent += int64(n)
 		t.progress(false)
 	}
-	t.lost = t.lost || errors.Is(err, syscall.ECONNRESET)
+	t.lost = t.lost || sockerr.Is(err, syscall.ECONNRESET)
 	return err
 }
 

@@ -1,10 +1,11 @@
 package conntest
 
 import (
-	"errors"
 	"io"
 	"syscall"
 	"testing"
+
+	"github.com/seed96252745/relay/internal/sockerr"
 )
 
 // text is what is written, and what is wanted.
@@ -57,7 +58,7 @@ func WantPair(tb testing.TB, one, other io.ReadWriter) {
 // WantReset expects a reset, and not a byte before it.
 func WantReset(tb testing.TB, conn io.Reader) {
 	tb.Helper()
-	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
+	if got, err := io.ReadAll(conn); !sockerr.Is(err, syscall.ECONNRESET) || len(got) > 0 {
 		tb.Errorf("got %q, %v (nil is EOF); want a reset and no byte", got, err)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/sockerr"
 )
 
 // Side names one of the two connections of a join.
@@ -79,7 +80,7 @@ func (r Result) Ending() Ending {
 		return Stopped
 	case errors.Is(r.Err, ErrNoProgress):
 		return Stalled
-	case errors.Is(r.Err, ErrReset), errors.Is(r.Err, syscall.ECONNRESET), errors.Is(r.Err, syscall.EPIPE):
+	case errors.Is(r.Err, ErrReset), sockerr.Is(r.Err, syscall.ECONNRESET, syscall.EPIPE):
 		return WasReset
 	}
 	return Lost

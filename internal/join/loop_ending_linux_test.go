@@ -20,6 +20,9 @@ func TestEnding(t *testing.T) {
 		{syscall.ECONNRESET, join.WasReset},
 		{os.NewSyscallError("read", syscall.ECONNRESET), join.WasReset},
 		{os.NewSyscallError("write", syscall.EPIPE), join.WasReset},
+		{os.NewSyscallError("wsarecv", syscall.Errno(10054)), join.WasReset}, // WSAECONNRESET
+		{os.NewSyscallError("wsasend", syscall.Errno(10053)), join.WasReset}, // WSAECONNABORTED
+		{os.NewSyscallError("wsarecv", syscall.Errno(10060)), join.Lost},     // WSAETIMEDOUT
 		{join.ErrReset, join.WasReset},
 		{fmt.Errorf("stream: %w", join.ErrReset), join.WasReset},
 		{os.NewSyscallError("read", syscall.ETIMEDOUT), join.Lost},

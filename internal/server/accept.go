@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/sockerr"
 )
 
 // How long to wait after an error of accept, from the first to the tenth in a
@@ -63,8 +64,7 @@ func (s *Server) acceptAll(ctx context.Context, l Listener, handle func(join.Con
 // isShortage tells whether accepting failed for want of something that others
 // may give back.
 func isShortage(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
-		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
+	return sockerr.Is(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM)
 }
 
 // acceptShort takes one connection with the help of the reserve, so that nobody

@@ -14,6 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -74,7 +75,7 @@ func notRequest(err error) limit.Kind {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return limit.HandshakeTimeouts
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), sockerr.Is(err, syscall.ECONNRESET):
 		return limit.HandshakeEnds
 	}
 	return limit.NotRequests

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/port"
+	"github.com/seed96252745/relay/internal/sockerr"
 )
 
 var (
@@ -82,7 +83,7 @@ func (p *ports) open(ranges port.Set, owners ...string) (Listener, int, error) {
 // for us.
 func (p *ports) tryOne(number int) (Listener, error) {
 	l, err := p.listenOn(number)
-	if errors.Is(err, errPortTaken) || errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
+	if errors.Is(err, errPortTaken) || sockerr.Is(err, syscall.EADDRINUSE, syscall.EACCES) {
 		return nil, nil
 	}
 	return l, err

@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -62,6 +64,32 @@ func TestPortsOfOtherPrograms(t *testing.T) {
 	_ = others[0].Close()
 	if tunnel, _ := r.register(); tunnel.port != ports.First {
 		t.Errorf("got port %d, want %d, the only one that is free", tunnel.port, ports.First)
+	}
+}
+
+// That a port is somebody else's, or set aside by the system, Winsock says with
+// numbers of its own.
+func TestPortsOfOtherProgramsOnWindows(t *testing.T) {
+	const accessDenied, addressInUse = 10013, 10048 // WSAEACCES, WSAEADDRINUSE
+	var ports port.Range
+	r := start(t, func(c *server.Config) {
+		c.Ports = freePorts(t, 3)
+		ports = c.Ports
+		c.Listen = func(port int) (server.Listener, error) {
+			switch port {
+			case ports.First:
+				return nil, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.Errno(accessDenied))}
+			case ports.First + 1:
+				return nil, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.Errno(addressInUse))}
+			}
+			return listen(port)
+		}
+	})
+	if got := r.refusal(fmt.Sprintf("+port %d\nmultiplex\n", ports.First+1)); got != "-port-taken somebody else has this port" {
+		t.Errorf("the port that is in use is answered by %q", got)
+	}
+	if tunnel, _ := r.register(); tunnel.port != ports.Last {
+		t.Errorf("got port %d, want %d, the only one that is free", tunnel.port, ports.Last)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -284,7 +285,7 @@ func (s *Server) explain(err error) *wire.Refusal {
 		return &wire.Refusal{Code: wire.CodeSuperseded, Text: err.Error()}
 	case errors.Is(err, errNameTaken):
 		return &wire.Refusal{Code: wire.CodeNameTaken, Text: err.Error()}
-	case errors.Is(err, errPortTaken), errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, errPortTaken), sockerr.Is(err, syscall.EADDRINUSE):
 		return &wire.Refusal{Code: wire.CodePortTaken, Text: "somebody else has this port"}
 	case errors.Is(err, errNoPort):
 		return &wire.Refusal{Code: wire.CodeNoPort, Text: err.Error()}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,15 +16,28 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
+	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
 // rawRelay is a relay whose answers are the test's.
-type rawRelay struct{ *protocoltest.Relay }
+type rawRelay struct {
+	*protocoltest.Relay
+	through func(join.Conn) join.Conn // what relay clients have of their connections
+}
 
 func newRawRelay(t *testing.T) *rawRelay {
 	t.Helper()
-	return &rawRelay{protocoltest.NewRelay(t)}
+	return &rawRelay{protocoltest.NewRelay(t), func(conn join.Conn) join.Conn { return conn }}
+}
+
+// Dial is how relay clients connect.
+func (r *rawRelay) Dial(ctx context.Context) (join.Conn, error) {
+	conn, err := r.Relay.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.through(conn), nil
 }
 
 // register registers a pool of this size, and gives the relay's end of its
@@ -157,8 +171,44 @@ func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
 	}
 }
 
+// The same where a reset has Winsock's number, and where TLS tells an end from one
+// that nobody has signed.
+func TestClientNoticesByOtherErrorsThatItsPoolIsUnknown(t *testing.T) {
+	winsock := &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("wsarecv", syscall.Errno(10054))}
+	for name, tt := range map[string]struct {
+		refuse  func(join.Conn) error
+		was, is error
+	}{
+		"reset on Windows": {join.Conn.Reset, syscall.ECONNRESET, winsock},
+		"end within TLS":   {join.Conn.Close, io.EOF, transport.ErrTruncated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRawRelay(t)
+			r.through = func(conn join.Conn) join.Conn { return errorConn{conn, tt.was, tt.is} }
+			testPoolIsUnknownTo(t, r, tt.refuse)
+		})
+	}
+}
+
+// errorConn is a connection that fails with another error than it does.
+type errorConn struct {
+	join.Conn
+	was, is error
+}
+
+func (c errorConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if errors.Is(err, c.was) {
+		err = c.is
+	}
+	return n, err
+}
+
 func testPoolIsUnknown(t *testing.T, refuse func(join.Conn) error) {
-	r := newRawRelay(t)
+	testPoolIsUnknownTo(t, newRawRelay(t), refuse)
+}
+
+func testPoolIsUnknownTo(t *testing.T, r *rawRelay, refuse func(join.Conn) error) {
 	registration, first := r.register(2, "")
 	_ = refuse(first)
 	lost := make(chan error, 1)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -127,14 +128,14 @@ func (p *place) judge(err error, after time.Duration) {
 		p.pause = 0
 		p.known()
 		return
-	case errors.Is(err, syscall.ECONNRESET) && after < refusedTime:
+	case sockerr.Is(err, syscall.ECONNRESET) && after < refusedTime:
 		if p.refused.Add(1) >= maxRefused && !p.filled(refusedTime) {
 			p.cancel(errForgotten)
 			return
 		}
 	case errors.Is(err, io.EOF) && after >= refusedTime:
 		return // a user who said nothing
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the latter with TLS
 		if n, lasts := p.ends.add(); n >= maxEnded && lasts > refusedTime && !p.filled(refusedTime) {
 			p.cancel(errForgotten)
 			return

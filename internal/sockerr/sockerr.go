@@ -1,0 +1,74 @@
+// Package sockerr compares the errors of sockets. They have POSIX names in package
+// syscall on every system, but on Windows no socket returns what those names stand
+// for: Winsock has numbers of its own (WSAECONNRESET is 10054), and Go has invented
+// others for the names.
+//
+// Where an error of a socket is compared with a name, [Is] does it.
+package sockerr
+
+import (
+	"errors"
+	"slices"
+	"syscall"
+)
+
+// Is reports whether err wraps one of the errors that POSIX calls names, or what
+// Winsock returns in their place. No system has errors of POSIX with Winsock's
+// numbers, so it knows both everywhere.
+func Is(err error, names ...syscall.Errno) bool {
+	return slices.ContainsFunc(names, func(name syscall.Errno) bool {
+		return errors.Is(err, name) || slices.ContainsFunc(winsock(name), func(e syscall.Errno) bool { return errors.Is(err, e) })
+	})
+}
+
+// The errors of winsock2.h that stand for one of POSIX.
+const (
+	wsaEACCES        syscall.Errno = 10013
+	wsaEMFILE        syscall.Errno = 10024
+	wsaEADDRINUSE    syscall.Errno = 10048
+	wsaEADDRNOTAVAIL syscall.Errno = 10049
+	wsaENETUNREACH   syscall.Errno = 10051
+	wsaECONNABORTED  syscall.Errno = 10053
+	wsaECONNRESET    syscall.Errno = 10054
+	wsaENOBUFS       syscall.Errno = 10055
+	wsaENOTCONN      syscall.Errno = 10057
+	wsaESHUTDOWN     syscall.Errno = 10058
+	wsaETIMEDOUT     syscall.Errno = 10060
+	wsaECONNREFUSED  syscall.Errno = 10061
+	wsaEHOSTUNREACH  syscall.Errno = 10065
+)
+
+// winsock gives what Winsock returns for the error that POSIX calls name.
+func winsock(name syscall.Errno) []syscall.Errno {
+	switch name {
+	case syscall.EACCES: // also for ports that the system has set aside (excludedportrange)
+		return []syscall.Errno{wsaEACCES}
+	case syscall.EMFILE:
+		return []syscall.Errno{wsaEMFILE}
+	case syscall.EADDRINUSE:
+		return []syscall.Errno{wsaEADDRINUSE}
+	case syscall.EADDRNOTAVAIL:
+		return []syscall.Errno{wsaEADDRNOTAVAIL}
+	case syscall.ENETUNREACH:
+		return []syscall.Errno{wsaENETUNREACH}
+	case syscall.ECONNABORTED:
+		return []syscall.Errno{wsaECONNABORTED}
+	case syscall.ECONNRESET:
+		return []syscall.Errno{wsaECONNRESET}
+	case syscall.ENOBUFS:
+		return []syscall.Errno{wsaENOBUFS}
+	case syscall.ENOTCONN:
+		return []syscall.Errno{wsaENOTCONN}
+	case syscall.ESHUTDOWN:
+		return []syscall.Errno{wsaESHUTDOWN}
+	case syscall.EPIPE: // after the own end, and after a reset of which another call was told
+		return []syscall.Errno{wsaESHUTDOWN, wsaECONNABORTED}
+	case syscall.ETIMEDOUT:
+		return []syscall.Errno{wsaETIMEDOUT}
+	case syscall.ECONNREFUSED:
+		return []syscall.Errno{wsaECONNREFUSED}
+	case syscall.EHOSTUNREACH:
+		return []syscall.Errno{wsaEHOSTUNREACH}
+	}
+	return nil
+}

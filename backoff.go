@@ -8,11 +8,13 @@ import (
 
 // Pauses between registrations. The jitter is full, from nothing to the whole
 // pause: when a relay comes back, its relay clients are not to come all at
-// once. A registration that stood for healthy starts again with the shortest.
+// once. The pause grows with failures alone: a session that has served a user, or
+// stood for healthy, is none, however it ends. What keeps failing right after it
+// has registered fails sooner than that.
 const (
 	minPause = 250 * time.Millisecond
 	maxPause = 30 * time.Second
-	healthy  = time.Minute
+	healthy  = 5 * time.Second
 )
 
 // backoff says how long to wait before the next try. The zero value is ready.
@@ -24,9 +26,10 @@ func (b *backoff) next() time.Duration {
 	return rand.N(b.pause) //nolint:gosec // spreads load, hides nothing
 }
 
-// served tells how long the last try held.
-func (b *backoff) served(held time.Duration) {
-	if held >= healthy {
+// served says how long the session of the last try stood, and whether it has served
+// a user.
+func (b *backoff) served(held time.Duration, user bool) {
+	if user || held >= healthy {
 		b.pause = 0
 	}
 }

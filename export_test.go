@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -38,3 +39,15 @@ func (a acceptorTaker) whenReadable(conn join.Conn, f func()) (stop func()) {
 
 // LocalHeader is what local servers are told.
 var LocalHeader = localHeader
+
+// Backoff is how long a listener waits before it registers again.
+type Backoff struct{ b backoff }
+
+// NewBackoff gives that of a listener that has not registered yet.
+func NewBackoff() *Backoff { return new(Backoff) }
+
+// Next gives the pause before the next try.
+func (b *Backoff) Next() time.Duration { return b.b.next() }
+
+// Served says how long a session stood, and whether it served a user.
+func (b *Backoff) Served(held time.Duration, user bool) { b.b.served(held, user) }

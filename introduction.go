@@ -97,6 +97,7 @@ func (i *introduction) introduced(user, public net.Addr, err error) join.Conn {
 		}
 		return nil
 	}
+	i.came.Store(true)
 	_ = i.conn.SetReadDeadline(time.Time{}) // fails only on a closed connection, which the next call notices
 	if user == nil {
 		return i.conn

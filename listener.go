@@ -58,9 +58,9 @@ var _ net.Listener = (*Listener)(nil)
 // stand for the defaults.
 //
 // Once it has succeeded the listener stands until Close: when the relay is
-// lost, it registers again, with a pause that grows from a quarter of a second
-// to half a minute, for ever. The public address stays the same, as long as the
-// relay remembers whose it is; see Options.Keys.
+// lost, it registers again, for ever: within a quarter of a second, and with a pause
+// that grows to half a minute while that fails. The public address stays the same,
+// as long as the relay remembers whose it is; see Options.Keys.
 func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener, error) {
 	l, err := newListener(relayAddr, "", options)
 	if err != nil {
@@ -202,9 +202,10 @@ func (l *Listener) run(registration protocol.Registration) {
 			registration, err = l.register(l.closed)
 		}
 		if err == nil {
+			var user bool
 			since := time.Now()
-			err = l.serve(registration)
-			retry.served(time.Since(since))
+			user, err = l.serve(registration)
+			retry.served(time.Since(since), user)
 		}
 		if l.closed.Err() != nil {
 			return
@@ -218,14 +219,14 @@ func (l *Listener) run(registration protocol.Registration) {
 }
 
 // serve hands on what registration accepts until it is lost, whose reason it
-// returns, or the listener is closed.
-func (l *Listener) serve(registration protocol.Registration) error {
+// returns, or the listener is closed. It reports whether a user was among that.
+func (l *Listener) serve(registration protocol.Registration) (user bool, err error) {
 	stop := context.AfterFunc(l.closed, func() { _ = registration.Close() })
 	defer stop()
 	users := newUserAddrs(l.next, l.options.Logger)
-	err := registration.Serve(users.accepted)
+	err = registration.Serve(users.accepted)
 	_ = registration.Close()
 	users.wait()
 	l.lingering.Go(func() { registration.Wait(l.cut) })
-	return err
+	return users.came.Load(), err
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -53,6 +54,7 @@ type userAddrs struct {
 	full    rate.Sometimes // to log that nobody accepts
 	slots   chan struct{}  // holds one for each connection that has not been taken
 	reading sync.WaitGroup
+	came    atomic.Bool // a user has
 }
 
 func newUserAddrs(next taker, log *slog.Logger) *userAddrs {

@@ -122,6 +122,7 @@ func (p *place) unreachable(err error) {
 func (p *place) judge(err error, after time.Duration) {
 	if after >= refusedTime {
 		p.known()
+		p.pause = 0 // it did wait, and this is no failure in a row with others
 	}
 	switch {
 	case err == nil:

@@ -1,0 +1,100 @@
+package relay_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/relaytest"
+)
+
+// pauses is the handler of a log that hands on the pauses before registering again.
+type pauses chan time.Duration
+
+func (pauses) Enabled(context.Context, slog.Level) bool { return true }
+func (p pauses) WithAttrs([]slog.Attr) slog.Handler     { return p }
+func (p pauses) WithGroup(string) slog.Handler          { return p }
+
+func (p pauses) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "in" {
+			pause, err := time.ParseDuration(a.Value.String())
+			if err != nil {
+				return true
+			}
+			p <- pause
+		}
+		return true
+	})
+	return nil
+}
+
+// A relay that is lost again and again, and served a user each time, is looked for at
+// once each time.
+func TestLostOftenIsNotLostForLong(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, options *relay.Options) {
+		r := relaytest.Start(t)
+		registered, lost := make(chan net.Addr, 100), make(pauses, 1000)
+		options.OnRegister = func(public net.Addr) { registered <- public }
+		options.Logger = slog.New(lost)
+		serveGreeting(t, listen(t, r.Addr(), options))
+		for round := range 8 {
+			public := within(t, registered, "a registration")
+			for len(lost) > 0 {
+				<-lost // of tries that failed, while the relay was away
+			}
+			if err := greeted(public); err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+			if err := r.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			if pause := within(t, lost, "the relay to be missed"); pause > 250*time.Millisecond {
+				t.Errorf("round %d: the pause before the first try is %v", round, pause)
+			}
+		}
+	})
+}
+
+func TestBackoff(t *testing.T) {
+	const shortest, longest = 250 * time.Millisecond, 30 * time.Second
+	for name, c := range map[string]struct {
+		held   time.Duration
+		served bool
+		atMost time.Duration
+	}{
+		"stood for some seconds":     {5 * time.Second, false, shortest},
+		"served a user":              {0, true, shortest},
+		"was no good":                {time.Second, false, longest},
+		"stood, and served somebody": {time.Hour, true, shortest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var longestSeen time.Duration
+			for range 100 { // since each pause is drawn by lot
+				b := relay.NewBackoff()
+				for range 10 {
+					b.Next()
+				}
+				b.Served(c.held, c.served)
+				longestSeen = max(longestSeen, b.Next())
+			}
+			if longestSeen > c.atMost || longestSeen < c.atMost/10 {
+				t.Errorf("the longest of 100 pauses is %v, want up to %v", longestSeen, c.atMost)
+			}
+		})
+	}
+}
+
+func within[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited in vain for %s", what)
+		panic("unreachable")
+	}
+}

@@ -47,8 +47,7 @@ var (
 	errNoDescriptors     = errors.New("no descriptors are left for another tunnel")
 )
 
-// quotaFor counts a public port for one who has come: what it left alone longest
-// gives way.
+// quotaFor counts a public port for one who has come.
 func (s *Server) quotaFor(i Identity, source limit.Source) (quota, error) {
 	leave, err := s.countFor(i, source)
 	if err != nil {
@@ -79,9 +78,10 @@ func (s *Server) quotaWith(leave func()) (quota, error) {
 	})}, nil
 }
 
-// countFor is count for one who has come.
+// countFor is count for one who has come. What an address left alone longest gives
+// way; what an identity did, see reclaim.
 func (s *Server) countFor(i Identity, source limit.Source) (leave func(), err error) {
-	if leave, err = s.count(i, source); err != nil && s.evict(i, source) {
+	if leave, err = s.count(i, source); err != nil && i.Name == "" && s.evict(source) {
 		return s.count(i, source)
 	}
 	return leave, err

@@ -27,7 +27,7 @@ type holding struct {
 	timer *time.Timer // runs while nobody serves the port
 	// unwatch ends the watch over the identity meanwhile, if there is one.
 	unwatch func()
-	saved   lease.Lease // guarded by leases.saving
+	saved   lease.Lease
 	// unkept says that the next start need not know of it; see keepLease.
 	unkept bool
 	// superseded are the processes that others with the same key have taken over
@@ -147,32 +147,6 @@ func (l *leases) mayNameLocked(k lease.Key, identity, name string) error {
 	return nil
 }
 
-// evict ends the lease that nobody has served for longest, of those that count
-// against the same identity or else the same source, so that a relay client which
-// makes a new key at each start does not shut itself out. It tells whether there
-// was one.
-func (s *Server) evict(i Identity, source limit.Source) bool {
-	s.mu.Lock()
-	var oldest *publicPort
-	var until time.Time
-	for p := range s.open {
-		if p.lease == nil || p.lease.Identity != i.Name {
-			continue
-		}
-		p.mu.Lock()
-		u, counts := p.lease.Until, i.Name != "" || p.source == source
-		if counts && !u.IsZero() && (oldest == nil || u.Before(until)) {
-			oldest, until = p, u
-		}
-		p.mu.Unlock()
-	}
-	s.mu.Unlock()
-	if oldest != nil {
-		oldest.endIfAway(errEvicted)
-	}
-	return oldest != nil
-}
-
 // rename gives a lease another name. One that has ended meanwhile leaves the name.
 func (l *leases) rename(p *publicPort, name string) error {
 	l.mu.Lock()
@@ -203,22 +177,28 @@ func (l *leases) save(p *publicPort) {
 	if h.unkept {
 		return
 	}
-	saving := l.savingOf(h.Key)
+	p.mu.Lock()
+	key := h.Key
+	p.mu.Unlock()
+	saving := l.savingOf(key)
 	saving.Lock()
 	defer saving.Unlock()
 	p.mu.Lock()
-	now, ended := h.Lease, p.reason != nil
+	now, same, ended := h.Lease, h.Lease == h.saved, p.reason != nil
 	p.mu.Unlock()
-	if ended || now == h.saved {
+	if ended || same || now.Key != key { // it has passed to another one, under which it is saved
 		return
 	}
-	err := l.store.Save(now)
-	if err == nil {
-		h.saved = now
-	} else {
+	if err := l.store.Save(now); err != nil {
 		l.often.Do(func() {
 			l.log.Error("the lease of a port cannot be saved: it will be lost when the relay is started again", "port", p.number, "error", err)
 		})
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h.Key == key {
+		h.saved = now
 	}
 }
 
@@ -262,14 +242,19 @@ func (l *leases) forget(p *publicPort, reason error) {
 	if !ours || h.unkept || errors.Is(reason, errDraining) {
 		return
 	}
-	saving := l.savingOf(h.Key)
+	l.drop(h.Key, p.number)
+}
+
+// drop has the store forget the lease of a key, unless there is another one.
+func (l *leases) drop(k lease.Key, port int) {
+	saving := l.savingOf(k)
 	saving.Lock()
 	defer saving.Unlock()
-	if l.find(h.Key) != nil {
+	if l.find(k) != nil {
 		return // it is somebody's again, who saves it
 	}
-	if err := l.store.Delete(h.Key); err != nil {
-		l.often.Do(func() { l.log.Error("the lease of a port cannot be deleted", "port", p.number, "error", err) })
+	if err := l.store.Delete(k); err != nil {
+		l.often.Do(func() { l.log.Error("the lease of a port cannot be deleted", "port", port, "error", err) })
 	}
 }
 

@@ -119,9 +119,12 @@ func ownerOf(identity string, source limit.Source) string {
 // end closes the port for the given reason, and with it the tunnel.
 func (p *publicPort) end(reason error) { p.endWhen(reason, func() bool { return true }) }
 
-// endIfAway is end if nobody serves the port: its owner may have come meanwhile.
-func (p *publicPort) endIfAway(reason error) {
-	p.endWhen(reason, func() bool { return p.tunnel == nil })
+// endIfAway is end if nobody serves the port, and no owner has come who is about to. It
+// tells whether that was so.
+func (p *publicPort) endIfAway(reason error) bool {
+	return p.endWhen(reason, func() bool {
+		return p.tunnel == nil && (p.lease == nil || !p.lease.Until.IsZero())
+	})
 }
 
 // disown is end if t is behind the port, or nothing is and t is nil, because its owner
@@ -136,8 +139,8 @@ func (p *publicPort) disownLocked() bool {
 }
 
 // endWhen ends the port if it has not ended, and may says so, which is asked with the
-// lock held.
-func (p *publicPort) endWhen(reason error, may func() bool) {
+// lock held. It tells whether it did.
+func (p *publicPort) endWhen(reason error, may func() bool) bool {
 	p.mu.Lock()
 	t, first := p.tunnel, p.reason == nil && may()
 	if first {
@@ -147,6 +150,7 @@ func (p *publicPort) endWhen(reason error, may func() bool) {
 	if first {
 		p.close(t, reason)
 	}
+	return first
 }
 
 // close does what the end of a port, behind which t is or nothing, leads to.

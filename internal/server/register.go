@@ -76,6 +76,7 @@ func (s *Server) prepare(conn join.Conn, req wire.Request) (*tunnel, *publicPort
 		verb:     req.Verb,
 		client:   conn.RemoteAddr(),
 		identity: identity,
+		since:    time.Now(),
 		instance: wish.Instance,
 		name:     wish.Name,
 		proxy:    wish.Proxy,
@@ -97,8 +98,8 @@ func railsOf(wish wire.Preamble) guard.Rails {
 	return r
 }
 
-// portFor gives the port that the relay client owns, or opens one.
-func (s *Server) portFor(identity Identity, source limit.Source, wish wire.Preamble) (*publicPort, error) {
+// findPort gives the port of the relay client's lease, or opens one.
+func (s *Server) findPort(identity Identity, source limit.Source, wish wire.Preamble) (*publicPort, error) {
 	if wish.Port != 0 && !s.mayAskFor(identity, wish.Port) {
 		if identity.Name == "" {
 			return nil, fmt.Errorf("you %w %d: it is none of %s", errForbiddenPort, wish.Port, s.config.Ports)

@@ -24,7 +24,8 @@ type tunnel struct {
 	verb     string
 	client   net.Addr
 	identity Identity
-	instance string // which process it is, of those that have the lease
+	since    time.Time // when it registered
+	instance string    // which process it is, of those that have the lease
 	name     string
 	bounds   *bounds
 	proxy    bool // each user's bytes come behind a PROXY protocol header

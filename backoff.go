@@ -15,6 +15,10 @@ const (
 	minPause = 250 * time.Millisecond
 	maxPause = 30 * time.Second
 	healthy  = 5 * time.Second
+	// refusedPause bounds the first pause after a refusal whose reason does not pass by
+	// itself, in place of minPause: such tries cost the relay something and lead to
+	// nothing, but the first one after somebody has mended it is not to be late.
+	refusedPause = 8 * time.Second
 )
 
 // backoff says how long to wait before the next try. The zero value is ready.
@@ -25,6 +29,9 @@ func (b *backoff) next() time.Duration {
 	b.pause = min(max(2*b.pause, minPause), maxPause)
 	return rand.N(b.pause) //nolint:gosec // spreads load, hides nothing
 }
+
+// refused has the next pause be a longer one.
+func (b *backoff) refused() { b.pause = max(b.pause, refusedPause/2) }
 
 // served says how long the session of the last try stood, and whether it has served
 // a user.

@@ -28,8 +28,10 @@ const localLogInterval = 10 * time.Second
 // ctx is done. Nil options stand for the defaults.
 //
 // It returns an error at once if an address or an option makes no sense. A
-// relay that is not there, or is lost, it tries to reach for ever. A user
-// whose connection to localAddr fails is reset, and that is logged.
+// relay that is not there, or is lost, it tries to reach for ever. A relay that
+// refuses what it has never granted, for a reason that does not pass by itself, ends
+// it with a *RefusedError, unless Options.KeepTrying is set. A user whose connection to
+// localAddr fails is reset, and that is logged.
 //
 // A panic in what Forward does for one user ends that connection only, and is
 // logged with its stack. One in Options.OnRegister, or in Options.Logger while
@@ -66,9 +68,10 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 	l.next = f
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	l.run(nil)
+	err = l.run(nil)
+	l.close()
 	f.drain(l)
-	return nil
+	return err
 }
 
 // maxLocalDials bounds the connections to the local server that are being

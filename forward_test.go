@@ -25,6 +25,8 @@ type logger struct {
 	panicked bool
 	records  []slog.Record
 	came     chan struct{} // closed with the first error
+	awaited  string        // a message
+	said     chan struct{} // closed with the first one
 }
 
 func newLogger(at string) *logger {
@@ -41,10 +43,23 @@ func (l *logger) Handle(_ context.Context, r slog.Record) error {
 		panic("in the logger")
 	}
 	l.records = append(l.records, r)
+	if l.said != nil && r.Message == l.awaited {
+		close(l.said)
+		l.said = nil
+	}
 	if r.Level >= slog.LevelError && len(l.errors()) == 1 {
 		close(l.came)
 	}
 	return nil
+}
+
+// when gives what is closed when message is logged.
+func (l *logger) when(message string) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	said := make(chan struct{})
+	l.awaited, l.said = message, said
+	return said
 }
 
 // errors is called with mu held.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -72,7 +73,7 @@ func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener,
 		l.close()
 		return nil, err
 	}
-	go l.run(registration)
+	go func() { _ = l.run(registration) }() // which fails only before the first one
 	return l, nil
 }
 
@@ -192,23 +193,32 @@ func (Addr) Network() string { return "tcp" }
 func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
 
 // run hands on what registration accepts, and whenever that is lost, or nil,
-// registers anew, until Close.
-func (l *Listener) run(registration protocol.Registration) {
+// registers anew, until Close. It returns an error if the relay has never granted
+// anything, and refuses it for a reason that lasts.
+func (l *Listener) run(registration protocol.Registration) error {
 	defer close(l.ended)
 	var retry backoff
+	granted := registration != nil
 	for {
 		var err error
 		if registration == nil {
 			registration, err = l.register(l.closed)
 		}
 		if err == nil {
+			granted = true
 			var user bool
 			since := time.Now()
 			user, err = l.serve(registration)
 			retry.served(time.Since(since), user)
 		}
 		if l.closed.Err() != nil {
-			return
+			return nil
+		}
+		if refused := new(RefusedError); errors.As(err, &refused) && refused.lasts() {
+			if !granted && !l.options.KeepTrying {
+				return refused
+			}
+			retry.refused()
 		}
 		pause := retry.next()
 		l.options.Logger.Warn("not registered at the relay; trying again",

@@ -94,6 +94,12 @@ type Options struct {
 	// puts none.
 	ProxyProtocol int
 
+	// KeepTrying has Forward go on when the relay refuses what it has never granted,
+	// for a reason that does not pass by itself: a token that it does not know, a port
+	// that somebody else has. Without it Forward returns the *RefusedError. Listen
+	// returns the first refusal in any case.
+	KeepTrying bool
+
 	// Logger gets what an operator wants to know: the relay lost and found
 	// again, a local server that cannot be reached. Nil discards it.
 	Logger *slog.Logger

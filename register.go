@@ -17,7 +17,9 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// RefusedError is returned by Listen if the relay refuses the registration.
+// RefusedError is returned by Listen if the relay refuses the registration, and by
+// Forward if it does so for a reason that does not pass by itself, and has never
+// granted one.
 type RefusedError struct {
 	Code string // one word, for programs: see docs/protocol.md
 	Text string // what the relay says, for people
@@ -25,6 +27,17 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("relay: refused: %s (%s)%s", e.Text, e.Code, e.advice())
+}
+
+// lasts reports whether the reason does not pass by itself, so that somebody has to
+// change something, here or at the relay.
+func (e *RefusedError) lasts() bool {
+	switch e.Code {
+	case wire.CodeUnauthorized, wire.CodeExpired, wire.CodeForbidden, wire.CodePortTaken, wire.CodeNameTaken,
+		wire.CodeUnknownOption, wire.CodeBadOption:
+		return true
+	}
+	return false
 }
 
 // advice says what helps, where the relay, which does not know how it is asked, does

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed96252745/relay/internal/port"
 )
@@ -16,7 +17,7 @@ import (
 // a command or for the forwarder, and gets their hint.
 func relayPort(cmd *cobra.Command, args []string) (int, error) {
 	if len(args) == 0 {
-		return 0, usagef(rightBoth, "no port is given")
+		return 0, usagef(rightBoth, "no port is given%s", whereThePortIs(cmd.Flags()))
 	}
 	number, err := parsePort(args[0], "port of the relay", rightBoth)
 	if err != nil {
@@ -36,7 +37,29 @@ func relayPort(cmd *cobra.Command, args []string) (int, error) {
 	case len(args) == 2 && err != nil:
 		return 0, usagef(rightBoth, "%+.40q is no command, and %+.40q no port", args[0], args[1])
 	}
-	return 0, usagef(rightBoth, "%d arguments are given; the relay has one, its port", len(args))
+	return 0, usagef(rightBoth, "%s; the relay has one, its port", argumentsGiven(len(args)))
+}
+
+// argumentsGiven says how many there are.
+func argumentsGiven(n int) string {
+	if n == 1 {
+		return "1 argument is given"
+	}
+	return fmt.Sprintf("%d arguments are given", n)
+}
+
+// whereThePortIs says which flag has the port that is missing, as in
+// relay --tokens 8080, if one has: none of those that are to be numbers.
+func whereThePortIs(fs *pflag.FlagSet) (where string) {
+	of := examples()
+	fs.Visit(func(flag *pflag.Flag) {
+		_, wrong := port.Parse(flag.Value.String())
+		_, noNumber := port.Parse(of[flag.Name])
+		if where == "" && wrong == nil && noNumber != nil {
+			where = fmt.Sprintf(": %s was taken for the value of --%s", flag.Value, flag.Name)
+		}
+	})
+	return where
 }
 
 // meantBind gives the relay's command line for an argument such as :8080, with which
@@ -133,7 +156,7 @@ func refuseShells(completion *cobra.Command) {
 	for _, shell := range completion.Commands() {
 		shell.Args = func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("all there is:   "+cmd.CommandPath(), "%s has no arguments, and %d are given", cmd.CommandPath(), len(args))
+				return usagef("all there is:   "+cmd.CommandPath(), "%s; %s has none", argumentsGiven(len(args)), cmd.CommandPath())
 			}
 			return nil
 		}

@@ -18,6 +18,7 @@ type flags struct {
 	localForwardPort string
 	localForwardHost string
 	poolSize         int
+	keepTrying       bool
 	bind             string
 	ports            string
 	drain            time.Duration
@@ -87,6 +88,7 @@ server, byte for byte.`,
 	root.InitDefaultCompletionCmd("")
 	root.InitDefaultHelpCmd()
 	refuseArguments(root)
+	refuseTwice(root)
 	return root
 }
 
@@ -99,6 +101,7 @@ func (f *flags) define() {
 	fs.StringVar(&f.localForwardHost, "localForwardHost", "localhost", "host of the server to put online")
 	fs.StringVar(&f.protocol, "protocol", string(relay.Multiplex), "how users come from the relay: multiplex, pool or event")
 	fs.IntVar(&f.poolSize, "poolSize", relay.DefaultPoolSize, "connections that wait for users at the relay, with --protocol=pool")
+	fs.BoolVar(&f.keepTrying, "keepTrying", false, "go on when the relay refuses what it has never granted, instead of ending with exit status 3")
 	f.owner.define(fs)
 	f.tls.defineForwarder(fs)
 

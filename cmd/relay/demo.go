@@ -43,7 +43,7 @@ public port, checks every byte, and prints what it measured.`,
 		Example: "  relay demo\n  relay demo --once",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("all there is:   relay demo [--once]", "the demo has no arguments, and %d are given", len(args))
+				return usagef("all there is:   relay demo [--once]", "%s; the demo has none", argumentsGiven(len(args)))
 			}
 			return nil
 		},

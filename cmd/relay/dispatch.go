@@ -26,7 +26,7 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 			return err
 		}
 		defer logState(log, nil)()
-		return runForwarder(cmd.Context(), args, f, log, cmd.OutOrStdout())
+		return runForwarder(cmd, args, f, log)
 	}
 	if err := refuseFlags("the relay has no", f.ofForwarder); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +30,8 @@ func TestEmptyFlags(t *testing.T) {
 		}
 		for _, flag := range flags {
 			var stdout, stderr bytes.Buffer
-			status := relay.Run(done, append(tt.args, flag.name+"="), &stdout, &stderr)
+			args := slices.DeleteFunc(slices.Clone(tt.args), func(arg string) bool { return strings.HasPrefix(arg, flag.name+"=") })
+			status := relay.Run(done, append(args, flag.name+"="), &stdout, &stderr)
 			message, hint, _ := strings.Cut(stderr.String(), "\n")
 			want := "for example:   " + flag.name
 			if flag.value {

@@ -3,25 +3,27 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/seed96252745/relay"
 )
 
 // runForwarder is relay --localForwardPort=<port> <host> <port>.
-func runForwarder(ctx context.Context, args []string, f *flags, log *slog.Logger, stdout io.Writer) error {
-	relayAddr, local, err := forwarderAddrs(args, f)
+func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger) error {
+	relayAddr, local, err := forwarderAddrs(cmd, args, f)
 	if err != nil {
 		return err
 	}
 	if f.poolSize < 1 || f.poolSize > relay.MaxPoolSize {
 		return usagef("for example:   --poolSize=16", "--poolSize=%d: a pool has 1 to %d connections", f.poolSize, relay.MaxPoolSize)
 	}
-	protocol := relay.Protocol(f.protocol)
+	protocol := relay.Protocol(strings.ToLower(f.protocol))
 	switch protocol {
 	case relay.Multiplex, relay.Pool, relay.Event:
 	default:
@@ -32,9 +34,10 @@ func runForwarder(ctx context.Context, args []string, f *flags, log *slog.Logger
 		PoolSize: f.poolSize,
 		Logger:   log,
 		OnRegister: func(public net.Addr) {
-			fmt.Fprintf(stdout, "%s -> %s (%s)\n", public, local, protocol)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s -> %s (%s)\n", public, local, protocol)
 		},
-		Drain: drainOption(f.drain),
+		Drain:      drainOption(f.drain),
+		KeepTrying: f.keepTrying,
 	}
 	if err := f.owner.apply(f.ofForwarder, options); err != nil {
 		return err
@@ -48,11 +51,11 @@ func runForwarder(ctx context.Context, args []string, f *flags, log *slog.Logger
 	if options.Keys, err = keys(f, log); err != nil {
 		return err
 	}
-	return forward(ctx, relayAddr, local, options, f.drain)
+	return forward(cmd.Context(), relayAddr, local, options, f.drain)
 }
 
 // forwarderAddrs gives the addresses of the relay and of the local server.
-func forwarderAddrs(args []string, f *flags) (relayAddr, local string, err error) {
+func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr, local string, err error) {
 	localPort, err := parsePort(f.localForwardPort, "--localForwardPort", rightForwarder)
 	if err != nil {
 		return "", "", err
@@ -67,11 +70,11 @@ func forwarderAddrs(args []string, f *flags) (relayAddr, local string, err error
 		return fmt.Sprintf("to put a server online:   relay --localForwardPort=%d %s %s", localPort, host, port)
 	}
 	if len(args) != 2 {
-		right := rightForwarder
+		right, where := rightForwarder, ""
 		if len(args) == 1 {
-			right = rightHost(checkHost(args[0]), "8080", right, line)
+			right, where = rightHost(checkHost(args[0]), "8080", right, line), whereThePortIs(cmd.Flags())
 		}
-		return "", "", usagef(right, "%d arguments are given; the forwarder has two, host and port of the relay", len(args))
+		return "", "", usagef(right, "%s; the forwarder has two, host and port of the relay%s", argumentsGiven(len(args)), where)
 	}
 	relayPort, err := parsePort(args[1], "port of the relay", rightForwarder)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -24,7 +25,7 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 			format = "text"
 		}
 	}
-	switch format {
+	switch strings.ToLower(format) {
 	case "text":
 		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: min, TimeFormat: time.TimeOnly, NoColor: !terminal})), nil
 	case "json":

@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/internal/auth"
 )
 
@@ -24,6 +25,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2 // the command line is wrong; trying again will not help
+	exitRefused = 3 // nor will it here: the relay does not grant what it is asked for
 )
 
 func main() {
@@ -41,12 +43,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd.SetErr(stderr)
 	err := cmd.ExecuteContext(ctx)
 	var usage *usageError
+	var refused *relay.RefusedError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
 		fmt.Fprint(stderr, auth.Conceal(fmt.Sprintf("relay: %v\n%s\n", err, usage.right)))
 		return exitUsage
+	case errors.As(err, &refused):
+		fmt.Fprintf(stderr, "relay: %s\nto try until the relay grants it:   --keepTrying\n", auth.Conceal(strings.TrimPrefix(err.Error(), "relay: ")))
+		return exitRefused
 	}
 	// The library's errors begin with its name, which is the command's too.
 	fmt.Fprintf(stderr, "relay: %s\n", auth.Conceal(strings.TrimPrefix(err.Error(), "relay: ")))

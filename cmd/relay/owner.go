@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -48,7 +49,7 @@ func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) error {
 		return usagef("for example:   --port=20001", "--port=%d: ports are numbers from 1 to 65535", o.port)
 	}
 	options.Name, options.Port = o.name, o.port
-	switch o.proxyProtocol {
+	switch strings.ToLower(o.proxyProtocol) {
 	case "":
 	case "v1":
 		options.ProxyProtocol = 1

@@ -21,7 +21,7 @@ would refuse it, it says why and in which line, and the status is 1.`,
 		Example: "  relay token check tokens",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef(rightTokenCheck, "token check has one argument, a tokens file, and %d are given", len(args))
+				return usagef(rightTokenCheck, "%s; token check has one, a tokens file", argumentsGiven(len(args)))
 			}
 			return nil
 		},

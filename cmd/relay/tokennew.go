@@ -50,7 +50,7 @@ secret itself goes to standard error, and is kept nowhere.`,
   relay token new --name db1 --ports 20000-20010 --users 200 --expires 90d >> tokens`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef(rightTokenNew, "token new has flags only, and %d arguments are given", len(args))
+				return usagef(rightTokenNew, "%s; token new has flags only", argumentsGiven(len(args)))
 			}
 			return nil
 		},

@@ -64,11 +64,20 @@ func showGroups(cmd *cobra.Command, groups []flagGroup) {
 		for _, g := range groups {
 			fmt.Fprintf(&b, "\n%s:\n%s", g.title, g.flags.FlagUsagesWrapped(columns()))
 		}
+		fmt.Fprint(&b, exitStatuses)
 		fmt.Fprintf(&b, "\nFlags may be written --likeThis or --like-this. More about a command:\n%s <command> --help\n", cmd.Name())
 		_, err := fmt.Fprint(of.OutOrStderr(), b.String())
 		return err
 	})
 }
+
+const exitStatuses = `
+Exit status:
+  0  it was told to end
+  1  it could not start, or go on
+  2  the command line is wrong
+  3  the relay does not grant what the forwarder asks for, and has never done so
+`
 
 // columns is how wide the help may be: 0 is without bound, where it is no terminal
 // that shows it.

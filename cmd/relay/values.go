@@ -68,6 +68,9 @@ func explainFlag(err error, right string, of map[string]string) error {
 		return usagef(right, "%v", err)
 	}
 	flag, value := invalid.GetFlag(), invalid.GetValue()
+	if twice := new(givenTwice); errors.As(err, &twice) {
+		return usagef(twice.oneOf(flag), "--%s is given twice; it has one value", flag.Name)
+	}
 	if strings.TrimSpace(value) == "" {
 		return emptyFlag(flag, of)
 	}

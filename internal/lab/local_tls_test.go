@@ -116,7 +116,7 @@ func complaint(t *testing.T, relayAddr string, args ...string) (text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := localStart(t, binary(t, "relay"), append([]string{"--localForwardPort=9", "--logFormat=json", host, port}, args...)...)
+	p := localStart(t, binary(t, "relay"), append([]string{"--localForwardPort=9", "--keepTrying", "--logFormat=json", host, port}, args...)...)
 	p.line(0, "why it is not registered", func(line string) bool {
 		var entry struct{ Msg, Error string }
 		if json.Unmarshal([]byte(line), &entry) != nil || !strings.HasPrefix(entry.Msg, "not registered") {

@@ -20,10 +20,15 @@ const (
 	defaultIdentityLease = 24 * time.Hour
 )
 
+// defaultEvictAfter is time enough for any restart: one who is back by then finds its
+// port, whatever others do who share its address.
+const defaultEvictAfter = time.Minute
+
 // holding is a lease whose port is open. It is guarded by the port.
 type holding struct {
 	lease.Lease
 	keep  time.Duration
+	away  time.Time   // since when nobody serves the port, while Until is not zero
 	timer *time.Timer // runs while nobody serves the port
 	// unwatch ends the watch over the identity meanwhile, if there is one.
 	unwatch func()

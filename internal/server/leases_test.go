@@ -240,7 +240,7 @@ func TestOldestLeaseGivesWay(t *testing.T) {
 		change func(*server.Config)
 		token  string
 	}{
-		"of an address":  {func(c *server.Config) { c.Limits.TunnelsPerSource = 3 }, ""},
+		"of an address":  {func(c *server.Config) { c.Limits.TunnelsPerSource, c.EvictAfter = 3, 1 }, ""},
 		"of an identity": {known(server.Identity{Name: "a", Tunnels: 3}), "+token a\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

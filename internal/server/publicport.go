@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,11 +157,35 @@ func (p *publicPort) endWhen(reason error, may func() bool) bool {
 // close does what the end of a port, behind which t is or nothing, leads to.
 func (p *publicPort) close(t *tunnel, reason error) {
 	p.server.leases.forget(p, reason) // first, or an owner who sees the end would find this port
+	p.logLeaseEnd(reason)
 	close(p.done)
 	p.release() // before the tunnel is seen to end: it may be wanted at once
 	if t != nil {
 		t.end(reason)
 	}
+}
+
+// logLeaseEnd logs that the lease has ended, if there was one, and that its owner will
+// not find the port again. While the relay shuts down it does not end.
+func (p *publicPort) logLeaseEnd(reason error) {
+	if p.lease == nil || errors.Is(reason, errDraining) {
+		return
+	}
+	p.mu.Lock()
+	is, away, source := p.lease.Lease, p.lease.away, p.source
+	p.mu.Unlock()
+	about := []any{"port", is.Port, "reason", reason}
+	if is.Identity != "" {
+		about = append(about, "identity", is.Identity)
+	}
+	if is.Name != "" {
+		about = append(about, "name", is.Name)
+	}
+	if !is.Until.IsZero() {
+		about = append(about, "awayFor", time.Since(away).Round(time.Second).String())
+	}
+	s := p.server
+	s.logWithin(s.admission.tunnelLines, source, slog.LevelInfo, "lease ended", about...)
 }
 
 // expect keeps the lease from ending between the moment its owner comes and the one
@@ -238,7 +263,7 @@ func (p *publicPort) detach(t *tunnel, reason error) {
 func (p *publicPort) awayLocked(until time.Time) error {
 	h, s := p.lease, p.server
 	h.rest()
-	h.Until = until
+	h.Until, h.away = until, time.Now()
 	// What runs already when it is stopped may be late: the owner has come, and gone.
 	still := func() bool { return p.tunnel == nil && h.Until.Equal(until) }
 	h.timer = time.AfterFunc(time.Until(until), func() { p.endWhen(errLeaseOver, still) })

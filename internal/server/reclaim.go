@@ -114,9 +114,12 @@ func (s *Server) explainOwn(i Identity, wish wire.Preamble, err error) error {
 
 // evict ends the lease that nobody has served for longest, of those that count against
 // the same source, so that a relay client which makes a new key at each start does not
-// shut itself out. It tells whether there was one.
+// shut itself out. One whose owner has just left is not ended: others may share the
+// source. It tells whether there was one.
 func (s *Server) evict(source limit.Source) bool {
-	p := s.longestAway(func(p *publicPort) bool { return p.lease.Identity == "" && p.source == source })
+	p := s.longestAway(func(p *publicPort) bool {
+		return p.lease.Identity == "" && p.source == source && time.Since(p.lease.away) >= s.config.EvictAfter
+	})
 	return p != nil && p.endIfAway(errEvicted)
 }
 

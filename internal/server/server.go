@@ -75,6 +75,9 @@ type Config struct {
 	// Lease is for how long a port is kept while its owner is away, and
 	// IdentityLease for owners who are known. Zero means 5 minutes, and 24 hours.
 	Lease, IdentityLease time.Duration
+	// EvictAfter is how long an owner has to have been away before its lease gives way
+	// to further tunnels of its address. Zero means a minute.
+	EvictAfter time.Duration
 }
 
 // withDefaults gives a configuration that is complete.
@@ -99,6 +102,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.IdentityLease == 0 {
 		c.IdentityLease = defaultIdentityLease
+	}
+	if c.EvictAfter == 0 {
+		c.EvictAfter = defaultEvictAfter
 	}
 	c.Limits = c.Limits.WithDefaults()
 	return c

@@ -42,7 +42,7 @@ type tunnel struct {
 var (
 	errTakenOver = errors.New("another relay client has shown the same lease key, and has taken over")
 	errAgain     = errors.New("the relay client has registered anew, and goes on so")
-	errLeaseOver = errors.New("the lease is over")
+	errLeaseOver = errors.New("its owner was away for as long as the lease stands")
 )
 
 // log logs something about the tunnel. A logger that knows it would be held for as

@@ -1,0 +1,101 @@
+package server_test
+
+import (
+	"fmt"
+	"log/slog"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/server"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// Whoever shares an address does not end the lease of one who has just left, however
+// many ports it takes. Later it does, and who has lost its key is not shut out.
+func TestEvictionSparesWhoHasJustLeft(t *testing.T) {
+	const tunnels, evictAfter = 3, time.Second
+	log := new(lockedBuffer)
+	r := start(t, func(c *server.Config) {
+		c.Limits.TunnelsPerSource, c.EvictAfter, c.Ports = tunnels, evictAfter, freePorts(t, 5)
+		c.Logger = slog.New(slog.NewTextHandler(log, nil))
+	})
+	owner := r.own(as("owner", "1"))
+	for i := range tunnels - 1 {
+		r.own(as(fmt.Sprint("neighbour", i), "1"))
+	}
+	waits := user(t, owner)
+	owner.next(t)
+	left := time.Now()
+	r.leave(owner)
+	for time.Since(left) < evictAfter/2 {
+		r.wantRefusal(as("stranger", "1"), wire.CodeLimit)
+	}
+	again, _ := r.try(as("owner", "1"))
+	if again == nil || again.port != owner.port {
+		t.Fatalf("the owner has %v, want port %d", again, owner.port)
+	}
+	conntest.WantPair(t, waits, again.next(t).serve(t))
+	r.wantBehind(again)
+	left = time.Now()
+	r.leave(again)
+	for _, refusal := r.try(as("stranger", "1")); refusal != ""; _, refusal = r.try(as("stranger", "1")) {
+		if time.Since(left) > patience {
+			t.Fatal("the lease of who has left long ago does not give way")
+		}
+	}
+	if after := time.Since(left); after < evictAfter {
+		t.Errorf("the lease has given way after %v, want %v", after, evictAfter)
+	}
+	r.wantSoon("lines about the lease", 1, func() int64 { return log.count(`msg="lease ended" port=` + fmt.Sprint(owner.port)) })
+}
+
+// Whatever ends a lease, the log says which one, and why.
+func TestEndOfALeaseIsLogged(t *testing.T) {
+	ports := freePorts(t, 2)
+	away := func(r *relay, lines string) { r.leave(r.own(lines)) }
+	for name, c := range map[string]struct {
+		do   func(r *relay, ended chan func(error))
+		want string
+	}{
+		"its time is over": {func(r *relay, _ chan func(error)) { away(r, as("a", "1", "+name web")) }, `reason="its owner was away for as long as the lease stands" name=web awayFor=0s`},
+		"evicted": {func(r *relay, _ chan func(error)) {
+			r.own(as("serves", "1"))
+			away(r, as("a", "1"))
+			r.own(as("b", "1"))
+		}, `reason="its address has other tunnels by now, as many as it may" awayFor=0s`},
+		"moved": {func(r *relay, _ chan func(error)) {
+			r.own(as("a", "1", fmt.Sprintf("+port %d", ports.First)))
+			r.own(as("a", "1", fmt.Sprintf("+port %d", ports.Last)))
+		}, `reason="its owner has moved to another port"`},
+		"gave way": {func(r *relay, _ chan func(error)) {
+			away(r, as("a", "1", "+token a"))
+			r.own("+token a\nmultiplex\n")
+		}, `reason="its token has come with another lease key, and nobody served this port" identity=a awayFor=0s`},
+		"revoked": {func(r *relay, ended chan func(error)) {
+			r.own(as("a", "1", "+token a"))
+			(<-ended)(fmt.Errorf("a: revoked"))
+		}, `reason="a: revoked" identity=a`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, w := new(lockedBuffer), watched{make(chan func(error), 3)}
+			me := only("a", ports.First)
+			me.Watch = w.watch
+			r := start(t, known(server.Identity{}, me), func(c *server.Config) {
+				c.Ports, c.Limits.TunnelsPerSource, c.EvictAfter = ports, 2, 1
+				c.Logger = slog.New(slog.NewTextHandler(log, nil))
+				if name == "its time is over" {
+					c.Lease = 10 * time.Millisecond
+				}
+			})
+			c.do(r, w.ended)
+			line := regexp.MustCompile(`level=INFO msg="lease ended" port=\d+ ` + regexp.QuoteMeta(c.want) + "\n")
+			r.wantSoon("lines that say so", 1, func() int64 { return int64(len(line.FindAllString(log.String(), -1))) })
+			r.Close()
+			if n := log.count("lease ended"); n != 1 {
+				t.Errorf("%d lines say that a lease has ended:\n%s", n, log)
+			}
+		})
+	}
+}

@@ -56,6 +56,14 @@ func TestRates(t *testing.T) {
 		if got := allowed(50); got != 20 {
 			t.Errorf("%d of a source that was forgotten, want 20", got)
 		}
+		r.Set(1000, 2000)
+		if got := allowed(50); got != 0 {
+			t.Errorf("%d at once with another figure, want none", got)
+		}
+		pass(time.Second)
+		if got := allowed(3000); got != 1000 {
+			t.Errorf("%d after a second with another figure, want 1000", got)
+		}
 	})
 }
 

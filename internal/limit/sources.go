@@ -55,6 +55,14 @@ func NewRates(perSecond float64, burst, sources int) *Rates {
 	return &Rates{perSecond: rate.Limit(perSecond), burst: burst, sources: sources}
 }
 
+// Set has other figures hold, from now on. What a source has left stays, if it is not
+// more than burst.
+func (r *Rates) Set(perSecond float64, burst int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.perSecond, r.burst = rate.Limit(perSecond), burst
+}
+
 // Allow tells whether it may happen once more.
 func (r *Rates) Allow(from Source) bool {
 	r.mu.Lock()
@@ -66,6 +74,10 @@ func (r *Rates) Allow(from Source) bool {
 	if !known {
 		of = rate.NewLimiter(r.perSecond, r.burst)
 		r.of.Add(from, of)
+	}
+	if of.Limit() != r.perSecond || of.Burst() != r.burst {
+		of.SetLimit(r.perSecond)
+		of.SetBurst(r.burst)
 	}
 	return of.Allow()
 }

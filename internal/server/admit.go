@@ -114,7 +114,7 @@ func (s *Server) logWithin(lines *limit.Lines, source limit.Source, level slog.L
 	s.log.Log(context.Background(), level, message, args...)
 }
 
-// crowd bounds the users of one tunnel by their sources.
+// crowd bounds the users of one account by their sources.
 type crowd struct {
 	atOnce *limit.Sources
 	rates  *limit.Rates
@@ -176,7 +176,7 @@ func (p *publicPort) admit(conn join.Conn) (u user, reason limit.Kind, ok bool) 
 	switch {
 	case !b.admits(addr):
 		return u, limit.DeniedAddresses, false
-	case p.here.Load() >= int64(b.most()):
+	case p.account.users.users() >= b.most():
 		return u, limit.UsersOfTunnel, false // as the tunnel would say
 	case !b.allows(u.source):
 		return u, limit.UsersPerSecondOfTunnel, false
@@ -188,7 +188,7 @@ func (p *publicPort) admit(conn join.Conn) (u user, reason limit.Kind, ok bool) 
 // take takes what a user does of what all tunnels share, or says what there is not
 // enough of.
 func (s *Server) take(u user) (reason limit.Kind) {
-	crowd := u.port.crowd
+	crowd := u.port.account.crowd
 	switch {
 	case !s.users.enter(s.config.Limits.Users):
 		return limit.Users
@@ -212,13 +212,14 @@ func (s *Server) take(u user) (reason limit.Kind) {
 // leave gives back what the user took.
 func (u user) leave() {
 	if !u.source.IsLoopback() {
-		u.port.crowd.atOnce.Leave(u.source)
+		u.port.account.crowd.atOnce.Leave(u.source)
 	}
+	s := u.port.server
 	if u.in {
-		u.port.here.leave()
+		s.accounts.leaves(u.port.account)
 	}
-	u.port.server.admission.descriptors.Give(userDescriptors)
-	u.port.server.users.leave()
+	s.admission.descriptors.Give(userDescriptors)
+	s.users.leave()
 }
 
 // number is how many there are of something.
@@ -232,19 +233,6 @@ func (n *number) enter(most int) bool {
 			return false
 		}
 		if n.CompareAndSwap(is, is+1) {
-			return true
-		}
-	}
-}
-
-// leaveBeyond counts one less if there are more than most.
-func (n *number) leaveBeyond(most int) bool {
-	for {
-		is := n.Load()
-		if is <= int64(most) {
-			return false
-		}
-		if n.CompareAndSwap(is, is-1) {
 			return true
 		}
 	}

@@ -10,28 +10,16 @@ import (
 	"github.com/seed96252745/relay/internal/guard"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/throttle"
 )
 
-// bounds are the guard rails of a tunnel, and what they count. Nil is none.
+// bounds are the guard rails of a tunnel, and what its account has left of their
+// rates. Nil is none.
 type bounds struct {
 	rails guard.Rails
 	rates *limit.Rates  // nil is no bound
 	bytes *rate.Limiter // nil is no bound
-}
-
-func newBounds(r guard.Rails) *bounds {
-	if r.None() {
-		return nil
-	}
-	b := &bounds{rails: r}
-	if r.UsersPerSecond > 0 {
-		b.rates = limit.NewRates(float64(r.UsersPerSecond), 2*r.UsersPerSecond, rateSources)
-	}
-	if r.BytesPerSecond > 0 {
-		b.bytes = throttle.NewLimiter(r.BytesPerSecond)
-	}
-	return b
 }
 
 // admits tells whether users may come from an address.
@@ -44,11 +32,11 @@ func (b *bounds) admits(from net.Addr) bool {
 }
 
 // most is how many users there may be at a time.
-func (b *bounds) most() int {
+func (b *bounds) most() int64 {
 	if b == nil || b.rails.Users <= 0 {
-		return math.MaxInt
+		return math.MaxInt64
 	}
-	return b.rails.Users
+	return int64(b.rails.Users)
 }
 
 // allows counts a new user of a source, and tells whether that is not too soon.
@@ -66,24 +54,43 @@ func (b *bounds) slow(conn join.Conn) join.Conn {
 	return conn
 }
 
-// refuse says what of the tunnel's bounds is in the way of a user who has entered,
-// or 0, and counts one who is let in: one who came when there was another tunnel, or
-// none, has not been asked, and takes no place from those who may come.
-func (t *tunnel) refuse(u *user) limit.Kind {
-	asked, most := u.passed == t.bounds, t.bounds.most()
-	switch {
-	case asked && u.in:
-		return 0
-	case !asked && !t.bounds.admits(u.addr):
-		return limit.DeniedAddresses
-	case u.in && u.port.here.leaveBeyond(most), !u.in && !u.port.here.enter(most):
-		u.in = false
-		return limit.UsersOfTunnel
+// refuse says why a user who has entered may not come, by the tunnel's bounds, or
+// counts one who may: one who came when there was another tunnel, or none, has not
+// been asked, and takes no place from those who may come.
+func (t *tunnel) refuse(u *user) error {
+	asked := u.passed == t.bounds
+	if asked && u.in {
+		return nil
 	}
-	u.in = true
+	if !asked && !t.bounds.admits(u.addr) {
+		return limitError(limit.DeniedAddresses)
+	}
+	if err := u.count(t.bounds.most()); err != nil {
+		return err
+	}
 	if !asked && !t.bounds.allows(u.source) {
-		return limit.UsersPerSecondOfTunnel
+		return limitError(limit.UsersPerSecondOfTunnel)
 	}
 	u.passed = t.bounds
-	return 0
+	return nil
+}
+
+// count counts a user among those of its port, unless there are most.
+func (u *user) count(most int64) error {
+	users := &u.port.account.users
+	if u.in {
+		if users.leaveBeyond(most) {
+			u.in = false
+			return limitError(limit.UsersOfTunnel)
+		}
+		return nil
+	}
+	var held bool
+	if held, u.in = users.enter(most); !held {
+		return protocol.ErrTunnelEnded // with its port, a moment ago
+	}
+	if !u.in {
+		return limitError(limit.UsersOfTunnel)
+	}
+	return nil
 }

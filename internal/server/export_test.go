@@ -1,6 +1,12 @@
 package server
 
-import "github.com/seed96252745/relay/internal/port"
+import (
+	"time"
+
+	"github.com/seed96252745/relay/internal/guard"
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/port"
+)
 
 // Ports are what hands out public ports.
 type Ports struct{ ports *ports }
@@ -23,3 +29,37 @@ func (p Ports) OpenOne(number int, owner string) error {
 func (p Ports) Release(number int, owner string) { p.ports.release(number, owner) }
 
 func (p Ports) Free(number int) { p.ports.free(number) }
+
+// MaxIdleAccounts is how many accounts of ports that are closed are remembered.
+const MaxIdleAccounts = maxIdleAccounts
+
+// Accounts are what owners use of their bounds.
+type Accounts struct{ of *accounts }
+
+func NewAccounts() Accounts { return Accounts{newAccounts(limit.Limits{}.WithDefaults())} }
+
+// Account is one of a port that has been opened.
+type Account struct {
+	in *accounts
+	of *account
+	*bounds
+}
+
+func (a Accounts) Open(owner string, port int, rails guard.Rails) Account {
+	of := a.of.open(owner, port, func() {})
+	return Account{a.of, of, a.of.bounds(of, rails)}
+}
+
+func (a Accounts) Len() int {
+	a.of.mu.Lock()
+	defer a.of.mu.Unlock()
+	return len(a.of.of)
+}
+
+func (a Accounts) Stop() { a.of.stop() }
+
+// Close closes the port.
+func (a Account) Close() { a.in.close(a.of) }
+
+// Move moves some bytes.
+func (a Account) Move(n int) { a.bytes.AllowN(time.Now(), n) }

@@ -37,45 +37,19 @@ var ErrIdentityChanged = errors.New("the relay client has to register anew")
 // identityTunnels is how many tunnels one who is known may have.
 const identityTunnels = 100
 
-// quota is what a public port was counted against. Only the first call of leave
-// counts.
-type quota struct{ leave func() }
-
 var (
 	errTooManyTunnels    = errors.New("this address has as many tunnels as the relay allows")
 	errTooManyOfIdentity = errors.New("this token has as many tunnels as it is good for")
 	errNoDescriptors     = errors.New("no descriptors are left for another tunnel")
 )
 
-// quotaFor counts a public port for one who has come.
-func (s *Server) quotaFor(i Identity, source limit.Source) (quota, error) {
-	leave, err := s.countFor(i, source)
-	if err != nil {
-		return quota{}, err
-	}
-	return s.quotaWith(leave)
-}
-
-// quotaOf counts a public port that is restored.
-func (s *Server) quotaOf(i Identity) (quota, error) {
-	leave, err := s.count(i, limit.Source{})
-	if err != nil {
-		return quota{}, err
-	}
-	return s.quotaWith(leave)
-}
-
-// quotaWith takes descriptors for a public port that was counted.
-func (s *Server) quotaWith(leave func()) (quota, error) {
+// takeDescriptors takes those of a public port.
+func (s *Server) takeDescriptors() error {
 	if !s.admission.descriptors.TakeForClient(tunnelDescriptors) {
-		leave()
 		s.counters.Add(limit.Descriptors)
-		return quota{}, errNoDescriptors
+		return errNoDescriptors
 	}
-	return quota{sync.OnceFunc(func() {
-		s.admission.descriptors.Give(tunnelDescriptors)
-		leave()
-	})}, nil
+	return nil
 }
 
 // countFor is count for one who has come. What an address left alone longest gives
@@ -88,7 +62,7 @@ func (s *Server) countFor(i Identity, source limit.Source) (leave func(), err er
 }
 
 // count counts a public port against an identity, or else against the source that it
-// comes from, if there is one.
+// comes from, if there is one. What undoes it is for the port's account to call, once.
 func (s *Server) count(i Identity, source limit.Source) (leave func(), err error) {
 	switch {
 	case i.Name != "":

@@ -36,7 +36,10 @@ func TestEvictionSparesWhoHasJustLeft(t *testing.T) {
 	if again == nil || again.port != owner.port {
 		t.Fatalf("the owner has %v, want port %d", again, owner.port)
 	}
-	conntest.WantPair(t, waits, again.next(t).serve(t))
+	client := again.next(t).serve(t)
+	conntest.WantPair(t, waits, client)
+	_, _ = waits.Close(), client.Close() // or the tunnel would count until then
+	r.wantSoon("users", 0, func() int64 { return int64(r.State().Users) })
 	r.wantBehind(again)
 	left = time.Now()
 	r.leave(again)

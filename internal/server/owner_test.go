@@ -69,10 +69,14 @@ func (r *relay) own(lines string) *fakeTunnel {
 	return tunnel
 }
 
-// wantBehind waits until a tunnel is what users of its port come to.
+// wantBehind waits until a tunnel is what users of its port come to. The user who sees
+// that is gone then.
 func (r *relay) wantBehind(tunnel *fakeTunnel) {
 	r.Helper()
-	r.join(tunnel)
+	users := int64(r.State().Users)
+	u, client := r.join(tunnel)
+	_, _ = u.Close(), client.Close()
+	r.wantSoon("users", users, func() int64 { return int64(r.State().Users) })
 }
 
 // wantRefusal expects that a registration is refused, with this code.

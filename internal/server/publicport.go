@@ -19,15 +19,13 @@ type publicPort struct {
 	server   *Server
 	number   int
 	listener Listener
-	crowd    crowd                  // of users
+	account  *account               // what its users count against
 	waiting  chan struct{}          // holds one for each user who waits for the relay client
 	bounds   atomic.Pointer[bounds] // of the tunnel; nil is none
-	here     number                 // users whom a tunnel has let in
 	done     chan struct{}          // closed when no more users are taken
 	released sync.Once
 
 	mu     sync.Mutex    // guards what follows
-	quota  quota         // what it counts against
 	source limit.Source  // that it counts against, or none
 	owner  string        // who may have it back at once; see ownerOf
 	reason error         // why done is closed
@@ -41,16 +39,15 @@ type publicPort struct {
 // maxWaiting is the most that Limits.Waiting can be: each who waits is a goroutine.
 const maxWaiting = 1 << 20
 
-// newPublicPort gives a port without a tunnel.
-func newPublicPort(s *Server, number int, l Listener, q quota, source limit.Source, owner string) *publicPort {
+// newPublicPort gives a port without a tunnel, for which descriptors were taken.
+func newPublicPort(s *Server, number int, l Listener, a *account, source limit.Source, owner string) *publicPort {
 	return &publicPort{
 		server:   s,
 		number:   number,
 		listener: l,
-		quota:    q,
+		account:  a,
 		source:   source,
 		owner:    owner,
-		crowd:    newCrowd(s.config.Limits),
 		waiting:  make(chan struct{}, min(s.config.Limits.Waiting, maxWaiting)),
 		done:     make(chan struct{}),
 		behind:   make(chan struct{}),
@@ -94,14 +91,15 @@ func (p *publicPort) release() {
 	p.released.Do(func() {
 		_ = p.listener.Close()
 		p.mu.Lock()
-		reason, owner, quota := p.reason, p.owner, p.quota
+		reason, owner := p.reason, p.owner
 		p.mu.Unlock()
 		if errors.Is(reason, errLeaseOver) {
 			p.server.ports.free(p.number)
 		} else {
 			p.server.ports.release(p.number, owner)
 		}
-		quota.leave()
+		p.server.admission.descriptors.Give(tunnelDescriptors)
+		p.server.accounts.close(p.account)
 	})
 }
 
@@ -188,6 +186,9 @@ func (p *publicPort) logLeaseEnd(reason error) {
 	s.logWithin(s.admission.tunnelLines, source, slog.LevelInfo, "lease ended", about...)
 }
 
+// hasUsers tells whether it would go on to count if it were closed.
+func (p *publicPort) hasUsers() bool { return p.account.users.users() > 0 }
+
 // expect keeps the lease from ending between the moment its owner comes and the one
 // in which it is served, or is not: it would be told a port that it loses.
 func (p *publicPort) expect() error {
@@ -214,8 +215,10 @@ func (p *publicPort) attach(t *tunnel) error {
 		close(p.behind)
 	}
 	p.lease.served(t, old)
-	if was := p.bounds.Load(); was != nil && t.bounds != nil && was.rails.Equal(t.bounds.rails) {
+	if was := p.bounds.Load(); was != nil && was.rails.Equal(t.rails) {
 		t.bounds = was // and who has passed them is not asked again
+	} else {
+		t.bounds = p.server.accounts.bounds(p.account, t.rails)
 	}
 	p.bounds.Store(t.bounds)
 	p.mu.Unlock()

@@ -41,7 +41,9 @@ func (s *Server) reclaim(i Identity, wish wire.Preamble, err error) bool {
 		return false // anybody, who has nothing
 	}
 	p := s.longestAway(func(p *publicPort) bool {
-		return p.lease.Identity == i.Name && s.isInTheWay(p, i, wish, err)
+		// Who may have the same port has its users with it, which count as they are.
+		helps := !errors.Is(err, errTooManyOfIdentity) || wish.Port == 0 || wish.Port == p.number || !p.hasUsers()
+		return helps && p.lease.Identity == i.Name && s.isInTheWay(p, i, wish, err)
 	})
 	if p == nil {
 		return false
@@ -118,7 +120,7 @@ func (s *Server) explainOwn(i Identity, wish wire.Preamble, err error) error {
 // source. It tells whether there was one.
 func (s *Server) evict(source limit.Source) bool {
 	p := s.longestAway(func(p *publicPort) bool {
-		return p.lease.Identity == "" && p.source == source && time.Since(p.lease.away) >= s.config.EvictAfter
+		return p.lease.Identity == "" && p.source == source && !p.hasUsers() && time.Since(p.lease.away) >= s.config.EvictAfter
 	})
 	return p != nil && p.endIfAway(errEvicted)
 }

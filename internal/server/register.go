@@ -71,7 +71,7 @@ func (s *Server) prepare(conn join.Conn, req wire.Request) (*tunnel, *publicPort
 	t := &tunnel{
 		port:     p,
 		alive:    s.closed,
-		bounds:   newBounds(railsOf(wish).Within(identity.Rails)),
+		rails:    railsOf(wish).Within(identity.Rails),
 		source:   limit.SourceOf(conn.RemoteAddr()),
 		verb:     req.Verb,
 		client:   conn.RemoteAddr(),
@@ -197,30 +197,83 @@ func (s *Server) mayAskFor(i Identity, number int) bool {
 
 // openPort opens a public port, and gives it before it takes users.
 func (s *Server) openPort(i Identity, source limit.Source, wanted int) (*publicPort, error) {
-	quota, err := s.quotaFor(i, source)
+	if err := s.takeDescriptors(); err != nil {
+		return nil, err
+	}
+	p, err := s.openAgain(i, source, wanted)
+	if p == nil && err == nil {
+		p, err = s.openCounted(i, source, wanted)
+	}
+	if err != nil {
+		s.admission.descriptors.Give(tunnelDescriptors)
+	}
+	return p, err
+}
+
+// openAgain opens a port that users of an earlier tunnel of the same owner hold, if
+// there is one that it may have: it counts already.
+func (s *Server) openAgain(i Identity, source limit.Source, wanted int) (*publicPort, error) {
+	owners := ownersOf(i, source)
+	numbers := []int{wanted}
+	if wanted == 0 {
+		if i.Name == "" {
+			return nil, nil // which port it gets is nobody's to guess
+		}
+		numbers = s.accounts.leftBy(owners[0])
+	}
+	for _, number := range numbers {
+		if !s.mayHave(i, number) {
+			continue
+		}
+		account := s.accounts.rejoin(owners[0], number)
+		if account == nil {
+			continue
+		}
+		listener, err := s.ports.openOne(number, owners...)
+		if err == nil {
+			return newPublicPort(s, number, listener, account, source, owners[0]), nil
+		}
+		s.accounts.close(account)
+		if wanted != 0 {
+			s.counters.Add(limit.NoPort)
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// openCounted opens a port that is counted now.
+func (s *Server) openCounted(i Identity, source limit.Source, wanted int) (*publicPort, error) {
+	leave, err := s.countFor(i, source)
 	if err != nil {
 		return nil, err
 	}
 	var listener Listener
-	number, owner := wanted, ownerOf(i.Name, source)
-	owners := []string{owner}
-	if i.Ports != nil {
-		owners = append(owners, noOwner)
-	}
+	number, owners := wanted, ownersOf(i, source)
 	switch {
 	case wanted != 0:
 		listener, err = s.ports.openOne(wanted, owners...)
 	case i.Ports != nil:
 		listener, number, err = s.ports.open(i.Ports, owners...)
 	default:
-		listener, number, err = s.ports.open(port.Set{s.config.Ports}, owner)
+		listener, number, err = s.ports.open(port.Set{s.config.Ports}, owners...)
 	}
 	if err != nil {
-		quota.leave()
+		leave()
 		s.counters.Add(limit.NoPort)
 		return nil, err
 	}
-	return newPublicPort(s, number, listener, quota, source, owner), nil
+	return newPublicPort(s, number, listener, s.accounts.open(owners[0], number, leave), source, owners[0]), nil
+}
+
+// ownersOf gives whose ports somebody may have: its own first, and if the operator has
+// given it certain ones, those that nobody may have back.
+func ownersOf(i Identity, source limit.Source) []string {
+	owners := []string{ownerOf(i.Name, source)}
+	if i.Ports != nil {
+		owners = append(owners, noOwner)
+	}
+	return owners
 }
 
 // endIfUnserved ends a port that is nobody's lease, and that has no tunnel.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"math"
-	"sync"
 	"time"
 
 	"github.com/seed96252745/relay/internal/lease"
@@ -62,13 +61,13 @@ func (s *Server) restore(l lease.Lease, keep time.Duration, until time.Time) (*p
 	if err != nil {
 		return nil, err
 	}
-	quota, err := s.quotaOf(Identity{Name: l.Identity, Tunnels: math.MaxInt})
-	if err != nil {
+	if err := s.takeDescriptors(); err != nil {
 		_ = listener.Close()
 		s.ports.free(l.Port)
 		return nil, err
 	}
-	p := newPublicPort(s, l.Port, listener, quota, limit.Source{}, owner)
+	leave, _ := s.count(Identity{Name: l.Identity, Tunnels: math.MaxInt}, limit.Source{}) // cannot be too many
+	p := newPublicPort(s, l.Port, listener, s.accounts.open(owner, l.Port, leave), limit.Source{}, owner)
 	p.lease = &holding{Lease: l, keep: keep, saved: l}
 	if _, err := s.leases.enter(p); err != nil {
 		p.release()
@@ -105,9 +104,8 @@ func (s *Server) adopt(p *publicPort, source limit.Source) error {
 		leave()
 		return p.reason
 	}
-	descriptors := p.quota // which are all that it has
-	p.quota = quota{sync.OnceFunc(func() { descriptors.leave(); leave() })}
 	p.source, p.owner = source, ownerOf("", source)
+	s.accounts.adopt(p.account, p.owner, leave)
 	return nil
 }
 

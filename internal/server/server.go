@@ -123,6 +123,7 @@ type Server struct {
 	// watcher watches users who wait.
 	watcher   tcpstate.Watcher
 	admission admission
+	accounts  *accounts
 	counters  limit.Counters
 	users     number // of all tunnels
 
@@ -154,6 +155,7 @@ func New(config Config) (*Server, error) {
 		leases:    newLeases(config.Leases, config.Logger),
 		engine:    engine,
 		admission: newAdmission(config.Limits),
+		accounts:  newAccounts(config.Limits),
 		listeners: make(map[Listener]struct{}),
 		open:      make(map[*publicPort]struct{}),
 		tunnels:   make(map[limit.Source]map[*tunnel]struct{}),
@@ -215,6 +217,7 @@ func (s *Server) Close() {
 	s.mu.Unlock()
 	s.handshakes.Wait()
 	s.running.Wait()
+	s.accounts.stop()
 	s.engine.Close()
 	s.watcher.Close()
 	s.admission.reserve.Close()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/guard"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -27,8 +28,9 @@ type tunnel struct {
 	since    time.Time // when it registered
 	instance string    // which process it is, of those that have the lease
 	name     string
-	bounds   *bounds
-	proxy    bool // each user's bytes come behind a PROXY protocol header
+	rails    guard.Rails
+	bounds   *bounds // they, as soon as it is behind its port
+	proxy    bool    // each user's bytes come behind a PROXY protocol header
 
 	// alive is done when users of the tunnel have to end.
 	alive context.Context
@@ -156,7 +158,7 @@ func (t *tunnel) finish() {
 // panics the user has left.
 func (t *tunnel) openNow(u *user) (conn join.Conn, introduced bool) {
 	quick, ok := t.reach.(protocol.Quick)
-	if !ok || t.refuse(u) != 0 { // of which open tells
+	if !ok || t.refuse(u) != nil { // of which open tells
 		return nil, false
 	}
 	ok = false
@@ -178,8 +180,9 @@ func (t *tunnel) openNow(u *user) (conn join.Conn, introduced bool) {
 func (t *tunnel) open(ctx context.Context, u *user) (join.Conn, error) {
 	ok := false
 	defer t.leaveUnless(&ok)
-	if reason := t.refuse(u); reason != 0 {
-		return nil, limitError(reason)
+	err := t.refuse(u)
+	if err != nil {
+		return nil, err
 	}
 	conn, err := t.reach.Open(ctx)
 	if err == nil {

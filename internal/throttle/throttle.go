@@ -25,7 +25,18 @@ const (
 // NewLimiter gives a limiter for so many bytes a second, of which a tenth may go at
 // once.
 func NewLimiter(bytesPerSecond int64) *rate.Limiter {
-	return rate.NewLimiter(rate.Limit(bytesPerSecond), int(min(max(bytesPerSecond/10, minBurst), maxBurst)))
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), burst(bytesPerSecond))
+}
+
+// SetLimiter has a limiter allow so many from now on, also to connections that have it
+// already. What may go at once is not refilled by that.
+func SetLimiter(l *rate.Limiter, bytesPerSecond int64) {
+	l.SetLimit(rate.Limit(bytesPerSecond))
+	l.SetBurst(burst(bytesPerSecond))
+}
+
+func burst(bytesPerSecond int64) int {
+	return int(min(max(bytesPerSecond/10, minBurst), maxBurst))
 }
 
 // Conn is a connection of which both directions together keep to a limiter. What
@@ -53,17 +64,29 @@ func (c *Conn) Carried() join.Conn { return c.Conn }
 // Read reads, and then waits until so much may have come.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b[:min(len(b), c.limiter.Burst())])
-	if n > 0 && c.limiter.WaitN(c.open, n) != nil {
+	if n > 0 && !c.wait(n) {
 		return n, net.ErrClosed
 	}
 	return n, err
+}
+
+// wait waits until n bytes may go, and reports whether the connection is still open.
+// The limiter may be told meanwhile to let less go at once.
+func (c *Conn) wait(n int) bool {
+	for n > 0 && c.open.Err() == nil {
+		now := min(n, c.limiter.Burst())
+		if c.limiter.WaitN(c.open, now) == nil {
+			n -= now
+		}
+	}
+	return n == 0
 }
 
 // Write writes as much at a time as may go.
 func (c *Conn) Write(b []byte) (written int, err error) {
 	for first := true; first || len(b) > 0; first = false {
 		n := min(len(b), c.limiter.Burst())
-		if c.limiter.WaitN(c.open, n) != nil {
+		if !c.wait(n) {
 			return written, net.ErrClosed
 		}
 		n, err = c.Conn.Write(b[:n])

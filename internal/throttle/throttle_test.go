@@ -142,3 +142,39 @@ func TestEmptyWrite(t *testing.T) {
 		t.Errorf("after the end got %v", err)
 	}
 }
+
+// A limiter that is told another figure has it hold for connections that have it, also
+// for what they read more of than may go at once by now.
+func TestSetLimiter(t *testing.T) {
+	const before, after, sent, atOnce = 1_000_000, 20_000, 100_000, 16 << 10
+	synctest.Test(t, func(t *testing.T) {
+		near, far := conntest.Memory()
+		limiter := throttle.NewLimiter(before)
+		slow := throttle.New(near, limiter)
+		type result struct {
+			n   int
+			err error
+		}
+		read := make(chan result)
+		go func() {
+			n, err := slow.Read(make([]byte, sent))
+			read <- result{n, err}
+		}()
+		synctest.Wait() // it has asked for as much as went at once
+		throttle.SetLimiter(limiter, after)
+		since := time.Now()
+		go func() { _, _ = far.Write(make([]byte, sent)) }()
+		if got := <-read; got.n != sent || got.err != nil {
+			t.Errorf("read %d bytes, %v; want %d", got.n, got.err, sent)
+		}
+		wantAbout(t, time.Since(since), (sent-atOnce)*time.Second/after)
+		throttle.SetLimiter(limiter, before)
+		since = time.Now()
+		go func() { _, _ = far.Write(make([]byte, sent)) }()
+		if n, err := io.ReadFull(slow, make([]byte, sent)); n != sent || err != nil {
+			t.Errorf("read %d bytes, %v; want %d", n, err, sent)
+		}
+		wantAbout(t, time.Since(since), sent*time.Second/before)
+		_ = slow.Close()
+	})
+}

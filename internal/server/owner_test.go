@@ -118,7 +118,7 @@ func TestEachIdentityHasItsOwn(t *testing.T) {
 		t.Errorf("both have port %d", a.port)
 	}
 	r.wantBehind(a)
-	r.wantRefusal(as("other", "3", "+token a", "+name web"), wire.CodeNameTaken)
+	r.wantRefusal(as("other", "3", "+token a", "+name web"), wire.CodeInUse)
 	r.wantRefusal(as("same", "4", "+token c"), wire.CodeUnauthorized)
 	r.leave(a)
 	again := r.own(as("same", "1", "+token a", "+name api"))

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -95,6 +96,15 @@ func (p *ports) openOne(number int, owners ...string) (Listener, error) {
 		return nil, fmt.Errorf("%w: it was somebody else's a moment ago", errPortTaken)
 	}
 	return p.listenOn(number)
+}
+
+// openLate gives a listener on a port that another program has. Until it is closed
+// nobody else gets that port.
+func (p *ports) openLate(number int, log *slog.Logger) (Listener, error) {
+	if !p.take(number) {
+		return nil, errPortTaken
+	}
+	return newLateListener(number, p.listen, log), nil
 }
 
 func (p *ports) listenOn(number int) (Listener, error) {

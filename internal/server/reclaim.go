@@ -104,8 +104,12 @@ func (s *Server) explainOwn(i Identity, wish wire.Preamble, err error) error {
 		own := t != nil && t.identity.Name == i.Name && s.isInTheWay(p, i, wish, err)
 		p.mu.Unlock()
 		if own {
+			code := s.explain(err).Code
+			if errors.Is(err, errPortTaken) || errors.Is(err, errNameTaken) {
+				code = wire.CodeInUse // which passes: that one may be dead, or give way
+			}
 			return fmt.Errorf("%w; %w", &wire.Refusal{
-				Code: s.explain(err).Code,
+				Code: code,
 				Text: fmt.Sprintf("%v: %s serves port %d with the same token or certificate, since %s",
 					err, t.client, p.number, t.since.UTC().Format(time.RFC3339)),
 			}, err)

@@ -125,9 +125,9 @@ func TestWhoHasTheOwnPort(t *testing.T) {
 	at := fmt.Sprintf("+port %d", ports.First)
 	for lines, code := range map[string]string{
 		as("second", "2", "+token a"):              wire.CodeNoPort,
-		as("second", "2", "+token a", at):          wire.CodePortTaken,
-		as("second", "2", "+token a", "+name web"): wire.CodeNameTaken,
-		"+token a\n" + at + "\nmultiplex\n":        wire.CodePortTaken,
+		as("second", "2", "+token a", at):          wire.CodeInUse,
+		as("second", "2", "+token a", "+name web"): wire.CodeInUse,
+		"+token a\n" + at + "\nmultiplex\n":        wire.CodeInUse,
 		as("second", "2", "+token b", at):          wire.CodePortTaken,
 		as("first", "2", "+token b", "+name web"):  wire.CodeNoPort,
 	} {

@@ -119,6 +119,9 @@ func (s *Server) findPort(identity Identity, source limit.Source, wish wire.Prea
 		return nil, errSuperseded
 	}
 	if old != nil && (wish.Port == 0 || wish.Port == old.number) && s.mayHave(identity, old.number) {
+		if !old.isOpen() {
+			return nil, errNotOpen
+		}
 		err := s.welcome(old, source, wish.Name)
 		if err == nil || old.ended() == nil {
 			return old, err
@@ -341,6 +344,8 @@ func (s *Server) explain(err error) *wire.Refusal {
 		return &wire.Refusal{Code: wire.CodeNameTaken, Text: err.Error()}
 	case errors.Is(err, errPortTaken), sockerr.Is(err, syscall.EADDRINUSE):
 		return &wire.Refusal{Code: wire.CodePortTaken, Text: "somebody else has this port"}
+	case errors.Is(err, errNotOpen):
+		return &wire.Refusal{Code: wire.CodeNotOpen, Text: err.Error()}
 	case errors.Is(err, errNoPort):
 		return &wire.Refusal{Code: wire.CodeNoPort, Text: err.Error()}
 	}

@@ -2,10 +2,12 @@ package server
 
 import (
 	"math"
+	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -58,6 +60,10 @@ func (s *Server) restore(l lease.Lease, keep time.Duration, until time.Time) (*p
 	}
 	owner := ownerOf(l.Identity, limit.Source{})
 	listener, err := s.ports.openOne(l.Port, owner)
+	if sockerr.Is(err, syscall.EADDRINUSE) {
+		s.log.Warn("another program has a leased port: it is tried again for as long as the lease stands", "port", l.Port, "error", err)
+		listener, err = s.ports.openLate(l.Port, s.log)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ const (
 // Codes of refusals (docs/protocol.md, "Refusals").
 const (
 	CodeNoPort        = "no-port"
+	CodeNotOpen       = "not-open"
+	CodeInUse         = "in-use"
 	CodeDraining      = "draining"
 	CodeUnknownOption = "unknown-option"
 	CodeLimit         = "limit"

@@ -120,19 +120,6 @@ func (st *Stream) acknowledge() {
 	st.session.out.control(header{typeWindowUpdate, flagACK, st.id, 0})
 }
 
-// acknowledged gives the place back that the stream has in Session.unacked. It
-// tells whether it had one.
-func (st *Stream) acknowledged() bool {
-	st.mu.Lock()
-	held := st.unacked
-	st.unacked = false
-	st.mu.Unlock()
-	if held {
-		<-st.session.unacked
-	}
-	return held
-}
-
 // ended takes note of the flags with which a frame ends the stream (spec,
 // "Stream Closing"). It tells whether that is news.
 func (st *Stream) ended(f flags) bool {

@@ -22,9 +22,11 @@ type Config struct {
 	// the peer opens are reset. The default is 4096.
 	MaxStreams int
 	// MaxUnacknowledged bounds the streams opened here that the peer has not
-	// acknowledged; Open waits for a place among them. The default is 256, the
-	// accept backlog of all implementations that are known, some of which end
-	// the session when there are more.
+	// acknowledged, which it does with whatever it sends on them or on a later
+	// one; Open waits for a place among them. The default is 256, the accept
+	// backlog of those implementations that have one. Streams that were ended
+	// here and are not acknowledged after a second count apart, up to four times
+	// as many.
 	MaxUnacknowledged int
 	// MaxBuffered bounds the bytes that the session's streams hold for readers
 	// who are late. Beyond it the stream that holds most is reset. The default
@@ -48,7 +50,7 @@ type Config struct {
 // orDefaults gives the configuration with its defaults.
 func (c Config) orDefaults() Config {
 	c.MaxStreams = cmp.Or(c.MaxStreams, 4096)
-	c.MaxUnacknowledged = cmp.Or(c.MaxUnacknowledged, 256)
+	c.MaxUnacknowledged = cmp.Or(c.MaxUnacknowledged, maxUnacknowledged)
 	c.MaxBuffered = cmp.Or(c.MaxBuffered, 256<<20)
 	c.ControlRate = cmp.Or(c.ControlRate, 200)
 	c.ControlBurst = cmp.Or(c.ControlBurst, 1000)

@@ -54,6 +54,8 @@ func (st *Stream) finishAndUnlock() error {
 	st.mu.Unlock()
 	if over {
 		st.leave()
+	} else {
+		st.session.endedHere(st)
 	}
 	return err
 }
@@ -136,7 +138,6 @@ func (st *Stream) leave() bool {
 	if !first {
 		return false
 	}
-	st.acknowledged()
 	st.session.remove(st)
 	if onEnd != nil {
 		st.session.call(onEnd)

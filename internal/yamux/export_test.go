@@ -42,6 +42,14 @@ func (s *Session) HoldSender() (release func()) {
 	return s.out.mu.Unlock
 }
 
+// Unacknowledged is how many streams the session holds because they are not
+// acknowledged.
+func (s *Session) Unacknowledged() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.unacked.streams)
+}
+
 // FinSent tells whether the stream takes its FIN for sent.
 func (st *Stream) FinSent() bool {
 	st.mu.Lock()

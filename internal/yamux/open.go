@@ -14,11 +14,11 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	default:
 	}
 	select {
-	case s.unacked <- struct{}{}:
+	case s.unacked.places <- struct{}{}:
 	default:
 		s.config.Counters.Waited.Add(1)
 		select {
-		case s.unacked <- struct{}{}:
+		case s.unacked.places <- struct{}{}:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-s.refusing.Done():
@@ -42,7 +42,7 @@ func (s *Session) OpenNow() *Stream {
 	default:
 	}
 	select {
-	case s.unacked <- struct{}{}:
+	case s.unacked.places <- struct{}{}:
 		st, _ := s.open(s.out.queue)
 		return st
 	default:
@@ -54,7 +54,7 @@ func (s *Session) OpenNow() *Stream {
 func (s *Session) open(send func(*Stream, header) error) (*Stream, error) {
 	st, err := s.add()
 	if err != nil {
-		<-s.unacked
+		<-s.unacked.places
 		return nil, err
 	}
 	if err := send(st, header{typeWindowUpdate, flagSYN, st.id, 0}); err != nil {
@@ -76,9 +76,9 @@ func (s *Session) add() (*Stream, error) {
 		return nil, ErrGoneAway
 	}
 	st := newStream(s, s.nextID)
-	st.unacked = true
 	s.nextID += 2
 	s.streams[st.id] = st
+	s.unacked.addLocked(st)
 	return st, nil
 }
 

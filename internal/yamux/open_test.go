@@ -139,16 +139,18 @@ func TestAcceptOfEndedStream(t *testing.T) {
 // session lives.
 func TestAcceptBacklog(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
-	for i := range uint32(256) {
+	const backlog = 1280 // what the other side may have that is not acknowledged
+	for i := range uint32(backlog) {
 		peer.send(update(2*i+1, flagSYN, 0))
 	}
 	peer.wantNothing()
-	peer.send(update(513, flagSYN, 0), data(515, flagSYN, "hello"))
-	peer.want(update(513, flagRST, 0), update(515, flagRST, 0))
+	const next = 2*backlog + 1
+	peer.send(update(next, flagSYN, 0), data(next+2, flagSYN, "hello"))
+	peer.want(update(next, flagRST, 0), update(next+2, flagRST, 0))
 	_, err := session.Accept(background)
 	check(t, err)
 	peer.want(update(1, flagACK, 0))
-	peer.send(update(517, flagSYN, 0))
+	peer.send(update(next+4, flagSYN, 0))
 	peer.wantNothing()
 }
 

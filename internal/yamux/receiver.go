@@ -179,8 +179,9 @@ func (r *receiver) streamFrame(h header) error {
 		moves = true // or is refused
 	}
 	st := r.session.find(h.stream)
-	if st != nil && h.flags&flagACK != 0 && st.acknowledged() {
-		moves = true
+	if st != nil && !st.had && h.flags&flagRST == 0 {
+		st.had, moves = true, true
+		r.session.taken(st)
 	}
 	if h.kind == typeData {
 		return r.dataFrame(h, st, moves)
@@ -256,6 +257,7 @@ func (r *receiver) open(id uint32) error {
 		st := newStream(s, id)
 		select {
 		case s.accepted <- st:
+			st.had = true
 			s.streams[id] = st
 			return nil
 		default: // too many wait to be accepted

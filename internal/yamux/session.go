@@ -44,8 +44,9 @@ func (sessionEnded) Error() string { return "yamux: session ended" }
 func (sessionEnded) EndedAll() {}
 
 // acceptBacklog is how many streams of the peer may wait for Accept: as many as
-// peers may have that are not acknowledged. Further ones are reset.
-const acceptBacklog = 256
+// peers may have that are not acknowledged, ended ones among them. Further ones are
+// reset.
+const acceptBacklog = (1 + endedShare) * maxUnacknowledged
 
 // Session is one side of a connection with streams. Its methods may be called
 // concurrently.
@@ -56,7 +57,6 @@ type Session struct {
 	out    *sender
 
 	accepted   chan *Stream    // never closed; nil, for which nothing ever comes, if the peer may open none
-	unacked    chan struct{}   // holds one for each stream that is not acknowledged
 	refusing   context.Context // done when the peer takes no more streams
 	refuse     context.CancelCauseFunc
 	done       chan struct{} // closed when the session has ended
@@ -65,6 +65,8 @@ type Session struct {
 	watch      watch
 	running    sync.WaitGroup
 	readerGone chan struct{} // closed when nothing is read any more
+
+	unacked unacked
 
 	mu      sync.Mutex // guards what follows
 	streams map[uint32]*Stream
@@ -92,7 +94,7 @@ func start(conn Conn, config Config, firstID uint32) *Session {
 		conn:       conn,
 		config:     config,
 		parity:     firstID % 2,
-		unacked:    make(chan struct{}, config.MaxUnacknowledged),
+		unacked:    newUnacked(config.MaxUnacknowledged),
 		done:       make(chan struct{}),
 		buffered:   NewBudget(config.MaxBuffered),
 		peer:       peer{started: time.Now()},
@@ -260,6 +262,7 @@ func (s *Session) remove(st *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.streams, st.id)
+	s.unacked.removeLocked(st)
 	s.tail.add(st.tail())
 	maps.DeleteFunc(s.unread, func(_ uint32, old *Stream) bool { return old.unread() == 0 })
 	if st.unread() > 0 {

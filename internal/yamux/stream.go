@@ -29,6 +29,9 @@ type Stream struct {
 	writing sync.Mutex // held by the one Write or CloseWrite at a time
 	large   int        // frames of ours in sender.large; guarded by sender.mu
 
+	place chan struct{} // in Session.unacked, if it is not acknowledged; guarded by Session.mu
+	had   bool          // something has come from the peer, of which only the session's reader knows
+
 	mu       sync.Mutex // guards what follows, and is never held across I/O
 	readable sync.Cond
 	writable sync.Cond
@@ -43,7 +46,6 @@ type Stream struct {
 	bulky     bool        // much comes from attached at a time
 	frames    int         // of it, in pipes, that are not written yet
 
-	unacked      bool // we opened it, and the peer has not acknowledged it
 	finSent      bool // nothing is written any more
 	finQueued    bool // and nothing stands before FIN that could be lost
 	finReceived  bool

@@ -29,16 +29,17 @@ const (
 	DeniedAddresses // users whose address the tunnel does not want
 	UsersOfTunnel   // users over what the tunnel wants at a time
 	UsersPerSecondOfTunnel
-	UserWaits   // users whom nobody served in time
-	UsersGone   // users who reset while waiting
-	Waiting     // times that the next user had to stay in the kernel's queue
-	Streams     // users for whom there was no stream
-	Pending     // users for whose id there was no room
-	Idle        // pool connections, also those over Limits.IdleInAll
-	Descriptors // users and tunnels over the budget of descriptors
-	Shortages   // accepts that failed, or were undone, for want of descriptors or memory
-	LogLines    // lines that were left out
-	Panics      // that ended a connection or a tunnel
+	UserWaits       // users whom nobody served in time
+	UsersGone       // users who reset while waiting
+	Waiting         // times that the next user had to stay in the kernel's queue
+	Streams         // users for whom there was no stream
+	NotAcknowledged // users who waited in vain for other streams to be acknowledged
+	Pending         // users for whose id there was no room
+	Idle            // pool connections, also those over Limits.IdleInAll
+	Descriptors     // users and tunnels over the budget of descriptors
+	Shortages       // accepts that failed, or were undone, for want of descriptors or memory
+	LogLines        // lines that were left out
+	Panics          // that ended a connection or a tunnel
 	kinds
 )
 
@@ -48,7 +49,7 @@ var names = [kinds]string{
 	"wrongClaims", "lateClaims", "sourcesShutOut", "shutOut",
 	"tunnelsPerSource", "noPort", "users", "usersPerSource", "usersPerSecond",
 	"deniedAddresses", "usersOfTunnel", "usersPerSecondOfTunnel", "userWaits", "usersGone",
-	"waiting", "streams", "pending", "idle", "descriptors", "shortages", "logLines", "panics",
+	"waiting", "streams", "notAcknowledged", "pending", "idle", "descriptors", "shortages", "logLines", "panics",
 }
 
 // String gives the name for logs and metrics.

@@ -50,8 +50,8 @@ type Limits struct {
 	// The protocols'.
 
 	// Streams: 4096 in one multiplexed connection, which is one for each user.
-	// Further users are reset. Of them 256 may be unacknowledged; further users
-	// wait.
+	// Further users are reset. Of them 256 may be unacknowledged, and 1024 more
+	// that their users have ended; further users wait.
 	Streams int
 	// Pending: 256 ids of one tunnel that its relay client has not read yet.
 	Pending int

@@ -83,8 +83,8 @@ func TestCounters(t *testing.T) {
 		}
 		names[kind.String()] = true
 	}
-	if len(names) != 27 {
-		t.Errorf("%d kinds are listed, want 27", len(names))
+	if len(names) != 28 {
+		t.Errorf("%d kinds are listed, want 28", len(names))
 	}
 }
 

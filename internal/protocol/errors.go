@@ -20,6 +20,12 @@ var (
 	ErrLeft = errors.New("the relay client has shut down")
 	// ErrNoClaims is returned by protocols that have no data connections.
 	ErrNoClaims = errors.New("this protocol has no data connections")
+	// ErrTooLong is the cause of Tunnel.Open's context when a user has waited for as
+	// long as users may.
+	ErrTooLong = errors.New("the relay client did not come for the user in time")
+	// ErrNotAcknowledged is returned by Tunnel.Open in place of ErrTooLong if the
+	// user has waited for the relay client to acknowledge the streams of others.
+	ErrNotAcknowledged = errors.New("not acknowledged: too many users before this one wait for the relay client to accept them")
 	// ErrNoStream is returned by Tunnel.Open when the connection to the relay
 	// client has as many streams as it may have.
 	ErrNoStream = errors.New("the relay client has too many users")

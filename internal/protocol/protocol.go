@@ -43,8 +43,8 @@ type Grant struct {
 // concurrently.
 type Tunnel interface {
 	// Open gives a connection to the relay client for one user. It waits for
-	// it until ctx is done, and then returns ctx's cause. The caller closes
-	// the connection.
+	// it until ctx is done, and then returns ctx's cause, or what is known
+	// better in place of ErrTooLong. The caller closes the connection.
 	Open(ctx context.Context) (join.Conn, error)
 
 	// Done is closed when the relay client takes no more users. Connections

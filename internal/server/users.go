@@ -118,7 +118,7 @@ func (p *publicPort) introduce(u *user, t *tunnel, conn join.Conn) error {
 func (p *publicPort) open(u *user, t *tunnel) (*tunnel, join.Conn, error) {
 	ctx, giveUp := context.WithCancelCause(p.server.closed)
 	defer giveUp(nil)
-	defer time.AfterFunc(p.server.config.Limits.UserWait, func() { giveUp(errTooLong) }).Stop()
+	defer time.AfterFunc(p.server.config.Limits.UserWait, func() { giveUp(protocol.ErrTooLong) }).Stop()
 	watch := p.server.watcher.Start(u.conn, tcpstate.Dead, func() { giveUp(errUserGone) })
 	defer watch.Stop()
 	defer func() { <-p.waiting }()
@@ -180,7 +180,6 @@ func (p *publicPort) ended() error {
 var (
 	errUserGone = errors.New("the user went away while waiting")
 	errDraining = errors.New("the relay is shutting down")
-	errTooLong  = errors.New("the relay client did not come for the user in time")
 )
 
 // limitError is why a user is reset who is one too many.
@@ -203,7 +202,8 @@ func kindOf(reason error) (kind limit.Kind, counted bool) {
 		err  error
 		kind limit.Kind
 	}{
-		{errTooLong, limit.UserWaits},
+		{protocol.ErrTooLong, limit.UserWaits},
+		{protocol.ErrNotAcknowledged, limit.NotAcknowledged},
 		{errUserGone, limit.UsersGone},
 		{protocol.ErrFull, limit.Pending},
 		{protocol.ErrNoStream, limit.Streams},

@@ -114,6 +114,8 @@ func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
 		return nil, protocol.ErrTunnelEnded
 	case errors.Is(err, yamux.ErrTooManyStreams):
 		return nil, protocol.ErrNoStream
+	case errors.Is(err, protocol.ErrTooLong):
+		return nil, protocol.ErrNotAcknowledged
 	}
 	return nil, err
 }

@@ -13,4 +13,7 @@ func waiterOf(conn Conn) Waiter {
 	return w
 }
 
+// wasReset cannot be asked. Winsock tells every call of a reset, and not only one.
+func wasReset(Conn) bool { return false }
+
 func (*socketSource) copy() (readErr, writeErr error) { panic("never made") }

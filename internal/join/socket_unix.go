@@ -130,3 +130,26 @@ func (s *socketSource) failed(err error) bool {
 	}
 	return true
 }
+
+// wasReset reports, for a connection whose read side ended while its write side was
+// open, whether the end was a reset. After a reset a socket is connected with nobody
+// any more, after FIN it is; so says POSIX, and so says every system.
+func wasReset(conn Conn) bool {
+	tcp := tcpOf(carried(conn))
+	if tcp == nil {
+		return false
+	}
+	reset := false
+	onSocket(tcp, func(fd int) {
+		_, err := unix.Getpeername(fd)
+		reset = err != nil // ENOTCONN, or EINVAL of Darwin
+	})
+	return reset
+}
+
+// onSocket calls f with the descriptor of tcp.
+func onSocket(tcp *net.TCPConn, f func(fd int)) {
+	if raw, err := tcp.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) }) // fails only when closed
+	}
+}

@@ -7,19 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wasReset tells, for a connection whose read side ended while its write side
-// was open, whether the end was a reset: after FIN the kernel's state is
-// CLOSE-WAIT, after RST it is CLOSED.
-func wasReset(conn Conn) bool {
-	tcp := tcpOf(carried(conn))
-	if tcp == nil {
-		return false
-	}
-	reset := false
-	onSocket(tcp, func(fd int) { reset = isClosed(fd) })
-	return reset
-}
-
 // tcpClose is TCP_CLOSE of the kernel's include/net/tcp_states.h.
 const tcpClose = 7
 
@@ -106,11 +93,4 @@ func closeSocket(fd int, err error) {
 	linger := unix.Linger{Onoff: 1}                                         // for no time at all
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &linger) // cannot fail
 	_ = unix.Close(fd)
-}
-
-// onSocket calls f with the descriptor of tcp.
-func onSocket(tcp *net.TCPConn, f func(fd int)) {
-	if raw, err := tcp.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { f(int(fd)) }) // fails only when closed
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/seed96252745/relay/internal/secretfile"
 )
 
 // KeyStore keeps lease keys: whoever shows the key of a public port has the port,
@@ -57,12 +59,8 @@ func readKey(path string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if othersMay(info) {
-		return "", fmt.Errorf("%s can be read by others: chmod 600 it, or delete it to get another port", path)
+	if err := secretfile.Check(f); err != nil {
+		return "", fmt.Errorf("%w; or delete it to get another port", err)
 	}
 	b := make([]byte, keyFileSize)
 	n, err := f.Read(b)

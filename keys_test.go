@@ -80,7 +80,7 @@ func TestFileKeysReadableByOthers(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no such modes")
 	}
-	for _, mode := range []os.FileMode{0o640, 0o604, 0o620} {
+	for _, mode := range []os.FileMode{0o660, 0o604, 0o620} {
 		dir := t.TempDir()
 		keyOf(t, dir, "name")
 		path := keyFile(t, dir)

@@ -22,7 +22,7 @@
 // Whoever shows a secret is told apart by [Tokens.Identify]. [File] keeps the
 // tokens of a file that changes while the relay runs, and tells a session when
 // what it stands on is no longer so. A file that is missing, wrong or readable
-// by others is an error, and never means that everybody may enter; a relay that
+// by others (see [secretfile.Check]) is an error, and never means that everybody may enter; a relay that
 // is told of a file, by --tokens or by RELAY_TOKENS with the file's path, is
 // closed. Secrets themselves are in no flag, no variable and no tokens file:
 // [ReadSecretFile] reads the relay client's.

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/seed96252745/relay/internal/secretfile"
 )
 
 const (
@@ -60,7 +62,7 @@ func Conceal(text string) string {
 // but for a line end, and is its owner's alone, as a tokens file is. Errors do not
 // show what is in it.
 func ReadSecretFile(path string) (string, error) {
-	file, _, err := openPrivate(path)
+	file, _, err := secretfile.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -4,12 +4,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
-	"runtime"
 	"sync"
 	"time"
+
+	"github.com/seed96252745/relay/internal/secretfile"
 )
 
 // lookEvery is how often the files are looked at, at most, when handshakes ask.
@@ -137,32 +137,19 @@ func (f *Files) read() (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-// readPrivate reads a file that nobody else may read.
+// readPrivate reads a file that is private, as package secretfile says.
 func readPrivate(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
+	if err := secretfile.Check(file); err != nil {
 		return nil, fmt.Errorf("key: %w", err)
-	}
-	if err := checkPrivate(name, info.Mode()); err != nil {
-		return nil, err
 	}
 	key, err := io.ReadAll(file)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
 	return key, nil
-}
-
-// checkPrivate gives an error if others may read the file. Windows says who may
-// in another way.
-func checkPrivate(name string, mode fs.FileMode) error {
-	if runtime.GOOS == "windows" || mode.Perm()&0o077 == 0 {
-		return nil
-	}
-	return fmt.Errorf("key: others on this machine may read %s (%v): chmod 600 %s", name, mode.Perm(), name)
 }

@@ -110,7 +110,7 @@ func TestFilesAreRefused(t *testing.T) {
 			write(t, key, good.certPEM, 0o600)
 		}, "PEM"},
 		"a directory":         {func(_ *testing.T, cert, _ string) { _ = os.Remove(cert); _ = os.Mkdir(cert, 0o700) }, "it.crt"},
-		"a key for the group": {func(t *testing.T, _, key string) { write(t, key, good.keyPEM, 0o640) }, "chmod 600"},
+		"a key for the group": {func(t *testing.T, _, key string) { write(t, key, good.keyPEM, 0o660) }, "chmod 600"},
 		"a key for all":       {func(t *testing.T, _, key string) { write(t, key, good.keyPEM, 0o604) }, "chmod 600"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestFilesAreReadWhenTheirModeIsRight(t *testing.T) {
 		}
 		second.save(t, dir)
 		touch(t, certFile, 1)
-		if err := os.Chmod(keyFile, 0o640); err != nil {
+		if err := os.Chmod(keyFile, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		later(t)

@@ -1,0 +1,21 @@
+//go:build unix
+
+package secretfile
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+const (
+	// openFlags keep a pipe that nobody writes to from being waited for.
+	openFlags = syscall.O_NONBLOCK
+	hasModes  = true
+)
+
+// isForeign reports whether a file is root's, or another user's than this process's.
+func isForeign(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (stat.Uid == 0 || int64(stat.Uid) != int64(os.Geteuid()))
+}

@@ -35,8 +35,9 @@ func identify(tokens *auth.File, certificates bool) func(join.Conn, string) (ser
 }
 
 var (
-	errNobody    = errors.New("this relay does not know anybody of that name any more")
-	errOtherPort = errors.New("it is good for other ports now")
+	errNoTokens    = errors.New("the relay was started without a tokens file (--tokens)")
+	errNoAuthority = errors.New("the relay was started without an authority for certificates (--tlsClientCa)")
+	errOtherPort   = errors.New("it is good for other ports now")
 )
 
 // watchOwner tells whether an identity may keep a port that nobody serves, of which
@@ -46,10 +47,14 @@ func watchOwner(tokens *auth.File, certificates bool, ports port.Range) func(str
 	return func(name string, number int, ended func(error)) (stop func(), err error) {
 		isCertificate := strings.HasPrefix(name, certificatePrefix)
 		switch {
-		case isCertificate && certificates && ports.Contains(number):
+		case isCertificate && !certificates:
+			return nil, errNoAuthority
+		case isCertificate && !ports.Contains(number):
+			return nil, errOtherPort
+		case isCertificate:
 			return func() {}, nil
-		case isCertificate || tokens == nil:
-			return nil, errNobody
+		case tokens == nil:
+			return nil, errNoTokens
 		}
 		return tokens.WatchName(name, func(id auth.Identity) error {
 			if id.Ports == nil && !ports.Contains(number) || id.Ports != nil && !id.Ports.Contains(number) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -104,6 +105,13 @@ type record struct {
 	Name     string    `json:"name,omitempty"`
 	Identity string    `json:"identity,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
+	Before   []Place   `json:"before,omitempty"`
+}
+
+// isLease tells whether what was read can be a lease.
+func (r record) isLease() bool {
+	isPort := func(n int) bool { return n >= 1 && n <= math.MaxUint16 }
+	return isPort(r.Port) && !slices.ContainsFunc(r.Before, func(p Place) bool { return !isPort(p.Port) })
 }
 
 // Load gives all leases. What cannot be read is left out, and is in the error
@@ -114,11 +122,12 @@ func (f *File) Load() (leases []Lease, err error) {
 	err = f.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error {
 			var r record
-			if err := json.Unmarshal(v, &r); err != nil || len(k) != len(Key{}) || r.Port < 1 || r.Port > math.MaxUint16 {
+			if err := json.Unmarshal(v, &r); err != nil || len(k) != len(Key{}) || !r.isLease() {
 				wrong = errors.Join(wrong, fmt.Errorf("lease %x: %q", k, v))
 				return nil
 			}
-			leases = append(leases, Lease{Key(k), r.Port, r.Name, r.Identity, r.Until})
+			l := Lease{Key: Key(k), Name: r.Name, Identity: r.Identity}
+			leases = append(leases, l.At(Place{r.Port, r.Until}, r.Before))
 			return nil
 		})
 	})
@@ -127,7 +136,7 @@ func (f *File) Load() (leases []Lease, err error) {
 
 // Save keeps l.
 func (f *File) Save(l Lease) error {
-	value, err := json.Marshal(record{l.Port, l.Name, l.Identity, l.Until})
+	value, err := json.Marshal(record{l.Port, l.Name, l.Identity, l.Until, l.Places()[1:]})
 	if err != nil {
 		return err
 	}

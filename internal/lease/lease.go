@@ -28,6 +28,37 @@ type Lease struct {
 	Name     string    // or empty
 	Identity string    // whose token was shown; empty for anybody's
 	Until    time.Time // when it ends; zero while its owner is served
+	// Before are ports that it had, the last one first, and that the relay could not
+	// open when it was started: its owner has Port since then. The rest is zero.
+	Before [MostBefore]Place
+}
+
+// MostBefore is how many ports a lease may have that cannot be opened: one for each
+// mistaken start of the relay, of which the next one is the right one mostly.
+const MostBefore = 3
+
+// Place is a port that a lease has the right to, until then.
+type Place struct {
+	Port  int       `json:"port"`
+	Until time.Time `json:"until"`
+}
+
+// Places gives all ports that the lease has the right to, the last one first.
+func (l Lease) Places() []Place {
+	places := []Place{{l.Port, l.Until}}
+	for _, place := range l.Before {
+		if place.Port != 0 {
+			places = append(places, place)
+		}
+	}
+	return places
+}
+
+// At gives the lease with another port, and those that it had before that.
+func (l Lease) At(place Place, before []Place) Lease {
+	l.Port, l.Until, l.Before = place.Port, place.Until, [MostBefore]Place{}
+	copy(l.Before[:], before)
+	return l
 }
 
 // Store keeps leases for the next start of the relay. Its methods may be called

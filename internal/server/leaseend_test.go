@@ -62,7 +62,7 @@ func TestEndOfALeaseIsLogged(t *testing.T) {
 		do   func(r *relay, ended chan func(error))
 		want string
 	}{
-		"its time is over": {func(r *relay, _ chan func(error)) { away(r, as("a", "1", "+name web")) }, `reason="its owner was away for as long as the lease stands" name=web awayFor=0s`},
+		"its time is over": {func(r *relay, _ chan func(error)) { away(r, as("a", "1", "+name web")) }, `name=web reason="its owner was away for as long as the lease stands" awayFor=0s`},
 		"evicted": {func(r *relay, _ chan func(error)) {
 			r.own(as("serves", "1"))
 			away(r, as("a", "1"))
@@ -75,11 +75,11 @@ func TestEndOfALeaseIsLogged(t *testing.T) {
 		"gave way": {func(r *relay, _ chan func(error)) {
 			away(r, as("a", "1", "+token a"))
 			r.own("+token a\nmultiplex\n")
-		}, `reason="its token has come with another lease key, and nobody served this port" identity=a awayFor=0s`},
+		}, `identity=a reason="its token has come with another lease key, and nobody served this port" awayFor=0s`},
 		"revoked": {func(r *relay, ended chan func(error)) {
 			r.own(as("a", "1", "+token a"))
 			(<-ended)(fmt.Errorf("a: revoked"))
-		}, `reason="a: revoked" identity=a`},
+		}, `identity=a reason="a: revoked"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log, w := new(lockedBuffer), watched{make(chan func(error), 3)}

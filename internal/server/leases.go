@@ -91,6 +91,8 @@ type leases struct {
 	mu    sync.Mutex // guards what follows
 	ports map[lease.Key]*publicPort
 	names map[ownName]lease.Key
+	// shelved are leases of which no port may be opened now, by keys that have no other.
+	shelved map[lease.Key]lease.Lease
 }
 
 // ownName is a name, and whose: each identity has names of its own.
@@ -99,7 +101,7 @@ type ownName struct{ identity, name string }
 func newLeases(store lease.Store, log *slog.Logger) *leases {
 	return &leases{
 		store: store, log: log, often: rate.Sometimes{First: 1, Interval: storeLogInterval},
-		ports: make(map[lease.Key]*publicPort), names: make(map[ownName]lease.Key),
+		ports: make(map[lease.Key]*publicPort), names: make(map[ownName]lease.Key), shelved: make(map[lease.Key]lease.Lease),
 	}
 }
 
@@ -125,6 +127,7 @@ func (l *leases) enter(p *publicPort) (*publicPort, error) {
 		return nil, err
 	}
 	l.ports[h.Key] = p
+	delete(l.shelved, h.Key)
 	return p, nil
 }
 
@@ -209,19 +212,19 @@ func (l *leases) save(p *publicPort) {
 
 func (l *leases) savingOf(k lease.Key) *sync.Mutex { return &l.saving[int(k[0])%len(l.saving)] }
 
-// atOnce is how many leases are saved at a time when there are many: a store writes
+// mostAtOnce is how many leases are saved at a time when there are many: a store writes
 // those together.
-const atOnce = 64
+const mostAtOnce = 64
 
-// saveAll saves the leases of many ports.
-func (l *leases) saveAll(ports []*publicPort) {
+// atOnce saves many leases.
+func atOnce[T any](leases []T, save func(T)) {
 	var saving sync.WaitGroup
-	places := make(chan struct{}, atOnce)
-	for _, p := range ports {
+	places := make(chan struct{}, mostAtOnce)
+	for _, l := range leases {
 		places <- struct{}{}
 		saving.Go(func() {
 			defer func() { <-places }()
-			l.save(p)
+			save(l)
 		})
 	}
 	saving.Wait()

@@ -173,6 +173,19 @@ func (p *ports) forgetLocked(number int) {
 	}
 }
 
+// keep keeps a port that nobody has from others until then, as if somebody had lost it
+// who may not have it any more.
+func (p *ports) keep(number int, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, taken := p.taken[number]; taken {
+		return
+	}
+	p.forgetLocked(number)
+	p.left[number] = formerly{noOwner, until}
+	p.kept[noOwner]++
+}
+
 // free gives a port back that is nobody's any more.
 func (p *ports) free(number int) {
 	p.mu.Lock()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/limit"
 )
 
@@ -172,13 +173,7 @@ func (p *publicPort) logLeaseEnd(reason error) {
 	p.mu.Lock()
 	is, away, source := p.lease.Lease, p.lease.away, p.source
 	p.mu.Unlock()
-	about := []any{"port", is.Port, "reason", reason}
-	if is.Identity != "" {
-		about = append(about, "identity", is.Identity)
-	}
-	if is.Name != "" {
-		about = append(about, "name", is.Name)
-	}
+	about := append(aboutLease(is), "reason", reason)
 	if !is.Until.IsZero() {
 		about = append(about, "awayFor", time.Since(away).Round(time.Second).String())
 	}
@@ -188,6 +183,18 @@ func (p *publicPort) logLeaseEnd(reason error) {
 
 // hasUsers tells whether it would go on to count if it were closed.
 func (p *publicPort) hasUsers() bool { return p.account.users.users() > 0 }
+
+// aboutLease gives what logs say of a lease.
+func aboutLease(l lease.Lease) []any {
+	about := []any{"port", l.Port}
+	if l.Identity != "" {
+		about = append(about, "identity", l.Identity)
+	}
+	if l.Name != "" {
+		about = append(about, "name", l.Name)
+	}
+	return about
+}
 
 // expect keeps the lease from ending between the moment its owner comes and the one
 // in which it is served, or is not: it would be told a port that it loses.

@@ -159,8 +159,9 @@ func (s *Server) openLeased(
 	if err != nil {
 		return nil, err
 	}
+	is := lease.Lease{Key: key, Name: wish.Name, Identity: identity.Name}
 	p.lease = &holding{
-		Lease:  lease.Lease{Key: key, Port: p.number, Name: wish.Name, Identity: identity.Name},
+		Lease:  is.At(lease.Place{Port: p.number}, s.leases.before(key, p.number)),
 		keep:   s.keep(identity.Name),
 		unkept: !s.keepLease(identity, source),
 	}

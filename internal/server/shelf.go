@@ -1,0 +1,76 @@
+package server
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed96252745/relay/internal/lease"
+)
+
+// shelve keeps a lease of which no port may be opened now: a relay that is started
+// again as it was before has it back. Until its time is over, its owner may have
+// another port beside.
+func (l *leases) shelve(of lease.Lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shelved[of.Key] = of
+}
+
+// before gives the ports that a key has a right to that could not be opened when the
+// relay was started, for the lease on another port that it gets now.
+func (l *leases) before(k lease.Key, port int) (before []lease.Place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of, ok := l.shelved[k]
+	if !ok {
+		return nil
+	}
+	for _, place := range of.Places() {
+		if place.Port != port && time.Now().Before(place.Until) {
+			before = append(before, place)
+		}
+	}
+	return before
+}
+
+// saveShelved keeps for the next start since when nobody serves a lease, unless its
+// owner has come.
+func (l *leases) saveShelved(of lease.Lease) {
+	saving := l.savingOf(of.Key)
+	saving.Lock()
+	defer saving.Unlock()
+	l.mu.Lock()
+	_, still := l.shelved[of.Key]
+	l.mu.Unlock()
+	if !still {
+		return
+	}
+	if err := l.store.Save(of); err != nil {
+		l.often.Do(func() {
+			l.log.Error("a lease cannot be saved: it may stand for too long", "port", of.Port, "error", err)
+		})
+	}
+}
+
+// closedPorts are leased ports that a start of the relay could not open, by the reason.
+type closedPorts map[string][]string
+
+// add notes the port of a lease, and why.
+func (c closedPorts) add(of lease.Lease, why error) {
+	reason := strings.TrimPrefix(why.Error(), of.Identity+": ") // one for all whom it concerns
+	c[reason] = append(c[reason], fmt.Sprint(of.Port))
+}
+
+// mostListed is how many of those ports a line of the log names.
+const mostListed = 10
+
+// logClosed says how many there are, and why.
+func (s *Server) logClosed(closed closedPorts) {
+	for reason, ports := range closed {
+		slices.Sort(ports)
+		s.log.Warn("leased ports stay closed: each is kept for a start of the relay that can open it, until the time of its lease is over",
+			"leases", len(ports), "ports", strings.Join(ports[:min(len(ports), mostListed)], ","), "reason", reason)
+	}
+}

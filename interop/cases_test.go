@@ -14,10 +14,16 @@ import (
 )
 
 const (
-	userEndsFirst   = "user-ends-first"
-	serverEndsFirst = "server-ends-first"
-	clientDies      = "client-dies"
-	megabyte        = 1 << 20
+	userEndsFirst               = "user-ends-first"
+	serverEndsFirst             = "server-ends-first"
+	userResets                  = "user-resets"
+	userResetsHalfClosed        = "user-resets-half-closed"
+	serverResets                = "server-resets"
+	serverResetsHalfClosed      = "server-resets-half-closed"
+	clientDies                  = "client-dies"
+	relayDiesInUpload           = "relay-dies-in-upload"
+	relayDiesInUploadHalfClosed = "relay-dies-in-upload-half-closed"
+	megabyte                    = 1 << 20
 )
 
 var cases = []struct {
@@ -31,8 +37,14 @@ var cases = []struct {
 	{"server-speaks-first", testServerSpeaksFirst},
 	{"megabyte-each-way", testMegabyte},
 	{"server-refuses", testServerRefuses},
+	{userResets, func(t *testing.T, r *rig) { testUserResets(t, r, false) }},
+	{userResetsHalfClosed, func(t *testing.T, r *rig) { testUserResets(t, r, true) }},
+	{serverResets, func(t *testing.T, r *rig) { testServerResets(t, r, false) }},
+	{serverResetsHalfClosed, func(t *testing.T, r *rig) { testServerResets(t, r, true) }},
 	{clientDies, testClientDies},
 	{"relay-dies", testRelayDies},
+	{relayDiesInUpload, func(t *testing.T, r *rig) { testRelayDiesInUpload(t, r, false) }},
+	{relayDiesInUploadHalfClosed, func(t *testing.T, r *rig) { testRelayDiesInUpload(t, r, true) }},
 }
 
 // random returns the same bytes for the same seed, so that only who got all
@@ -144,6 +156,88 @@ func testServerRefuses(t *testing.T, r *rig) {
 	}
 	if reset := errors.Is(err, syscall.ECONNRESET); !reset && (err != io.EOF || r.client.resets) {
 		t.Errorf("the user got no end, or not the right one: %v", err)
+	}
+}
+
+// upload begins an upload that has no end. The server may have ended its own
+// direction before. It returns the user, and how it ended for the server.
+func (r *rig) upload(t *testing.T, halfClosed bool) (*net.TCPConn, <-chan error) {
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	user := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
+		if halfClosed {
+			conn.CloseWrite()
+		}
+		if _, err := io.CopyN(io.Discard, conn, 1<<16); err != nil {
+			return // no user came on this one
+		}
+		close(begun)
+		_, err := io.Copy(io.Discard, conn)
+		ended <- err
+	})).user(t)
+	if halfClosed {
+		if n, err := user.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("the server's end is %d bytes, %v", n, err)
+		}
+	}
+	go func() {
+		var err error
+		for chunk := random(1<<16, nil); err == nil; {
+			_, err = user.Write(chunk)
+		}
+	}()
+	select {
+	case <-begun:
+	case <-time.After(patience):
+		t.Fatal("the server gets nothing")
+	}
+	return user, ended
+}
+
+// expectReset fails the test if the server took what it got for all there is.
+func expectReset(t *testing.T, ended <-chan error) {
+	t.Helper()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the server got no reset, but: %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("the server got no reset")
+	}
+}
+
+func testUserResets(t *testing.T, r *rig, halfClosed bool) {
+	user, ended := r.upload(t, halfClosed)
+	user.SetLinger(0)
+	user.Close()
+	expectReset(t, ended)
+}
+
+func testRelayDiesInUpload(t *testing.T, r *rig, halfClosed bool) {
+	_, ended := r.upload(t, halfClosed)
+	r.relay.kill()
+	expectReset(t, ended)
+}
+
+func testServerResets(t *testing.T, r *rig, halfClosed bool) {
+	arrived := make(chan struct{})
+	user := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
+		if halfClosed {
+			io.Copy(io.Discard, conn)
+		}
+		conn.Write(random(1<<16, nil))
+		<-arrived
+		conn.SetLinger(0)
+	})).user(t)
+	if halfClosed {
+		user.CloseWrite()
+	} else {
+		user.Write([]byte("!"))
+	}
+	expect(t, user, random(1<<16, nil))
+	close(arrived)
+	if n, err := user.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the user got no reset, but: %d bytes, %v", n, err)
 	}
 }
 

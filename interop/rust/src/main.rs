@@ -2,21 +2,96 @@
 //!
 //! Usage: multiplex <relay_host> <relay_port> <local_host> <local_port>
 
+use std::collections::HashMap;
 use std::env;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{ready, Context, Poll};
+use std::time::Duration;
 
-use tokio::io::{copy_bidirectional, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{copy, copy_bidirectional, sink};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt};
+use tokio_util::io::InspectReader;
 use yamux::{Config, Connection, Mode, Stream};
 
-/// A user's stream. The crate shows a reset as an end; here it is an error.
+const DATA: u8 = 0;
+const SYN: u8 = 1;
+const FIN: u8 = 4;
+const RST: u8 = 8;
+
+/// The flags that have come on each stream. To a reader the crate shows a FIN, a reset
+/// and the end of the session alike; after our own FIN nothing else tells them apart.
+type Flags = Arc<Mutex<HashMap<u32, u8>>>;
+
+/// Notes the flags of the frames in what is read from the relay.
+fn note(flags: Flags) -> impl FnMut(&[u8]) {
+    let (mut header, mut body) = (Vec::new(), 0);
+    move |mut bytes| {
+        while !bytes.is_empty() {
+            let wanted = if body > 0 { body } else { 12 - header.len() };
+            let (read, rest) = bytes.split_at(wanted.min(bytes.len()));
+            bytes = rest;
+            if body > 0 {
+                body -= read.len();
+                continue;
+            }
+            header.extend(read);
+            if header.len() < 12 {
+                continue;
+            }
+            let word = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
+            let (kind, flag, id) = (header[1], header[3], word(4));
+            if kind == DATA {
+                body = word(8) as usize;
+            }
+            let mut flags = flags.lock().unwrap();
+            if flag & SYN != 0 {
+                flags.insert(id, flag);
+            } else if let Some(all) = flags.get_mut(&id) {
+                *all |= flag;
+            }
+            header.clear();
+        }
+    }
+}
+
+/// A user's stream, which ends with the user's FIN only; any other end is an error.
 struct User {
     stream: Compat<Stream>,
-    closed: bool,
+    flags: Flags,
+    ended: bool,  // by the user
+    closed: bool, // by the server
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.flags.lock().unwrap().remove(&self.id());
+    }
+}
+
+impl User {
+    fn id(&self) -> u32 {
+        self.stream.get_ref().id().val()
+    }
+
+    /// Resets the user, as far as the crate can: after our own FIN a drop says nothing
+    /// to the relay, and after the user's it says FIN.
+    async fn reset(mut self) {
+        if self.closed {
+            // The user has the whole answer. What it still sends would stand still.
+            let _ = copy(&mut self, &mut sink()).await;
+        } else if self.ended {
+            // A FIN would make the answer complete. Without one the relay resets the
+            // user, when nothing has moved for 10 minutes.
+            while !self.stream.get_ref().is_closed() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
 }
 
 impl AsyncRead for User {
@@ -27,10 +102,12 @@ impl AsyncRead for User {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let end = buf.filled().len() == before;
-        // A FIN of the user alone does not close the stream in both directions.
-        if end && self.stream.get_ref().is_closed() && !self.closed {
-            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        if buf.filled().len() == before {
+            let flags = self.flags.lock().unwrap()[&self.id()];
+            if flags & (FIN | RST) != FIN {
+                return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+            }
+            self.ended = true;
         }
         Poll::Ready(Ok(()))
     }
@@ -55,20 +132,23 @@ impl AsyncWrite for User {
     }
 }
 
-/// Whatever is not a good end drops both connections, which resets both.
-async fn serve(stream: Stream, local: (String, u16)) -> io::Result<()> {
-    let mut user = User {
-        stream: stream.compat(),
-        closed: false,
-    };
+/// Joins a user with the local server; if it fails, the server is reset.
+async fn join(user: &mut User, local: (String, u16)) -> io::Result<()> {
     // Acknowledges the stream, which the crate leaves until the first data.
     user.write(&[]).await?;
     let mut server = TcpStream::connect(local).await?;
     server.set_nodelay(true)?;
     server.set_zero_linger()?;
-    copy_bidirectional(&mut user, &mut server).await?;
+    copy_bidirectional(user, &mut server).await?;
     #[allow(deprecated)] // for blocking, which None does not
     server.set_linger(None)
+}
+
+async fn serve(mut user: User, local: (String, u16)) {
+    if let Err(error) = join(&mut user, local).await {
+        eprintln!("{error}");
+        user.reset().await;
+    }
 }
 
 async fn read_line(relay: &mut TcpStream) -> io::Result<String> {
@@ -99,14 +179,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut config = Config::default();
     config.set_max_num_streams(4096); // at one stream more the crate gives up the connection
+    let flags = Flags::default();
+    let relay = InspectReader::new(relay, note(flags.clone()));
     let mut session = Connection::new(relay.compat(), config, Mode::Server);
     while let Some(stream) = poll_fn(|cx| session.poll_next_inbound(cx)).await {
-        let (stream, local) = (stream?, local.clone());
-        tokio::spawn(async {
-            if let Err(error) = serve(stream, local).await {
-                eprintln!("{error}");
-            }
-        });
+        let user = User {
+            stream: stream?.compat(),
+            flags: flags.clone(),
+            ended: false,
+            closed: false,
+        };
+        tokio::spawn(serve(user, local.clone()));
     }
     Err("the relay is gone".into())
 }

@@ -3,9 +3,10 @@ package interop_test
 // A client is one program of this directory, with what it cannot do.
 type client struct {
 	name, tools, packages string            // skipped without the tools of these packages
+	probe                 []string          // skipped if this fails, too
 	dir                   string            // where to build it
-	build                 []string          // nil if there is nothing to build
-	run                   []string          // without the addresses
+	build                 []string          // nil if there is nothing to build; {tmp} is a temporary folder
+	run                   []string          // without the addresses; {tmp} as for build
 	users                 int               // at once
 	resets                bool              // a user whose server is not there
 	lacks                 map[string]string // the cases left out, and why
@@ -22,6 +23,14 @@ const (
 	dropped    = "a connection that ends before the user comes is dropped from the pool"
 	closesBoth = "in hashicorp/yamux v0.1.1 Close ends a stream for reading, too"
 	noReset    = "hashicorp/yamux cannot reset a stream"
+)
+
+const (
+	pyBuild = "python3 -m venv {tmp} && {tmp}/bin/pip install --no-deps --disable-pip-version-check -r requirements.txt"
+	// One of the requirements, fastecdsa, is compiled.
+	pyProbe = `python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' &&
+		printf '#include <Python.h>\n#include <gmp.h>\n' |
+		gcc -I"$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')" -E -o /dev/null -`
 )
 
 var clients = []client{{
@@ -69,6 +78,15 @@ var clients = []client{{
 	name: "node-chainsafe-v7", tools: "node npm", packages: "nodejs npm",
 	dir: "node/chainsafe-v7", build: npmBuild,
 	run: []string{"node", "node/chainsafe-v7/multiplex.js"}, users: 64, resets: true,
+}, {
+	name: "node-libp2p-v8", tools: "node npm", packages: "nodejs npm",
+	dir: "node/libp2p-v8", build: npmBuild,
+	run: []string{"node", "node/libp2p-v8/multiplex.js"}, users: 64, resets: true,
+}, {
+	name: "python-py-libp2p", tools: "python3 gcc", packages: "gcc libgmp-dev python3 python3-dev python3-venv",
+	probe: []string{"sh", "-c", pyProbe},
+	dir:   "python/py-libp2p", build: []string{"sh", "-c", pyBuild},
+	run: []string{"{tmp}/bin/python", "python/py-libp2p/multiplex.py"}, users: 64, resets: true,
 }, {
 	name: "rust", tools: "cargo", packages: "cargo",
 	dir: "rust", build: []string{"cargo", "build", "--release", "--locked", "--target-dir=target"},

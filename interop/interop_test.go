@@ -30,8 +30,13 @@ func TestClients(t *testing.T) {
 					t.Skipf("%s is not installed: apt-get install %s", tool, c.packages)
 				}
 			}
+			if c.probe != nil && exec.Command(c.probe[0], c.probe[1:]...).Run() != nil {
+				t.Skipf("something is not installed: apt-get install %s", c.packages)
+			}
+			tmp := t.TempDir()
+			c.run = within(tmp, c.run)
 			if c.build != nil {
-				build(t, c.dir, c.build...)
+				build(t, c.dir, within(tmp, c.build)...)
 			}
 			for _, b := range cases {
 				if why := c.lacks[b.name]; why != "" {
@@ -42,6 +47,15 @@ func TestClients(t *testing.T) {
 			}
 		})
 	}
+}
+
+// within puts the name of a temporary folder into a command.
+func within(tmp string, command []string) []string {
+	filled := make([]string, len(command))
+	for i, arg := range command {
+		filled[i] = strings.ReplaceAll(arg, "{tmp}", tmp)
+	}
+	return filled
 }
 
 func build(t *testing.T, dir string, command ...string) {

@@ -101,7 +101,9 @@ type Options struct {
 	KeepTrying bool
 
 	// Logger gets what an operator wants to know: the relay lost and found
-	// again, a local server that cannot be reached. Nil discards it.
+	// again, a local server that cannot be reached. Nil discards it. It is called where
+	// users are served: a handler that waits, for a pipe that nobody reads, say, holds
+	// up all of them. So its handler should hand lines on, and drop what is too much.
 	Logger *slog.Logger
 
 	// OnRegister, if set, is called after each registration with the public

@@ -48,10 +48,11 @@ public port, checks every byte, and prints what it measured.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := newLogger(stderr, level, "")
+			log, flush, err := newLogger(stderr, level, "")
 			if err != nil {
 				return err
 			}
+			defer flush()
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), log, once)
 		},
 	}

@@ -11,10 +11,11 @@ import (
 // --localForwardPort tells them apart.
 func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) error {
 	outliveReaders()
-	log, err := newLogger(stderr, f.logLevel, f.logFormat)
+	log, flush, err := newLogger(stderr, f.logLevel, f.logFormat)
 	if err != nil {
 		return err
 	}
+	defer flush()
 	if f.drain < 0 {
 		return usagef("for example:   --drain=30s, or --drain=0s to cut connections off", "--drain=%s is negative", f.drain)
 	}

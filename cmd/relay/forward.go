@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/lossy"
 )
 
 // runForwarder is relay --localForwardPort=<port> <host> <port>.
@@ -29,12 +31,18 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 	default:
 		return usagef("one of:   --protocol=multiplex, --protocol=pool, --protocol=event", "--protocol: there is no protocol %q", f.protocol)
 	}
+	printed := lossy.NewWriter(cmd.OutOrStdout())
+	defer printed.Close(flushWait)
+	printed.ReportDropped(func(_ io.Writer, lines int) error {
+		log.Warn("nobody reads what is printed: public addresses are missing there", "lines", lines)
+		return nil
+	})
 	options := &relay.Options{
 		Protocol: protocol,
 		PoolSize: f.poolSize,
 		Logger:   log,
 		OnRegister: func(public net.Addr) {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s -> %s (%s)\n", public, local, protocol)
+			fmt.Fprintf(printed, "%s -> %s (%s)\n", public, local, protocol)
 		},
 		Drain:      drainOption(f.drain),
 		KeepTrying: f.keepTrying,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -9,13 +10,20 @@ import (
 
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
+
+	"github.com/seed96252745/relay/internal/lossy"
 )
 
-// newLogger gives the logger that the flags ask for.
-func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+// flushWait is how long what was logged or printed last may take to be written. A
+// reader who is there takes it at once; for one who has stalled nobody waits.
+const flushWait = time.Second
+
+// newLogger gives the logger that the flags ask for. No caller of it ever waits for
+// who reads the log. Before the process ends, flush writes what is left.
+func newLogger(w io.Writer, level, format string) (log *slog.Logger, flush func(), err error) {
 	var min slog.Level
 	if err := min.UnmarshalText([]byte(level)); err != nil {
-		return nil, usagef("one of:   --logLevel=debug, info, warn, error", "--logLevel: there is no level %q", level)
+		return nil, nil, usagef("one of:   --logLevel=debug, info, warn, error", "--logLevel: there is no level %q", level)
 	}
 	file, isFile := w.(*os.File)
 	terminal := isFile && term.IsTerminal(int(file.Fd()))
@@ -25,11 +33,36 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 			format = "text"
 		}
 	}
+	var handler func(io.Writer) slog.Handler
 	switch strings.ToLower(format) {
 	case "text":
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: min, TimeFormat: time.TimeOnly, NoColor: !terminal})), nil
+		handler = func(w io.Writer) slog.Handler {
+			return tint.NewTextHandler(w, &tint.Options{Level: min, TimeFormat: time.TimeOnly, NoColor: !terminal})
+		}
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: min})), nil
+		handler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: min}) }
+	default:
+		return nil, nil, usagef("one of:   --logFormat=text, --logFormat=json", "--logFormat: there is no format %q", format)
 	}
-	return nil, usagef("one of:   --logFormat=text, --logFormat=json", "--logFormat: there is no format %q", format)
+	lines := lossy.NewWriter(w)
+	lines.ReportDropped(func(out io.Writer, lines int) error { return logDropped(handler(out), lines) })
+	return slog.New(handler(lines)), func() { lines.Close(flushWait) }, nil
+}
+
+// logDropped tells, where lines are missing in the log, how many.
+func logDropped(h slog.Handler, lines int) error {
+	if !h.Enabled(context.Background(), slog.LevelWarn) {
+		return nil
+	}
+	r := slog.NewRecord(time.Now(), slog.LevelWarn, "lines of the log are missing here: they were not read quickly enough", 0)
+	r.AddAttrs(slog.Int("lines", lines))
+	return h.Handle(context.Background(), r)
+}
+
+// printError writes the last words of a command. Its status is not kept for a reader
+// who has stalled.
+func printError(stderr io.Writer, text string) {
+	out := lossy.NewWriter(stderr)
+	_, _ = io.WriteString(out, text)
+	out.Close(flushWait)
 }

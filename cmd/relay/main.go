@@ -42,20 +42,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	// The library's errors begin with its name, which is the command's too.
+	message := strings.TrimPrefix(err.Error(), "relay: ")
 	var usage *usageError
 	var refused *relay.RefusedError
 	switch {
-	case err == nil:
-		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprint(stderr, auth.Conceal(fmt.Sprintf("relay: %v\n%s\n", err, usage.right)))
+		printError(stderr, auth.Conceal(fmt.Sprintf("relay: %v\n%s\n", err, usage.right)))
 		return exitUsage
 	case errors.As(err, &refused):
-		fmt.Fprintf(stderr, "relay: %s\nto try until the relay grants it:   --keepTrying\n", auth.Conceal(strings.TrimPrefix(err.Error(), "relay: ")))
+		printError(stderr, auth.Conceal(fmt.Sprintf("relay: %s\nto try until the relay grants it:   --keepTrying\n", message)))
 		return exitRefused
 	}
-	// The library's errors begin with its name, which is the command's too.
-	fmt.Fprintf(stderr, "relay: %s\n", auth.Conceal(strings.TrimPrefix(err.Error(), "relay: ")))
+	printError(stderr, auth.Conceal(fmt.Sprintf("relay: %s\n", message)))
 	return exitFailure
 }
 

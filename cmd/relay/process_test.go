@@ -31,6 +31,7 @@ type script struct {
 	processes map[string]*process
 	listeners map[string]net.Listener
 	conns     map[string]*net.TCPConn
+	stalls    map[string]func() // by the processes; see stalled
 	serving   sync.WaitGroup
 }
 
@@ -41,6 +42,7 @@ func newScript(t *testing.T, env *testscript.Env) *script {
 		processes: make(map[string]*process),
 		listeners: make(map[string]net.Listener),
 		conns:     make(map[string]*net.TCPConn),
+		stalls:    make(map[string]func()),
 	}
 }
 
@@ -49,6 +51,9 @@ func (s *script) end() {
 	for _, p := range s.processes {
 		_ = p.cmd.Process.Kill() // fails if it has ended
 		<-p.ended
+	}
+	for _, resume := range s.stalls {
+		resume() // which ends, since the process has
 	}
 	for _, l := range s.listeners {
 		_ = l.Close()

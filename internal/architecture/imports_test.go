@@ -36,6 +36,8 @@ var mayImport = []struct {
 		"it knows headers, and nothing of who sends them"},
 	{"internal/port", nil,
 		"it knows numbers, and nothing of what listens on them"},
+	{"internal/lossy", nil,
+		"it writes lines, and knows nothing of what they say"},
 	{"internal/guard", nil,
 		"it decides, and knows nothing of who asks"},
 	{"internal/auth", []string{"internal/guard", "internal/port", "internal/secretfile"},

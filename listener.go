@@ -35,6 +35,9 @@ type Listener struct {
 	options Options
 	// said goes before each registration. It is of whoever registers.
 	said wire.Preamble
+	// failed is the relay's address at which the last registration has failed, or "".
+	// It is of whoever registers.
+	failed string
 	// next takes the connections that the relay client is given.
 	next taker
 
@@ -87,6 +90,10 @@ func newListener(relayAddr, serves string, options *Options) (*Listener, error) 
 	client, err := o.client()
 	if err != nil {
 		return nil, err
+	}
+	if o.TLS != nil && o.TLS.ServerName == "" {
+		o.TLS = o.TLS.Clone()
+		o.TLS.ServerName = host
 	}
 	said, err := o.wishes(relayAddr, serves)
 	if err != nil {

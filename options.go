@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
@@ -154,14 +156,26 @@ func (o Options) client() (protocol.Client, error) {
 	}
 	clients := map[Protocol]protocol.Client{
 		Multiplex: multiplex.Client{},
-		Pool:      pool.Client{Size: o.PoolSize},
-		Event:     event.Client{},
+		Pool:      pool.Client{Size: o.PoolSize, OnFailure: o.logFailures()},
+		Event:     &event.Client{OnFailure: o.logFailures()},
 	}
 	c, ok := clients[o.Protocol]
 	if !ok {
 		return nil, fmt.Errorf("relay: unknown protocol %q: there are %s, %s and %s", o.Protocol, Multiplex, Pool, Event)
 	}
 	return c, nil
+}
+
+// failureLogInterval is how often a connection for a user is logged about that could
+// not be made, or was refused: there may be many a second.
+const failureLogInterval = 10 * time.Second
+
+// logFailures gives what logs connections for users that have failed.
+func (o Options) logFailures() func(error) {
+	often := &rate.Sometimes{First: 1, Interval: failureLogInterval}
+	return func(err error) {
+		often.Do(func() { o.Logger.Warn("a connection to the relay for a user failed", "error", err) })
+	}
 }
 
 // wishes gives what the relay is told before each registration. The lease key is that

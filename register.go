@@ -10,10 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
-	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -58,10 +56,15 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 	if err := l.readToken(); err != nil {
 		return nil, err
 	}
-	r, err := l.client.Register(ctx, l.dial, protocol.Preamble{
+	d := &relayDialer{name: l.relay, avoid: l.failed, tls: l.options.TLS}
+	r, err := l.client.Register(ctx, d.dial, protocol.Preamble{
 		Registration: l.said.Options(),
 		Claim:        wire.Preamble{Token: l.said.Token}.Options(),
 	})
+	l.failed = "" // the next try goes to wherever the name leads first
+	if err != nil {
+		l.failed = d.address()
+	}
 	var refusal *wire.Refusal
 	if errors.As(err, &refusal) {
 		return nil, &RefusedError{Code: refusal.Code, Text: refusal.Text}
@@ -115,13 +118,6 @@ func (l *Listener) advice(err error) string {
 			"from an authority that the relay trusts"
 	}
 	return ""
-}
-
-func (l *Listener) dial(ctx context.Context) (join.Conn, error) {
-	if l.options.TLS != nil {
-		return transport.DialRelayTLS(ctx, l.relay, l.options.TLS)
-	}
-	return transport.DialRelay(ctx, l.relay)
 }
 
 // registerTimeout bounds all of a registration; connecting may take half of it.

@@ -4,7 +4,7 @@
 //
 // Between relay client and relay there may be TLS, on the same port as plain text
 // and told apart from it by the first byte: [Secure] is the relay's side of that,
-// [DialRelayTLS] the client's, and a [TLSConn] what both get. Where certificates
+// [SecureRelay] the client's, and a [TLSConn] what both get. Where certificates
 // come from is not decided here.
 //
 // Beside handshakes it reads and writes nothing by itself.

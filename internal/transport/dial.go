@@ -2,10 +2,13 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/join"
@@ -18,6 +21,32 @@ const dialTimeout = 10 * time.Second
 func DialRelay(ctx context.Context, addr string) (join.Conn, error) {
 	return dial(ctx, addr)
 }
+
+// DialRelayElsewhere is DialRelay for another address of the name in addr than not,
+// "ip:port". It fails if there is none.
+func DialRelayElsewhere(ctx context.Context, addr, not string) (join.Conn, error) {
+	known := knownAddrs(addr)
+	if len(known) == 0 {
+		return dialName(ctx, addr, func(network, address string, raw syscall.RawConn) error {
+			if address == not {
+				return errElsewhere
+			}
+			return control(network, address, raw)
+		})
+	}
+	others := slices.DeleteFunc(known, func(a netip.AddrPort) bool { return a.String() == not })
+	if len(others) == 0 {
+		return nil, errElsewhere
+	}
+	conn, wait := startAddrs(others)
+	if conn != nil {
+		return conn, nil
+	}
+	return wait(ctx)
+}
+
+// errElsewhere is why an address is not tried.
+var errElsewhere = errors.New("an address that is not wanted")
 
 // StartLocal begins to connect to the local server at addr. If the connection is
 // not there at once conn is nil, and the caller has to call wait, which goes on
@@ -41,7 +70,7 @@ func start(addr string) (conn join.Conn, wait func(context.Context) (join.Conn, 
 	if known := knownAddrs(addr); len(known) > 0 {
 		return startAddrs(known)
 	}
-	return nil, func(ctx context.Context) (join.Conn, error) { return dialName(ctx, addr) }
+	return nil, func(ctx context.Context) (join.Conn, error) { return dialName(ctx, addr, control) }
 }
 
 // knownAddrs gives the addresses to try, one after the other, if they are known
@@ -69,8 +98,10 @@ func knownAddrs(addr string) []netip.AddrPort {
 	return known
 }
 
-func dialName(ctx context.Context, addr string) (join.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: keepAlive(), Timeout: dialTimeout, Control: control}
+// dialName connects to one of the addresses that a name stands for. Prepare is called
+// for each that is tried.
+func dialName(ctx context.Context, addr string, prepare func(network, address string, raw syscall.RawConn) error) (join.Conn, error) {
+	dialer := net.Dialer{KeepAliveConfig: keepAlive(), Timeout: dialTimeout, Control: prepare}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func startAddrs(addrs []netip.AddrPort) (conn join.Conn, wait func(context.Conte
 		end := time.Now().Add(dialTimeout)
 		for i, addr := range addrs {
 			share, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(len(addrs)-i))
-			conn, err = dialName(share, addr.String())
+			conn, err = dialName(share, addr.String(), control)
 			cancel()
 			if err == nil {
 				break

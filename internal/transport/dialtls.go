@@ -16,24 +16,19 @@ import (
 	"github.com/seed96252745/relay/internal/sockerr"
 )
 
-// DialRelayTLS connects a relay client to the relay at addr and makes sure, as
-// config says, who that is: within 10 seconds for connecting, and 10 more for the
-// handshake. It never goes on in plain text. Its errors say what to do.
+// SecureRelay has a relay client and the relay, which conn leads to, encrypt, and makes
+// sure, as config says, who the relay is: within 10 seconds. It never goes on in plain
+// text. It takes conn over, and has reset it if it fails. Its errors say what to do.
 //
-// If config names no server it is the host of addr. TLS 1.3 is the least.
-func DialRelayTLS(ctx context.Context, addr string, config *tls.Config) (join.Conn, error) {
-	config, err := clientConfig(addr, config)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := DialRelay(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
+// Config names the server, unless it looks at no names. TLS 1.3 is the least.
+func SecureRelay(ctx context.Context, conn join.Conn, config *tls.Config) (join.Conn, error) {
+	config = config.Clone()
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS13)
+	config.DynamicRecordSizingDisabled = true // it is for browsers, and costs system calls
 	c := newTLSConn(conn, config, tls.Client)
 	patience, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	err = c.tls.HandshakeContext(patience)
+	err := c.tls.HandshakeContext(patience)
 	switch {
 	case err == nil:
 		return c, nil
@@ -44,25 +39,9 @@ func DialRelayTLS(ctx context.Context, addr string, config *tls.Config) (join.Co
 	default:
 		err = explainTLS(err, config.VerifyConnection != nil)
 	}
+	relay := conn.RemoteAddr()
 	_ = conn.Reset()
-	return nil, fmt.Errorf("TLS with %s: %w", addr, err)
-}
-
-func clientConfig(addr string, config *tls.Config) (*tls.Config, error) {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	config = config.Clone() // of nil it is nil
-	if config == nil {
-		config = &tls.Config{MinVersion: tls.VersionTLS13}
-	}
-	if config.ServerName == "" {
-		config.ServerName = host
-	}
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS13)
-	config.DynamicRecordSizingDisabled = true // it is for browsers, and costs system calls
-	return config, nil
+	return nil, fmt.Errorf("TLS with %s: %w", relay, err)
 }
 
 // explainTLS says what to do about a handshake that has failed. Who is pinned, and

@@ -2,6 +2,8 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 
 	"github.com/seed96252745/relay/internal/join"
 )
@@ -9,4 +11,20 @@ import (
 // DialLocal is StartLocal and the wait.
 func DialLocal(ctx context.Context, addr string) (join.Conn, error) {
 	return dial(ctx, addr)
+}
+
+// DialRelayTLS is DialRelay and SecureRelay. The server's name is the host of addr,
+// unless config names another one.
+func DialRelayTLS(ctx context.Context, addr string, config *tls.Config) (join.Conn, error) {
+	conn, err := DialRelay(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	if config = config.Clone(); config == nil {
+		config = new(tls.Config)
+	}
+	if config.ServerName == "" {
+		config.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	return SecureRelay(ctx, conn, config)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/certificate/acme"
 	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -91,6 +92,15 @@ type relay struct {
 	stopped sync.WaitGroup
 }
 
+// dial connects to it as a relay client does.
+func (r *relay) dial(ctx context.Context, config *tls.Config) (join.Conn, error) {
+	conn, err := transport.DialRelay(ctx, r.addr)
+	if err != nil {
+		return nil, err
+	}
+	return transport.SecureRelay(ctx, conn, config)
+}
+
 // startRelay listens.
 func startRelay(t *testing.T) *relay {
 	t.Helper()
@@ -145,7 +155,7 @@ func (r *relay) wantCertificate(t *testing.T, manager *acme.Manager, issued *x50
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	conn, err := transport.DialRelayTLS(ctx, r.addr, &tls.Config{RootCAs: issued, ServerName: domain})
+	conn, err := r.dial(ctx, &tls.Config{RootCAs: issued, ServerName: domain})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +200,7 @@ func TestUnreachable(t *testing.T) {
 		Domain: domain, Dir: t.TempDir(), Directory: "https://127.0.0.1:1/nobody", TLSPort: 1, HTTPPort: -1,
 		Logger: slog.New(slog.NewTextHandler(&out, nil)),
 	})
-	if conn, err := transport.DialRelayTLS(t.Context(), r.addr, &tls.Config{ServerName: domain}); err == nil {
+	if conn, err := r.dial(t.Context(), &tls.Config{ServerName: domain}); err == nil {
 		_ = conn.Reset()
 		t.Error("there is a certificate")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -17,12 +18,17 @@ import (
 const maxDials = 128
 
 // Client is the relay client's half. The zero value is ready.
-type Client struct{}
+type Client struct {
+	// OnFailure, if it is set, is told of each claim that has failed. It must not wait.
+	OnFailure func(error)
 
-var _ protocol.Client = Client{}
+	tolerance tolerance // learned by the registrations before
+}
+
+var _ protocol.Client = (*Client)(nil)
 
 // Register opens the control connection and listens on it.
-func (Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
+func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
 	var answer wire.Answer
 	control, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: wire.Event}, func(r *wire.Reader) (err error) {
 		answer, err = wire.ReadAnswer(r)
@@ -32,17 +38,19 @@ func (Client) Register(ctx context.Context, dial protocol.Dialer, preamble proto
 		return nil, err
 	}
 	protocol.AlwaysRead(control, takesNothing)
-	r := &registration{answer: answer, control: control, dial: dial, preamble: preamble.Claim}
+	r := &registration{client: c, answer: answer, control: control, dial: dial, preamble: preamble}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r, nil
 }
 
 // registration is a control connection.
 type registration struct {
+	client   *Client
 	answer   wire.Answer
 	control  join.Conn
 	dial     protocol.Dialer
-	preamble []wire.Option // of claims
+	preamble protocol.Preamble
+	failed   atomic.Int32 // claims, since the last one that worked
 
 	ctx    context.Context // done when the registration has ended, with the reason
 	cancel context.CancelCauseFunc
@@ -51,8 +59,7 @@ type registration struct {
 func (r *registration) Answer() wire.Answer { return r.answer }
 
 func (r *registration) Close() error {
-	r.cancel(net.ErrClosed)
-	_ = r.control.Close() // wakes Serve
+	r.lose(net.ErrClosed)
 	return nil
 }
 
@@ -66,8 +73,7 @@ func (r *registration) Serve(accepted protocol.Acceptor) error {
 	for {
 		id, err := wire.ReadID(lines)
 		if err != nil {
-			r.cancel(fmt.Errorf("control connection to the relay lost: %w", err))
-			_ = r.control.Close()
+			r.lose(fmt.Errorf("control connection to the relay lost: %w", err))
 			return context.Cause(r.ctx)
 		}
 		select {
@@ -80,16 +86,6 @@ func (r *registration) Serve(accepted protocol.Acceptor) error {
 			return context.Cause(r.ctx)
 		}
 	}
-}
-
-// claim opens the data connection for the user with this id. A failure is the
-// relay's to tell the user: it resets who is not claimed in time.
-func (r *registration) claim(id string, accepted protocol.Acceptor) {
-	conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Options: r.preamble, Verb: wire.Event, ID: id})
-	if err != nil {
-		return
-	}
-	accepted(r.ctx, conn)
 }
 
 // Wait has nothing to wait for: connections that users have are their own.

@@ -29,7 +29,7 @@ func newRawRelay(t *testing.T) *rawRelay {
 func (r *rawRelay) registering(ctx context.Context) (<-chan *protocoltest.Registration, <-chan error) {
 	done, failed := make(chan *protocoltest.Registration, 1), make(chan error, 1)
 	go func() {
-		registration, err := protocoltest.Register(ctx, event.Client{}, r.Dial)
+		registration, err := protocoltest.Register(ctx, &event.Client{}, r.Dial)
 		if err != nil {
 			failed <- err
 			return
@@ -187,7 +187,7 @@ func TestClientCannotDial(t *testing.T) {
 	tried := make(chan struct{}, 1)
 	done := make(chan *protocoltest.Registration, 1)
 	go func() {
-		registration, err := protocoltest.Register(t.Context(), event.Client{}, func(ctx context.Context) (join.Conn, error) {
+		registration, err := protocoltest.Register(t.Context(), &event.Client{}, func(ctx context.Context) (join.Conn, error) {
 			if broken.Load() {
 				tried <- struct{}{}
 				return nil, errors.New("no route")

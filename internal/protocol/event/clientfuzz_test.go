@@ -35,7 +35,7 @@ func FuzzClient(f *testing.F) {
 			t.Errorf("after %q it said %q, want %q", said, heard, want)
 		}
 	}
-	protocoltest.ClientFuzz{Client: event.Client{}, MostDials: 1 << 12, Check: claims}.Run(f,
+	protocoltest.ClientFuzz{Client: &event.Client{}, MostDials: 1 << 12, Check: claims}.Run(f,
 		"", "+\n1\n", "+lease 60\n20001\nA\n", "20001\n", "20001\r\nA\nB\r\nA\n", "20001\nA B\nC\n", "-draining \x1b[2J\n", "-no-port no\n", "65536\n", "20001\nA\n\nB\n",
 		"20001\n"+strings.Repeat("ID\n", 300), "20001\n"+strings.Repeat("I", 129)+"\n", "HTTP/1.1 400 Bad Request\r\n\r\n",
 	)

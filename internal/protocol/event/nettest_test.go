@@ -9,5 +9,5 @@ import (
 )
 
 func TestNetConn(t *testing.T) {
-	protocoltest.NetConn(t, func() protocol.Relay { return event.NewRelay(event.Config{}) }, event.Client{})
+	protocoltest.NetConn(t, func() protocol.Relay { return event.NewRelay(event.Config{}) }, &event.Client{})
 }

@@ -17,13 +17,16 @@ const MaxSize = 256
 type Client struct {
 	// Size is how many connections to keep waiting, from 1 to MaxSize.
 	Size int
+	// OnFailure, if it is set, is told of each connection that could not be made or
+	// was refused. It must not wait.
+	OnFailure func(error)
 }
 
 var _ protocol.Client = Client{}
 
 // Register makes a pool and fills it.
 func (c Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
-	r := &registration{dial: dial, preamble: preamble.Claim}
+	r := &registration{client: c, dial: dial, preamble: preamble.Claim}
 	first, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: wire.Pool}, func(reply *wire.Reader) (err error) {
 		if r.answer, err = wire.ReadAnswer(reply); err != nil {
 			return err

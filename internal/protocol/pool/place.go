@@ -21,6 +21,7 @@ import (
 // registration is a pool at the relay, and the places of it that are kept
 // filled.
 type registration struct {
+	client   Client
 	dial     protocol.Dialer
 	answer   wire.Answer
 	id       string
@@ -111,11 +112,20 @@ func (p *place) fill() (join.Conn, error) {
 // unreachable learns from a connection that could not be made. When that goes
 // on, and no place has one, the relay is lost.
 func (p *place) unreachable(err error) {
+	p.hasFailed(err)
 	if p.failed.Add(1) >= maxFailed && !p.filled(0) {
 		p.cancel(fmt.Errorf("connection to the relay lost: %w", err))
 		return
 	}
 	p.rest()
+}
+
+// hasFailed tells of a connection that has failed, unless that is because the
+// registration has ended.
+func (r *registration) hasFailed(err error) {
+	if r.client.OnFailure != nil && r.ctx.Err() == nil {
+		r.client.OnFailure(err)
+	}
 }
 
 // judge learns from how a connection's wait ended.
@@ -130,6 +140,7 @@ func (p *place) judge(err error, after time.Duration) {
 		p.known()
 		return
 	case sockerr.Is(err, syscall.ECONNRESET) && after < refusedTime:
+		p.hasFailed(fmt.Errorf("%w (%w)", errForgotten, err))
 		if p.refused.Add(1) >= maxRefused && !p.filled(refusedTime) {
 			p.cancel(errForgotten)
 			return

@@ -65,7 +65,8 @@ type Limits struct {
 	// Descriptors: what RLIMIT_NOFILE allows. Users take two each and tunnels
 	// too; the last 256, or a quarter if that is less, are not for users.
 	Descriptors int
-	// Buffered: a quarter of memory, or of GOMEMLIMIT if that is less, in bytes.
+	// Buffered: a quarter, in bytes, of the machine's memory, of what the control
+	// groups of the process allow, or of GOMEMLIMIT, whichever is least.
 	// It may be held for users who do not read; beyond it whoever holds most is
 	// reset.
 	Buffered int64

@@ -1,0 +1,4 @@
+package limit
+
+// GroupMemory is what control groups allow.
+var GroupMemory = groupMemory

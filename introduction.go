@@ -50,11 +50,12 @@ func (i *introduction) readable() {
 		return
 	}
 	defer i.leaveIfCrashed()
-	user, public, err := proxyproto.Read(promptHeader{i})
+	user, public, notice, err := proxyproto.ReadNotice(promptHeader{i})
 	if errors.Is(err, syscall.EAGAIN) {
 		go i.read()
 		return
 	}
+	i.noticed(notice)
 	conn := i.introduced(user, public, err)
 	switch {
 	case conn == nil:
@@ -69,7 +70,8 @@ func (i *introduction) readable() {
 // read waits for what is left of the header.
 func (i *introduction) read() {
 	defer i.leaveIfCrashed()
-	user, public, err := proxyproto.Read(&slowHeader{introduction: i, again: i.header})
+	user, public, notice, err := proxyproto.ReadNotice(&slowHeader{introduction: i, again: i.header})
+	i.noticed(notice)
 	if conn := i.introduced(user, public, err); conn != nil {
 		i.handOn(conn)
 		return

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/proxyproto"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 const (
@@ -24,6 +25,10 @@ const (
 	// them: the others are for users who have come, and for whom a connection
 	// waits in the pool's place already.
 	maxUnaccepted = 2 * MaxPoolSize
+
+	// noticeInterval is how often it is logged what the relay says of its limits. It
+	// says so half as often.
+	noticeInterval = 5 * time.Second
 
 	// acceptWait is how long a user who is one too many waits for a place among
 	// those; the relay has users wait for as long. Whoever waits for a user's place
@@ -52,6 +57,7 @@ type userAddrs struct {
 	log     *slog.Logger
 	often   rate.Sometimes // to log that headers fail
 	full    rate.Sometimes // to log that nobody accepts
+	excess  rate.Sometimes // to log that the relay has met a limit
 	slots   chan struct{}  // holds one for each connection that has not been taken
 	reading sync.WaitGroup
 	came    atomic.Bool // a user has
@@ -59,11 +65,12 @@ type userAddrs struct {
 
 func newUserAddrs(next taker, log *slog.Logger) *userAddrs {
 	return &userAddrs{
-		next:  next,
-		log:   log,
-		often: rate.Sometimes{First: 1, Interval: localLogInterval},
-		full:  rate.Sometimes{First: 1, Interval: localLogInterval},
-		slots: make(chan struct{}, maxUnaccepted),
+		next:   next,
+		log:    log,
+		often:  rate.Sometimes{First: 1, Interval: localLogInterval},
+		full:   rate.Sometimes{First: 1, Interval: localLogInterval},
+		excess: rate.Sometimes{First: 1, Interval: noticeInterval},
+		slots:  make(chan struct{}, maxUnaccepted),
 	}
 }
 
@@ -108,6 +115,21 @@ func (u *userAddrs) wait() { u.reading.Wait() }
 func (u *userAddrs) failed(err error) {
 	u.often.Do(func() {
 		u.log.Error("the relay does not say who a user is, as it was asked to; such users are reset", "error", err)
+	})
+}
+
+// noticed logs what the relay says of its limits, if it does.
+func (u *userAddrs) noticed(notice []byte) {
+	if len(notice) == 0 {
+		return
+	}
+	n, err := wire.ParseNotice(notice)
+	if err != nil {
+		return // it is for another relay client
+	}
+	u.excess.Do(func() {
+		u.log.Warn("users come faster, or are more, than a limit allows: the relay has them wait, or resets them",
+			"limit", n.Limit, "waited", n.Waited, "reset", n.Reset)
 	})
 }
 

@@ -39,7 +39,7 @@ type Limits struct {
 	// comes from there is a proxy, and stands for many.
 	UsersPerSource int
 	// UsersPerSecond: 100 from one source to one tunnel, and twice as many at
-	// once after a pause; further ones are reset.
+	// once after a pause; further ones wait for up to a second, and are then reset.
 	UsersPerSecond int
 	// UserWait: 10 s. How long a user waits for the relay client.
 	UserWait time.Duration

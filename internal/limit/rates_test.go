@@ -67,6 +67,29 @@ func TestRates(t *testing.T) {
 	})
 }
 
+// What comes too fast may wait, and what may not takes nothing.
+func TestRatesTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := limit.NewRates(10, 20, 2)
+		a := source(t, "192.0.2.1")
+		for i := range 30 {
+			want := time.Duration(max(i-19, 0)) * time.Second / 10
+			if wait, ok := r.Take(a, time.Second); !ok || wait != want {
+				t.Errorf("number %d waits %v, %t; want %v", i, wait, ok, want)
+			}
+		}
+		for range 5 {
+			if wait, ok := r.Take(a, time.Second); ok {
+				t.Errorf("one too many waits %v", wait)
+			}
+		}
+		pass(time.Second / 10)
+		if wait, ok := r.Take(a, time.Second); !ok || wait != time.Second {
+			t.Errorf("the next one waits %v, %t", wait, ok)
+		}
+	})
+}
+
 // A source that guesses is shut out for longer and longer, and others are not.
 func TestPenalties(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"sync"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
@@ -63,8 +64,15 @@ func (r *Rates) Set(perSecond float64, burst int) {
 	r.perSecond, r.burst = rate.Limit(perSecond), burst
 }
 
-// Allow tells whether it may happen once more.
+// Allow tells whether it may happen once more, now.
 func (r *Rates) Allow(from Source) bool {
+	_, ok := r.Take(from, 0)
+	return ok
+}
+
+// Take has it happen once more, and gives how long that has to be waited for. If it is
+// longer than most it must not happen.
+func (r *Rates) Take(from Source, most time.Duration) (wait time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.of == nil {
@@ -79,7 +87,13 @@ func (r *Rates) Allow(from Source) bool {
 		of.SetLimit(r.perSecond)
 		of.SetBurst(r.burst)
 	}
-	return of.Allow()
+	now := time.Now()
+	one := of.ReserveN(now, 1)
+	if wait = one.DelayFrom(now); wait > most {
+		one.CancelAt(now)
+		return 0, false
+	}
+	return wait, true
 }
 
 // newLRU gives a cache of a size that is a constant of ours.

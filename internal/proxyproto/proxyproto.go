@@ -34,11 +34,31 @@ func Header(version int, user, public net.Addr) ([]byte, error) {
 	if version != 1 && version != 2 {
 		return nil, fmt.Errorf("PROXY protocol: there is no version %d", version)
 	}
-	header, err := pires.HeaderProxyFromAddrs(byte(version), tcpOnly(user), tcpOnly(public)).Format()
+	return format(pires.HeaderProxyFromAddrs(byte(version), tcpOnly(user), tcpOnly(public)), user)
+}
+
+// noticeType is of the range that the specification leaves to applications.
+const noticeType pires.PP2Type = 0xe4
+
+// HeaderWithNotice is Header of version 2, with something for the relay client to know
+// besides, of 256 bytes at most. Nil is nothing.
+func HeaderWithNotice(user, public net.Addr, notice []byte) ([]byte, error) {
+	if len(notice) == 0 {
+		return Header(2, user, public)
+	}
+	header := pires.HeaderProxyFromAddrs(2, tcpOnly(user), tcpOnly(public))
+	if err := header.SetTLVs([]pires.TLV{{Type: noticeType, Value: notice}}); err != nil {
+		return nil, fmt.Errorf("PROXY header with a notice: %w", err)
+	}
+	return format(header, user)
+}
+
+func format(header *pires.Header, user net.Addr) ([]byte, error) {
+	bytes, err := header.Format()
 	if err != nil {
 		return nil, fmt.Errorf("PROXY header for %v: %w", user, err)
 	}
-	return header, nil
+	return bytes, nil
 }
 
 // tcpOnly gives nil for all that is not the address of a TCP connection.

@@ -40,11 +40,39 @@ var (
 // as TCP connections have them; without an error they are nil if the header says
 // that there is no user, or not from where. A deadline is the caller's to set.
 func Read(r io.Reader) (user, public net.Addr, err error) {
+	user, public, _, err = ReadNotice(r)
+	return user, public, err
+}
+
+// ReadNotice is Read, and gives what HeaderWithNotice has put in besides, or nil.
+func ReadNotice(r io.Reader) (user, public net.Addr, notice []byte, err error) {
 	header, err := more(r, nil, fixed)
 	if err == nil {
 		header, err = readRest(r, header, mostFromRelay)
 	}
-	return parse(header, err)
+	if user, public, err = parse(header, err); err == nil {
+		notice = noticeOf(header)
+	}
+	return user, public, notice, err
+}
+
+// noticeOf gives the notice in a header of version 2, behind its addresses.
+func noticeOf(header []byte) []byte {
+	// Section 2.2: the family is in the upper half of the 14th byte.
+	addresses := map[byte]int{1: 12, 2: 36}[header[13]>>4]
+	if addresses == 0 || len(header) <= fixed+addresses {
+		return nil
+	}
+	more, err := pires.SplitTLVs(header[fixed+addresses:])
+	if err != nil {
+		return nil // they say nothing about the user, and may be anything
+	}
+	for _, tlv := range more {
+		if tlv.Type == noticeType {
+			return tlv.Value
+		}
+	}
+	return nil
 }
 
 // ReadEither is Read for either version, as load balancers send them.

@@ -24,6 +24,7 @@ type admission struct {
 	reserve     *limit.Reserve
 	lines       *limit.Lines
 	tunnelLines *limit.Lines
+	excessLines *limit.Lines
 }
 
 // reserved descriptors are for accepting when there are none left: one is enough
@@ -45,6 +46,7 @@ func newAdmission(l limit.Limits) admission {
 		reserve:     limit.NewReserve(reserved),
 		lines:       limit.NewLines(l.LogLines),
 		tunnelLines: limit.NewLines(tunnelLines * min(l.LogLines, math.MaxInt/tunnelLines)),
+		excessLines: limit.NewLines(l.LogLines),
 	}
 }
 
@@ -148,9 +150,11 @@ type user struct {
 	port   *publicPort
 	source limit.Source
 	came   time.Time
-	passed *bounds // that did not refuse the user
-	in     bool    // is counted among those who are here: see refuse
-	first  []byte  // what has been read of the user before being joined
+	passed *bounds       // that did not refuse the user
+	in     bool          // is counted among those who are here: see refuse
+	wait   time.Duration // before being let in
+	waits  limit.Kind    // why
+	first  []byte        // what has been read of the user before being joined
 }
 
 // mostFirst is how much is read of a user before being joined: together with a
@@ -169,7 +173,7 @@ func (u *user) readFirst() {
 	}
 }
 
-// admit lets a user in, or says which limit is in the way.
+// admit lets a user in, perhaps after a wait, or says which limit is in the way.
 func (p *publicPort) admit(conn join.Conn) (u user, reason limit.Kind, ok bool) {
 	addr, b := conn.RemoteAddr(), p.bounds.Load()
 	u = user{conn: conn, addr: addr, port: p, source: limit.SourceOf(addr), came: time.Now(), passed: b}
@@ -178,16 +182,18 @@ func (p *publicPort) admit(conn join.Conn) (u user, reason limit.Kind, ok bool) 
 		return u, limit.DeniedAddresses, false
 	case p.account.users.users() >= b.most():
 		return u, limit.UsersOfTunnel, false // as the tunnel would say
-	case !b.allows(u.source):
-		return u, limit.UsersPerSecondOfTunnel, false
 	}
-	reason = p.server.take(u)
+	u.waits = limit.UsersPerSecondOfTunnel
+	if u.wait, ok = b.take(u.source, mostHeldUp); !ok {
+		return u, u.waits, false
+	}
+	reason = p.server.take(&u)
 	return u, reason, reason == 0
 }
 
 // take takes what a user does of what all tunnels share, or says what there is not
 // enough of.
-func (s *Server) take(u user) (reason limit.Kind) {
+func (s *Server) take(u *user) (reason limit.Kind) {
 	crowd := u.port.account.crowd
 	switch {
 	case !s.users.enter(s.config.Limits.Users):
@@ -197,11 +203,17 @@ func (s *Server) take(u user) (reason limit.Kind) {
 		return limit.Descriptors
 	case u.source.IsLoopback():
 		return 0
-	case !crowd.rates.Allow(u.source):
+	}
+	wait, ok := crowd.rates.Take(u.source, mostHeldUp)
+	switch {
+	case !ok:
 		reason = limit.UsersPerSecond
 	case !crowd.atOnce.Enter(u.source):
 		reason = limit.UsersPerSource
 	default:
+		if wait > u.wait {
+			u.wait, u.waits = wait, limit.UsersPerSecond
+		}
 		return 0
 	}
 	s.admission.descriptors.Give(userDescriptors)

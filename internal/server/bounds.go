@@ -4,6 +4,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -39,9 +40,13 @@ func (b *bounds) most() int64 {
 	return int64(b.rails.Users)
 }
 
-// allows counts a new user of a source, and tells whether that is not too soon.
-func (b *bounds) allows(source limit.Source) bool {
-	return b == nil || b.rates == nil || b.rates.Allow(source)
+// take counts a new user of a source, and gives how long it has to wait, or false if
+// that is longer than most.
+func (b *bounds) take(source limit.Source, most time.Duration) (wait time.Duration, ok bool) {
+	if b == nil || b.rates == nil {
+		return 0, true
+	}
+	return b.rates.Take(source, most)
 }
 
 func (b *bounds) countsBytes() bool { return b != nil && b.bytes != nil }
@@ -56,23 +61,27 @@ func (b *bounds) slow(conn join.Conn) join.Conn {
 
 // refuse says why a user who has entered may not come, by the tunnel's bounds, or
 // counts one who may: one who came when there was another tunnel, or none, has not
-// been asked, and takes no place from those who may come.
-func (t *tunnel) refuse(u *user) error {
+// been asked, and takes no place from those who may come. One who may comes after a
+// wait, of most at most.
+func (t *tunnel) refuse(u *user, most time.Duration) (wait time.Duration, err error) {
 	asked := u.passed == t.bounds
 	if asked && u.in {
-		return nil
+		return 0, nil
 	}
 	if !asked && !t.bounds.admits(u.addr) {
-		return limitError(limit.DeniedAddresses)
+		return 0, limitError(limit.DeniedAddresses)
 	}
 	if err := u.count(t.bounds.most()); err != nil {
-		return err
+		return 0, err
 	}
-	if !asked && !t.bounds.allows(u.source) {
-		return limitError(limit.UsersPerSecondOfTunnel)
+	if !asked {
+		ok := false
+		if wait, ok = t.bounds.take(u.source, most); !ok {
+			return 0, limitError(limit.UsersPerSecondOfTunnel)
+		}
 	}
 	u.passed = t.bounds
-	return nil
+	return wait, nil
 }
 
 // count counts a user among those of its port, unless there are most.

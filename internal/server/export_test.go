@@ -6,6 +6,7 @@ import (
 	"github.com/seed96252745/relay/internal/guard"
 	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/port"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // Ports are what hands out public ports.
@@ -63,3 +64,15 @@ func (a Account) Close() { a.in.close(a.of) }
 
 // Move moves some bytes.
 func (a Account) Move(n int) { a.bytes.AllowN(time.Now(), n) }
+
+// Telling is what somebody was told of limits for users.
+type Telling struct{ of telling }
+
+// Due gives what there is to tell by now, or nothing.
+func (t *Telling) Due(is wire.Notice) string {
+	news, due := t.of.due(is)
+	if !due {
+		return ""
+	}
+	return string(news.Bytes())
+}

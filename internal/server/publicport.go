@@ -23,6 +23,8 @@ type publicPort struct {
 	account  *account               // what its users count against
 	waiting  chan struct{}          // holds one for each user who waits for the relay client
 	bounds   atomic.Pointer[bounds] // of the tunnel; nil is none
+	heldUp   number                 // users who wait because they have come too fast
+	excess   atomic.Pointer[excess] // nil until there is some
 	done     chan struct{}          // closed when no more users are taken
 	released sync.Once
 

@@ -158,7 +158,10 @@ func (t *tunnel) finish() {
 // panics the user has left.
 func (t *tunnel) openNow(u *user) (conn join.Conn, introduced bool) {
 	quick, ok := t.reach.(protocol.Quick)
-	if !ok || t.refuse(u) != nil { // of which open tells
+	if !ok {
+		return nil, false
+	}
+	if _, err := t.refuse(u, 0); err != nil { // of which open tells
 		return nil, false
 	}
 	ok = false
@@ -180,7 +183,11 @@ func (t *tunnel) openNow(u *user) (conn join.Conn, introduced bool) {
 func (t *tunnel) open(ctx context.Context, u *user) (join.Conn, error) {
 	ok := false
 	defer t.leaveUnless(&ok)
-	err := t.refuse(u)
+	wait, err := t.refuse(u, mostHeldUp)
+	if err == nil && wait > 0 {
+		t.port.exceeded(limit.UsersPerSecondOfTunnel, false)
+		err = pause(ctx, wait)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +240,7 @@ func (t *tunnel) hello(u *user) ([]byte, error) {
 	if !t.proxy {
 		return u.first, nil
 	}
-	header, err := proxyproto.Header(2, u.conn.RemoteAddr(), u.conn.LocalAddr())
+	header, err := proxyproto.HeaderWithNotice(u.conn.RemoteAddr(), u.conn.LocalAddr(), t.port.notice())
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,15 @@ func (p *publicPort) enterUser(conn join.Conn) {
 		p.reset(u, limitError(reason))
 		return
 	}
+	if u.wait > 0 {
+		p.holdUp(u)
+		return
+	}
+	p.letIn(u)
+}
+
+// letIn has a user joined who has been admitted.
+func (p *publicPort) letIn(u user) {
 	defer p.leaveOnPanic(&u)
 	t, _ := p.enter()
 	var reached join.Conn
@@ -192,6 +201,9 @@ func (p *publicPort) reset(u user, reason error) {
 	_ = u.conn.Reset()
 	if kind, counted := kindOf(reason); counted {
 		p.server.counters.Add(kind)
+	}
+	if l := limitError(0); errors.As(reason, &l) && limit.Kind(l) != limit.DeniedAddresses { // which is as its owner wishes
+		p.exceeded(limit.Kind(l), true)
 	}
 	p.server.logAbout(u.source, slog.LevelWarn, "user reset", "port", p.number, "user", inLog{u.addr}, "reason", reason)
 }

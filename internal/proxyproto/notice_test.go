@@ -1,0 +1,59 @@
+package proxyproto_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	pires "github.com/pires/go-proxyproto"
+
+	"github.com/seed96252745/relay/internal/proxyproto"
+)
+
+// A notice comes behind the addresses, and others that know nothing of it read those.
+func TestNotice(t *testing.T) {
+	for name, addr := range map[string]*net.TCPAddr{
+		"IPv4": {IP: net.IPv4(192, 0, 2, 7).To4(), Port: 1000}, "IPv6": {IP: net.ParseIP("2001:db8::7"), Port: 1000},
+	} {
+		for _, notice := range []string{"", "usersPerSecond 12 3", strings.Repeat("x", 256)} {
+			header, err := proxyproto.HeaderWithNotice(addr, addr, []byte(notice))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := bytes.NewReader(append(header, "rest"...))
+			user, public, got, err := proxyproto.ReadNotice(r)
+			if err != nil || user.String() != addr.String() || public.String() != addr.String() || string(got) != notice {
+				t.Errorf("%s: got %v at %v, %q, %v; want %v and %q", name, user, public, got, err, addr, notice)
+			}
+			if rest, _ := io.ReadAll(r); string(rest) != "rest" {
+				t.Errorf("%s: %q is left, want what follows", name, rest)
+			}
+			if user, _, err := proxyproto.Read(bytes.NewReader(header)); err != nil || user.String() != addr.String() {
+				t.Errorf("%s: who wants no notice reads %v, %v", name, user, err)
+			}
+		}
+	}
+}
+
+// What others put behind the addresses, whole or broken, is no notice and no harm.
+func TestNoNotice(t *testing.T) {
+	addr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 1000}
+	header := pires.HeaderProxyFromAddrs(2, addr, addr)
+	if err := header.SetTLVs([]pires.TLV{{Type: pires.PP2_TYPE_AUTHORITY, Value: []byte("example.com")}}); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := header.Format()
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := bytes.Clone(whole)
+	broken[16+12+2]++ // the length says more than there is
+	for name, header := range map[string][]byte{"another": whole, "broken": broken} {
+		user, _, notice, err := proxyproto.ReadNotice(bytes.NewReader(header))
+		if err != nil || user.String() != addr.String() || notice != nil {
+			t.Errorf("%s: got %v, %q, %v", name, user, notice, err)
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+const (
+	// mostHeldUp is how long a user waits who has come too fast: a burst is spread
+	// by that, and nobody is kept who would have been better off with a reset.
+	mostHeldUp = time.Second
+	// maxHeldUp bounds the users of one port who wait for that, as Limits.Waiting
+	// does by default for others: each is a goroutine.
+	maxHeldUp = 128
+	// excessInterval is how often the log, and the owner, are told that limits for
+	// users are met.
+	excessInterval = 10 * time.Second
+)
+
+// holdUp lets a user in who has to wait for that. What the user sends stays where it
+// is meanwhile.
+func (p *publicPort) holdUp(u user) {
+	if !p.heldUp.enter(maxHeldUp) {
+		u.leave()
+		p.reset(u, limitError(u.waits))
+		return
+	}
+	p.exceeded(u.waits, false)
+	p.server.running.Go(func() {
+		defer p.heldUp.leave()
+		timer := time.NewTimer(u.wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			p.letIn(u)
+		case <-p.done:
+			u.leave()
+			p.reset(u, p.ended())
+		}
+	})
+}
+
+// pause waits, unless ctx is done before.
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// excess is what limits have done to the users of one port, for those to know who can
+// do something about it: the operator, by a line in the log, and the owner, by a notice
+// in the header of a user who comes.
+type excess struct {
+	untold atomic.Bool // the owner is to be told something
+
+	mu     sync.Mutex // guards what follows
+	of     wire.Notice
+	logged telling
+	owner  telling
+}
+
+// telling is what somebody has been told.
+type telling struct {
+	of wire.Notice // all in all
+	at time.Time   // zero if nothing
+}
+
+// due gives what is to be told, if that is not too soon.
+func (t *telling) due(of wire.Notice) (news wire.Notice, due bool) {
+	if of == t.of || !t.at.IsZero() && time.Since(t.at) < excessInterval {
+		return wire.Notice{}, false
+	}
+	news = wire.Notice{Limit: of.Limit, Waited: of.Waited - t.of.Waited, Reset: of.Reset - t.of.Reset}
+	t.of, t.at = of, time.Now()
+	return news, true
+}
+
+// exceeded notes that a user waits, or is reset, because of a limit.
+func (p *publicPort) exceeded(kind limit.Kind, reset bool) {
+	e := p.excess.Load()
+	if e == nil {
+		p.excess.CompareAndSwap(nil, new(excess))
+		e = p.excess.Load()
+	}
+	e.mu.Lock()
+	e.of.Limit = kind.String()
+	if reset {
+		e.of.Reset++
+	} else {
+		e.of.Waited++
+	}
+	news, due := e.logged.due(e.of)
+	e.mu.Unlock()
+	e.untold.Store(true)
+	if due {
+		p.logExcess(news)
+	}
+}
+
+func (p *publicPort) logExcess(news wire.Notice) {
+	p.mu.Lock()
+	t := p.tunnel
+	p.mu.Unlock()
+	about, source := []any{"port", p.number}, limit.Source{}
+	if t != nil {
+		about, source = t.about(), t.source
+	}
+	about = append(about, "limit", news.Limit, "waited", news.Waited, "reset", news.Reset)
+	s := p.server
+	s.logWithin(s.admission.excessLines, source, slog.LevelWarn, "users come faster, or are more, than a limit allows", about...)
+}
+
+// notice gives what the owner is to be told with the next user, or nothing.
+func (p *publicPort) notice() []byte {
+	e := p.excess.Load()
+	if e == nil || !e.untold.Load() {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	news, due := e.owner.due(e.of)
+	if !due {
+		return nil
+	}
+	e.untold.Store(false)
+	return news.Bytes()
+}

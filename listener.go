@@ -172,9 +172,10 @@ func (l *Listener) Addr() net.Addr {
 	return l.public
 }
 
-// Close ends accepting. Connections that were accepted live on. The relay closes
-// the public port; with Pool it does so a minute after the last user, and users
-// who come meanwhile are reset. After the first call it returns net.ErrClosed.
+// Close ends accepting. Connections that were accepted live on. The relay keeps the
+// public port for some minutes, for whoever has the key of Options.Keys; users who
+// come meanwhile wait for up to 10 seconds, and are reset. After the first call it
+// returns net.ErrClosed.
 //
 // It must not be called from OnRegister.
 func (l *Listener) Close() error {

@@ -60,8 +60,8 @@ func (r *registration) Serve(accepted protocol.Acceptor) error {
 	return context.Cause(r.ctx)
 }
 
-// Close takes the waiting connections back. The relay keeps the port for a
-// minute after the last user is done: it is not told.
+// Close takes the waiting connections back. The relay is not told, and keeps the
+// pool for some time.
 func (r *registration) Close() error {
 	r.cancel(net.ErrClosed)
 	return nil

@@ -43,7 +43,7 @@ func TestErrOfLonely(t *testing.T) {
 		_ = user.Close()
 		<-tunnel.Done()
 		_ = tunnel.Close()
-		if err := tunnel.Err(); err == nil || !strings.Contains(err.Error(), "no connection for a minute") {
+		if err := tunnel.Err(); err == nil || !strings.Contains(err.Error(), "no connection any more") {
 			t.Errorf("Err is %v", err)
 		}
 	})

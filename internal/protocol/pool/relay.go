@@ -63,7 +63,7 @@ func (r *Relay) takeIdle() bool {
 func (r *Relay) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	id := wire.NewID()
 	key := wire.KeyOf(g.Owner, id)
-	t := newTunnel(r, func() { r.remove(key) })
+	t := newTunnel(r, lingerOf(g), func() { r.remove(key) })
 	// Known before the relay client can know it; usable only once the reply is
 	// written, because a user's bytes must not overtake it.
 	r.add(key, t)

@@ -15,16 +15,31 @@ import (
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
-// linger is how long a pool without any connection is kept: its relay client has
-// no other way to say that it is still there.
-const linger = 60 * time.Second
+// How long a pool without any connection is kept: its relay client has no other way
+// to say that it is still there. Of a port that is leased nothing is lost with the pool:
+// it stays open, and its owner registers anew. But for as long as the pool is kept,
+// others with the same lease key are kept out by what may be dead. So there it takes no
+// more than the pauses that a relay client makes between two connections.
+const (
+	linger       = 60 * time.Second
+	leasedLinger = 3 * time.Second
+)
+
+// lingerOf is how long the pool of one who registers is kept.
+func lingerOf(g protocol.Grant) time.Duration {
+	if g.Answer.Lease > 0 {
+		return leasedLinger
+	}
+	return linger
+}
 
 // tunnel is a pool: connections that wait for users, or users that wait for
 // connections, and never both.
 type tunnel struct {
 	relay *Relay
 	protocol.Ending
-	forget func() // takes the pool out of the Relay, once
+	forget func()        // takes the pool out of the Relay, once
+	linger time.Duration // how long it is kept without any connection
 
 	mu      sync.Mutex  // guards what follows
 	err     error       // why the pool has ended; nil if it has not
@@ -40,8 +55,8 @@ type idleConn struct {
 	watch *tcpstate.Watch
 }
 
-func newTunnel(r *Relay, forget func()) *tunnel {
-	t := &tunnel{relay: r, Ending: protocol.NewEnding(), forget: sync.OnceFunc(forget)}
+func newTunnel(r *Relay, linger time.Duration, forget func()) *tunnel {
+	t := &tunnel{relay: r, Ending: protocol.NewEnding(), linger: linger, forget: sync.OnceFunc(forget)}
 	t.lonely = time.AfterFunc(linger, func() { t.run(t.closeIfLonely) })
 	return t
 }
@@ -218,7 +233,7 @@ func (t *tunnel) wait(ctx context.Context, next chan join.Conn) (join.Conn, erro
 }
 
 // errLonely is why a pool ends by itself.
-var errLonely = errors.New("the relay client has had no connection for a minute")
+var errLonely = errors.New("the relay client has no connection any more")
 
 // closeIfLonely ends the pool if no connection has come in the last moment.
 func (t *tunnel) closeIfLonely() {
@@ -284,7 +299,7 @@ func (t *tunnel) release() {
 // restLocked starts the clock if the pool has no connection any more.
 func (t *tunnel) restLocked() {
 	if t.err == nil && t.active == 0 && len(t.idle) == 0 {
-		t.lonely.Reset(linger)
+		t.lonely.Reset(t.linger)
 	}
 }
 

@@ -3,16 +3,22 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // linger is how long a pool without a connection lives, by docs/protocol.md.
 const linger = 60 * time.Second
+
+// leasedLinger is the same for one whose port is leased.
+const leasedLinger = 3 * time.Second
 
 func pass(d time.Duration) { <-time.After(d) }
 
@@ -108,6 +114,36 @@ func TestLinger(t *testing.T) {
 		if _, err := p.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
 			t.Errorf("a user after the end gets %v, want %v", err, protocol.ErrTunnelEnded)
 		}
+	})
+}
+
+// A port that is leased outlives its pool, which keeps others with the same lease key
+// out for as long as it stands.
+func TestLingerOfLeased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		relay := pool.NewRelay(pool.Config{})
+		conn, client := conntest.Memory()
+		go func() { _, _ = io.Copy(io.Discard, client) }()
+		tunnel, err := relay.Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001, Lease: 5 * time.Minute}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(24 * time.Hour)
+		user, err := tunnel.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(24 * time.Hour)
+		if ended(tunnel) {
+			t.Fatal("ended while a connection was in use")
+		}
+		_ = user.Close()
+		since := time.Now()
+		<-tunnel.Done()
+		if took := time.Since(since); took != leasedLinger {
+			t.Errorf("ended %v after its last connection, want %v", took, leasedLinger)
+		}
+		_ = tunnel.Close()
 	})
 }
 

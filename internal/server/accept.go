@@ -62,7 +62,10 @@ func (s *Server) acceptAll(ctx context.Context, l Listener, handle func(join.Con
 }
 
 // isShortage tells whether accepting failed for want of something that others
-// may give back.
+// may give back. It is not inlined: a goroutine of each public port stands in
+// acceptAll, and its stack would be twice as large.
+//
+//go:noinline
 func isShortage(err error) bool {
 	return sockerr.Is(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM)
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"strings"
 
 	pires "github.com/pires/go-proxyproto"
 )
@@ -81,7 +83,9 @@ func ReadEither(r io.Reader) (user, public net.Addr, err error) {
 	switch {
 	case err != nil:
 	case bytes.HasPrefix(header, pires.SIGV1):
-		header, err = readLine(r, header)
+		if header, err = readLine(r, header); err == nil {
+			header = oneFamily(header)
+		}
 	default:
 		header, err = readRest(r, header, mostFromProxy)
 	}
@@ -120,6 +124,35 @@ func readLine(r io.Reader, line []byte) (_ []byte, err error) {
 	}
 	return line, nil
 }
+
+// oneFamily writes both addresses of a line of version 1 as IPv6 if the public one is of
+// another family than the user's, which is the family that the line names. The
+// specification has no such line, and nginx sends one for each user whose address it has
+// from a header itself (set_real_ip_from), of another family than its own listener. The
+// user's address in it is good. Any other line stays as it is.
+func oneFamily(line []byte) []byte {
+	const family, user, public, fields = 1, 2, 3, 6
+	words := strings.Split(string(line), " ")
+	if len(words) != fields {
+		return line
+	}
+	from, errFrom := netip.ParseAddr(words[user])
+	to, errTo := netip.ParseAddr(words[public])
+	named := words[family] == "TCP4" && from.Is4() || words[family] == "TCP6" && from.Is6()
+	if errFrom != nil || errTo != nil || !named || from.Is4() == to.Is4() {
+		return line
+	}
+	words[family] = "TCP6"
+	if from.Is4() {
+		words[user] = mapped + words[user]
+	} else {
+		words[public] = mapped + words[public]
+	}
+	return []byte(strings.Join(words, " "))
+}
+
+// mapped comes before an IPv4 address that is written as IPv6 (RFC 4291, 2.5.5.2).
+const mapped = "::ffff:"
 
 // more appends the next n bytes.
 func more(r io.Reader, header []byte, n int) ([]byte, error) {

@@ -155,7 +155,7 @@ func (o Options) client() (protocol.Client, error) {
 		return nil, fmt.Errorf("relay: a pool of %d connections: it can have 1 to %d", o.PoolSize, MaxPoolSize)
 	}
 	clients := map[Protocol]protocol.Client{
-		Multiplex: multiplex.Client{},
+		Multiplex: &multiplex.Client{},
 		Pool:      pool.Client{Size: o.PoolSize, OnFailure: o.logFailures()},
 		Event:     &event.Client{OnFailure: o.logFailures()},
 	}

@@ -47,7 +47,7 @@ func introduced(t *testing.T, i *introducer, client protocol.Client) string {
 // accepted that one. Behind the header is what a join finds.
 func TestUserAddrOverProtocols(t *testing.T) {
 	for name, client := range map[string]protocol.Client{
-		"multiplex": multiplex.Client{}, "pool": pool.Client{Size: 1}, "event": &event.Client{},
+		"multiplex": &multiplex.Client{}, "pool": pool.Client{Size: 1}, "event": &event.Client{},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const users = 5

@@ -25,7 +25,7 @@ import (
 func TestTokenBoundsHoldForWhoComesBack(t *testing.T) {
 	const rounds = 5
 	for name, client := range map[string]protocol.Client{
-		"multiplex": multiplex.Client{}, "pool": pool.Client{Size: 2}, "event": &event.Client{},
+		"multiplex": &multiplex.Client{}, "pool": pool.Client{Size: 2}, "event": &event.Client{},
 	} {
 		for way, said := range map[string]wire.Preamble{
 			"no lease": {Token: "a"},

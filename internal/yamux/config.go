@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // Conn is what a session runs on.
@@ -43,6 +44,9 @@ type Config struct {
 	// is not set. The session ends beyond it. The default is 100: this never
 	// happens by accident.
 	MaxStrays int
+	// PingAfter is after what silence of the peer it is pinged, which is also how long
+	// nothing goes over the connection at most. The default is 15 seconds.
+	PingAfter time.Duration
 	// Counters count what happens at the limits. Nil is not counted.
 	Counters *Counters
 }
@@ -55,6 +59,7 @@ func (c Config) orDefaults() Config {
 	c.ControlRate = cmp.Or(c.ControlRate, 200)
 	c.ControlBurst = cmp.Or(c.ControlBurst, 1000)
 	c.MaxStrays = cmp.Or(c.MaxStrays, 100)
+	c.PingAfter = cmp.Or(c.PingAfter, pingAfter)
 	if c.Counters == nil {
 		c.Counters = new(Counters)
 	}

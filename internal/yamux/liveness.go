@@ -18,17 +18,20 @@ type peer struct {
 // heard notes that bytes came.
 func (s *Session) heard() { s.peer.heard.Store(int64(time.Since(s.peer.started))) }
 
+// Silence is for how long nothing has come from the peer.
+func (s *Session) Silence() time.Duration { return s.peer.silent() }
+
 func (p *peer) silent() time.Duration { return time.Since(p.started) - time.Duration(p.heard.Load()) }
 
-// How long a peer may be silent, 30 s in all. It is pinged only when nothing
-// else came from it, and any byte proves that it lives: on a slow link the
-// answer to a ping waits behind data. The wait for the answer is counted in
+// How long a peer may be silent, 30 s in all, or less by Config.PingAfter. It is
+// pinged only when nothing else came from it, and any byte proves that it lives: on a
+// slow link the answer to a ping waits behind data. The wait for the answer is counted in
 // steps, so that a process that was stopped for a while does not take its own
 // silence for the peer's.
 const (
 	pingAfter = 15 * time.Second
 	pingStep  = 5 * time.Second
-	pingSteps = 3
+	pingWait  = 15 * time.Second
 )
 
 // watch looks at the peer once in a while. A session at rest needs no goroutine
@@ -37,6 +40,7 @@ type watch struct {
 	timer *time.Timer
 	// Of these only the timer's function knows.
 	waited int    // steps
+	heard  int64  // peer.heard when it was pinged
 	taken  uint64 // bytes that the peer's kernel has acknowledged
 }
 
@@ -45,7 +49,7 @@ func (s *Session) watchPeer() {
 	s.running.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.watch.timer = time.AfterFunc(pingAfter, func() {
+	s.watch.timer = time.AfterFunc(s.config.PingAfter, func() {
 		next := time.Duration(0)
 		if err := guarded(func() (err error) { next, err = s.look(); return err }); err != nil {
 			s.end(err)
@@ -72,20 +76,24 @@ func (s *Session) stopWatchLocked() {
 func (s *Session) look() (next time.Duration, err error) {
 	w := &s.watch
 	s.noteTaken()
-	silent := s.peer.silent()
+	silent, step := s.peer.silent(), min(pingStep, s.config.PingAfter)
+	if w.heard != s.peer.heard.Load() {
+		w.waited = 0
+	}
 	switch {
 	case s.out.isFinished():
-		return pingAfter, nil // it has nothing to say but its end, for which Finish waits
-	case silent < pingAfter:
+		return s.config.PingAfter, nil // it has nothing to say but its end, for which Finish waits
+	case silent < s.config.PingAfter:
 		w.waited = 0
-		return pingAfter - silent, nil
-	case w.waited == pingSteps:
+		return s.config.PingAfter - silent, nil
+	case time.Duration(w.waited)*step >= pingWait:
 		return 0, ErrDead
 	case w.waited == 0:
+		w.heard = s.peer.heard.Load()
 		s.out.control(header{typePing, flagSYN, 0, lifePing})
 	}
 	w.waited++
-	return pingStep, nil
+	return step, nil
 }
 
 // noteTaken takes it for a sign of life that bytes were acknowledged, while others

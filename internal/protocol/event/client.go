@@ -3,10 +3,10 @@ package event
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -22,7 +22,9 @@ type Client struct {
 	// OnFailure, if it is set, is told of each claim that has failed. It must not wait.
 	OnFailure func(error)
 
-	tolerance tolerance // learned by the registrations before
+	// Learned by the registrations before.
+	tolerance tolerance
+	pace      protocol.Pace
 }
 
 var _ protocol.Client = (*Client)(nil)
@@ -34,11 +36,12 @@ func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble pr
 		answer, err = wire.ReadAnswer(r)
 		return err
 	})
+	c.pace.Registered(err)
 	if err != nil {
 		return nil, err
 	}
-	protocol.AlwaysRead(control, takesNothing)
-	r := &registration{client: c, answer: answer, control: control, dial: dial, preamble: preamble}
+	protocol.AlwaysRead(control, mostSilent)
+	r := &registration{client: c, answer: answer, control: control, dial: dial, preamble: preamble, began: time.Now()}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r, nil
 }
@@ -51,6 +54,8 @@ type registration struct {
 	dial     protocol.Dialer
 	preamble protocol.Preamble
 	failed   atomic.Int32 // claims, since the last one that worked
+	began    time.Time
+	spoke    atomic.Int64 // when something was said last, after began
 
 	ctx    context.Context // done when the registration has ended, with the reason
 	cancel context.CancelCauseFunc
@@ -67,13 +72,14 @@ func (r *registration) Close() error {
 func (r *registration) Serve(accepted protocol.Acceptor) error {
 	var claims sync.WaitGroup
 	defer claims.Wait()
+	claims.Go(r.speak)
 	dials := make(chan struct{}, maxDials)
 	// A buffer of our own, since this connection carries lines to its end.
 	lines := bufio.NewReader(r.control)
 	for {
 		id, err := wire.ReadID(lines)
 		if err != nil {
-			r.lose(fmt.Errorf("control connection to the relay lost: %w", err))
+			r.controlLost(err)
 			return context.Cause(r.ctx)
 		}
 		select {

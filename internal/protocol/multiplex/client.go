@@ -12,23 +12,26 @@ import (
 )
 
 // Client is the relay client's half. The zero value is ready.
-type Client struct{}
+type Client struct {
+	pace protocol.Pace // learned by the registrations before
+}
 
-var _ protocol.Client = Client{}
+var _ protocol.Client = (*Client)(nil)
 
 // Register registers on one connection, and keeps it.
-func (Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
+func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
 	var answer wire.Answer
 	conn, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: wire.Multiplex}, func(r *wire.Reader) (err error) {
 		answer, err = wire.ReadAnswer(r)
 		return err
 	})
+	c.pace.Registered(err)
 	if err != nil {
 		return nil, err
 	}
 	protocol.AlwaysRead(conn, takesNothing)
-	session := yamux.Server(conn, yamux.Config{Accept: true})
-	r := &registration{session: session, answer: answer, emptied: make(chan struct{})}
+	session := yamux.Server(conn, yamux.Config{Accept: true, PingAfter: c.pace.Silence()})
+	r := &registration{client: c, session: session, answer: answer, emptied: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	r.running.Go(r.finish)
 	return r, nil
@@ -36,6 +39,7 @@ func (Client) Register(ctx context.Context, dial protocol.Dialer, preamble proto
 
 // registration is a session that ends with its last stream once it is closed.
 type registration struct {
+	client  *Client
 	session *yamux.Session
 	answer  wire.Answer
 	emptied chan struct{} // closed when r is closed and no stream is live
@@ -43,6 +47,7 @@ type registration struct {
 	running sync.WaitGroup  // while the session lives
 	ctx     context.Context // done when the registration has ended, with the reason
 	cancel  context.CancelCauseFunc
+	losing  sync.Once
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -57,7 +62,7 @@ func (r *registration) Serve(accepted protocol.Acceptor) error {
 		s, err := r.session.Accept(r.ctx)
 		switch {
 		case err != nil:
-			r.cancel(fmt.Errorf("connection to the relay lost: %w", err)) // if it was not closed
+			r.lost(err)
 		case !r.take():
 			_ = s.Reset()
 		default:
@@ -114,9 +119,18 @@ func (r *registration) finish() {
 	case <-r.emptied:
 		r.session.Finish()
 	case <-r.session.Done():
-		// Serve may wait for somebody to accept.
-		r.cancel(fmt.Errorf("connection to the relay lost: %w", r.session.Err()))
+		r.lost(r.session.Err()) // Serve may wait for somebody to accept
 	}
+}
+
+// lost ends the registration because its session has ended, unless it was closed.
+func (r *registration) lost(err error) {
+	r.losing.Do(func() {
+		if r.ctx.Err() == nil {
+			r.client.pace.Ended(r.session.Silence())
+		}
+		r.cancel(fmt.Errorf("connection to the relay lost: %w", err))
+	})
 }
 
 // Wait waits for the session to end, with the last stream.

@@ -27,7 +27,7 @@ func (r *rawRelay) registering(ctx context.Context) (relay yamuxPeer, done <-cha
 	r.Helper()
 	registered, err := make(chan *protocoltest.Registration, 1), make(chan error, 1)
 	go func() {
-		registration, e := protocoltest.Register(ctx, multiplex.Client{}, r.Dial)
+		registration, e := protocoltest.Register(ctx, &multiplex.Client{}, r.Dial)
 		if e != nil {
 			err <- e
 			return

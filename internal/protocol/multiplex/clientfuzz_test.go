@@ -27,7 +27,7 @@ func FuzzClient(f *testing.F) {
 	for i := range many {
 		many[i] = data(uint32(2*i+1), flagSYN, "x")
 	}
-	protocoltest.ClientFuzz{Client: multiplex.Client{}, MostDials: 1, Check: silent}.Run(f,
+	protocoltest.ClientFuzz{Client: &multiplex.Client{}, MostDials: 1, Check: silent}.Run(f,
 		"", "20001\n", "20001\r\n", "-draining \x1b[2J\n", "2000", "x\n",
 		frames(data(1, flagSYN, "hello"), data(1, flagFIN, "")),
 		frames(data(1, flagSYN|flagFIN, "hello"), data(3, flagSYN, "hello"), data(3, flagRST, "")),

@@ -8,7 +8,7 @@ RACE := $(if $(shell command -v cc 2>/dev/null || command -v gcc 2>/dev/null),-r
 
 FUZZTIME ?= 1m
 
-.PHONY: demo build test fuzz bench lab soak lint fmt clean
+.PHONY: demo build test portable wine fuzz bench lab soak lint fmt clean
 
 demo: ## a relay, a web server and a forwarder for each protocol, in one process
 	$(GO) run ./cmd/relay demo
@@ -18,6 +18,12 @@ build: ## the command, at bin/relay
 
 test: ## every test; at the end, which were left out, and how to have them
 	$(TOOL) gotestsum --format=pkgname -- $(RACE) -shuffle=on -timeout=15m ./...
+
+portable: ## the tests of connections, with what macOS and the BSDs have in place of event loops
+	.ci/portable
+
+wine: ## the Windows build beside this system's; needs Debian's wine64 and gcc-mingw-w64-x86-64-win32
+	$(GO) test -tags wine -count=1 -timeout=10m ./internal/wine
 
 fuzz: ## every fuzz target, for FUZZTIME=1m each
 	FUZZTIME=$(FUZZTIME) .ci/fuzz

@@ -82,17 +82,8 @@ func TestIsOfSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	near, far := pair(t, l)
 	want(t, listenError("127.0.0.1", l.Addr()), syscall.EADDRINUSE)
 	want(t, listenError("192.0.2.1", l.Addr()), syscall.EADDRNOTAVAIL) // RFC 5737: nobody's
-
-	_ = far.SetLinger(0)
-	_ = far.Close()
-	_, err = near.Read(make([]byte, 1))
-	want(t, err, syscall.ECONNRESET)
-	// Of the reset one call was told. Winsock may go on saying so.
-	_, err = near.Write([]byte("x"))
-	want(t, err, syscall.EPIPE, syscall.ECONNRESET)
 
 	ended, _ := pair(t, l)
 	if err := ended.CloseWrite(); err != nil {
@@ -104,6 +95,23 @@ func TestIsOfSockets(t *testing.T) {
 	_ = l.Close()
 	_, err = net.Dial("tcp", l.Addr().String())
 	want(t, err, syscall.ECONNREFUSED)
+}
+
+// The same of a reset, which Wine 8.0 tells only to a read that waits for it.
+func TestIsOfReset(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, far := pair(t, l)
+	_ = far.SetLinger(0)
+	_ = far.Close()
+	_, err = near.Read(make([]byte, 1))
+	want(t, err, syscall.ECONNRESET)
+	// Of the reset one call was told. Winsock may go on saying so.
+	_, err = near.Write([]byte("x"))
+	want(t, err, syscall.EPIPE, syscall.ECONNRESET)
 }
 
 // pair makes a connection.

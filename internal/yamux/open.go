@@ -70,7 +70,7 @@ func (s *Session) add() (*Stream, error) {
 	switch {
 	case s.err != nil:
 		return nil, s.err
-	case len(s.streams) >= s.config.MaxStreams:
+	case len(s.streams) >= s.config.MaxStreams, s.room.takenBy(len(s.streams)):
 		return nil, ErrTooManyStreams
 	case s.nextID > 1<<31: // the ids are used up after two thousand million users
 		return nil, ErrGoneAway

@@ -153,8 +153,10 @@ func (r *receiver) frame(h header) error {
 		r.ping(h)
 		return nil
 	}
-	r.session.refuse(ErrGoneAway)
-	if h.length != goAwayNormal {
+	switch {
+	case h.length == goAwayNormal:
+		r.session.refuse(ErrGoneAway)
+	case !r.session.tooMany():
 		return fmt.Errorf("the peer gave the session up, reason %d", h.length)
 	}
 	return nil

@@ -73,6 +73,7 @@ type Session struct {
 	unread  map[uint32]*Stream // that have ended, and hold something still
 	nextID  uint32
 	tail    tail
+	room    room
 	goAway  bool         // we take no more streams
 	accused error        // of this the peer is about to be told, at the end
 	crash   *crash.Error // which is about to end the session

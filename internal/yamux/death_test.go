@@ -22,7 +22,7 @@ var deaths = map[string]struct {
 	"closed":          {func(_ *yamux.Session, p peer) { check(p, p.conn.Close()) }, nil},
 	"RST":             {func(_ *yamux.Session, p peer) { check(p, p.conn.Reset()) }, syscall.ECONNRESET},
 	"half a header":   {func(_ *yamux.Session, p peer) { p.sendBytes(make([]byte, 11)); p.conn.CloseWrite() }, io.ErrUnexpectedEOF},
-	"half a frame":    {func(_ *yamux.Session, p peer) { p.sendBytes(data(1, 0, "x").bytes()[:12]); p.conn.CloseWrite() }, io.ErrUnexpectedEOF},
+	"half a frame":    {func(_ *yamux.Session, p peer) { p.sendBytes(data(513, 0, "x").bytes()[:12]); p.conn.CloseWrite() }, io.ErrUnexpectedEOF},
 	"protocol error":  {func(_ *yamux.Session, p peer) { p.send(frame{kind: 9}) }, yamux.ErrProtocol},
 	"GO_AWAY, error":  {func(_ *yamux.Session, p peer) { p.send(protocolError) }, nil},
 	"GO_AWAY, broken": {func(_ *yamux.Session, p peer) { p.send(frame{kind: typeGoAway, length: 2}) }, nil},

@@ -123,6 +123,16 @@ func (st *Stream) sendReset() {
 	}
 }
 
+// abort resets the stream because of err, which ends the session. The peer is told by
+// the next flush.
+func (st *Stream) abort(err error) {
+	st.fail(err)
+	if st.leave() {
+		_ = st.session.out.queue(st, header{typeWindowUpdate, flagRST, st.id, 0}) // fails with the session
+	}
+	st.tellArrived()
+}
+
 // leave takes the stream out of the session's table. It tells whether it was
 // there.
 func (st *Stream) leave() bool {

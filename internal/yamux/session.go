@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -64,6 +63,7 @@ type Session struct {
 	peer       peer
 	watch      watch
 	running    sync.WaitGroup
+	aborting   sync.Once
 	readerGone chan struct{} // closed when nothing is read any more
 
 	unacked unacked
@@ -75,7 +75,7 @@ type Session struct {
 	tail    tail
 	room    room
 	goAway  bool         // we take no more streams
-	accused error        // of this the peer is about to be told, at the end
+	reason  error        // why we are about to end the session, whatever the peer answers
 	crash   *crash.Error // which is about to end the session
 	err     error        // why the session has ended
 
@@ -163,34 +163,6 @@ func (s *Session) GoAway() {
 	}
 }
 
-const (
-	// finishWait is how long the peer may take to read what was sent, and to
-	// end its side of the connection then.
-	finishWait = 30 * time.Second
-	// accuseWait is how long it takes to tell a peer that broke the rules.
-	accuseWait = time.Second / 2
-)
-
-// Finish ends the session after what was written has arrived: the peer ends the
-// connection when it has read all. It is for sessions without streams. It takes
-// up to 30 seconds, and Close cuts it short.
-func (s *Session) Finish() {
-	timer := time.AfterFunc(finishWait, func() { s.end(ErrDead) })
-	defer timer.Stop()
-	s.out.finish()
-	if guarded(s.conn.CloseWrite) == nil {
-		<-s.readerGone
-	}
-	s.Close()
-}
-
-// Close ends the session at once, and with it its streams, on both sides. It
-// returns when the goroutines have ended.
-func (s *Session) Close() {
-	s.end(net.ErrClosed)
-	s.running.Wait()
-}
-
 // end ends the session for the given reason, unless it has ended already.
 func (s *Session) end(reason error) {
 	s.mu.Lock()
@@ -198,8 +170,8 @@ func (s *Session) end(reason error) {
 		s.mu.Unlock()
 		return
 	}
-	if s.accused != nil { // whatever the peer answers
-		reason = s.accused
+	if s.reason != nil {
+		reason = s.reason
 	}
 	err := sessionError(reason)
 	if s.crash != nil && !errors.Is(err, s.crash) {
@@ -232,17 +204,6 @@ func sessionError(reason error) error {
 		reason = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("%w: %w", ErrSessionEnded, reason)
-}
-
-// accuse tells the peer that it broke the rules, if it still reads.
-func (s *Session) accuse(reason error) {
-	s.mu.Lock()
-	s.accused = reason
-	s.mu.Unlock()
-	timer := time.AfterFunc(accuseWait, func() { s.out.end(reason) })
-	defer timer.Stop()
-	s.out.control(header{typeGoAway, 0, 0, goAwayProtocol})
-	s.out.drain()
 }
 
 // abandonUnaccepted lets go of streams that nobody will accept.

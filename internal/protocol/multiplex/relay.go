@@ -149,8 +149,9 @@ func (t *tunnel) AfterDone(f func()) (stop func() bool) {
 // Retire opens no more streams.
 func (t *tunnel) Retire() { t.session.Retire() }
 
+// Close resets the streams that there are, and ends the session.
 func (t *tunnel) Close() error {
-	t.session.Close()
+	t.session.Abort()
 	return nil
 }
 

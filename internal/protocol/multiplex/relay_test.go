@@ -8,8 +8,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
 	"github.com/seed96252745/relay/internal/wire"
@@ -202,6 +204,68 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+// Most libraries show the end of a session as the end of each stream. So streams are
+// reset first when the relay ends a session that has some.
+func TestCloseResetsStreams(t *testing.T) {
+	tunnel, client := newTunnel(t)
+	const users = 20
+	var all [users]join.Conn
+	for n := range uint32(users) {
+		all[n] = open(t, tunnel)
+		client.want(frame{kind: typeWindow, flags: flagSYN, stream: 2*n + 1})
+		conntest.Write(t, all[n], "half of a fi")
+		client.want(data(2*n+1, 0, "half of a fi"))
+	}
+	ended := all[0]
+	if err := ended.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	client.want(frame{kind: typeWindow, flags: flagFIN, stream: 1})
+	client.send(data(1, flagFIN, "answer"))
+	conntest.WantRead(t, ended, "answer")
+	if err := tunnel.Close(); err != nil {
+		t.Fatal(err)
+	}
+	reset := make(map[uint32]bool)
+	for range users - 1 { // in any order
+		f, err := client.receive()
+		if err != nil || f.kind != typeWindow || f.flags != flagRST {
+			t.Fatalf("got frame %v, %v; want a reset", f, err)
+		}
+		reset[f.stream] = true
+	}
+	if len(reset) != users-1 || reset[1] {
+		t.Errorf("streams %v were reset, want all but the one that had ended", reset)
+	}
+	client.wantEnd()
+	for _, user := range all[1:] {
+		wantFailure(t, user)
+	}
+}
+
+// A relay client that reads nothing any more does not keep Close waiting.
+func TestCloseWithoutReader(t *testing.T) {
+	tunnel, client := newTunnel(t)
+	user := openAcknowledged(t, tunnel, client)
+	client.send(frame{kind: typeWindow, stream: 1, length: 1 << 30})
+	full := make(chan struct{})
+	go func() {
+		defer close(full)
+		for err := error(nil); err == nil; {
+			_ = user.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+			_, err = user.Write(make([]byte, 64<<10))
+		}
+	}()
+	<-full
+	began := time.Now()
+	if err := tunnel.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("took %v", took)
+	}
+}
+
 func TestClose(t *testing.T) {
 	tunnel, client := newTunnel(t)
 	user := openAcknowledged(t, tunnel, client)
@@ -209,6 +273,7 @@ func TestClose(t *testing.T) {
 	for range cap(closed) {
 		go func() { closed <- tunnel.Close() }()
 	}
+	client.want(frame{kind: typeWindow, flags: flagRST, stream: 1})
 	client.wantEnd() // and no GO_AWAY
 	_ = client.conn.Close()
 	for range cap(closed) {

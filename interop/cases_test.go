@@ -16,6 +16,7 @@ import (
 const (
 	userEndsFirst               = "user-ends-first"
 	serverEndsFirst             = "server-ends-first"
+	slowServer                  = "slow-server"
 	userResets                  = "user-resets"
 	userResetsHalfClosed        = "user-resets-half-closed"
 	serverResets                = "server-resets"
@@ -36,6 +37,8 @@ var cases = []struct {
 	{serverEndsFirst, testServerEndsFirst},
 	{"server-speaks-first", testServerSpeaksFirst},
 	{"megabyte-each-way", testMegabyte},
+	{slowServer, testSlowServer},
+	{"slow-user", testSlowUser},
 	{"server-refuses", testServerRefuses},
 	{userResets, func(t *testing.T, r *rig) { testUserResets(t, r, false) }},
 	{userResetsHalfClosed, func(t *testing.T, r *rig) { testUserResets(t, r, true) }},
@@ -145,6 +148,65 @@ func testMegabyte(t *testing.T, r *rig) {
 	question := random(megabyte, nil)
 	user.Write(question)
 	expect(t, user, random(megabyte, question))
+}
+
+// push writes data to one who reads only now and then: some more each time that
+// nothing moves, and in the end all the rest.
+func push(conn *net.TCPConn, data []byte, more chan<- int64) {
+	for range 4 {
+		conn.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		n, _ := conn.Write(data)
+		data = data[n:]
+		more <- 4 * megabyte
+	}
+	close(more)
+	conn.SetWriteDeadline(time.Now().Add(patience))
+	conn.Write(data) // if this fails not all arrives
+	conn.CloseWrite()
+}
+
+// pull reads what push writes.
+func pull(conn *net.TCPConn, more <-chan int64) []byte {
+	var got bytes.Buffer
+	for n := range more {
+		io.CopyN(&got, conn, n)
+	}
+	io.Copy(&got, conn)
+	return got.Bytes()
+}
+
+func testSlowServer(t *testing.T, r *rig) {
+	got, more := make(chan []byte, 1), make(chan int64)
+	user := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
+		if _, err := io.ReadFull(conn, make([]byte, 1)); err == nil {
+			got <- pull(conn, more)
+		}
+	})).user(t)
+	user.Write([]byte("!"))
+	data := random(64*megabyte, nil)
+	go push(user, data, more)
+	select {
+	case got := <-got:
+		if !bytes.Equal(got, data) {
+			t.Errorf("the server got %d bytes, and not those that were sent", len(got))
+		}
+	case <-time.After(patience):
+		t.Error("the server did not get the user's end")
+	}
+}
+
+func testSlowUser(t *testing.T, r *rig) {
+	more := make(chan int64)
+	data := random(64*megabyte, nil)
+	user := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
+		if _, err := io.ReadFull(conn, make([]byte, 1)); err == nil {
+			push(conn, data, more)
+		}
+	})).user(t)
+	user.Write([]byte("!"))
+	if got := pull(user, more); !bytes.Equal(got, data) {
+		t.Errorf("the user got %d bytes, and not those that were sent", len(got))
+	}
 }
 
 func testServerRefuses(t *testing.T, r *rig) {

@@ -33,8 +33,12 @@ function serve (stream) {
   server.on('close', () => servers.delete(server))
 
   stream.addEventListener('message', ({ data }) => {
-    if (!server.write(data.subarray())) stream.pause()
+    // Not at once: a pause() within resume() leaves the credit flowing.
+    if (!server.write(data.subarray())) queueMicrotask(pause)
   })
+  const pause = () => {
+    if (stream.readStatus === 'readable' && server.writableNeedDrain) stream.pause()
+  }
   server.on('drain', () => {
     if (stream.readStatus === 'paused') stream.resume()
   })
@@ -56,11 +60,9 @@ function serve (stream) {
   }))
   server.on('end', () => stream.close().catch(() => {})) // fails if "close" has come
 
-  server.on('error', err => {
-    console.error(String(err))
-    stream.abort(err) // resets the user
-  })
+  server.on('error', err => stream.abort(err)) // resets the user
   stream.addEventListener('close', ({ error }) => {
+    if (error) console.error(String(error))
     if (error || !fin) server.resetAndDestroy()
   })
 }

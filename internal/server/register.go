@@ -155,9 +155,12 @@ func (s *Server) welcome(p *publicPort, source limit.Source, name string) error 
 func (s *Server) openLeased(
 	identity Identity, source limit.Source, wish wire.Preamble, key lease.Key, old *publicPort,
 ) (*publicPort, error) {
-	p, err := s.openPort(identity, source, wish.Port)
-	if err != nil {
-		return nil, err
+	p := s.openShelved(identity, source, wish.Port, key)
+	if p == nil {
+		var err error
+		if p, err = s.openPort(identity, source, wish.Port); err != nil {
+			return nil, err
+		}
 	}
 	is := lease.Lease{Key: key, Name: wish.Name, Identity: identity.Name}
 	p.lease = &holding{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -173,5 +174,36 @@ func TestPortOfWhoCannotHaveIt(t *testing.T) {
 	r.Close()
 	if n := store.len(); n != 3 {
 		t.Errorf("%d leases are kept, want 3", n)
+	}
+}
+
+// What was in the way may be put right while the relay runs: whoever comes then has
+// its port, without another start.
+func TestMistakeIsPutRight(t *testing.T) {
+	store, ports := newMemory(), freePorts(t, 4)
+	var gone atomic.Bool
+	config := func(c *server.Config) {
+		c.Ports, c.Leases = ports, store
+		known(server.Identity{}, server.Identity{Name: "a"})(c)
+		c.WatchOwner = func(string, int, func(error)) (func(), error) {
+			if gone.Load() {
+				return nil, errors.New("a: nobody knows")
+			}
+			return func() {}, nil
+		}
+	}
+	r := start(t, config)
+	had := r.own(as("a", "1", "+token a"))
+	r.Close()
+	gone.Store(true)
+	r = start(t, config)
+	wantRefused(t, had.port)
+	gone.Store(false)
+	if got := r.own(as("a", "1", "+token a")); got.port != had.port {
+		t.Errorf("it has port %d, want %d", got.port, had.port)
+	}
+	r.Close()
+	if l := store.leases[lease.KeyOf("a", keyOf("a"))]; l.Port != had.port || len(l.Places()) != 1 {
+		t.Errorf("%+v is kept, want port %d alone", l, had.port)
 	}
 }

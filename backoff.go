@@ -2,8 +2,11 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // Pauses between registrations. The jitter is full, from nothing to the whole
@@ -19,25 +22,48 @@ const (
 	// itself, in place of minPause: such tries cost the relay something and lead to
 	// nothing, but the first one after somebody has mended it is not to be late.
 	refusedPause = 8 * time.Second
+	// soonPause bounds pauses for soonFor after a relay was lost that had served, or has
+	// said that it shuts down: it is being restarted, most of the time, and users come
+	// to a port that is closed, or wait at it for 10 seconds.
+	soonPause = time.Second
+	soonFor   = time.Minute
 )
 
 // backoff says how long to wait before the next try. The zero value is ready.
-type backoff struct{ pause time.Duration }
+type backoff struct {
+	pause time.Duration
+	soon  time.Time // until when the relay is likely to be back at any moment
+}
 
 // next gives the pause before the next try.
 func (b *backoff) next() time.Duration {
-	b.pause = min(max(2*b.pause, minPause), maxPause)
+	most := maxPause
+	if time.Now().Before(b.soon) {
+		most = soonPause
+	}
+	b.pause = min(max(2*b.pause, minPause), most)
 	return rand.N(b.pause) //nolint:gosec // spreads load, hides nothing
 }
 
-// refused has the next pause be a longer one.
-func (b *backoff) refused() { b.pause = max(b.pause, refusedPause/2) }
+// failed learns from a try that has failed, or a session that has ended.
+func (b *backoff) failed(err error) {
+	refused := new(RefusedError)
+	switch {
+	case !errors.As(err, &refused):
+	case refused.Code == wire.CodeDraining:
+		b.soon = time.Now().Add(soonFor)
+	case refused.Code == wire.CodeSuperseded:
+		b.soon = time.Time{} // the relay is there
+	case refused.lasts():
+		b.soon, b.pause = time.Time{}, max(b.pause, refusedPause/2)
+	}
+}
 
 // served says how long the session of the last try stood, and whether it has served
 // a user.
 func (b *backoff) served(held time.Duration, user bool) {
 	if user || held >= healthy {
-		b.pause = 0
+		b.pause, b.soon = 0, time.Now().Add(soonFor)
 	}
 }
 

@@ -51,3 +51,6 @@ func (b *Backoff) Next() time.Duration { return b.b.next() }
 
 // Served says how long a session stood, and whether it served a user.
 func (b *Backoff) Served(held time.Duration, user bool) { b.b.served(held, user) }
+
+// Failed says how a try has failed, or a session has ended.
+func (b *Backoff) Failed(err error) { b.b.failed(err) }

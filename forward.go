@@ -37,8 +37,8 @@ const localLogInterval = 10 * time.Second
 // logged with its stack. One in Options.OnRegister, or in Options.Logger while
 // that is told of a panic, is not caught.
 //
-// When ctx is done it takes no more users, lets connections finish for
-// Options.Drain, or until Options.Cut, resets the others, and returns nil.
+// When ctx is done it takes no more users, lets connections finish on which something
+// moves, for Options.Drain or until Options.Cut, resets the others, and returns nil.
 func Forward(ctx context.Context, relayAddr, localAddr string, options *Options) error {
 	if _, err := splitAddr(localAddr); err != nil {
 		return fmt.Errorf("relay: address of the local server: %w", err)
@@ -247,8 +247,18 @@ func (f *forwarder) crashed(c *crash.Error) {
 	}
 }
 
-// drain waits until all connections have finished and what was written has
-// arrived, for as long as the options allow, and resets what is left.
+// For how long a forwarder that shuts down waits for a connection on which nothing
+// moves.
+const (
+	stillLimit = 2 * time.Second
+	// stillBehind is the same while bytes wait to be taken, or the relay has all of them.
+	// There may be megabytes in sockets before a user who reads slowly, and here nothing
+	// moves then for some seconds at a time.
+	stillBehind = 10 * time.Second
+)
+
+// drain waits until all connections have finished and what was written has arrived, for
+// as long as the options allow and something moves, and resets what is left.
 func (f *forwarder) drain(l *Listener) {
 	cut := func() {
 		f.end()
@@ -265,7 +275,10 @@ func (f *forwarder) drain(l *Listener) {
 		case <-finished:
 		}
 	})
+	f.engine.EndStill(join.Stillness{Limit: stillLimit, Queued: stillBehind, Far: join.A, Ended: stillBehind})
 	f.running.Wait()
+	late := time.AfterFunc(stillBehind, l.cutNow) // the relay has what was said last, or is gone
+	defer late.Stop()
 	l.lingering.Wait()
 	close(finished)
 	waiting.Wait()

@@ -222,12 +222,10 @@ func (l *Listener) run(registration protocol.Registration) error {
 		if l.closed.Err() != nil {
 			return nil
 		}
-		if refused := new(RefusedError); errors.As(err, &refused) && refused.lasts() {
-			if !granted && !l.options.KeepTrying {
-				return refused
-			}
-			retry.refused()
+		if refused := new(RefusedError); errors.As(err, &refused) && refused.lasts() && !granted && !l.options.KeepTrying {
+			return refused
 		}
+		retry.failed(err)
 		pause := retry.next()
 		l.options.Logger.Warn("not registered at the relay; trying again",
 			"relay", l.relay, "error", err, "in", pause.Round(time.Millisecond).String())

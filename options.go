@@ -115,7 +115,9 @@ type Options struct {
 	OnRegister func(public net.Addr)
 
 	// Drain is how long Forward lets connections under way finish when its
-	// context is done. Zero means DefaultDrain, a negative value not at all.
+	// context is done. It does not wait that long for those on which nothing moves: 2
+	// seconds, or 10 while bytes wait to be taken. Zero means DefaultDrain, a negative
+	// value not at all.
 	Drain time.Duration
 
 	// Cut, when it is closed, ends that wait at once. Nil lets it take its time.

@@ -2,9 +2,11 @@ package relay_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed96252745/relay"
@@ -87,6 +89,41 @@ func TestBackoff(t *testing.T) {
 		})
 	}
 }
+
+// A relay that has served, or says that it shuts down, is looked for every second for a
+// while, and then less often. One that is there and refuses is not.
+func TestBackoffFromARelayThatIsBackSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		most := func(b *relay.Backoff, err error) (most time.Duration) {
+			for range 100 {
+				b.Failed(err)
+				most = max(most, b.Next())
+			}
+			return most
+		}
+		refused := func(code string) error { return &relay.RefusedError{Code: code} }
+		b := relay.NewBackoff()
+		b.Served(time.Hour, true)
+		if got := most(b, errLost); got > time.Second {
+			t.Errorf("the longest pause is %v after a relay was lost", got)
+		}
+		<-time.After(61 * time.Second)
+		if got := most(b, errLost); got < 10*time.Second {
+			t.Errorf("the longest pause is %v when a relay has been lost for long", got)
+		}
+		if got := most(b, refused("draining")); got > time.Second {
+			t.Errorf("the longest pause is %v while the relay shuts down", got)
+		}
+		for _, code := range []string{"superseded", "unauthorized"} {
+			b.Served(time.Hour, true)
+			if got := most(b, refused(code)); got < 10*time.Second {
+				t.Errorf("the longest pause is %v when a relay refuses with %s", got, code)
+			}
+		}
+	})
+}
+
+var errLost = errors.New("the relay was lost")
 
 func within[T any](t *testing.T, c <-chan T, what string) T {
 	t.Helper()

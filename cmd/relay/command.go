@@ -118,7 +118,7 @@ func (f *flags) define() {
 	fs = f.ofBoth
 	fs.StringVar(&f.stateDir, "stateDir", "", "folder for what outlives a restart: leases, keys and certificates (default ~/.local/state/relay)")
 	f.tls.defineBoth(fs)
-	fs.DurationVar(&f.drain, "drain", relay.DefaultDrain, "how long connections may go on after SIGTERM or Ctrl-C")
+	fs.DurationVar(&f.drain, "drain", relay.DefaultDrain, "how long connections on which something moves may go on after SIGTERM or Ctrl-C")
 	fs.StringVar(&f.logLevel, "logLevel", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "logFormat", "", "text or json (default text on a terminal, json otherwise)")
 }

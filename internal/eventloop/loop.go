@@ -174,6 +174,18 @@ func (l *Loop) Remove(r Registration, fd int) {
 	l.forgetLocked(r)
 }
 
+// Handlers gives those of all sockets that are watched.
+func (l *Loop) Handlers() (all []Handler) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.slots {
+		if s.handler != nil {
+			all = append(all, s.handler)
+		}
+	}
+	return all
+}
+
 // Post has h called with Posted, soon and on the loop's goroutine. After Close
 // it does nothing.
 func (l *Loop) Post(h Handler) {

@@ -7,43 +7,72 @@ import (
 	"github.com/seed96252745/relay/internal/crash"
 )
 
-// copyJoin joins any two connections, with two goroutines, and returns when the
-// join has ended.
-func copyJoin(ctx context.Context, a, b Conn, p periods) Result {
-	j := &joined{}
-	j.lookout = newLookout(a, b, p, func(side Side) {
-		j.end(side, ErrDead)
-		_ = closeConn([]Conn{a, b}[side], ErrDead) // which wakes both directions
+// copying is a join of any two connections, with two goroutines.
+type copying struct {
+	joined
+	ends [2]Conn
+	ways [2]*direction // by their source
+}
+
+func newCopying(a, b Conn, p periods) *copying {
+	c := &copying{ends: [2]Conn{a, b}}
+	c.lookout = newLookout(a, b, p, func(side Side) {
+		c.joined.end(side, ErrDead)
+		_ = closeConn(c.ends[side], ErrDead) // which wakes both directions
 	})
-	defer context.AfterFunc(ctx, func() {
-		err := error(stopped{context.Cause(ctx)})
-		j.end(A, err)
-		_ = closeConn(a, err)
-		_ = closeConn(b, err)
-	})()
-	ab := &direction{j: j, src: a, dst: b, side: A}
-	ba := &direction{j: j, src: b, dst: a, side: B}
+	ab := &direction{j: &c.joined, src: a, dst: b, side: A}
+	ba := &direction{j: &c.joined, src: b, dst: a, side: B}
 	ab.opposite, ba.opposite = ba, ab
-	j.lookout.wrote() // its owners may have, before
+	c.ways = [2]*direction{ab, ba}
+	return c
+}
+
+// run copies, and returns when the join has ended.
+func (c *copying) run(ctx context.Context) Result {
+	defer context.AfterFunc(ctx, func() { c.end(stopped{context.Cause(ctx)}) })()
+	c.lookout.wrote() // its owners may have, before
 
 	var back sync.WaitGroup
-	back.Go(ba.run)
-	ab.run()
+	back.Go(c.ways[B].run)
+	c.ways[A].run()
 	back.Wait()
-	if _, err := j.result(); err == nil {
-		if side, err := j.lookout.settle(ctx); err != nil {
-			j.end(side, err)
+	if _, err := c.result(); err == nil {
+		if side, err := c.lookout.settle(ctx); err != nil {
+			c.joined.end(side, err)
 		}
 	}
-	j.lookout.end()
-	first, err := j.result()
-	for _, conn := range []Conn{a, b} {
+	c.lookout.end()
+	first, err := c.result()
+	for _, conn := range c.ends {
 		if err != nil {
 			_ = caught(func() { abort(conn) }) // and if that fails, what follows
 		}
 		err = closeConn(conn, err)
 	}
-	return Result{AToB: ab.written, BToA: ba.written, First: first, Err: err}
+	return Result{AToB: c.ways[A].written.Load(), BToA: c.ways[B].written.Load(), First: first, Err: err}
+}
+
+// end ends the join at once.
+func (c *copying) end(err error) {
+	c.joined.end(A, err)
+	for _, conn := range c.ends {
+		_ = closeConn(conn, err)
+	}
+}
+
+func (c *copying) progress() (p progress) {
+	for side, conn := range c.ends {
+		to := c.ways[1-side]
+		p.written += to.written.Load()
+		p.ended[side] = to.finished.Load()
+		p.unacked += unacknowledgedOf(conn)
+		p.queued = p.queued || to.writing.Load()
+		if s, ok := conn.(Slowed); ok && s.Waiting() {
+			p.paused = true
+		}
+	}
+	p.queued = p.queued || p.unacked > 0
+	return p
 }
 
 // joined is what the two directions of a join share.

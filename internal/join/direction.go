@@ -24,11 +24,12 @@ type direction struct {
 	side     Side // which connection src is
 	opposite *direction
 
-	written    int64       // to dst
-	arrived    bool        // src's owner has been told
-	finished   atomic.Bool // dst was told that no more comes
-	halfClosed atomic.Bool // the opposite direction has ended: noProgress applies
-	deadline   time.Time   // the one in force while halfClosed
+	written    atomic.Int64 // to dst
+	writing    atomic.Bool  // bytes wait for dst to take them
+	arrived    bool         // src's owner has been told
+	finished   atomic.Bool  // dst was told that no more comes
+	halfClosed atomic.Bool  // the opposite direction has ended: noProgress applies
+	deadline   time.Time    // the one in force while halfClosed
 }
 
 // run copies until src ends or either connection fails. A panic is a failure.
@@ -101,9 +102,9 @@ func (d *direction) arrive(err error) {
 // byte of it is taken.
 func (d *direction) write(b []byte) error {
 	for len(b) > 0 {
-		d.j.lookout.beginWrite()
+		d.beginWrite()
 		n, err := d.dst.Write(b)
-		d.j.lookout.endWrite()
+		d.endWrite()
 		d.moved(n)
 		b = b[n:]
 		if err != nil && !d.slow(n, err) {
@@ -111,6 +112,17 @@ func (d *direction) write(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// beginWrite and endWrite are called around what waits for dst to take bytes.
+func (d *direction) beginWrite() {
+	d.writing.Store(true)
+	d.j.lookout.beginWrite()
+}
+
+func (d *direction) endWrite() {
+	d.j.lookout.endWrite()
+	d.writing.Store(false)
 }
 
 // slow tells whether a write that ended early did so only because noProgress
@@ -122,7 +134,7 @@ func (d *direction) slow(n int, err error) bool {
 // moved counts n bytes that were written, and puts the deadline of a
 // half-closed join off, at most every tenth of it, because every time costs.
 func (d *direction) moved(n int) {
-	d.written += int64(n)
+	d.written.Add(int64(n))
 	if n == 0 || !d.halfClosed.Load() {
 		return
 	}

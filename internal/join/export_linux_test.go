@@ -22,7 +22,7 @@ func NewEngineLooking(lookEvery, silence time.Duration) (*Engine, error) {
 
 // CopyJoinLooking is CopyJoin with other periods.
 func CopyJoinLooking(ctx context.Context, a, b Conn, lookEvery, silence, standstill time.Duration) Result {
-	return copyJoin(ctx, a, b, periods{lookEvery, silence, standstill})
+	return newCopying(a, b, periods{lookEvery, silence, standstill}).run(ctx)
 }
 
 // UnderWay is how many sockets are looked at.

@@ -139,9 +139,14 @@ type Engine struct {
 	loops   loops
 	periods periods
 
+	closing chan struct{}  // closed when there are no joins any more
+	ending  sync.WaitGroup // of those that are still
+
 	mu      sync.Mutex // guards what follows
 	closed  bool
+	still   bool           // EndStill has been called
 	running sync.WaitGroup // joins
+	copies  map[*copying]struct{}
 }
 
 // Reserve has descriptors for when there are none left.
@@ -158,7 +163,7 @@ func NewEngine() (*Engine, error) {
 }
 
 func newEngine(p periods) (*Engine, error) {
-	e := &Engine{periods: p}
+	e := &Engine{periods: p, closing: make(chan struct{}), copies: make(map[*copying]struct{})}
 	return e, e.loops.start(p)
 }
 
@@ -183,8 +188,22 @@ func (e *Engine) Join(ctx context.Context, a, b Conn, done func(Result)) {
 		e.tell(done, r)
 	}
 	if !e.loops.join(ctx, e, a, b, finished) {
-		go func() { finished(copyJoin(ctx, a, b, e.periods)) }()
+		go func() { finished(e.copy(ctx, a, b)) }()
 	}
+}
+
+// copy joins what no loop can.
+func (e *Engine) copy(ctx context.Context, a, b Conn) Result {
+	c := newCopying(a, b, e.periods)
+	e.mu.Lock()
+	e.copies[c] = struct{}{}
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.copies, c)
+	}()
+	return c.run(ctx)
 }
 
 // begin counts a join, unless the engine has been closed.
@@ -219,9 +238,14 @@ func (e *Engine) crashed(c *crash.Error) {
 // Close waits for the joins, which end with their contexts, and stops.
 func (e *Engine) Close() {
 	e.mu.Lock()
+	first := !e.closed
 	e.closed = true
 	e.mu.Unlock()
 	e.running.Wait()
+	if first {
+		close(e.closing)
+	}
+	e.ending.Wait()
 	e.loops.stop()
 }
 

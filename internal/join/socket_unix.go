@@ -73,7 +73,9 @@ func (s *socketSource) copy() (readErr, writeErr error) {
 	ready := s.ready // made once, not for every read
 	for {
 		if s.room != nil {
+			s.d.writing.Store(true)
 			room, err := s.room.Room()
+			s.d.writing.Store(false)
 			if err != nil {
 				return nil, err
 			}

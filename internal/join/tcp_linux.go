@@ -41,6 +41,14 @@ func queued(fd int) int {
 	return n
 }
 
+// unacknowledgedOf is queued for the socket below conn, if there is one.
+func unacknowledgedOf(conn Conn) (n int) {
+	if tcp := tcpOf(carried(conn)); tcp != nil {
+		onSocket(tcp, func(fd int) { n = queued(fd) })
+	}
+	return n
+}
+
 // stuck tells whether what was written to a socket will take its time: the peer's
 // window, or the way to it, has no room for it, or the way loses it.
 func stuck(fd int) bool {

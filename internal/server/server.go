@@ -127,12 +127,12 @@ type Server struct {
 	counters  limit.Counters
 	users     number // of all tunnels
 
-	// Two stages of the end. Draining: no new tunnel, no new user. Closed: no
-	// connection at all.
-	drain, close     context.CancelFunc
-	draining, closed context.Context
-	handshakes       sync.WaitGroup
-	running          sync.WaitGroup // public ports, who waits there, and tunnels
+	// Stages of the end. Draining: no new tunnel, no new user. Impatient: no user who
+	// waits. Closed: no connection at all.
+	drain, endWaits, close      context.CancelFunc
+	draining, impatient, closed context.Context
+	handshakes                  sync.WaitGroup
+	running                     sync.WaitGroup // public ports, who waits there, and tunnels
 
 	mu        sync.Mutex // guards what follows, and that nothing starts after its end
 	listeners map[Listener]struct{}
@@ -165,6 +165,7 @@ func New(config Config) (*Server, error) {
 	engine.Reserve = s.admission.reserve
 	s.closed, s.close = context.WithCancel(context.Background())
 	s.draining, s.drain = context.WithCancel(s.closed)
+	s.impatient, s.endWaits = context.WithCancel(s.closed)
 	s.restoreLeases()
 	return s, nil
 }
@@ -186,10 +187,13 @@ func (s *Server) Serve(l Listener) error {
 
 // Shutdown lets users who are connected finish, and takes no others: public
 // ports close, registrations are refused, and each tunnel ends with its last
-// user. When all have ended, or ctx is done, it closes the server. It returns
-// ctx's error if users had to be reset.
+// user. It does not wait for those on whose connections nothing moves: they are reset.
+// When all have ended, or ctx is done, it closes the server. It returns
+// ctx's error if users had to be reset because of that.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopTaking(s.drain)
+	s.engine.EndStill(join.Stillness{Limit: stillLimit, Queued: stillQueued, Far: join.B, Ended: stillLimit})
+	defer time.AfterFunc(stillLimit, s.endWaits).Stop()
 	idle := make(chan struct{})
 	go func() {
 		s.running.Wait()
@@ -205,6 +209,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	<-idle
 	return err
 }
+
+// While the server drains, its ports are refused to everybody.
+const (
+	// stillLimit is for how long it waits for a connection on which nothing moves, and
+	// for a relay client that has not come for its user.
+	stillLimit = 2 * time.Second
+	// stillQueued is the same while bytes wait for one who reads slowly, and for what
+	// was said last to a relay client. Behind one of those may be megabytes for a local
+	// server, of which a good part has to go before more is taken here.
+	stillQueued = 5 * time.Second
+)
 
 // Close ends everything at once: users are reset, tunnels and listeners are
 // closed. It returns when all goroutines have ended.

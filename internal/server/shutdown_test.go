@@ -196,3 +196,36 @@ func TestServeAfterClose(t *testing.T) {
 		t.Errorf("its listener accepts: %v", err)
 	}
 }
+
+// Nobody waits for those who are silent, nor for a relay client that does not come for
+// its user. One who says something every second and a half is waited for.
+func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
+	r := start(t)
+	tunnel, _ := r.register()
+	silent, silentClient := r.join(tunnel)
+	slow, slowClient := r.join(tunnel)
+	waits := user(t, tunnel)
+	tunnel.next(t)
+	done := r.shutdown(t.Context(), tunnel)
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		every := time.NewTicker(1500 * time.Millisecond)
+		defer every.Stop()
+		for range 3 {
+			<-every.C
+			conntest.Write(t, slow, "x")
+			conntest.WantRead(t, slowClient, "x")
+		}
+	}()
+	conntest.WantReset(t, silent)
+	conntest.WantReset(t, silentClient)
+	conntest.WantReset(t, waits)
+	<-said
+	conntest.WantPair(t, slow, slowClient)
+	_ = slow.CloseWrite()
+	_ = slowClient.CloseWrite()
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}

@@ -150,6 +150,15 @@ func (t *tunnel) finish() {
 	}()
 	defer context.AfterFunc(s.closed, func() { _ = t.reach.Close() })()
 	t.users.Wait()
+	finished := make(chan struct{})
+	defer close(finished)
+	defer context.AfterFunc(s.draining, func() {
+		select {
+		case <-time.After(stillQueued): // what was said last has arrived, or there is nobody
+			_ = t.reach.Close()
+		case <-finished:
+		}
+	})()
 	t.reach.Finish()
 }
 

@@ -125,7 +125,7 @@ func (p *publicPort) introduce(u *user, t *tunnel, conn join.Conn) error {
 // first. Until it has, what the user sends stays where it is. It gives up if the
 // user resets.
 func (p *publicPort) open(u *user, t *tunnel) (*tunnel, join.Conn, error) {
-	ctx, giveUp := context.WithCancelCause(p.server.closed)
+	ctx, giveUp := context.WithCancelCause(p.server.impatient)
 	defer giveUp(nil)
 	defer time.AfterFunc(p.server.config.Limits.UserWait, func() { giveUp(protocol.ErrTooLong) }).Stop()
 	watch := p.server.watcher.Start(u.conn, tcpstate.Dead, func() { giveUp(errUserGone) })

@@ -8,6 +8,7 @@ package throttle
 import (
 	"context"
 	"net"
+	"sync/atomic"
 
 	"golang.org/x/time/rate"
 
@@ -46,6 +47,7 @@ type Conn struct {
 	limiter *rate.Limiter
 	open    context.Context
 	close   context.CancelFunc
+	waits   atomic.Int32 // of bytes, which are not to go yet
 }
 
 // New slows conn down. Closing or resetting what it gives closes or resets conn.
@@ -55,11 +57,16 @@ func New(conn join.Conn, limiter *rate.Limiter) *Conn {
 	return c
 }
 
+var _ join.Slowed = (*Conn)(nil)
+
 // Underlying gives the connection itself, to whoever asks how its socket is.
 func (c *Conn) Underlying() net.Conn { return c.Conn }
 
 // Carried gives it to a join.
 func (c *Conn) Carried() join.Conn { return c.Conn }
+
+// Waiting is join.Slowed's.
+func (c *Conn) Waiting() bool { return c.waits.Load() > 0 }
 
 // Read reads, and then waits until so much may have come.
 func (c *Conn) Read(b []byte) (int, error) {
@@ -73,6 +80,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 // wait waits until n bytes may go, and reports whether the connection is still open.
 // The limiter may be told meanwhile to let less go at once.
 func (c *Conn) wait(n int) bool {
+	c.waits.Add(1)
+	defer c.waits.Add(-1)
 	for n > 0 && c.open.Err() == nil {
 		now := min(n, c.limiter.Burst())
 		if c.limiter.WaitN(c.open, now) == nil {

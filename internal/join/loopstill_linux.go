@@ -1,0 +1,39 @@
+package join
+
+// joins gives those of all loops.
+func (l *loops) joins() (all []underWayJoin) {
+	known := make(map[*loopJoin]struct{})
+	for _, loop := range l.all {
+		for _, h := range loop.Handlers() {
+			if e, ok := h.(*end); ok {
+				known[e.join] = struct{}{}
+			}
+		}
+	}
+	for j := range known {
+		all = append(all, j)
+	}
+	return all
+}
+
+func (j *loopJoin) progress() (p progress) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closing {
+		return progress{paused: true} // it ends by itself
+	}
+	for side := range j.ends {
+		e, to := &j.ends[side], &j.flows[1-side]
+		p.written += to.written
+		p.ended[side] = to.finished
+		if e.stream != nil {
+			p.queued = p.queued || to.src.readable && !to.over // or it would have been read
+			continue
+		}
+		p.unacked += queued(e.fd)
+	}
+	p.queued = p.queued || p.unacked > 0
+	return p
+}
+
+func (j *loopJoin) end(err error) { j.stop(A, err) }

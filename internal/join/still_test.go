@@ -1,0 +1,145 @@
+package join_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/throttle"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// still is a stillness that ends soon, except where bytes wait, or B's answer is awaited.
+var still = join.Stillness{Limit: 200 * time.Millisecond, Queued: patience, Far: join.B, Ended: patience}
+
+// bothJoins runs a test with joins of a loop, where there is one, and with joins that
+// are copied.
+func bothJoins(t *testing.T, test func(t *testing.T, e *join.Engine, wrap func(join.Conn) join.Conn)) {
+	for name, wrap := range map[string]func(join.Conn) join.Conn{
+		"sockets": func(conn join.Conn) join.Conn { return conn },
+		"copied":  func(conn join.Conn) join.Conn { return throttle.New(conn, throttle.NewLimiter(1<<40)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, err := join.NewEngine()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(e.Close)
+			test(t, e, wrap)
+		})
+	}
+}
+
+// startStill joins two connections, and gives their far ends.
+func startStill(t *testing.T, e *join.Engine, wrap func(join.Conn) join.Conn) (a, b *transport.Conn, result <-chan join.Result) {
+	t.Helper()
+	r := newRig(t)
+	results := make(chan join.Result, 1)
+	e.Join(r.ctx, wrap(r.near[join.A]), r.near[join.B], func(r join.Result) { results <- r })
+	conntest.WantPair(t, r.far[join.A], r.far[join.B])
+	t.Cleanup(func() { r.cancel(io.EOF) }) // before the engine is closed
+	return r.far[join.A], r.far[join.B], results
+}
+
+// Who is silent is reset; who says something now and then, in either direction, is not.
+func TestStillJoinsEnd(t *testing.T) {
+	bothJoins(t, func(t *testing.T, e *join.Engine, wrap func(join.Conn) join.Conn) {
+		silent, silentServer, silentResult := startStill(t, e, wrap)
+		user, server, _ := startStill(t, e, wrap)
+		e.EndStill(still)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			every := time.NewTicker(still.Limit / 2)
+			defer every.Stop()
+			for from, to := user, server; ; from, to = to, from {
+				conntest.WantPair(t, from, to)
+				select {
+				case <-every.C:
+				case <-stop:
+					return
+				}
+			}
+		}()
+		conntest.WantReset(t, silent)
+		conntest.WantReset(t, silentServer)
+		if r := <-silentResult; r.Ending() != join.Stopped {
+			t.Errorf("the silent join ended as %v (%v), want %v", r.Ending(), r.Err, join.Stopped)
+		}
+		close(stop)
+		<-stopped
+		conntest.WantPair(t, user, server)
+	})
+}
+
+// Bytes that wait for a peer are given more time, and so is the answer of a far side
+// that has all.
+func TestStillJoinsWaitForPeers(t *testing.T) {
+	for name, begin := range map[string]func(t *testing.T, user, server *transport.Conn) (end func()){
+		"bytes for the user":   func(t *testing.T, user, server *transport.Conn) func() { return fillUp(t, server, user) },
+		"bytes for the server": func(t *testing.T, user, server *transport.Conn) func() { return fillUp(t, user, server) },
+		"the answer": func(t *testing.T, user, server *transport.Conn) func() {
+			_ = user.CloseWrite()
+			if _, err := server.Read(make([]byte, 1)); err != io.EOF {
+				t.Fatalf("the server reads %v, want the end", err)
+			}
+			return func() {
+				conntest.Write(t, server, "answer")
+				conntest.WantRead(t, user, "answer")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothJoins(t, func(t *testing.T, e *join.Engine, wrap func(join.Conn) join.Conn) {
+				silent, _, _ := startStill(t, e, wrap)
+				user, server, _ := startStill(t, e, wrap)
+				end := begin(t, user, server)
+				e.EndStill(still)
+				conntest.WantReset(t, silent)
+				end()
+			})
+		})
+	}
+}
+
+// A user who is slowed down is not silent.
+func TestStillJoinsAreNotThoseSlowedDown(t *testing.T) {
+	e, err := join.NewEngine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	slowly := func(conn join.Conn) join.Conn { return throttle.New(conn, throttle.NewLimiter(16<<10)) }
+	silent, _, _ := startStill(t, e, func(conn join.Conn) join.Conn { return conn })
+	user, server, _ := startStill(t, e, slowly)
+	e.EndStill(still)
+	const some = 40 << 10 // of which the last bytes go after a second
+	go conntest.Write(t, user, strings.Repeat("x", some))
+	conntest.WantReset(t, silent)
+	conntest.WantRead(t, server, strings.Repeat("x", some))
+}
+
+// fillUp has one send more to another than sockets hold, who reads it all when end is
+// called.
+func fillUp(t *testing.T, one, another *transport.Conn) (end func()) {
+	const much = 64 << 20
+	sent := make(chan error, 1)
+	go func() { _, err := io.Copy(one, io.LimitReader(endless{}, much)); sent <- err }()
+	conntest.Read(t, another, 1)
+	return func() {
+		if n, err := io.CopyN(io.Discard, another, much-1); err != nil {
+			t.Errorf("%d bytes came, and %v", n, err)
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// endless gives bytes for ever.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) { return len(b), nil }

@@ -19,7 +19,8 @@ type introduction struct {
 	*userAddrs
 	registered context.Context
 	conn       join.Conn
-	header     []byte // what has been read of it; of whoever reads
+	header     []byte          // what has been read of it; of whoever reads
+	turn       proxyproto.Turn // that it says; of whoever reads
 
 	mu      sync.Mutex // guards what follows
 	stop    func()     // ends the watch, if there is one
@@ -50,33 +51,43 @@ func (i *introduction) readable() {
 		return
 	}
 	defer i.leaveIfCrashed()
-	user, public, notice, err := proxyproto.ReadNotice(promptHeader{i})
+	user, public, details, err := proxyproto.ReadDetails(promptHeader{i})
 	if errors.Is(err, syscall.EAGAIN) {
 		go i.read()
 		return
 	}
-	i.noticed(notice)
-	conn := i.introduced(user, public, err)
-	switch {
-	case conn == nil:
+	if conn := i.introduced(user, public, details, err); conn == nil {
 		i.leave()
-	case i.next.takeNow(conn):
-		i.leave()
-	default:
-		go i.handOn(conn)
+	} else if !i.awaitTurn(conn) {
+		i.handOnNow(conn)
 	}
 }
 
 // read waits for what is left of the header.
 func (i *introduction) read() {
 	defer i.leaveIfCrashed()
-	user, public, notice, err := proxyproto.ReadNotice(&slowHeader{introduction: i, again: i.header})
-	i.noticed(notice)
-	if conn := i.introduced(user, public, err); conn != nil {
+	user, public, details, err := proxyproto.ReadDetails(&slowHeader{introduction: i, again: i.header})
+	if conn := i.introduced(user, public, details, err); conn == nil {
+		i.leave()
+	} else if !i.awaitTurn(conn) {
 		i.handOn(conn)
+	}
+}
+
+// awaitTurn has conn handed on after the one who came before from the same address. It
+// returns false if that one has been.
+func (i *introduction) awaitTurn(conn join.Conn) bool {
+	return i.order.await(i.turn.After, func() { i.handOnNow(conn) })
+}
+
+// handOnNow is handOn for a caller who cannot wait.
+func (i *introduction) handOnNow(conn join.Conn) {
+	defer i.leaveIfCrashed()
+	if i.next.takeNow(conn) {
+		i.leave()
 		return
 	}
-	i.leave()
+	go i.handOn(conn)
 }
 
 func (i *introduction) handOn(conn join.Conn) {
@@ -87,7 +98,9 @@ func (i *introduction) handOn(conn join.Conn) {
 
 // introduced gives the connection as the user's. If there is no header, or the
 // registration has ended meanwhile, it resets it and gives nil.
-func (i *introduction) introduced(user, public net.Addr, err error) join.Conn {
+func (i *introduction) introduced(user, public net.Addr, details proxyproto.Details, err error) join.Conn {
+	i.noticed(details.Notice)
+	i.turn = details.Turn
 	if !i.forget() {
 		_ = i.conn.Reset() // as is done already, or about to be
 		return nil
@@ -122,8 +135,9 @@ func (i *introduction) end() {
 	}
 }
 
-// leave gives the place back that it has.
+// leave gives the place back that it has, and the turn to the next.
 func (i *introduction) leave() {
+	i.order.pass(i.turn.Number)
 	<-i.slots
 	i.userAddrs.reading.Done()
 }

@@ -128,7 +128,9 @@ func splitAddr(addr string) (host string, err error) {
 // Accept waits for the next user. Its error after Close is net.ErrClosed;
 // there is no other. The connection implements [Conn].
 //
-// Its RemoteAddr is the user's address, and its LocalAddr the public one.
+// Its RemoteAddr is the user's address, and its LocalAddr the public one. Users of one
+// address are accepted in the order in which they came, unless one is late by more
+// than a tenth of a second.
 func (l *Listener) Accept() (net.Conn, error) {
 	if l.closed.Err() == nil {
 		select {

@@ -60,6 +60,7 @@ type userAddrs struct {
 	excess  rate.Sometimes // to log that the relay has met a limit
 	slots   chan struct{}  // holds one for each connection that has not been taken
 	reading sync.WaitGroup
+	order   order
 	came    atomic.Bool // a user has
 }
 

@@ -12,20 +12,21 @@ import (
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
-// A notice comes behind the addresses, and others that know nothing of it read those.
+// Details come behind the addresses, and others that know nothing of it read those.
 func TestNotice(t *testing.T) {
 	for name, addr := range map[string]*net.TCPAddr{
 		"IPv4": {IP: net.IPv4(192, 0, 2, 7).To4(), Port: 1000}, "IPv6": {IP: net.ParseIP("2001:db8::7"), Port: 1000},
 	} {
 		for _, notice := range []string{"", "usersPerSecond 12 3", strings.Repeat("x", 256)} {
-			header, err := proxyproto.HeaderWithNotice(addr, addr, []byte(notice))
+			turn := proxyproto.Turn{Number: uint64(len(notice)) << 40, After: 7}
+			header, err := proxyproto.HeaderWithDetails(addr, addr, proxyproto.Details{Notice: []byte(notice), Turn: turn})
 			if err != nil {
 				t.Fatal(err)
 			}
 			r := bytes.NewReader(append(header, "rest"...))
-			user, public, got, err := proxyproto.ReadNotice(r)
-			if err != nil || user.String() != addr.String() || public.String() != addr.String() || string(got) != notice {
-				t.Errorf("%s: got %v at %v, %q, %v; want %v and %q", name, user, public, got, err, addr, notice)
+			user, public, got, err := proxyproto.ReadDetails(r)
+			if err != nil || user.String() != addr.String() || public.String() != addr.String() || string(got.Notice) != notice || got.Turn != turn {
+				t.Errorf("%s: got %v at %v, %v, %v; want %v, %q and %v", name, user, public, got, err, addr, notice, turn)
 			}
 			if rest, _ := io.ReadAll(r); string(rest) != "rest" {
 				t.Errorf("%s: %q is left, want what follows", name, rest)
@@ -51,9 +52,9 @@ func TestNoNotice(t *testing.T) {
 	broken := bytes.Clone(whole)
 	broken[16+12+2]++ // the length says more than there is
 	for name, header := range map[string][]byte{"another": whole, "broken": broken} {
-		user, _, notice, err := proxyproto.ReadNotice(bytes.NewReader(header))
-		if err != nil || user.String() != addr.String() || notice != nil {
-			t.Errorf("%s: got %v, %q, %v", name, user, notice, err)
+		user, _, details, err := proxyproto.ReadDetails(bytes.NewReader(header))
+		if err != nil || user.String() != addr.String() || details.Notice != nil || details.Turn != (proxyproto.Turn{}) {
+			t.Errorf("%s: got %v, %v, %v", name, user, details, err)
 		}
 	}
 }

@@ -19,6 +19,7 @@
 package proxyproto
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 
@@ -37,20 +38,43 @@ func Header(version int, user, public net.Addr) ([]byte, error) {
 	return format(pires.HeaderProxyFromAddrs(byte(version), tcpOnly(user), tcpOnly(public)), user)
 }
 
-// noticeType is of the range that the specification leaves to applications.
-const noticeType pires.PP2Type = 0xe4
+// These are of the range that the specification leaves to applications.
+const (
+	noticeType pires.PP2Type = 0xe4
+	turnType   pires.PP2Type = 0xe5
+)
 
-// HeaderWithNotice is Header of version 2, with something for the relay client to know
-// besides, of 256 bytes at most. Nil is nothing.
-func HeaderWithNotice(user, public net.Addr, notice []byte) ([]byte, error) {
-	if len(notice) == 0 {
-		return Header(2, user, public)
+// Details are what a relay says to its relay client besides the addresses.
+type Details struct {
+	Notice []byte // of 256 bytes at most; nil is none
+	Turn   Turn
+}
+
+// Turn is a user's place in the order in which users came. The zero value is none.
+type Turn struct {
+	Number uint64
+	After  uint64 // the number of the one before from the same address, or 0
+}
+
+// HeaderWithDetails is Header of version 2, with details behind the addresses, if there
+// are addresses.
+func HeaderWithDetails(user, public net.Addr, details Details) ([]byte, error) {
+	header, err := Header(2, user, public)
+	if err != nil || addressesOf(header) == 0 {
+		return header, err
 	}
-	header := pires.HeaderProxyFromAddrs(2, tcpOnly(user), tcpOnly(public))
-	if err := header.SetTLVs([]pires.TLV{{Type: noticeType, Value: notice}}); err != nil {
-		return nil, fmt.Errorf("PROXY header with a notice: %w", err)
+	if d := details.Turn; d != (Turn{}) {
+		header = append(header, byte(turnType), 0, 16)
+		header = binary.BigEndian.AppendUint64(header, d.Number)
+		header = binary.BigEndian.AppendUint64(header, d.After)
 	}
-	return format(header, user)
+	if n := len(details.Notice); n > 0 {
+		header = append(header, byte(noticeType))
+		header = binary.BigEndian.AppendUint16(header, uint16(n))
+		header = append(header, details.Notice...)
+	}
+	binary.BigEndian.PutUint16(header[fixed-2:], uint16(len(header)-fixed))
+	return header, nil
 }
 
 func format(header *pires.Header, user net.Addr) ([]byte, error) {

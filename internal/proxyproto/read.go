@@ -42,39 +42,53 @@ var (
 // as TCP connections have them; without an error they are nil if the header says
 // that there is no user, or not from where. A deadline is the caller's to set.
 func Read(r io.Reader) (user, public net.Addr, err error) {
-	user, public, _, err = ReadNotice(r)
+	user, public, _, err = ReadDetails(r)
 	return user, public, err
 }
 
-// ReadNotice is Read, and gives what HeaderWithNotice has put in besides, or nil.
-func ReadNotice(r io.Reader) (user, public net.Addr, notice []byte, err error) {
+// ReadDetails is Read, and gives what HeaderWithDetails has put in besides.
+func ReadDetails(r io.Reader) (user, public net.Addr, details Details, err error) {
 	header, err := more(r, nil, fixed)
 	if err == nil {
 		header, err = readRest(r, header, mostFromRelay)
 	}
 	if user, public, err = parse(header, err); err == nil {
-		notice = noticeOf(header)
+		details = detailsOf(header)
 	}
-	return user, public, notice, err
+	return user, public, details, err
 }
 
-// noticeOf gives the notice in a header of version 2, behind its addresses.
-func noticeOf(header []byte) []byte {
-	// Section 2.2: the family is in the upper half of the 14th byte.
-	addresses := map[byte]int{1: 12, 2: 36}[header[13]>>4]
+// addressesOf gives how many bytes of addresses a header of version 2 has, by section
+// 2.2: the family is in the upper half of the 14th byte.
+func addressesOf(header []byte) int {
+	switch header[13] >> 4 {
+	case 1:
+		return 12
+	case 2:
+		return 36
+	}
+	return 0
+}
+
+// detailsOf gives what stands in a header of version 2 behind its addresses.
+func detailsOf(header []byte) (details Details) {
+	addresses := addressesOf(header)
 	if addresses == 0 || len(header) <= fixed+addresses {
-		return nil
+		return Details{}
 	}
 	more, err := pires.SplitTLVs(header[fixed+addresses:])
 	if err != nil {
-		return nil // they say nothing about the user, and may be anything
+		return Details{} // they say nothing about the user, and may be anything
 	}
 	for _, tlv := range more {
-		if tlv.Type == noticeType {
-			return tlv.Value
+		switch {
+		case tlv.Type == noticeType && len(tlv.Value) > 0:
+			details.Notice = tlv.Value
+		case tlv.Type == turnType && len(tlv.Value) == 16:
+			details.Turn = Turn{binary.BigEndian.Uint64(tlv.Value), binary.BigEndian.Uint64(tlv.Value[8:])}
 		}
 	}
-	return nil
+	return details
 }
 
 // ReadEither is Read for either version, as load balancers send them.

@@ -149,6 +149,7 @@ type user struct {
 	addr   net.Addr
 	port   *publicPort
 	source limit.Source
+	turn   *turn // or nil, before the user is let in
 	came   time.Time
 	passed *bounds       // that did not refuse the user
 	in     bool          // is counted among those who are here: see refuse
@@ -223,6 +224,7 @@ func (s *Server) take(u *user) (reason limit.Kind) {
 
 // leave gives back what the user took.
 func (u user) leave() {
+	u.port.order.leave(u.source, u.turn)
 	if !u.source.IsLoopback() {
 		u.port.account.crowd.atOnce.Leave(u.source)
 	}

@@ -165,11 +165,11 @@ func TestExcessIsTold(t *testing.T) {
 		t.Helper()
 		u = user(t, tunnel)
 		client = tunnel.next(t).serve(t)
-		from, _, said, err := proxyproto.ReadNotice(client)
+		from, _, said, err := proxyproto.ReadDetails(client)
 		if err != nil || from.String() != u.LocalAddr().String() {
 			t.Fatalf("the header says %v, %v", from, err)
 		}
-		return u, client, string(said)
+		return u, client, string(said.Notice)
 	}
 	_, _, first := come()
 	u, client, second := come()

@@ -24,6 +24,7 @@ type publicPort struct {
 	waiting  chan struct{}          // holds one for each user who waits for the relay client
 	bounds   atomic.Pointer[bounds] // of the tunnel; nil is none
 	heldUp   number                 // users who wait because they have come too fast
+	order    order                  // in which users have come
 	excess   atomic.Pointer[excess] // nil until there is some
 	done     chan struct{}          // closed when no more users are taken
 	released sync.Once

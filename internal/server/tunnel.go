@@ -249,7 +249,9 @@ func (t *tunnel) hello(u *user) ([]byte, error) {
 	if !t.proxy {
 		return u.first, nil
 	}
-	header, err := proxyproto.HeaderWithNotice(u.conn.RemoteAddr(), u.conn.LocalAddr(), t.port.notice())
+	header, err := proxyproto.HeaderWithDetails(u.conn.RemoteAddr(), u.conn.LocalAddr(), proxyproto.Details{
+		Notice: t.port.notice(), Turn: u.turn.tell(t),
+	})
 	if err != nil {
 		return nil, err
 	}

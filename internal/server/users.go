@@ -47,6 +47,7 @@ func (p *publicPort) enterUser(conn join.Conn) {
 		p.reset(u, limitError(reason))
 		return
 	}
+	u.turn = p.order.take(u.source)
 	if u.wait > 0 {
 		p.holdUp(u)
 		return

@@ -1,0 +1,147 @@
+package relay_test
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/proxyproto"
+)
+
+// turns is a registration whose users come in turns.
+type turns struct {
+	*introducer
+	ports []int // of the users that were handed on, in this order
+}
+
+// eachTurn runs a test whose time is not the world's.
+func eachTurn(t *testing.T, test func(t *testing.T, o *turns)) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &turns{introducer: newIntroducer(t, waitedFor)}
+		test(t, o)
+		o.end()
+	})
+}
+
+// user is one who is known by a port, as the relay tells of him.
+func (o *turns) user(t *testing.T, port int, turn proxyproto.Turn) {
+	t.Helper()
+	near, far := conntest.Memory()
+	o.accept(o.ctx, near)
+	addr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: port}
+	header, err := proxyproto.HeaderWithDetails(addr, somewhere, proxyproto.Details{Turn: turn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Write(header); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	o.take()
+}
+
+// take takes who is handed on by now.
+func (o *turns) take() {
+	for {
+		select {
+		case conn := <-o.conns:
+			<-o.came
+			o.ports = append(o.ports, conn.RemoteAddr().(*net.TCPAddr).Port)
+			_ = conn.Close()
+			synctest.Wait()
+		default:
+			return
+		}
+	}
+}
+
+func (o *turns) want(t *testing.T, ports ...int) {
+	t.Helper()
+	if !slices.Equal(o.ports, ports) {
+		t.Fatalf("%v were handed on, want %v", o.ports, ports)
+	}
+}
+
+// Who comes first is handed on first, whose connection ever is the quickest, and
+// nobody waits who does not come after somebody.
+func TestOrder(t *testing.T) {
+	eachTurn(t, func(t *testing.T, o *turns) {
+		began := time.Now()
+		o.user(t, 13, proxyproto.Turn{Number: 3, After: 2})
+		o.user(t, 12, proxyproto.Turn{Number: 2, After: 1})
+		o.want(t)
+		o.user(t, 14, proxyproto.Turn{Number: 4})
+		o.user(t, 15, proxyproto.Turn{})
+		o.want(t, 14, 15)
+		o.user(t, 11, proxyproto.Turn{Number: 1})
+		o.want(t, 14, 15, 11, 12, 13)
+		o.user(t, 16, proxyproto.Turn{Number: 5, After: 3})
+		o.want(t, 14, 15, 11, 12, 13, 16)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// For one who stalls, or has gone, the next one waits a tenth of a second and no
+// longer, and those behind that one with it.
+func TestOrderOfStalled(t *testing.T) {
+	eachTurn(t, func(t *testing.T, o *turns) {
+		o.user(t, 12, proxyproto.Turn{Number: 2, After: 1})
+		<-time.After(100*time.Millisecond - 1)
+		o.user(t, 13, proxyproto.Turn{Number: 3, After: 2})
+		o.want(t)
+		<-time.After(1)
+		synctest.Wait()
+		o.take()
+		o.want(t, 12, 13)
+		o.user(t, 11, proxyproto.Turn{Number: 1}) // late
+		o.want(t, 12, 13, 11)
+	})
+}
+
+// One who is not introduced gives the turn to the next.
+func TestOrderOfFailed(t *testing.T) {
+	eachTurn(t, func(t *testing.T, o *turns) {
+		near, far := conntest.Memory()
+		o.accept(o.ctx, near)
+		o.user(t, 12, proxyproto.Turn{Number: 2, After: 1})
+		o.want(t)
+		_ = far.Close()
+		<-time.After(100 * time.Millisecond)
+		synctest.Wait()
+		o.take()
+		o.want(t, 12)
+	})
+}
+
+// Who waits when the registration ends is reset, and waited for.
+func TestOrderAtTheEnd(t *testing.T) {
+	eachTurn(t, func(t *testing.T, o *turns) {
+		o.user(t, 12, proxyproto.Turn{Number: 2, After: 1})
+		o.end()
+		<-time.After(100 * time.Millisecond)
+		synctest.Wait()
+		o.want(t)
+	})
+}
+
+// It is known of more users than a relay lets wait that they have been handed on, and
+// of all before them.
+func TestOrderOfMany(t *testing.T) {
+	eachTurn(t, func(t *testing.T, o *turns) {
+		const many = 3000
+		for n := range uint64(many) {
+			o.user(t, int(n)+1, proxyproto.Turn{Number: n + 1, After: n})
+		}
+		o.user(t, many+1, proxyproto.Turn{Number: many + 1, After: 1})
+		o.user(t, many+2, proxyproto.Turn{Number: many + 2, After: many - 1000})
+		if n := len(o.ports); n != many+2 || !slices.IsSorted(o.ports) {
+			t.Error(fmt.Sprint(n, " were handed on, want ", many+2, " in order"))
+		}
+	})
+}

@@ -127,7 +127,7 @@ func testReturn(t *testing.T, who whoComesBack, way wayBack, protocol relay.Prot
 	got := way.back(h, first, func() {
 		// A pool counts as there for some seconds, in which another key is refused, and
 		// the pause before the next try may be longer than a user waits.
-		if way.same(who) && !(way.lostKey && protocol == relay.Pool) {
+		if way.same(who) && (!way.lostKey || protocol != relay.Pool) {
 			waits = dial(t, had)
 		}
 	})

@@ -23,7 +23,7 @@ func TestEvictionSparesWhoHasJustLeft(t *testing.T) {
 	})
 	owner := r.own(as("owner", "1"))
 	for i := range tunnels - 1 {
-		r.own(as(fmt.Sprint("neighbour", i), "1"))
+		r.own(as(fmt.Sprint("other", i), "1"))
 	}
 	waits := user(t, owner)
 	owner.next(t)

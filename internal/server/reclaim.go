@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/seed96252745/relay/internal/lease"
@@ -22,7 +23,7 @@ var errGaveWay = errors.New("its token has come with another lease key, and nobo
 // has mostly lost it.
 func (s *Server) portFor(i Identity, source limit.Source, wish wire.Preamble) (*publicPort, error) {
 	p, err := s.findPort(i, source, wish)
-	for tries := 0; err != nil && tries < mostReclaimed && s.reclaim(i, wish, err); tries++ {
+	for tries := 0; err != nil && tries < mostReclaimed && s.reclaim(i, source, wish, err); tries++ {
 		p, err = s.findPort(i, source, wish)
 	}
 	if err != nil {
@@ -36,7 +37,7 @@ func (s *Server) portFor(i Identity, source limit.Source, wish wire.Preamble) (*
 // was left alone longest. If its port is what i may have for this wish, the lease
 // passes to the new key, and users who wait at the port go on waiting; otherwise it
 // ends. It tells whether there was one.
-func (s *Server) reclaim(i Identity, wish wire.Preamble, err error) bool {
+func (s *Server) reclaim(i Identity, source limit.Source, wish wire.Preamble, err error) bool {
 	if i.Name == "" {
 		return false // anybody, who has nothing
 	}
@@ -50,7 +51,8 @@ func (s *Server) reclaim(i Identity, wish wire.Preamble, err error) bool {
 	}
 	fits := wish.Lease != "" && (wish.Port == 0 || wish.Port == p.number) && s.mayHave(i, p.number)
 	if fits && s.leases.pass(p, lease.KeyOf(i.Name, wish.Lease)) {
-		s.log.Info("lease passed to another key of its token", "port", p.number, "identity", i.Name)
+		s.logWithin(s.admission.tunnelLines, source, slog.LevelInfo, "lease passed to another key of its token",
+			"port", p.number, "identity", i.Name)
 		return true
 	}
 	return p.endIfAway(errGaveWay)

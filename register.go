@@ -110,8 +110,13 @@ func (l *Listener) advice(err error) string {
 	switch {
 	case sockerr.Is(err, syscall.ECONNREFUSED):
 		return "; look whether the relay runs there, and whether this is its port"
-	case l.options.TLS == nil && (errors.Is(err, io.ErrUnexpectedEOF) || sockerr.Is(err, syscall.ECONNRESET)):
+	case l.options.TLS == nil && sockerr.Is(err, syscall.ECONNRESET):
+		return "; if the relay lets in only who encrypts, use --tls or --tlsPin; if it has shut out this address for a while, " +
+			"for wrong ids or tokens that have come from it, its log says so"
+	case l.options.TLS == nil && errors.Is(err, io.ErrUnexpectedEOF):
 		return "; if the relay lets in only who encrypts, use --tls or --tlsPin"
+	case sockerr.Is(err, syscall.ECONNRESET):
+		return "; the relay may have shut out this address for a while, for wrong ids or tokens that have come from it: its log says so"
 	case errors.As(err, &alert) && alert.Op == "remote error" && strings.Contains(alert.Err.Error(), "certificate"):
 		// With TLS 1.3 that comes when the handshake is over here.
 		return "; the relay does not accept the certificate of this client: give another one with --tlsCert, " +

@@ -18,6 +18,7 @@ const (
 	HandshakeEnds                   // connections that ended before: health checks and scanners
 	NotRequests                     // connections that said something else, or too much
 	WrongClaims                     // claims with an id that never was
+	WrongTokens                     // tokens that nobody has here, and none where one is wanted
 	LateClaims                      // claims of a user who was not there any more
 	SourcesShutOut                  // times that a source was shut out
 	ShutOut                         // connections of such a source
@@ -46,7 +47,7 @@ const (
 var names = [kinds]string{
 	"none",
 	"handshakes", "handshakesPerSource", "handshakeTimeouts", "handshakeEnds", "notRequests",
-	"wrongClaims", "lateClaims", "sourcesShutOut", "shutOut",
+	"wrongClaims", "wrongTokens", "lateClaims", "sourcesShutOut", "shutOut",
 	"tunnelsPerSource", "noPort", "users", "usersPerSource", "usersPerSecond",
 	"deniedAddresses", "usersOfTunnel", "usersPerSecondOfTunnel", "userWaits", "usersGone",
 	"waiting", "streams", "notAcknowledged", "pending", "idle", "descriptors", "shortages", "logLines", "panics",

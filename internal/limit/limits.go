@@ -24,8 +24,12 @@ type Limits struct {
 	HandshakesPerSource int
 	// WrongClaims: 20 a minute for a source, and then it is shut out: for a
 	// second, and each time for twice as long, up to 10 minutes. In the first
-	// minute of a relay it is 50 times as many.
+	// minute of a relay it is 50 times as many. A wrong token that was not seen
+	// before counts as a tenth of one.
 	WrongClaims int
+	// RefusalDelay: 3.2 s. A token that is wrong again is refused after a wait, of
+	// a 32nd of this the first time and each time of twice as much, up to this.
+	RefusalDelay time.Duration
 
 	// Relay clients and users.
 
@@ -105,6 +109,7 @@ func (l Limits) WithDefaults() Limits {
 		*f.of = figure(*f.of, f.is, math.MaxInt)
 	}
 	l.HandshakeTimeout = figure(l.HandshakeTimeout, 5*time.Second, math.MaxInt64)
+	l.RefusalDelay = figure(l.RefusalDelay, 3200*time.Millisecond, math.MaxInt64/2)
 	l.UserWait = figure(l.UserWait, 10*time.Second, math.MaxInt64)
 	l.Buffered = figure(l.Buffered, memory()/4, math.MaxInt64)
 	return l

@@ -50,50 +50,72 @@ func NewPenalties(perMinute int) *Penalties {
 	return &Penalties{perMinute: perMinute, began: time.Now(), of: newLRU[Source, *offender](penaltySources)}
 }
 
-// Wrong counts a wrong. If there are too many it shuts the source out, each time
-// for twice as long, and gives true.
-func (p *Penalties) Wrong(from Source) bool {
+// Offence is something wrong, by how much it weighs.
+type Offence int
+
+// What is wrong. A wrong id is a guess, or an attack. A token that has not been seen
+// yet may be one too, but is more often one that somebody has replaced at the relay and
+// not everywhere: many who know it may stand behind the same address.
+const (
+	WrongToken Offence = 1
+	WrongID    Offence = 10
+)
+
+// Wrong counts an offence. If there are too many it shuts the source out, each time for
+// twice as long, and gives for how long. Zero is that nothing has changed.
+func (p *Penalties) Wrong(from Source, what Offence) time.Duration {
 	p.any.Store(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o, known := p.of.Get(from)
 	if !known {
-		o = &offender{wrongs: rate.NewLimiter(rate.Limit(p.perMinute)/60, p.burst())}
+		o = &offender{wrongs: rate.NewLimiter(rate.Limit(p.perMinute)/60*rate.Limit(WrongID), p.burst())}
 		p.of.Add(from, o)
 	}
 	now := time.Now()
 	if now.Sub(p.began) > beginning {
-		o.wrongs.SetBurstAt(now, p.perMinute)
+		o.wrongs.SetBurstAt(now, weighed(p.perMinute))
 	}
-	if o.wrongs.AllowN(now, 1) || now.Before(o.until) {
-		return false // within what is forgiven, or punished already
+	if o.wrongs.AllowN(now, int(what)) || now.Before(o.until) {
+		return 0 // within what is forgiven, or punished already
 	}
 	if now.Sub(o.until) > penaltyForgiven {
 		o.last = 0
 	}
 	o.last = min(max(2*o.last, firstPenalty), longestPenalty)
 	o.until = now.Add(o.last)
-	return true
+	return o.last
 }
 
-// burst is how many wrongs are forgiven at once.
+// burst is how much is forgiven at once.
 func (p *Penalties) burst() int {
 	if time.Since(p.began) > beginning || p.perMinute > math.MaxInt/forgivenAtTheTime {
-		return p.perMinute
+		return weighed(p.perMinute)
 	}
-	return forgivenAtTheTime * p.perMinute
+	return weighed(forgivenAtTheTime * p.perMinute)
+}
+
+// weighed is what so many wrong ids weigh.
+func weighed(ids int) int {
+	if ids > math.MaxInt/int(WrongID) {
+		return math.MaxInt
+	}
+	return ids * int(WrongID)
 }
 
 // Any tells whether a source may be shut out at all.
 func (p *Penalties) Any() bool { return p.any.Load() }
 
-// ShutOut tells whether a source is shut out.
-func (p *Penalties) ShutOut(source Source) bool {
+// ShutOut gives for how much longer a source is shut out, and zero if it is not.
+func (p *Penalties) ShutOut(source Source) time.Duration {
 	if !p.any.Load() {
-		return false
+		return 0
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o, known := p.of.Peek(source)
-	return known && time.Now().Before(o.until)
+	if !known {
+		return 0
+	}
+	return max(time.Until(o.until), 0)
 }

@@ -2,6 +2,8 @@ package limit_test
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,25 +97,25 @@ func TestPenalties(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := limit.NewPenalties(20)
 		a, b := source(t, "192.0.2.1"), source(t, "192.0.2.2")
-		if p.Any() || p.ShutOut(a) {
+		if p.Any() || p.ShutOut(a) > 0 {
 			t.Error("shut out without a wrong")
 		}
 		pass(time.Minute + time.Second)
 		for range 20 {
-			if p.Wrong(a) {
+			if p.Wrong(a, limit.WrongID) > 0 {
 				t.Error("shut out for what is forgiven")
 			}
 		}
 		want := time.Second
 		for range 15 {
-			for !p.Wrong(a) { // what was forgiven since
-				if p.ShutOut(a) {
+			for p.Wrong(a, limit.WrongID) == 0 { // what was forgiven since
+				if p.ShutOut(a) > 0 {
 					t.Fatal("shut out without being told")
 				}
 			}
 			began := time.Now()
-			for p.ShutOut(a) {
-				if p.Wrong(a) {
+			for p.ShutOut(a) > 0 {
+				if p.Wrong(a, limit.WrongID) > 0 {
 					t.Error("shut out twice at once")
 				}
 				pass(time.Second / 10)
@@ -123,15 +125,15 @@ func TestPenalties(t *testing.T) {
 			}
 			want = min(2*want, 10*time.Minute)
 		}
-		if p.ShutOut(b) {
+		if p.ShutOut(b) > 0 {
 			t.Error("another source is shut out")
 		}
 		pass(time.Hour)
-		for !p.Wrong(a) { // until it is too much again
+		for p.Wrong(a, limit.WrongID) == 0 { // until it is too much again
 			continue
 		}
 		pass(time.Second)
-		if p.ShutOut(a) {
+		if p.ShutOut(a) > 0 {
 			t.Error("an old sin is never forgiven")
 		}
 	})
@@ -143,7 +145,7 @@ func TestPenaltiesAtTheBeginning(t *testing.T) {
 		p := limit.NewPenalties(20)
 		a := source(t, "192.0.2.1")
 		wrongs := func() (n int) {
-			for !p.Wrong(a) {
+			for p.Wrong(a, limit.WrongID) == 0 {
 				n++
 			}
 			return n
@@ -154,6 +156,69 @@ func TestPenaltiesAtTheBeginning(t *testing.T) {
 		pass(time.Hour)
 		if n := wrongs(); n != 20 {
 			t.Errorf("%d are forgiven later, want 20", n)
+		}
+	})
+}
+
+// A wrong token weighs a tenth of a wrong id.
+func TestOffences(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := limit.NewPenalties(20)
+		pass(2 * time.Minute)
+		ids, tokens, both := source(t, "192.0.2.1"), source(t, "192.0.2.2"), source(t, "192.0.2.3")
+		for from, tt := range map[limit.Source]struct {
+			what limit.Offence
+			want int
+		}{ids: {limit.WrongID, 20}, tokens: {limit.WrongToken, 200}} {
+			n := 0
+			for p.Wrong(from, tt.what) == 0 {
+				n++
+			}
+			if n != tt.want || p.ShutOut(from) != time.Second {
+				t.Errorf("%d are forgiven, want %d; it is shut out for %v", n, tt.want, p.ShutOut(from))
+			}
+		}
+		for range 19 {
+			p.Wrong(both, limit.WrongID)
+		}
+		for range 10 {
+			p.Wrong(both, limit.WrongToken)
+		}
+		if p.ShutOut(both) > 0 || p.Wrong(both, limit.WrongToken) != time.Second {
+			t.Error("they do not count together")
+		}
+		if limit.NewPenalties(math.MaxInt).Wrong(ids, limit.WrongID) > 0 {
+			t.Error("there is a limit where there is none")
+		}
+	})
+}
+
+// The same word is made to wait for longer and longer, and no other one.
+func TestRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := limit.NewRepeats(3200 * time.Millisecond)
+		want := []time.Duration{0, 100, 200, 400, 800, 1600, 3200, 3200}
+		for i, ms := range want {
+			if wait, first := r.Again("old"); wait != ms*time.Millisecond || first != (i == 0) {
+				t.Errorf("time %d: got %v, %v; want %v ms", i, wait, first, int(ms))
+			}
+			pass(time.Minute)
+		}
+		if wait, first := r.Again("another"); wait != 0 || !first {
+			t.Errorf("another word waits for %v", wait)
+		}
+		pass(time.Hour)
+		if wait, first := r.Again("old"); wait != 0 || first {
+			t.Errorf("after an hour it waits for %v, and is new: %v", wait, first)
+		}
+		if wait, _ := r.Again("old"); wait != 100*time.Millisecond {
+			t.Errorf("then it waits for %v", wait)
+		}
+		for i := range 10_000 {
+			r.Again(strconv.Itoa(i))
+		}
+		if _, first := r.Again("old"); !first {
+			t.Error("words are remembered without bound")
 		}
 	})
 }

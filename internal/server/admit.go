@@ -25,6 +25,10 @@ type admission struct {
 	lines       *limit.Lines
 	tunnelLines *limit.Lines
 	excessLines *limit.Lines
+	limitLines  *limit.Lines // of what shuts somebody out: others may not use them up
+	tokens      *limit.Repeats
+	stalls      stalls
+	told        *limit.Rates // of who is shut out
 }
 
 // reserved descriptors are for accepting when there are none left: one is enough
@@ -47,30 +51,37 @@ func newAdmission(l limit.Limits) admission {
 		lines:       limit.NewLines(l.LogLines),
 		tunnelLines: limit.NewLines(tunnelLines * min(l.LogLines, math.MaxInt/tunnelLines)),
 		excessLines: limit.NewLines(l.LogLines),
+		limitLines:  limit.NewLines(l.LogLines),
+		tokens:      limit.NewRepeats(l.RefusalDelay),
+		stalls:      newStalls(),
+		told:        limit.NewRates(toldPerSecond, toldAtOnce, rateSources),
 	}
 }
 
 // enter lets a connection in that has yet to say what it wants, or resets it and
-// gives nil. One whose source is shut out is let in only if a tunnel expects it:
-// a stranger behind the same address must not cut that tunnel off.
-func (s *Server) enter(conn join.Conn) *limit.Pass {
+// gives nil. One whose source is shut out is to be turned away, unless a tunnel expects
+// it: a stranger behind the same address must not cut that tunnel off.
+func (s *Server) enter(conn join.Conn) (pass *limit.Pass, shutOut bool) {
 	source := limit.SourceOf(conn.RemoteAddr())
 	expected := s.expected(source)
-	if s.admission.penalties.ShutOut(source) && expected == 0 {
+	shutOut = expected == 0 && s.admission.penalties.ShutOut(source) > 0
+	if shutOut {
 		s.counters.Add(limit.ShutOut)
-		_ = conn.Reset()
-		return nil
+		if !s.admission.told.Allow(source) {
+			_ = conn.Reset()
+			return nil, true
+		}
 	}
 	pass, reason := s.admission.handshakes.Enter(source, expected, func() { _ = conn.Reset() })
 	if reason != 0 {
 		s.counters.Add(reason)
-		s.logAbout(source, slog.LevelWarn, "too many connections have not said yet what they want",
+		s.logWithin(s.admission.limitLines, source, slog.LevelWarn, "too many connections have not said yet what they want",
 			"relayClient", inLog{conn.RemoteAddr()}, "limit", reason.String())
 	}
 	if pass == nil {
 		_ = conn.Reset()
 	}
-	return pass
+	return pass, shutOut
 }
 
 // expected is how many connections the tunnels of a source expect.
@@ -83,15 +94,6 @@ func (s *Server) expected(source limit.Source) (n int) {
 		}
 	}
 	return n
-}
-
-// wrongClaim counts a claim against its source.
-func (s *Server) wrongClaim(source limit.Source) {
-	s.counters.Add(limit.WrongClaims)
-	if s.admission.penalties.Wrong(source) {
-		s.counters.Add(limit.SourcesShutOut)
-		s.logAbout(source, slog.LevelWarn, "source shut out for a while: too many wrong claims", "source", source.String())
-	}
 }
 
 // logAbout logs something that a source has caused, unless it has caused too much

@@ -29,10 +29,23 @@ func (s *Server) handshake(conn join.Conn, pass *limit.Pass) {
 		}
 		return
 	}
-	raw := conn
-	defer context.AfterFunc(s.closed, func() { _ = raw.Reset() })()
-	_ = conn.SetDeadline(time.Now().Add(s.config.Limits.HandshakeTimeout)) // fails as the read does
-	var req wire.Request
+	defer context.AfterFunc(s.closed, func() { _ = conn.Reset() })()
+	carried, req, ok := s.readRequest(conn, pass)
+	switch {
+	case !ok:
+	case req.IsClaim():
+		_ = carried.SetWriteDeadline(noDeadline)
+		s.refused(carried, req, s.claim(carried, req))
+	default:
+		s.refused(carried, req, s.register(carried, req))
+	}
+}
+
+// readRequest reads what a connection wants, and gives it as it goes on from there: TLS
+// if that is spoken. What has not said it in time, or says something else, it closes.
+// What is left of the time bounds what is written next.
+func (s *Server) readRequest(raw join.Conn, pass *limit.Pass) (conn join.Conn, req wire.Request, ok bool) {
+	_ = raw.SetDeadline(time.Now().Add(s.config.Limits.HandshakeTimeout)) // fails as the read does
 	conn, err := s.config.Secure(raw)
 	if err != nil {
 		conn = raw
@@ -40,26 +53,20 @@ func (s *Server) handshake(conn join.Conn, pass *limit.Pass) {
 		req, err = wire.ReadRequest(wire.NewReader(conn))
 	}
 	if !s.admission.handshakes.Leave(pass) {
-		return // it was reset
+		return nil, req, false // it was reset
 	}
 	if err != nil {
 		s.counters.Add(notRequest(err))
 		s.log.Debug("connection closed: not a request", "relayClient", inLog{conn.RemoteAddr()}, "error", err)
 		_ = conn.Close()
-		return
+		return nil, req, false
 	}
-	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+	if err := conn.SetReadDeadline(noDeadline); err != nil {
 		_ = conn.Reset()
 		s.refused(conn, req, err)
-		return
+		return nil, req, false
 	}
-	if req.IsClaim() {
-		_ = conn.SetWriteDeadline(time.Time{})
-		err = s.claim(conn, req)
-	} else {
-		err = s.register(conn, req)
-	}
-	s.refused(conn, req, err)
+	return conn, req, true
 }
 
 // readClaimNow reads a claim that has come already, if it may come so.
@@ -116,8 +123,9 @@ func (s *Server) refused(conn join.Conn, req wire.Request, err error) {
 	}
 	source := limit.SourceOf(conn.RemoteAddr())
 	switch {
-	case errors.Is(err, protocol.ErrUnknownID), errors.Is(err, protocol.ErrNoClaims), errors.Is(err, ErrUnauthorized):
-		s.wrongClaim(source)
+	case errors.Is(err, protocol.ErrUnknownID), errors.Is(err, protocol.ErrNoClaims):
+		s.counters.Add(limit.WrongClaims)
+		s.offend(source, limit.WrongID)
 	case errors.Is(err, protocol.ErrLate), errors.Is(err, protocol.ErrTunnelEnded):
 		s.counters.Add(limit.LateClaims)
 	case errors.Is(err, protocol.ErrFull):
@@ -139,6 +147,7 @@ func (s *Server) claim(conn join.Conn, req wire.Request) error {
 	identity, err := s.config.Identify(conn, said.Token)
 	if err != nil {
 		_ = conn.Reset()
+		_ = s.wrongToken(limit.SourceOf(conn.RemoteAddr()), said.Token, err) // who claims gets no answer, late or not
 		return err
 	}
 	return s.config.Protocols[req.Verb].Claim(conn, identity.Name, req.ID)

@@ -26,7 +26,8 @@ type Identity struct {
 }
 
 // ErrUnauthorized is wrapped by what Config.Identify returns for a token that is
-// nobody's. Whoever shows too many is shut out, as for wrong claims.
+// nobody's. Who shows the same one again has to wait for the answer, and who shows very
+// many different ones is shut out, as for wrong claims.
 var ErrUnauthorized = errors.New("the relay does not know who this is")
 
 // ErrIdentityChanged is wrapped by the reason for which an identity no longer holds

@@ -57,6 +57,7 @@ func (s *Server) prepare(conn join.Conn, req wire.Request) (*tunnel, *publicPort
 	}
 	identity, err := s.config.Identify(conn, wish.Token)
 	if err != nil {
+		s.stall(conn, s.wrongToken(limit.SourceOf(conn.RemoteAddr()), wish.Token, err))
 		return nil, nil, err
 	}
 	if s.draining.Err() != nil {

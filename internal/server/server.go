@@ -276,7 +276,7 @@ func (s *Server) startHandshake(conn join.Conn) {
 		s.handshakes.Done()
 		return
 	}
-	pass := s.enter(conn)
+	pass, shutOut := s.enter(conn)
 	if pass == nil {
 		s.handshakes.Done()
 		return
@@ -284,6 +284,10 @@ func (s *Server) startHandshake(conn join.Conn) {
 	go func() {
 		defer s.handshakes.Done()
 		defer s.admission.handshakes.Leave(pass)
+		if shutOut {
+			s.turnAway(conn, pass)
+			return
+		}
 		s.handshake(conn, pass)
 	}()
 }

@@ -10,6 +10,7 @@ import (
 // start.
 type State struct {
 	Handshakes  int // connections that have not said yet what they want
+	Stalled     int // that wait for their refusal
 	Ports       int // public, those included whose owners are away
 	Tunnels     int
 	Users       int
@@ -26,6 +27,7 @@ func (s *Server) State() State {
 	defer s.mu.Unlock()
 	state := State{
 		Handshakes:  s.admission.handshakes.Inside(),
+		Stalled:     int(s.admission.stalls.all.Load()),
 		Users:       int(s.users.Load()),
 		Descriptors: s.admission.descriptors.Used(),
 		Counters:    &s.counters,
@@ -50,6 +52,7 @@ func (s *Server) State() State {
 func (s State) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.Int("handshakes", s.Handshakes),
+		slog.Int("stalled", s.Stalled),
 		slog.Int("ports", s.Ports),
 		slog.Int("tunnels", s.Tunnels),
 		slog.Int("users", s.Users),

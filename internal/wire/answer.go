@@ -119,7 +119,7 @@ func isNoWord(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }
 func isKnownCode(code string) bool {
 	switch code {
 	case CodeNoPort, CodeDraining, CodeUnknownOption, CodeLimit, CodeBadOption, CodeUnauthorized,
-		CodeExpired, CodeForbidden, CodePortTaken, CodeNameTaken, CodeSuperseded, CodeNotOpen, CodeInUse:
+		CodeExpired, CodeForbidden, CodePortTaken, CodeNameTaken, CodeSuperseded, CodeShutOut, CodeNotOpen, CodeInUse:
 		return true
 	}
 	return false

@@ -38,4 +38,5 @@ const (
 	CodePortTaken     = "port-taken"
 	CodeNameTaken     = "name-taken"
 	CodeSuperseded    = "superseded"
+	CodeShutOut       = "shut-out"
 )

@@ -1,0 +1,117 @@
+package server_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/server"
+)
+
+// knowing has a relay let in who shows the token "good". It forgives 50 wrong ids, and
+// one a minute after.
+func knowing(c *server.Config) {
+	known(server.Identity{Name: "good"})(c)
+	c.Limits.WrongClaims = 1
+	c.Limits.RefusalDelay = 32 * time.Millisecond
+	c.Protocols["pool"] = brokenProtocol{}
+}
+
+// forgiven is what knowing forgives at the beginning.
+const forgiven = 50
+
+// Forwarders that show an old token keep out nobody else behind their address, and are
+// told each time what is wrong.
+func TestWrongTokens(t *testing.T) {
+	for name, lines := range map[string]string{
+		"registrations": "+token old\nevent\nnew\n", "claims": "+token old\npool\nTHEID\n", "none": "multiplex\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, knowing)
+			var all sync.WaitGroup
+			const forwarders = 6
+			for range forwarders {
+				all.Go(func() {
+					for range 3 * forgiven / forwarders {
+						conn := r.request(lines)
+						if strings.Contains(lines, "THEID") {
+							conntest.WantReset(t, conn)
+						} else if got, err := io.ReadAll(conn); string(got) != "-unauthorized who is this\n" || err != nil {
+							t.Errorf("a wrong token is answered by %q, %v", got, err)
+						}
+					}
+				})
+			}
+			all.Wait()
+			conntest.Read(t, r.request("+token good\nevent\nnew\n"), 1)
+			(<-r.fake.tunnels).end()
+			r.wantCounted(limit.WrongTokens, 3*forgiven)
+		})
+	}
+}
+
+// Who is made to wait for the answer to a wrong token is in nobody's way.
+func TestWrongTokensWaitAside(t *testing.T) {
+	r := start(t, knowing, func(c *server.Config) {
+		c.Limits.Handshakes, c.Limits.HandshakesPerSource = 1, 1
+		c.Limits.RefusalDelay = time.Hour
+	})
+	r.refusal("+token old\nevent\nnew\n") // at once, the first time
+	waits := r.request("+token old\nevent\nnew\n")
+	r.wantSoon("answers that wait", 1, func() int64 { return int64(r.State().Stalled) })
+	conntest.Read(t, r.request("+token good\nevent\nnew\n"), 1)
+	(<-r.fake.tunnels).end()
+	r.Close() // waits for nobody
+	if _, err := io.ReadAll(waits); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("who waits is left waiting")
+	}
+}
+
+// Tokens that are others each time are guesses.
+func TestGuessedTokens(t *testing.T) {
+	r := start(t, knowing)
+	for i := range 10*forgiven + 1 {
+		if got := r.refusal(fmt.Sprintf("+token guess%d\nevent\nnew\n", i)); got != "-unauthorized who is this" {
+			t.Fatalf("guess %d is answered by %q", i, got)
+		}
+	}
+	r.wantCounted(limit.SourcesShutOut, 1)
+}
+
+// Who is shut out is told so, within bounds, at a registration; a claim gets no byte,
+// and is not looked at. The log says so, too, when its lines about that address are used up.
+func TestShutOutIsTold(t *testing.T) {
+	var log lockedBuffer
+	r := start(t, knowing, func(c *server.Config) {
+		c.Limits.LogLines = 3
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	for range forgiven + 1 {
+		r.guess("+token good\npool\nWRONG\n")
+	}
+	r.wantCounted(limit.SourcesShutOut, 1)
+	// It is for a second the first time, which may pass on a busy machine. Then it is for
+	// two, from the next wrong claim on, and so on.
+	told := 0
+	for told == 0 {
+		if got := r.guess("+token good\npool\nWRONG\n"); got != "" {
+			t.Errorf("a claim of who is shut out gets %q", got)
+		}
+		if got := r.guess("+token other\nmultiplex\n"); strings.HasPrefix(got, "-shut-out your address is shut out for ") {
+			told++
+		} else if got != "" && !strings.HasPrefix(got, "-unauthorized ") {
+			t.Fatalf("who is shut out gets %q", got)
+		}
+	}
+	if !strings.Contains(log.String(), "source shut out") {
+		t.Errorf("the log does not say that a source is shut out:\n%s", log.String())
+	}
+}

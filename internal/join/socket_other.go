@@ -13,7 +13,8 @@ func waiterOf(conn Conn) Waiter {
 	return w
 }
 
-// wasReset cannot be asked. Winsock tells every call of a reset, and not only one.
+// wasReset cannot be asked: Winsock's getpeername knows of no reset. Winsock is relied
+// on to tell each call of one.
 func wasReset(Conn) bool { return false }
 
 func (*socketSource) copy() (readErr, writeErr error) { panic("never made") }

@@ -134,8 +134,8 @@ func (s *socketSource) failed(err error) bool {
 }
 
 // wasReset reports, for a connection whose read side ended while its write side was
-// open, whether the end was a reset. After a reset a socket is connected with nobody
-// any more, after FIN it is; so says POSIX, and so says every system.
+// open, whether the end was a reset: after FIN a socket still has a peer, after RST it
+// has none.
 func wasReset(conn Conn) bool {
 	tcp := tcpOf(carried(conn))
 	if tcp == nil {
@@ -144,7 +144,7 @@ func wasReset(conn Conn) bool {
 	reset := false
 	onSocket(tcp, func(fd int) {
 		_, err := unix.Getpeername(fd)
-		reset = err != nil // ENOTCONN, or EINVAL of Darwin
+		reset = err != nil // ENOTCONN; Darwin gives EINVAL
 	})
 	return reset
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/assemble"
 	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/port"
+	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -35,9 +36,18 @@ func (l lines) await(t *testing.T, text string) string {
 	}
 }
 
-// A relay client that acknowledges no stream is not too slow to come: it has 256
-// users, and the log says what the next one has waited for.
-func TestNotAcknowledged(t *testing.T) {
+// bareMultiplex is a relay, and a relay client of it that the test plays. Stop ends the
+// relay, as the test does.
+type bareMultiplex struct {
+	*server.Server
+	stop   func()
+	client *net.TCPConn
+	public string
+	log    lines
+}
+
+func newBareMultiplex(t *testing.T) bareMultiplex {
+	t.Helper()
 	log := make(lines, 1000) // more than there will be
 	s, err := assemble.Relay(assemble.Config{
 		Bind: "127.0.0.1", Ports: port.Range{First: 20000, Last: 29999},
@@ -49,34 +59,72 @@ func TestNotAcknowledged(t *testing.T) {
 	must(t, err)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = s.Serve(l) }) // its error says only that it was closed
-	t.Cleanup(func() { s.Close(); serving.Wait() })
-
+	stop := func() { s.Close(); serving.Wait() }
+	t.Cleanup(stop)
 	client := dial(t, l.Addr().String())
 	_, err = io.WriteString(client, "multiplex\n")
 	must(t, err)
-	public := net.JoinHostPort("127.0.0.1", bareLine(t, client))
-	for range 256 {
-		dial(t, public)
+	return bareMultiplex{s, stop, client, net.JoinHostPort("127.0.0.1", bareLine(t, client)), log}
+}
+
+// users connects users, and expects a stream for each.
+func (m bareMultiplex) users(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		dial(t, m.public)
 	}
-	for n := range uint32(256) {
-		want := binary.BigEndian.AppendUint32([]byte{0, 1, 0, 1}, 2*n+1)
+	for id := uint32(1); id < uint32(2*n); id += 2 {
+		want := binary.BigEndian.AppendUint32([]byte{0, 1, 0, 1}, id)
 		var frame [12]byte
-		if _, err := io.ReadFull(client, frame[:]); err != nil || !bytes.HasPrefix(frame[:], want) {
-			t.Fatalf("got frame % x, %v; want a SYN of stream %d", frame, err, 2*n+1)
+		if _, err := io.ReadFull(m.client, frame[:]); err != nil || !bytes.HasPrefix(frame[:], want) {
+			t.Fatalf("got frame % x, %v; want a SYN of stream %d", frame, err, id)
 		}
 	}
-	late := dial(t, public)
+}
+
+// A relay client that acknowledges no stream is not too slow to come: it has 256
+// users, and the log says what the next one has waited for.
+func TestNotAcknowledged(t *testing.T) {
+	m := newBareMultiplex(t)
+	m.users(t, 256)
+	late := dial(t, m.public)
 	if _, err := late.Read(make([]byte, 1)); !isReset(err) {
 		t.Errorf("a user without a stream gets %v, want a reset", err)
 	}
-	reset := log.await(t, "user reset")
+	reset := m.log.await(t, "user reset")
 	if !strings.Contains(reset, `reason="not acknowledged: `) {
 		t.Errorf("the log says %q, want that it is not acknowledged", reset)
 	}
-	counters := s.State().Counters
+	counters := m.State().Counters
 	if waits, unacknowledged := counters.Of(limit.UserWaits), counters.Of(limit.NotAcknowledged); waits != 0 || unacknowledged != 1 {
 		t.Errorf("%d waits and %d streams not acknowledged were counted, want 0 and 1", waits, unacknowledged)
 	}
+}
+
+// Many libraries show the end of a session as the end of each stream. A relay that ends
+// one under its users resets them first.
+func TestRelayEndsUnderUsers(t *testing.T) {
+	const users = 100
+	m := newBareMultiplex(t)
+	m.users(t, users)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.stop()
+	}()
+	reset := make(map[uint32]bool)
+	for len(reset) < users {
+		var frame [12]byte
+		if _, err := io.ReadFull(m.client, frame[:]); err != nil || !bytes.HasPrefix(frame[:], []byte{0, 1, 0, 8}) {
+			t.Fatalf("got frame % x, %v after %d resets; want those of %d streams", frame, err, len(reset), users)
+		}
+		reset[binary.BigEndian.Uint32(frame[4:])] = true
+	}
+	if n, err := m.client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("got %d bytes, %v; want the end", n, err)
+	}
+	_ = m.client.Close()
+	within(t, ended, "the relay to end")
 }
 
 // bareLine reads byte by byte: what follows the line is not its own.

@@ -63,8 +63,9 @@ type Tunnel interface {
 	// wait. Connections that were opened live on until Close. It does not wait.
 	Retire()
 
-	// Close ends the tunnel at once, waits for its goroutines, and closes
-	// whatever waits or is multiplexed. It may be called any number of times.
+	// Close ends the tunnel, waits for its goroutines, and resets whatever waits
+	// or is multiplexed. It takes half a second at most, and may be called any
+	// number of times.
 	Close() error
 
 	// Finish is Close for a tunnel whose connections have all been closed: what

@@ -35,7 +35,7 @@ func TestUnusualFrames(t *testing.T) {
 		"RST and FIN":             {[]frame{data(1, flagRST|flagFIN, "some")}, nil, "some", yamux.ErrReset},
 		"RST twice":               {[]frame{update(1, flagRST, 0), update(1, flagRST, 0)}, nil, "", yamux.ErrReset},
 		"data behind RST": {
-			[]frame{update(1, flagRST, 0), data(1, 0, "x")}, []frame{update(1, flagRST, 0)}, "", yamux.ErrReset,
+			[]frame{update(1, flagRST, 0), data(1, 0, "x")}, nil, "", yamux.ErrReset,
 		},
 		"unknown flags":          {[]frame{data(1, 0xfff0, "x"), data(1, 0, "y")}, nil, "xy", nil},
 		"a full window":          {[]frame{data(1, 0, string(pattern(0, 0, window)))}, nil, string(pattern(0, 0, window)), nil},

@@ -270,17 +270,19 @@ func (r *receiver) open(id uint32) error {
 }
 
 // unknown answers a frame of a stream that has ended or never was, when all of
-// it has come. A stream that was not taken is reset, and so is one whose data
-// nobody reads.
+// it has come. A stream that was not taken is reset, and so is one that never was
+// and has data. The end of others has been told, and an answer for each frame that
+// was under way meanwhile would be a flood.
 func (r *receiver) unknown(h header) error {
 	var err error
-	switch opens := h.flags&flagSYN != 0; {
+	opens, was := h.flags&flagSYN != 0, r.session.was(h.stream)
+	switch {
 	case opens && !r.session.config.Accept:
 		err = r.limits.stray()
-	case !opens && !r.session.expected(h):
+	case !opens && !(was && r.session.expected(h)):
 		err = r.limits.idle()
 	}
-	if err != nil || h.flags&flagRST != 0 || h.kind != typeData && h.flags&flagSYN == 0 {
+	if err != nil || h.flags&flagRST != 0 || !opens && (was || h.kind != typeData) {
 		return err
 	}
 	return r.session.out.ordered(nil, header{typeWindowUpdate, flagRST, h.stream, 0})

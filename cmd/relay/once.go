@@ -29,7 +29,7 @@ type once struct {
 
 func (o *once) Set(text string) error {
 	if o.given {
-		return &givenTwice{first: o.Value.String(), second: text}
+		return &givenTwice{first: o.String(), second: text}
 	}
 	o.given = true
 	return o.Value.Set(text)

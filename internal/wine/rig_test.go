@@ -86,8 +86,10 @@ func (w installed) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// environment is that of programs under Wine. Where its server has a socket, it leaves
+// folders behind.
 func environment() []string {
-	return append(os.Environ(), "WINEPREFIX="+prefix, "WINEDEBUG=-all")
+	return append(os.Environ(), "WINEPREFIX="+prefix, "WINEDEBUG=-all", "TMPDIR="+filepath.Dir(prefix))
 }
 
 // prng is what a Go program wants of Windows that Wine 8.0 does not have.

@@ -2,6 +2,7 @@ package protocoltest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"testing"
@@ -159,7 +160,8 @@ func pump(from, to join.Conn, moved chan<- struct{}, ended chan struct{}) {
 func (r *idleRig) answer(conn join.Conn) {
 	req, err := wire.ReadRequest(wire.NewReader(conn))
 	switch {
-	case err != nil && err != io.EOF:
+	case errors.Is(err, io.EOF): // it was given up before
+	case err != nil:
 		r.Error(err)
 	case req.IsClaim():
 		_ = r.relay.Claim(conn, "", req.ID)

@@ -172,7 +172,7 @@ func (f *forwarder) dial(conn join.Conn, began time.Time, wait func(context.Cont
 		if sockerr.Is(err, syscall.ECONNREFUSED) {
 			err = fmt.Errorf("%w; look whether the local server runs, and whether this is its port", err)
 		}
-		f.log.Error("the local server cannot be reached; users are reset", "local", f.local, "error", err)
+		f.log.Error("the local server cannot be reached; users are reset", "local", f.local, "error", withAdvice(err))
 	})
 }
 

@@ -176,7 +176,7 @@ const failureLogInterval = 10 * time.Second
 func (o Options) logFailures() func(error) {
 	often := &rate.Sometimes{First: 1, Interval: failureLogInterval}
 	return func(err error) {
-		often.Do(func() { o.Logger.Warn("a connection to the relay for a user failed", "error", err) })
+		often.Do(func() { o.Logger.Warn("a connection to the relay for a user failed", "error", withAdvice(err)) })
 	}
 }
 

@@ -110,6 +110,8 @@ func (l *Listener) advice(err error) string {
 	switch {
 	case sockerr.Is(err, syscall.ECONNREFUSED):
 		return "; look whether the relay runs there, and whether this is its port"
+	case sockerr.Is(err, syscall.EADDRNOTAVAIL):
+		return noSourcePort
 	case l.options.TLS == nil && sockerr.Is(err, syscall.ECONNRESET):
 		return "; if the relay lets in only who encrypts, use --tls or --tlsPin; if it has shut out this address for a while, " +
 			"for wrong ids or tokens that have come from it, its log says so"
@@ -123,6 +125,20 @@ func (l *Listener) advice(err error) string {
 			"from an authority that the relay trusts"
 	}
 	return ""
+}
+
+// noSourcePort is what to do when a connection fails for want of a port on this side.
+const noSourcePort = "; this is EADDRNOTAVAIL: no source port is left here towards that address, since each stays taken " +
+	"for a minute after a connection that ended on this side first; widen net.ipv4.ip_local_port_range, " +
+	"or, towards the relay, use --protocol=multiplex, which needs one port for all users"
+
+// withAdvice adds to the error of a connection that was dialled what to do, where that
+// is not plain.
+func withAdvice(err error) error {
+	if sockerr.Is(err, syscall.EADDRNOTAVAIL) && !sockerr.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w%s", err, noSourcePort)
+	}
+	return err
 }
 
 // registerTimeout bounds all of a registration; connecting may take half of it.

@@ -21,6 +21,13 @@ func Is(err error, names ...syscall.Errno) bool {
 	})
 }
 
+// IsShortage reports whether err says that this machine is short of something: of
+// descriptors, of source ports towards an address, or of memory for sockets. It says
+// nothing about the peer.
+func IsShortage(err error) bool {
+	return Is(err, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM)
+}
+
 // The errors of winsock2.h that stand for one of POSIX.
 const (
 	wsaEACCES        syscall.Errno = 10013

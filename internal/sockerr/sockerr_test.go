@@ -145,3 +145,16 @@ func want(t *testing.T, err error, names ...syscall.Errno) {
 		t.Errorf("got %v, want one of %v", err, names)
 	}
 }
+
+func TestIsShortage(t *testing.T) {
+	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, 10024, 10049, 10055} {
+		if !sockerr.IsShortage(wrapped(e)) {
+			t.Errorf("%d is none", int(e))
+		}
+	}
+	for _, err := range []error{nil, io.EOF, wrapped(syscall.ECONNREFUSED), wrapped(syscall.ECONNRESET), wrapped(syscall.ETIMEDOUT), wrapped(10061)} {
+		if sockerr.IsShortage(err) {
+			t.Errorf("%v is one", err)
+		}
+	}
+}

@@ -76,13 +76,18 @@ func (r *registration) introduced() bool {
 	return slices.ContainsFunc(r.preamble.Registration, func(o wire.Option) bool { return o.Key == wire.OptionProxy })
 }
 
-// hasFailed counts a claim that has failed, and gives how many have in a row.
+// hasFailed counts a claim that has failed, and gives how many have in a row. One that
+// this machine was short of something for does not count: to register anew would fail
+// for the same reason, and lose the control connection.
 func (r *registration) hasFailed(err error) int32 {
 	if r.ctx.Err() != nil {
 		return 0 // because the registration has ended
 	}
 	if r.client.OnFailure != nil {
 		r.client.OnFailure(err)
+	}
+	if sockerr.IsShortage(err) {
+		return 0
 	}
 	return r.failed.Add(1)
 }

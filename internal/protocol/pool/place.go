@@ -110,9 +110,14 @@ func (p *place) fill() (join.Conn, error) {
 }
 
 // unreachable learns from a connection that could not be made. When that goes
-// on, and no place has one, the relay is lost.
+// on, and no place has one, the relay is lost, unless this machine was short of
+// something: to register anew would fail for the same reason.
 func (p *place) unreachable(err error) {
 	p.hasFailed(err)
+	if sockerr.IsShortage(err) {
+		p.rest()
+		return
+	}
 	if p.failed.Add(1) >= maxFailed && !p.filled(0) {
 		p.cancel(fmt.Errorf("connection to the relay lost: %w", err))
 		return

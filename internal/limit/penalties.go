@@ -50,20 +50,20 @@ func NewPenalties(perMinute int) *Penalties {
 	return &Penalties{perMinute: perMinute, began: time.Now(), of: newLRU[Source, *offender](penaltySources)}
 }
 
-// Offence is something wrong, by how much it weighs.
-type Offence int
+// Offense is something wrong, by how much it weighs.
+type Offense int
 
 // What is wrong. A wrong id is a guess, or an attack. A token that has not been seen
 // yet may be one too, but is more often one that somebody has replaced at the relay and
 // not everywhere: many who know it may stand behind the same address.
 const (
-	WrongToken Offence = 1
-	WrongID    Offence = 10
+	WrongToken Offense = 1
+	WrongID    Offense = 10
 )
 
-// Wrong counts an offence. If there are too many it shuts the source out, each time for
+// Wrong counts an offense. If there are too many it shuts the source out, each time for
 // twice as long, and gives for how long. Zero is that nothing has changed.
-func (p *Penalties) Wrong(from Source, what Offence) time.Duration {
+func (p *Penalties) Wrong(from Source, what Offense) time.Duration {
 	p.any.Store(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()

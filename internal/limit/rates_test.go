@@ -161,13 +161,13 @@ func TestPenaltiesAtTheBeginning(t *testing.T) {
 }
 
 // A wrong token weighs a tenth of a wrong id.
-func TestOffences(t *testing.T) {
+func TestOffenses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := limit.NewPenalties(20)
 		pass(2 * time.Minute)
 		ids, tokens, both := source(t, "192.0.2.1"), source(t, "192.0.2.2"), source(t, "192.0.2.3")
 		for from, tt := range map[limit.Source]struct {
-			what limit.Offence
+			what limit.Offense
 			want int
 		}{ids: {limit.WrongID, 20}, tokens: {limit.WrongToken, 200}} {
 			n := 0

@@ -279,7 +279,7 @@ func (r *receiver) unknown(h header) error {
 	switch {
 	case opens && !r.session.config.Accept:
 		err = r.limits.stray()
-	case !opens && !(was && r.session.expected(h)):
+	case !opens && (!was || !r.session.expected(h)):
 		err = r.limits.idle()
 	}
 	if err != nil || h.flags&flagRST != 0 || !opens && (was || h.kind != typeData) {

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// writeWait is how long the relay client may take to read ids.
+	// writeWait is how long the peer may take to read what is said on the control
+	// connection.
 	writeWait = 10 * time.Second
 	// takesNothing is when a peer is given up that acknowledges nothing on the
 	// control connection. Together with keep-alive it is so noticed within 35 s that

@@ -16,6 +16,7 @@ type limitFlags struct {
 	usersPerSecond      int
 	userWait            time.Duration
 	tunnelsPerSource    int
+	tunnelsPerNetwork   int
 	handshakes          int
 	handshakesPerSource int
 	handshakeTimeout    time.Duration
@@ -26,9 +27,10 @@ func (l *limitFlags) define(fs *pflag.FlagSet) {
 	is := limit.Limits{Descriptors: -1}.WithDefaults()
 	fs.IntVar(&l.users, "maxUsers", 0, "users of a relay at a time; 0, the default, is what descriptors allow")
 	fs.IntVar(&l.usersPerSource, "maxUsersPerSource", is.UsersPerSource, "users of one tunnel from one address at a time; 0 is no limit")
-	fs.IntVar(&l.usersPerSecond, "usersPerSecond", is.UsersPerSecond, "new users of one tunnel from one address, twice as many at once; 0 is no limit")
+	fs.IntVar(&l.usersPerSecond, "usersPerSecond", is.UsersPerSecond, "new users of one tunnel from one address, twice as many at once; those beyond wait for up to a second; 0 is no limit")
 	fs.DurationVar(&l.userWait, "userWait", is.UserWait, "how long a user waits for the relay client")
-	fs.IntVar(&l.tunnelsPerSource, "maxTunnelsPerSource", is.TunnelsPerSource, "tunnels of relay clients from one address; 0 is no limit")
+	fs.IntVar(&l.tunnelsPerSource, "maxTunnelsPerSource", is.TunnelsPerSource, "tunnels of relay clients without a token from one address; 0 is no limit")
+	fs.IntVar(&l.tunnelsPerNetwork, "maxTunnelsPerNetwork", is.TunnelsPerNetwork, "the same from one /24 of IPv4 or /48 of IPv6; 0 is no limit")
 	fs.IntVar(&l.handshakes, "maxHandshakes", is.Handshakes, "connections that have not said yet what they want; 0 is no limit")
 	fs.IntVar(&l.handshakesPerSource, "maxHandshakesPerSource", is.HandshakesPerSource, "the same from one address; 0 is no limit")
 	fs.DurationVar(&l.handshakeTimeout, "handshakeTimeout", is.HandshakeTimeout, "how long a connection may take to say what it wants")
@@ -44,6 +46,7 @@ func (l *limitFlags) check() error {
 		{"maxUsersPerSource", l.usersPerSource},
 		{"usersPerSecond", l.usersPerSecond},
 		{"maxTunnelsPerSource", l.tunnelsPerSource},
+		{"maxTunnelsPerNetwork", l.tunnelsPerNetwork},
 		{"maxHandshakes", l.handshakes},
 		{"maxHandshakesPerSource", l.handshakesPerSource},
 	} {
@@ -77,6 +80,7 @@ func (l *limitFlags) limits() limit.Limits {
 		UsersPerSecond:      orNone(l.usersPerSecond),
 		UserWait:            l.userWait,
 		TunnelsPerSource:    orNone(l.tunnelsPerSource),
+		TunnelsPerNetwork:   orNone(l.tunnelsPerNetwork),
 		Handshakes:          orNone(l.handshakes),
 		HandshakesPerSource: orNone(l.handshakesPerSource),
 		HandshakeTimeout:    l.handshakeTimeout,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,11 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 	if err := checkBind(f.bind); err != nil {
 		return err
 	}
-	proxies, err := trustedProxies(f)
+	proxies, err := parseProxies("trustedProxies", f.trustedProxies)
+	if err != nil {
+		return err
+	}
+	controlProxies, err := parseProxies("controlProxies", cmp.Or(f.controlProxies, f.trustedProxies))
 	if err != nil {
 		return err
 	}
@@ -57,7 +62,7 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 	defer encryption.close()
 	s, err := assemble.Relay(assemble.Config{
 		Bind: f.bind, Ports: ports, Limits: f.limits.limits(), Logger: log,
-		TrustedProxies: proxies, TLS: encryption.config, RequireTLS: f.tls.required,
+		TrustedProxies: proxies, ControlProxies: controlProxies, TLS: encryption.config, RequireTLS: f.tls.required,
 		Tokens: tokens, Leases: leases, Lease: f.lease, TokenLease: f.tokenLease,
 	})
 	if err != nil {
@@ -68,14 +73,14 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 	return serve(ctx, s, listener, f, log)
 }
 
-// trustedProxies gives the networks of load balancers before the public ports.
-func trustedProxies(f *flags) ([]netip.Prefix, error) {
-	if f.trustedProxies == "" {
+// parseProxies gives the networks of load balancers that a flag has.
+func parseProxies(flag, value string) ([]netip.Prefix, error) {
+	if value == "" {
 		return nil, nil
 	}
-	networks, err := auth.ParseNetworks(f.trustedProxies)
+	networks, err := auth.ParseNetworks(value)
 	if err != nil {
-		return nil, usagef("for example:   --trustedProxies=10.0.0.0/8", "--trustedProxies: %v", err)
+		return nil, usagef("for example:   --"+flag+"=10.0.0.0/8", "--%s: %v", flag, err)
 	}
 	return networks, nil
 }

@@ -19,13 +19,13 @@ func examples() map[string]string {
 		"users": "100", "tunnelUsersPerSecond": "10", "bytesPerSecond": "10MB",
 		"tlsCa": "ca.crt", "tlsPin": "sha256//..., as the relay's log has it", "tlsServerName": "relay.example.com",
 
-		"bind": "192.0.2.1", "ports": "20000-29999", "trustedProxies": "10.0.0.0/8", "tokens": "tokens",
+		"bind": "192.0.2.1", "ports": "20000-29999", "trustedProxies": "10.0.0.0/8", "controlProxies": "10.0.0.0/8", "tokens": "tokens",
 		"lease": "5m", "tokenLease": "24h",
 		"acmeDomain": "relay.example.com", "acmeEmail": "admin@example.com", "acmeDirectory": "https://ca.example.com/directory",
 		"tlsClientCa": "clients.crt",
 
 		"maxUsers": "10000", "maxUsersPerSource": "256", "usersPerSecond": "100", "userWait": "10s",
-		"maxTunnelsPerSource": "10", "maxHandshakes": "256", "maxHandshakesPerSource": "64", "handshakeTimeout": "5s",
+		"maxTunnelsPerSource": "100", "maxTunnelsPerNetwork": "1000", "maxHandshakes": "256", "maxHandshakesPerSource": "64", "handshakeTimeout": "5s",
 
 		"stateDir": "/var/lib/relay", "tlsCert": "relay.crt", "tlsKey": "relay.key",
 		"drain": "30s", "logLevel": "info", "logFormat": "json",

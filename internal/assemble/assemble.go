@@ -35,6 +35,8 @@ type Config struct {
 	Limits limit.Limits
 	// TrustedProxies may say who users are; see server.Config.
 	TrustedProxies []netip.Prefix
+	// ControlProxies may say who relay clients are, likewise.
+	ControlProxies []netip.Prefix
 	// TLS are the settings for relay clients that speak it. Nil is none.
 	TLS *tls.Config
 	// RequireTLS refuses those that do not. It needs TLS.
@@ -76,6 +78,8 @@ func Relay(c Config) (*server.Server, error) {
 			return transport.ListenUsers(net.JoinHostPort(c.Bind, strconv.Itoa(port)))
 		},
 		TrustedProxies: c.TrustedProxies,
+		ControlProxies: c.ControlProxies,
+		Introduce:      introduce,
 		Limits:         limits,
 		Logger:         c.Logger,
 		Secure:         secure(c.TLS, c.RequireTLS),

@@ -167,19 +167,21 @@ func TestRow41Families(t *testing.T) {
 	})
 	t.Run("row41_families-mapped/any", func(t *testing.T) {
 		_, port, _ := net.SplitHostPort(localFree(t))
-		all := localStart(t, binary(t, "relay"), "--logFormat=json", "--maxTunnelsPerSource=2", port)
+		all := localStart(t, binary(t, "relay"), "--logFormat=json", "--maxTunnelsPerSource=2", "--controlProxies=127.0.0.1,::1", port)
 		all.line(0, "being ready", func(line string) bool { return strings.Contains(line, "relay is ready") })
 		mapped := mappedDial(t, port)
-		rawWrite(t, mapped, "event\nnew\n")
+		// Loopback has no such limit, so that others are said to come by way of it.
+		from := func(source string) string { return "PROXY " + source + " 1000 8080\r\nevent\nnew\n" }
+		rawWrite(t, mapped, from("TCP6 ::ffff:192.0.2.1 2001:db8::1"))
 		first := rawLine(t, mapped)
-		second := rawLine(t, rawRelay(t, "127.0.0.1:"+port, "event\nnew\n"))
-		third := rawLine(t, rawRelay(t, "127.0.0.1:"+port, "event\nnew\n"))
-		sixth := rawLine(t, rawRelay(t, "[::1]:"+port, "event\nnew\n"))
+		second := rawLine(t, rawRelay(t, "127.0.0.1:"+port, from("TCP4 192.0.2.1 198.51.100.1")))
+		third := rawLine(t, rawRelay(t, "127.0.0.1:"+port, from("TCP4 192.0.2.1 198.51.100.1")))
+		sixth := rawLine(t, rawRelay(t, "[::1]:"+port, from("TCP6 2001:db8::9 2001:db8::1")))
 		got := []bool{strings.HasPrefix(first, "-"), strings.HasPrefix(second, "-"), strings.HasPrefix(third, "-"), strings.HasPrefix(sixth, "-")}
 		if want := []bool{false, false, true, false}; !slices.Equal(got, want) {
 			t.Errorf("got %q, %q, %q, %q; want only the third refused", first, second, third, sixth)
 		}
-		record(t, "41", "limit of tunnels per address", "::ffff:127.0.0.1, twice 127.0.0.1, ::1; limit of 2",
+		record(t, "41", "limit of tunnels per address", "::ffff:192.0.2.1, twice 192.0.2.1, 2001:db8::9, as a load balancer says; limit of 2",
 			fmt.Sprintf("the third refused with %q, as one address", third))
 	})
 }

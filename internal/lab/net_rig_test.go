@@ -148,7 +148,7 @@ func (r *rig) startRelay() {
 	// All users of a lab come from one address, and all relay clients.
 	args := []string{
 		binary(r.t, "relay"), "--maxUsersPerSource=0", "--usersPerSecond=0",
-		"--maxTunnelsPerSource=0", "--maxHandshakesPerSource=0",
+		"--maxTunnelsPerSource=0", "--maxTunnelsPerNetwork=0", "--maxHandshakesPerSource=0",
 	}
 	args = append(append(append(args, r.logging()...), r.setup.relayArgs...), controlPort)
 	if r.setup.descriptors > 0 {

@@ -23,6 +23,7 @@ const (
 	SourcesShutOut                  // times that a source was shut out
 	ShutOut                         // connections of such a source
 	TunnelsPerSource
+	TunnelsPerNetwork
 	NoPort
 	Users
 	UsersPerSource
@@ -48,7 +49,7 @@ var names = [kinds]string{
 	"none",
 	"handshakes", "handshakesPerSource", "handshakeTimeouts", "handshakeEnds", "notRequests",
 	"wrongClaims", "wrongTokens", "lateClaims", "sourcesShutOut", "shutOut",
-	"tunnelsPerSource", "noPort", "users", "usersPerSource", "usersPerSecond",
+	"tunnelsPerSource", "tunnelsPerNetwork", "noPort", "users", "usersPerSource", "usersPerSecond",
 	"deniedAddresses", "usersOfTunnel", "usersPerSecondOfTunnel", "userWaits", "usersGone",
 	"waiting", "streams", "notAcknowledged", "pending", "idle", "descriptors", "shortages", "logLines", "panics",
 }

@@ -38,6 +38,7 @@ func NewGate(total, perSource int) *Gate {
 type Pass struct {
 	source   Source
 	expected bool
+	alone    bool          // its source is not counted
 	gone     bool          // of its own accord or not; Gate.mu guards it
 	place    *list.Element // of Gate.inside
 	ofSource *list.Element // of places.inside, unless it was expected
@@ -56,6 +57,24 @@ func (g *Gate) Enter(from Source, expected int, evict func()) (pass *Pass, reaso
 	}
 	if !ok {
 		return nil, reason
+	}
+	return pass, reason
+}
+
+// EnterAlone is Enter for one whose source stands for many, and is not counted. The
+// reason says whether the oldest of all had to make room.
+func (g *Gate) EnterAlone(evict func()) (pass *Pass, reason Kind) {
+	pass = &Pass{alone: true, evict: evict}
+	g.mu.Lock()
+	var oldest *Pass
+	if g.inside.Len() >= g.total {
+		oldest, reason = g.inside.Front().Value.(*Pass), Handshakes
+		g.leaveLocked(oldest)
+	}
+	pass.place = g.inside.PushBack(pass)
+	g.mu.Unlock()
+	if oldest != nil {
+		oldest.evict()
 	}
 	return pass, reason
 }
@@ -109,6 +128,9 @@ func (g *Gate) leaveLocked(pass *Pass) bool {
 	}
 	pass.gone = true
 	g.inside.Remove(pass.place)
+	if pass.alone {
+		return true
+	}
 	p := g.of[pass.source]
 	if pass.expected {
 		p.expected--

@@ -33,14 +33,18 @@ type Limits struct {
 
 	// Relay clients and users.
 
-	// TunnelsPerSource: 10. Further registrations are refused.
+	// TunnelsPerSource: 100 of relay clients without a token. Further registrations
+	// are refused. This and the next do not hold for sources that stand for many.
 	TunnelsPerSource int
+	// TunnelsPerNetwork: 1000. The same for a /24 of IPv4 or a /48 of IPv6, of which
+	// one customer may have every address.
+	TunnelsPerNetwork int
 	// Users: as many as descriptors allow. Users at a time, of all tunnels;
 	// further ones are reset.
 	Users int
 	// UsersPerSource: 256. Users of one tunnel from one source, at a time;
-	// further ones are reset. This and the next do not hold for loopback: who
-	// comes from there is a proxy, and stands for many.
+	// further ones are reset. This and the next do not hold for sources that stand
+	// for many, which are proxies: see [Source.StandsForMany].
 	UsersPerSource int
 	// UsersPerSecond: 100 from one source to one tunnel, and twice as many at
 	// once after a pause; further ones wait for up to a second, and are then reset.
@@ -94,7 +98,8 @@ func (l Limits) WithDefaults() Limits {
 		{&l.Handshakes, 256},
 		{&l.HandshakesPerSource, 64},
 		{&l.WrongClaims, 20},
-		{&l.TunnelsPerSource, 10},
+		{&l.TunnelsPerSource, 100},
+		{&l.TunnelsPerNetwork, 1000},
 		{&l.Users, -1},
 		{&l.UsersPerSource, 256},
 		{&l.UsersPerSecond, 100},

@@ -14,7 +14,7 @@ func TestWithDefaults(t *testing.T) {
 	want := limit.Limits{
 		HandshakeTimeout: 5 * time.Second, Handshakes: 256, HandshakesPerSource: 64, WrongClaims: 20,
 		RefusalDelay:     3200 * time.Millisecond,
-		TunnelsPerSource: 10, Users: math.MaxInt, UsersPerSource: 256, UsersPerSecond: 100,
+		TunnelsPerSource: 100, TunnelsPerNetwork: 1000, Users: math.MaxInt, UsersPerSource: 256, UsersPerSecond: 100,
 		UserWait: 10 * time.Second, Waiting: 128,
 		Streams: 4096, Pending: 256, Idle: 256, IdleInAll: 250,
 		Descriptors: 1000, LogLines: 10, Buffered: got.Buffered,
@@ -84,8 +84,8 @@ func TestCounters(t *testing.T) {
 		}
 		names[kind.String()] = true
 	}
-	if len(names) != 29 {
-		t.Errorf("%d kinds are listed, want 29", len(names))
+	if len(names) != 30 {
+		t.Errorf("%d kinds are listed, want 30", len(names))
 	}
 }
 

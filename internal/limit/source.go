@@ -3,6 +3,7 @@ package limit
 import (
 	"net"
 	"net/netip"
+	"slices"
 )
 
 // Source is who stands behind an address: an IPv4 address, or the /64 that an
@@ -37,7 +38,43 @@ var loopback6 = Source{netip.IPv6Unspecified()}
 // String gives the address, or the prefix.
 func (s Source) String() string {
 	if s.addr.Is6() {
-		return netip.PrefixFrom(s.addr, prefixBits).String()
+		return s.prefix().String()
 	}
 	return s.addr.String()
+}
+
+// Bits of networks that are counted together: what one customer is given, mostly, and
+// for IPv4 what is routed apart at all.
+const (
+	networkBits4 = 24
+	networkBits6 = 48
+)
+
+// Network gives the network that the source is in, as a source of its own: a /24 of
+// IPv4, or a /48 of IPv6.
+func (s Source) Network() Source {
+	bits := networkBits4
+	if s.addr.Is6() {
+		bits = networkBits6
+	}
+	network, _ := s.addr.Prefix(bits) // fails for the source without an address only
+	return Source{network.Addr()}
+}
+
+// StandsForMany tells whether many come from the source who have nothing to do with
+// each other, as far as that is known: from the machine itself, and from private
+// addresses of these networks, behind which are proxies.
+func (s Source) StandsForMany(networks []netip.Prefix) bool {
+	if s.IsLoopback() {
+		return true
+	}
+	return len(networks) > 0 && s.addr.IsPrivate() && slices.ContainsFunc(networks, s.prefix().Overlaps)
+}
+
+func (s Source) prefix() netip.Prefix {
+	bits := s.addr.BitLen()
+	if s.addr.Is6() {
+		bits = prefixBits
+	}
+	return netip.PrefixFrom(s.addr, bits)
 }

@@ -2,6 +2,7 @@ package limit_test
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/seed96252745/relay/internal/limit"
@@ -38,6 +39,28 @@ func TestSourceOf(t *testing.T) {
 	} {
 		if got := source(t, ip).IsLoopback(); got != want {
 			t.Errorf("%s is loopback: %v", ip, got)
+		}
+	}
+	for ip, want := range map[string]bool{ // of networks that are trusted
+		"127.0.0.1": true, "10.1.2.3": true, "10.2.0.1": false, "fd00:1::9": true, "fd00:0:0:1::": false,
+		"192.0.2.1": false, "2001:db8::1": false,
+	} {
+		trusted := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::1/128"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+		if got := source(t, ip).StandsForMany(trusted); got != want {
+			t.Errorf("%s stands for many: %v", ip, got)
+		}
+	}
+	if (limit.Source{}).StandsForMany([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}) {
+		t.Error("who has no address stands for many")
+	}
+	for _, same := range [][2]string{{"192.0.2.1", "192.0.2.200"}, {"2001:db8:1:2::3", "2001:db8:1:fff::4"}} {
+		if a, b := source(t, same[0]).Network(), source(t, same[1]).Network(); a != b {
+			t.Errorf("%s and %s are in different networks, %v and %v", same[0], same[1], a, b)
+		}
+	}
+	for _, different := range [][2]string{{"192.0.2.1", "192.0.3.1"}, {"2001:db8:1::", "2001:db8:2::"}} {
+		if a, b := source(t, different[0]).Network(), source(t, different[1]).Network(); a == b {
+			t.Errorf("%s and %s are in one network, %v", different[0], different[1], a)
 		}
 	}
 	for ip, want := range map[string]string{"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::/64"} {

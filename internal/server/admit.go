@@ -16,8 +16,10 @@ import (
 // admission is what bounds who comes in; package limit says why and how.
 type admission struct {
 	handshakes  *limit.Gate
+	headers     *limit.Gate // of load balancers, before them
 	penalties   *limit.Penalties
 	tunnels     *limit.Sources
+	networks    *limit.Sources // of tunnels likewise
 	identities  *census
 	keptLeases  *limit.Rates
 	descriptors *limit.DescriptorBudget
@@ -42,8 +44,10 @@ const tunnelLines = 20
 func newAdmission(l limit.Limits) admission {
 	return admission{
 		handshakes:  limit.NewGate(l.Handshakes, l.HandshakesPerSource),
+		headers:     limit.NewGate(l.Handshakes, l.Handshakes),
 		penalties:   limit.NewPenalties(l.WrongClaims),
 		tunnels:     limit.NewSources(l.TunnelsPerSource),
+		networks:    limit.NewSources(l.TunnelsPerNetwork),
 		identities:  newCensus(),
 		keptLeases:  limit.NewRates(keptLeasesPerSecond, keptLeasesAtOnce, rateSources),
 		descriptors: limit.NewDescriptorBudget(l.Descriptors),
@@ -63,6 +67,11 @@ func newAdmission(l limit.Limits) admission {
 // it: a stranger behind the same address must not cut that tunnel off.
 func (s *Server) enter(conn join.Conn) (pass *limit.Pass, shutOut bool) {
 	source := limit.SourceOf(conn.RemoteAddr())
+	if s.standsForMany(source) {
+		pass, reason := s.admission.handshakes.EnterAlone(func() { _ = conn.Reset() })
+		s.crowded(conn, source, reason)
+		return pass, false
+	}
 	expected := s.expected(source)
 	shutOut = expected == 0 && s.admission.penalties.ShutOut(source) > 0
 	if shutOut {
@@ -73,16 +82,25 @@ func (s *Server) enter(conn join.Conn) (pass *limit.Pass, shutOut bool) {
 		}
 	}
 	pass, reason := s.admission.handshakes.Enter(source, expected, func() { _ = conn.Reset() })
-	if reason != 0 {
-		s.counters.Add(reason)
-		s.logWithin(s.admission.limitLines, source, slog.LevelWarn, "too many connections have not said yet what they want",
-			"relayClient", inLog{conn.RemoteAddr()}, "limit", reason.String())
-	}
+	s.crowded(conn, source, reason)
 	if pass == nil {
 		_ = conn.Reset()
 	}
 	return pass, shutOut
 }
+
+// crowded tells of the limit that a connection has met which comes in, if there is one.
+func (s *Server) crowded(conn join.Conn, source limit.Source, reason limit.Kind) {
+	if reason != 0 {
+		s.counters.Add(reason)
+		s.logWithin(s.admission.limitLines, source, slog.LevelWarn, "too many connections have not said yet what they want",
+			"relayClient", inLog{conn.RemoteAddr()}, "limit", reason.String())
+	}
+}
+
+// standsForMany tells whether limits for each source do not hold for one, because it is
+// a proxy, or anybody behind one: what one of them does is not the others' fault.
+func (s *Server) standsForMany(source limit.Source) bool { return source.StandsForMany(s.trusted) }
 
 // expected is how many connections the tunnels of a source expect.
 func (s *Server) expected(source limit.Source) (n int) {
@@ -204,7 +222,7 @@ func (s *Server) take(u *user) (reason limit.Kind) {
 	case !s.admission.descriptors.TakeForUser(userDescriptors):
 		s.users.leave()
 		return limit.Descriptors
-	case u.source.IsLoopback():
+	case s.standsForMany(u.source):
 		return 0
 	}
 	wait, ok := crowd.rates.Take(u.source, mostHeldUp)
@@ -226,11 +244,11 @@ func (s *Server) take(u *user) (reason limit.Kind) {
 
 // leave gives back what the user took.
 func (u user) leave() {
+	s := u.port.server
 	u.port.order.leave(u.source, u.turn)
-	if !u.source.IsLoopback() {
+	if !s.standsForMany(u.source) {
 		u.port.account.crowd.atOnce.Leave(u.source)
 	}
-	s := u.port.server
 	if u.in {
 		s.accounts.leaves(u.port.account)
 	}

@@ -66,7 +66,7 @@ func TestAddressesInLog(t *testing.T) {
 	log := new(lockedBuffer)
 	r := start(t, func(c *server.Config) { c.Logger = slog.New(slog.NewJSONHandler(log, nil)) })
 	conn := r.request("+nonsense\nmultiplex\n")
-	want := fmt.Sprintf("%q:%q", "relayClient", conn.LocalAddr())
+	want := fmt.Sprintf("%q:%q", "relayClient", seen(conn))
 	if _, err := io.ReadAll(conn); err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ const identityTunnels = 100
 
 var (
 	errTooManyTunnels    = errors.New("this address has as many tunnels as the relay allows")
+	errTooManyOfNetwork  = errors.New("the network of this address has as many tunnels as the relay allows")
 	errTooManyOfIdentity = errors.New("this token has as many tunnels as it is good for")
 	errNoDescriptors     = errors.New("no descriptors are left for another tunnel")
 )
@@ -76,14 +77,28 @@ func (s *Server) count(i Identity, source limit.Source) (leave func(), err error
 			return nil, fmt.Errorf("%w: %d", errTooManyOfIdentity, most)
 		}
 		return func() { s.admission.identities.leave(i.Name) }, nil
-	case source != limit.Source{}:
-		if !s.admission.tunnels.Enter(source) {
-			s.counters.Add(limit.TunnelsPerSource)
-			return nil, fmt.Errorf("%w: %d", errTooManyTunnels, s.config.Limits.TunnelsPerSource)
-		}
-		return func() { s.admission.tunnels.Leave(source) }, nil
+	case source != limit.Source{} && !s.standsForMany(source):
+		return s.countSource(source)
 	}
 	return func() {}, nil
+}
+
+// countSource counts a public port against a source, and the network that it is in.
+func (s *Server) countSource(source limit.Source) (leave func(), err error) {
+	network := source.Network()
+	if !s.admission.tunnels.Enter(source) {
+		s.counters.Add(limit.TunnelsPerSource)
+		return nil, fmt.Errorf("%w: %d", errTooManyTunnels, s.config.Limits.TunnelsPerSource)
+	}
+	if !s.admission.networks.Enter(network) {
+		s.admission.tunnels.Leave(source)
+		s.counters.Add(limit.TunnelsPerNetwork)
+		return nil, fmt.Errorf("%w: %d", errTooManyOfNetwork, s.config.Limits.TunnelsPerNetwork)
+	}
+	return func() {
+		s.admission.tunnels.Leave(source)
+		s.admission.networks.Leave(network)
+	}, nil
 }
 
 // census counts what identities have.

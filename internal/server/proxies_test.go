@@ -60,3 +60,10 @@ func TestUntrustedProxies(t *testing.T) {
 	client := tunnel.next(t).serve(t)
 	conntest.WantRead(t, client, forged)
 }
+
+func prefixes(networks ...string) (of []netip.Prefix) {
+	for _, n := range networks {
+		of = append(of, netip.MustParsePrefix(n))
+	}
+	return of
+}

@@ -121,7 +121,7 @@ func TestWhoHasTheOwnPort(t *testing.T) {
 	r.answer(conn)
 	tunnel := <-r.fake.tunnels
 	r.wantBehind(tunnel)
-	from := conn.LocalAddr().String()
+	from := seen(conn)
 	at := fmt.Sprintf("+port %d", ports.First)
 	for lines, code := range map[string]string{
 		as("second", "2", "+token a"):              wire.CodeNoPort,
@@ -155,7 +155,7 @@ func TestWhoHasTheOnlyTunnel(t *testing.T) {
 	r.answer(conn)
 	r.wantBehind(<-r.fake.tunnels)
 	got := r.refusal(as("second", "2", "+token a"))
-	if !strings.HasPrefix(got, "-limit ") || !strings.Contains(got, conn.LocalAddr().String()) {
+	if !strings.HasPrefix(got, "-limit ") || !strings.Contains(got, seen(conn)) {
 		t.Errorf("it is answered by %q, want limit, and who has the tunnel", got)
 	}
 }

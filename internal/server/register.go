@@ -152,7 +152,7 @@ func (s *Server) explain(err error) *wire.Refusal {
 		return &wire.Refusal{Code: wire.CodeBadOption, Text: bad.Error()}
 	case errors.Is(err, errDraining):
 		return &wire.Refusal{Code: wire.CodeDraining, Text: errDraining.Error()}
-	case errors.Is(err, errTooManyTunnels), errors.Is(err, errTooManyOfIdentity):
+	case errors.Is(err, errTooManyTunnels), errors.Is(err, errTooManyOfNetwork), errors.Is(err, errTooManyOfIdentity):
 		return &wire.Refusal{Code: wire.CodeLimit, Text: err.Error()}
 	case errors.Is(err, errForbiddenPort):
 		return &wire.Refusal{Code: wire.CodeForbidden, Text: err.Error()}

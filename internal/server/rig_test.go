@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
@@ -59,10 +60,44 @@ func start(t *testing.T, changes ...func(*server.Config)) *relay {
 		t.Fatal(err)
 	}
 	r.addr = l.Addr().String()
-	go func() { r.served <- r.Serve(l) }()
+	go func() { r.served <- r.Serve(relayClients{l}) }()
 	t.Cleanup(r.Close)
 	return r
 }
+
+// listenFor has the relay take relay clients at another port, too, who come from where
+// they come from. It gives the relay at that port.
+func (r *relay) listenFor() *relay {
+	r.Helper()
+	l, err := transport.ListenRelayClients(loopback + ":0")
+	if err != nil {
+		r.Fatal(err)
+	}
+	here := *r
+	here.addr, here.served = l.Addr().String(), make(chan error, 1)
+	go func() { here.served <- r.Serve(l) }()
+	return &here
+}
+
+// relayClients has those from 127.0.0.n seem to come from 192.0.2.n: limits for each
+// source do not hold for loopback.
+type relayClients struct{ server.Listener }
+
+func (l relayClients) Accept() (join.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		conn.(interface{ SetRemoteAddr(*net.TCPAddr) }).SetRemoteAddr(outside(conn.RemoteAddr()))
+	}
+	return conn, err
+}
+
+func outside(addr net.Addr) *net.TCPAddr {
+	from := addr.(*net.TCPAddr)
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, from.IP.To4()[3]), Port: from.Port}
+}
+
+// seen is where a relay client seems to come from.
+func seen(conn net.Conn) string { return outside(conn.LocalAddr()).String() }
 
 func listen(port int) (server.Listener, error) {
 	return transport.ListenUsers(net.JoinHostPort(loopback, strconv.Itoa(port)))

@@ -55,6 +55,11 @@ type Config struct {
 	// protocol header of version 1 or 2 before each user's bytes. Others that do so
 	// are not believed.
 	TrustedProxies []netip.Prefix
+	// ControlProxies are load balancers before the control port, which may put such a
+	// header before what a relay client says. Introduce takes it away, if there is one,
+	// and gives the connection as one of the relay client's.
+	ControlProxies []netip.Prefix
+	Introduce      func(conn join.Conn) (join.Conn, error)
 	// Identify says who a relay client is, from its connection and the token that
 	// it has shown, which may be none. An error that is a *wire.Refusal is told to
 	// it. Nil takes everybody, as nobody in particular.
@@ -94,6 +99,9 @@ func (c Config) withDefaults() Config {
 	if c.Secure == nil {
 		c.Secure = func(conn join.Conn) (join.Conn, error) { return conn, nil }
 	}
+	if c.Introduce == nil {
+		c.Introduce = func(conn join.Conn) (join.Conn, error) { return conn, nil }
+	}
 	if c.Leases == nil {
 		c.Leases = lease.Forget{}
 	}
@@ -123,6 +131,7 @@ type Server struct {
 	// watcher watches users who wait.
 	watcher   tcpstate.Watcher
 	admission admission
+	trusted   []netip.Prefix // all networks in which there are proxies
 	accounts  *accounts
 	counters  limit.Counters
 	users     number // of all tunnels
@@ -155,6 +164,7 @@ func New(config Config) (*Server, error) {
 		leases:    newLeases(config.Leases, config.Logger),
 		engine:    engine,
 		admission: newAdmission(config.Limits),
+		trusted:   slices.Concat(config.TrustedProxies, config.ControlProxies),
 		accounts:  newAccounts(config.Limits),
 		listeners: make(map[Listener]struct{}),
 		open:      make(map[*publicPort]struct{}),
@@ -272,6 +282,10 @@ func (s *Server) startHandshake(conn join.Conn) {
 		_ = conn.Reset()
 		return
 	}
+	if s.comesFrom(conn, s.config.ControlProxies) {
+		s.startProxied(conn)
+		return
+	}
 	if !s.config.Encrypted && !s.admission.penalties.Any() && s.claimNow(conn) {
 		s.handshakes.Done()
 		return
@@ -283,13 +297,18 @@ func (s *Server) startHandshake(conn join.Conn) {
 	}
 	go func() {
 		defer s.handshakes.Done()
-		defer s.admission.handshakes.Leave(pass)
-		if shutOut {
-			s.turnAway(conn, pass)
-			return
-		}
-		s.handshake(conn, pass)
+		s.answer(conn, pass, shutOut)
 	}()
+}
+
+// answer answers a connection that was let in.
+func (s *Server) answer(conn join.Conn, pass *limit.Pass, shutOut bool) {
+	defer s.admission.handshakes.Leave(pass)
+	if shutOut {
+		s.turnAway(conn, pass)
+		return
+	}
+	s.handshake(conn, pass)
 }
 
 // trackHandshake counts a handshake, unless the server has been closed.

@@ -26,7 +26,7 @@ func (s *Server) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := State{
-		Handshakes:  s.admission.handshakes.Inside(),
+		Handshakes:  s.admission.handshakes.Inside() + s.admission.headers.Inside(),
 		Stalled:     int(s.admission.stalls.all.Load()),
 		Users:       int(s.users.Load()),
 		Descriptors: s.admission.descriptors.Used(),

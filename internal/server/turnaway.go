@@ -38,6 +38,9 @@ func newStalls() stalls { return stalls{new(number), limit.NewSources(mostStalle
 
 // offend counts an offense against its source, which may shut it out.
 func (s *Server) offend(source limit.Source, what limit.Offense) {
+	if s.standsForMany(source) {
+		return
+	}
 	if lasts := s.admission.penalties.Wrong(source, what); lasts > 0 {
 		s.counters.Add(limit.SourcesShutOut)
 		s.logWithin(s.admission.limitLines, source, slog.LevelWarn, "source shut out for a while: too many wrong ids or tokens",

@@ -16,7 +16,7 @@ import (
 // accept lets a user in. While too many wait it leaves further ones in the
 // kernel's queue, where they cost nothing and lose nothing.
 func (p *publicPort) accept(conn join.Conn) {
-	if !p.server.isProxy(conn) {
+	if s := p.server; !s.comesFrom(conn, s.config.TrustedProxies) {
 		p.enterUser(conn)
 		return
 	}

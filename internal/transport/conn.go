@@ -26,6 +26,7 @@ import (
 // Its methods may be called concurrently, Close and Reset any number of times.
 type Conn struct {
 	*net.TCPConn
+	peer *net.TCPAddr // nil if it is who the kernel says
 
 	mu       sync.Mutex // guards what follows
 	closed   bool
@@ -43,6 +44,18 @@ func NewConn(tcp *net.TCPConn) *Conn {
 	_ = tcp.SetLinger(0)
 	_ = keepUrgentInline(tcp)
 	return &Conn{TCPConn: tcp}
+}
+
+// SetRemoteAddr has the connection say that it comes from peer: a proxy that hands it on
+// has said so. It has to be called before anybody asks.
+func (c *Conn) SetRemoteAddr(peer *net.TCPAddr) { c.peer = peer }
+
+// RemoteAddr is where the connection comes from.
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.peer != nil {
+		return c.peer
+	}
+	return c.TCPConn.RemoteAddr()
 }
 
 // AlwaysRead says that the peer reads whatever comes, as the ends of a control

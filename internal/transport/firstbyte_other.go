@@ -4,6 +4,6 @@ package transport
 
 import "github.com/seed96252745/relay/internal/join"
 
-// firstByte waits for the first byte, within the read deadline of conn. The
+// FirstByte waits for the first byte, within the read deadline of conn. The
 // connection that it gives has it still.
-func firstByte(conn join.Conn) (join.Conn, byte, error) { return takeFirst(conn) }
+func FirstByte(conn join.Conn) (join.Conn, byte, error) { return takeFirst(conn) }

@@ -12,9 +12,9 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// firstByte waits for the first byte, within the read deadline of conn, and
+// FirstByte waits for the first byte, within the read deadline of conn, and
 // leaves it there.
-func firstByte(conn join.Conn) (join.Conn, byte, error) {
+func FirstByte(conn join.Conn) (join.Conn, byte, error) {
 	socket, ok := conn.(join.Socket)
 	if !ok {
 		return takeFirst(conn)

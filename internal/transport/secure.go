@@ -43,7 +43,7 @@ func secure(conn join.Conn, config *tls.Config, plain func(join.Conn) (join.Conn
 	if config == nil {
 		return plain(conn)
 	}
-	conn, first, err := firstByte(conn)
+	conn, first, err := FirstByte(conn)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("nothing came: %w", err)
@@ -60,7 +60,7 @@ func secure(conn join.Conn, config *tls.Config, plain func(join.Conn) (join.Conn
 	return c, nil
 }
 
-// takeFirst is firstByte for what cannot be peeked at: it takes the byte, and
+// takeFirst is FirstByte for what cannot be peeked at: it takes the byte, and
 // gives a connection that has it still.
 func takeFirst(conn join.Conn) (join.Conn, byte, error) {
 	first := make([]byte, 1)

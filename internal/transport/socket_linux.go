@@ -239,6 +239,15 @@ func (s *socket) setDeadline(t time.Time, kept *time.Time, set func(*Conn, time.
 	return nil
 }
 
+// SetRemoteAddr is Conn's.
+func (s *socket) SetRemoteAddr(peer *net.TCPAddr) {
+	if ip := peer.IP.To4(); ip != nil {
+		s.remote = &syscall.SockaddrInet4{Addr: [4]byte(ip), Port: peer.Port}
+		return
+	}
+	s.remote = &syscall.SockaddrInet6{Addr: [16]byte(peer.IP.To16()), Port: peer.Port}
+}
+
 func (s *socket) RemoteAddr() net.Addr { return tcpAddr(s.remote) }
 
 func (s *socket) LocalAddr() net.Addr {

@@ -1,0 +1,96 @@
+package server_test
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/server"
+)
+
+// Whoever comes from loopback is a proxy: no limit for each source holds for it, neither
+// for tunnels nor for handshakes nor for wrong claims. Those in all do.
+func TestRelayClientsFromLoopback(t *testing.T) {
+	r := start(t, func(c *server.Config) {
+		c.Limits.TunnelsPerSource, c.Limits.TunnelsPerNetwork = 1, 1
+		c.Limits.HandshakesPerSource, c.Limits.Handshakes = 1, 30
+		c.Limits.WrongClaims = 1 // 50 at the beginning
+		c.Protocols["pool"] = brokenProtocol{}
+		c.Ports = freePorts(t, 5)
+	}).listenFor()
+	for range 5 {
+		r.register()
+	}
+	r.refusal("multiplex\n") // for want of a port
+	r.wantCounted(limit.NoPort, 1)
+	for range 60 {
+		conntest.WantReset(t, r.request("pool\nWRONG\n"))
+	}
+	r.wantCounted(limit.WrongClaims, 60)
+	var silent []*net.TCPConn
+	for range 30 {
+		silent = append(silent, r.request("m"))
+	}
+	r.wantSoon("handshakes", 30, func() int64 { return int64(r.State().Handshakes) })
+	r.request("m")
+	conntest.WantReset(t, silent[0])
+	conntest.Write(t, silent[1], "ultiplex\n") // it was not sent away
+	conntest.Read(t, silent[1], 1)
+	for kind, want := range map[limit.Kind]int64{
+		limit.Handshakes: 1, limit.HandshakesPerSource: 0, limit.TunnelsPerSource: 0, limit.TunnelsPerNetwork: 0, limit.SourcesShutOut: 0,
+	} {
+		r.wantCounted(kind, want)
+	}
+}
+
+// The addresses of one network may not have all ports, though each has few.
+func TestTunnelsPerNetwork(t *testing.T) {
+	r := start(t, func(c *server.Config) {
+		c.Limits.TunnelsPerNetwork = 3
+		c.Ports = freePorts(t, 5)
+	})
+	var tunnels []*fakeTunnel
+	register := func(from int) (answer string) {
+		conn := dialFrom(t, fmt.Sprintf("127.0.0.%d", from), r.addr)
+		conntest.Write(t, conn, "multiplex\n")
+		if answer = r.answer(conn); answer[0] != '-' {
+			tunnels = append(tunnels, <-r.fake.tunnels)
+		}
+		return answer
+	}
+	for from := range 3 {
+		if answer := register(10 + from); answer[0] == '-' {
+			t.Fatalf("a tunnel is refused: %s", answer)
+		}
+	}
+	if got, want := register(20), "-limit the network of this address has as many tunnels as the relay allows: 3"; got != want {
+		t.Errorf("one too many is answered by %q, want %q", got, want)
+	}
+	r.wantCounted(limit.TunnelsPerNetwork, 1)
+	r.wantSoon("tunnels", 3, func() int64 { return int64(r.State().Tunnels) })
+	r.leave(tunnels[0])
+	if answer := register(20); answer[0] == '-' {
+		t.Errorf("the place of one who has left is refused: %s", answer)
+	}
+}
+
+// Private addresses of a network with proxies stand for many, and others do not.
+func TestUsersFromATrustedNetwork(t *testing.T) {
+	for from, many := range map[string]bool{"10.1.2.3": true, "10.2.2.3": false, "192.0.2.1": false} {
+		t.Run(from, func(t *testing.T) {
+			r := start(t, usersFrom(from), usersPerSource(1), func(c *server.Config) {
+				c.ControlProxies = prefixes("10.1.0.0/16", "192.0.2.0/24")
+			})
+			tunnel, _ := r.register()
+			r.join(tunnel)
+			if many {
+				r.join(tunnel)
+				return
+			}
+			wantTurnedAway(t, tunnel)
+			r.wantCounted(limit.UsersPerSource, 1)
+		})
+	}
+}

@@ -27,36 +27,46 @@ const (
 	// to a port that is closed, or wait at it for 10 seconds.
 	soonPause = time.Second
 	soonFor   = time.Minute
+	// standbyPause bounds pauses of one whose port another process serves. When that one
+	// is gone, users wait at the port for 10 seconds.
+	standbyPause = 5 * time.Second
 )
 
 // backoff says how long to wait before the next try. The zero value is ready.
 type backoff struct {
-	pause time.Duration
-	soon  time.Time // until when the relay is likely to be back at any moment
+	pause   time.Duration
+	soon    time.Time // until when the relay is likely to be back at any moment
+	standby bool      // another process serves the port
 }
 
 // next gives the pause before the next try.
 func (b *backoff) next() time.Duration {
 	most := maxPause
-	if time.Now().Before(b.soon) {
+	switch {
+	case time.Now().Before(b.soon):
 		most = soonPause
+	case b.standby:
+		most = standbyPause
 	}
 	b.pause = min(max(2*b.pause, minPause), most)
 	return rand.N(b.pause) //nolint:gosec // spreads load, hides nothing
 }
 
-// failed learns from a try that has failed, or a session that has ended.
-func (b *backoff) failed(err error) {
+// failed learns from a try that has failed, or a session that has ended. It reports
+// whether another process serves the port.
+func (b *backoff) failed(err error) (standby bool) {
 	refused := new(RefusedError)
+	b.standby = false
 	switch {
 	case !errors.As(err, &refused):
 	case refused.Code == wire.CodeDraining:
 		b.soon = time.Now().Add(soonFor)
 	case refused.Code == wire.CodeSuperseded:
-		b.soon = time.Time{} // the relay is there
+		b.soon, b.standby = time.Time{}, true // the relay is there
 	case refused.lasts():
 		b.soon, b.pause = time.Time{}, max(b.pause, refusedPause/2)
 	}
+	return b.standby
 }
 
 // served says how long the session of the last try stood, and whether it has served

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"sync"
@@ -227,9 +228,12 @@ func (l *Listener) run(registration protocol.Registration) error {
 		if refused := new(RefusedError); errors.As(err, &refused) && refused.lasts() && !granted && !l.options.KeepTrying {
 			return refused
 		}
-		retry.failed(err)
+		level := slog.LevelWarn
+		if before := retry.standby; retry.failed(err) && before {
+			level = slog.LevelDebug // it has said so, and may stand by for days
+		}
 		pause := retry.next()
-		l.options.Logger.Warn("not registered at the relay; trying again",
+		l.options.Logger.Log(l.closed, level, "not registered at the relay; trying again",
 			"relay", l.relay, "error", err, "in", pause.Round(time.Millisecond).String())
 		sleep(l.closed, pause)
 		registration = nil

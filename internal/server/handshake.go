@@ -132,7 +132,11 @@ func (s *Server) refused(conn join.Conn, req wire.Request, err error) {
 		s.counters.Add(limit.Idle)
 	}
 	s.crashed(err)
-	s.logAbout(source, slog.LevelInfo, "request refused", "relayClient", inLog{conn.RemoteAddr()},
+	level := slog.LevelInfo
+	if errors.Is(err, errSuperseded) {
+		level = slog.LevelDebug // it stands by for days, and asks every few seconds
+	}
+	s.logAbout(source, level, "request refused", "relayClient", inLog{conn.RemoteAddr()},
 		"protocol", req.Verb, "claim", req.IsClaim(), "error", err)
 }
 

@@ -38,9 +38,9 @@ func refusing(t *testing.T, refusal string) (addr string, tokens <-chan string) 
 			if err != nil {
 				t.Error(err)
 			}
+			shown <- said.Token // first, or who is answered would not find it
 			_, _ = io.WriteString(conn, refusal+"\n")
 			_ = conn.Close()
-			shown <- said.Token
 		}
 	}()
 	t.Cleanup(func() {

@@ -11,12 +11,26 @@ import (
 
 	client "github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/internal/assemble"
+	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// shutOutRelay starts a relay that has shut out 127.0.0.1, for a while.
+// fromOutside has all relay clients seem to come from 192.0.2.1: loopback is never shut
+// out.
+type fromOutside struct{ *transport.Listener }
+
+func (l fromOutside) Accept() (join.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		port := conn.RemoteAddr().(*net.TCPAddr).Port
+		conn.(interface{ SetRemoteAddr(*net.TCPAddr) }).SetRemoteAddr(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: port})
+	}
+	return conn, err
+}
+
+// shutOutRelay starts a relay that has shut out its relay clients, for a while.
 func shutOutRelay(t *testing.T) (addr string) {
 	t.Helper()
 	s, err := assemble.Relay(assemble.Config{
@@ -30,7 +44,7 @@ func shutOutRelay(t *testing.T) (addr string) {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
+	go func() { served <- s.Serve(fromOutside{l}) }()
 	t.Cleanup(func() { s.Close(); <-served })
 	const times = 3 // for 1 s, 2 s, and then 4 s
 	for s.State().Counters.Of(limit.SourcesShutOut) < times {

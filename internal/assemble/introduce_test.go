@@ -177,7 +177,8 @@ func TestLimitsBehindALoadBalancer(t *testing.T) {
 	for p.State().Counters.Of(limit.SourcesShutOut) == 0 { // it is counted after the peer has seen it
 		runtime.Gosched()
 	}
-	conntest.WantReset(t, p.dial("127.0.0.2", headerOf(t, 2, "192.0.2.9")+"multiplex\n"))
+	const shutOut = "-shut-out "
+	conntest.WantRead(t, p.dial("127.0.0.2", headerOf(t, 2, "192.0.2.9")+"multiplex\n"), shutOut)
 	silent := []*transport.Conn{}
 	for range 3 {
 		silent = append(silent, p.dial("127.0.0.2", headerOf(t, 2, "192.0.2.10")+"m"))

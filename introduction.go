@@ -19,8 +19,8 @@ type introduction struct {
 	*userAddrs
 	registered context.Context
 	conn       join.Conn
-	header     []byte          // what has been read of it; of whoever reads
-	turn       proxyproto.Turn // that it says; of whoever reads
+	header     []byte          // what has been read of it; the reader has it
+	turn       proxyproto.Turn // that it says; the reader has it
 
 	mu      sync.Mutex // guards what follows
 	stop    func()     // ends the watch, if there is one

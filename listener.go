@@ -176,7 +176,7 @@ func (l *Listener) Addr() net.Addr {
 }
 
 // Close ends accepting. Connections that were accepted live on. The relay keeps the
-// public port for some minutes, for whoever has the key of Options.Keys; users who
+// public port for some minutes, for the owner of the key of Options.Keys; users who
 // come meanwhile wait for up to 10 seconds, and are reset. After the first call it
 // returns net.ErrClosed.
 //

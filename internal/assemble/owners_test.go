@@ -203,7 +203,7 @@ func TestOwnerIsGone(t *testing.T) {
 	}
 }
 
-// A port belongs to a name. Whoever puts another secret behind the name ends the
+// A port belongs to a name. Another secret behind the name ends the
 // session, served or not, and the new secret has the port; only without the name is it
 // given up.
 func TestNewSecret(t *testing.T) {

@@ -36,7 +36,7 @@ import (
 // mostUsers is how many users a forwarder of a home wishes for at a time.
 const mostUsers = 2
 
-// home is a relay that can be started again, with its files, and whoever comes to it.
+// home is a relay that can be started again, with its files, and its visitors.
 type home struct {
 	*testing.T
 	who           whoComesBack

@@ -120,7 +120,7 @@ func TestRelayNameHasSeveralAddresses(t *testing.T) {
 	}
 }
 
-// Whoever answers at the address for claims is not the relay any more that holds the
+// The peer at the address for claims is not the relay any more that holds the
 // control connection, as behind a load balancer whose relays were exchanged. That is
 // said in the log, once, and after two claims the forwarder registers anew.
 func TestClaimsGoToAnotherRelay(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 )
 
 // A forwarder that comes back, in whatever way it or the relay was away, has the port
-// that it is promised, within the time that it is promised; whoever waits there is
-// served by it, and whoever was joined before lives on or is reset as is documented.
+// that it is promised, within the time that it is promised; a user who waits there is
+// served by it, and one who was joined before lives on or is reset as is documented.
 // Its bounds are what is left of them.
 
 // whoComesBack is a kind of identity.
@@ -40,7 +40,7 @@ type wayBack struct {
 	lostKey bool
 	// joined says that users who were joined before live on.
 	joined bool
-	// same tells whether it has the same port.
+	// same reports whether it has the same port.
 	same func(whoComesBack) bool
 	// within is by when it has it, on a busy machine too.
 	within time.Duration

@@ -108,7 +108,7 @@ type record struct {
 	Before   []Place   `json:"before,omitempty"`
 }
 
-// isLease tells whether what was read can be a lease.
+// isLease reports whether what was read can be a lease.
 func (r record) isLease() bool {
 	isPort := func(n int) bool { return n >= 1 && n <= math.MaxUint16 }
 	return isPort(r.Port) && !slices.ContainsFunc(r.Before, func(p Place) bool { return !isPort(p.Port) })

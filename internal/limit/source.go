@@ -61,7 +61,7 @@ func (s Source) Network() Source {
 	return Source{network.Addr()}
 }
 
-// StandsForMany tells whether many come from the source who have nothing to do with
+// StandsForMany reports whether many come from the source who have nothing to do with
 // each other, as far as that is known: from the machine itself, and from private
 // addresses of these networks, behind which are proxies.
 func (s Source) StandsForMany(networks []netip.Prefix) bool {

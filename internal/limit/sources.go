@@ -64,7 +64,7 @@ func (r *Rates) Set(perSecond float64, burst int) {
 	r.perSecond, r.burst = rate.Limit(perSecond), burst
 }
 
-// Allow tells whether it may happen once more, now.
+// Allow reports whether it may happen once more, now.
 func (r *Rates) Allow(from Source) bool {
 	_, ok := r.Take(from, 0)
 	return ok

@@ -32,7 +32,7 @@ func NewFirstRead(conn join.Conn, tell func(error)) *FirstRead {
 // Unwrap gives the connection that has the bytes.
 func (f *FirstRead) Unwrap() join.Conn { return f.Conn }
 
-// Arrived is for whoever reads past Read.
+// Arrived is for a caller that reads past Read.
 func (f *FirstRead) Arrived(err error) { f.Tell(err) }
 
 // Tell tells err, unless something has been told. It reports whether it has.

@@ -11,7 +11,7 @@ const (
 	// stands between: those see payload only, and many cut off what carries none for a
 	// minute, some for less.
 	longestSilence = 15 * time.Second
-	// shortestSilence bounds what is learned. Whoever cuts off after less cuts off
+	// shortestSilence bounds what is learned. A proxy that cuts off after less cuts off
 	// users at work, too.
 	shortestSilence = 2 * time.Second
 )

@@ -98,7 +98,7 @@ func (s *Server) crowded(conn join.Conn, source limit.Source, reason limit.Kind)
 	}
 }
 
-// standsForMany tells whether limits for each source do not hold for one, because it is
+// standsForMany reports whether limits for each source do not hold for one, because it is
 // a proxy, or anybody behind one: what one of them does is not the others' fault.
 func (s *Server) standsForMany(source limit.Source) bool { return source.StandsForMany(s.trusted) }
 

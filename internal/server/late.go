@@ -59,7 +59,7 @@ func (l *lateListener) Accept() (join.Conn, error) {
 	return l.on.Accept() // nobody changes it any more
 }
 
-// tryNow opens the port, if it can be had by now, and tells whether it is open.
+// tryNow opens the port, if it can be had by now, and reports whether it is open.
 func (l *lateListener) tryNow() bool {
 	isOpen, first := l.try()
 	if first {
@@ -68,7 +68,7 @@ func (l *lateListener) tryNow() bool {
 	return isOpen
 }
 
-// try is tryNow, and tells whether the port was opened just now.
+// try is tryNow, and reports whether the port was opened just now.
 func (l *lateListener) try() (isOpen, first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,7 +109,7 @@ func (l *lateListener) Close() error {
 	return nil
 }
 
-// isOpen tells whether users can reach the port, which is so unless another program
+// isOpen reports whether users can reach the port, which is so unless another program
 // had it when it was restored. Who asks is the owner, who is there: it is tried once
 // more.
 func (p *publicPort) isOpen() bool {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// Whoever shares an address does not end the lease of one who has just left, however
+// Others who share an address do not end the lease of one who has just left, however
 // many ports it takes. Later it does, and who has lost its key is not shut out.
 func TestEvictionSparesWhoHasJustLeft(t *testing.T) {
 	const tunnels, evictAfter = 3, time.Second

@@ -10,7 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/server"
 )
 
-// Whoever comes from loopback is a proxy: no limit for each source holds for it, neither
+// A peer on loopback is a proxy: no limit for each source holds for it, neither
 // for tunnels nor for handshakes nor for wrong claims. Those in all do.
 func TestRelayClientsFromLoopback(t *testing.T) {
 	r := start(t, func(c *server.Config) {

@@ -96,7 +96,7 @@ func (s *Server) openLeased(
 	return p, nil
 }
 
-// mayHave tells whether an identity may have a port, asked for or not.
+// mayHave reports whether an identity may have a port, asked for or not.
 func (s *Server) mayHave(i Identity, number int) bool {
 	if i.Ports == nil {
 		return s.config.Ports.Contains(number)
@@ -104,7 +104,7 @@ func (s *Server) mayHave(i Identity, number int) bool {
 	return i.Ports.Contains(number)
 }
 
-// mayAskFor tells whether an identity may name the port that it wants. A relay that
+// mayAskFor reports whether an identity may name the port that it wants. A relay that
 // is open to everybody gives anybody what is free.
 func (s *Server) mayAskFor(i Identity, number int) bool {
 	if i.Name == "" {

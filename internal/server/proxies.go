@@ -17,8 +17,8 @@ import (
 // that at once.
 const proxyWait = 5 * time.Second
 
-// comesFrom tells whether a connection comes from a load balancer of these networks,
-// which may say who its user, or its relay client, is. Whoever else sends a PROXY header
+// comesFrom reports whether a connection comes from a load balancer of these networks,
+// which may say who its user, or its relay client, is. Anybody else who sends a PROXY header
 // sends payload.
 func (s *Server) comesFrom(conn join.Conn, networks []netip.Prefix) bool {
 	if len(networks) == 0 {

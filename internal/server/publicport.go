@@ -123,7 +123,7 @@ func ownerOf(identity string, source limit.Source) string {
 func (p *publicPort) end(reason error) { p.endWhen(reason, func() bool { return true }) }
 
 // endIfAway is end if nobody serves the port, and no owner has come who is about to. It
-// tells whether that was so.
+// reports whether that was so.
 func (p *publicPort) endIfAway(reason error) bool {
 	return p.endWhen(reason, func() bool {
 		return p.tunnel == nil && (p.lease == nil || !p.lease.Until.IsZero())
@@ -142,7 +142,7 @@ func (p *publicPort) disownLocked() bool {
 }
 
 // endWhen ends the port if it has not ended, and may says so, which is asked with the
-// lock held. It tells whether it did.
+// lock held. It reports whether it did.
 func (p *publicPort) endWhen(reason error, may func() bool) bool {
 	p.mu.Lock()
 	t, first := p.tunnel, p.reason == nil && may()
@@ -184,7 +184,7 @@ func (p *publicPort) logLeaseEnd(reason error) {
 	s.logWithin(s.admission.tunnelLines, source, slog.LevelInfo, "lease ended", about...)
 }
 
-// hasUsers tells whether it would go on to count if it were closed.
+// hasUsers reports whether it would go on to count if it were closed.
 func (p *publicPort) hasUsers() bool { return p.account.users.users() > 0 }
 
 // aboutLease gives what logs say of a lease.

@@ -36,7 +36,7 @@ func (s *Server) portFor(i Identity, source limit.Source, wish wire.Preamble) (*
 // cannot have because of err: the one of that port or that name, or else the one that
 // was left alone longest. If its port is what i may have for this wish, the lease
 // passes to the new key, and users who wait at the port go on waiting; otherwise it
-// ends. It tells whether there was one.
+// ends. It reports whether there was one.
 func (s *Server) reclaim(i Identity, source limit.Source, wish wire.Preamble, err error) bool {
 	if i.Name == "" {
 		return false // anybody, who has nothing
@@ -58,7 +58,7 @@ func (s *Server) reclaim(i Identity, source limit.Source, wish wire.Preamble, er
 	return p.endIfAway(errGaveWay)
 }
 
-// isInTheWay tells whether it is because of a port of i's that i cannot have what it
+// isInTheWay reports whether it is because of a port of i's that i cannot have what it
 // wishes for. The port's lock is held.
 func (s *Server) isInTheWay(p *publicPort, i Identity, wish wire.Preamble, err error) bool {
 	switch {
@@ -123,7 +123,7 @@ func (s *Server) explainOwn(i Identity, wish wire.Preamble, err error) error {
 // evict ends the lease that nobody has served for longest, of those that count against
 // the same source, so that a relay client which makes a new key at each start does not
 // shut itself out. One whose owner has just left is not ended: others may share the
-// source. It tells whether there was one.
+// source. It reports whether there was one.
 func (s *Server) evict(source limit.Source) bool {
 	p := s.longestAway(func(p *publicPort) bool {
 		return p.lease.Identity == "" && p.source == source && !p.hasUsers() && time.Since(p.lease.away) >= s.config.EvictAfter
@@ -131,7 +131,7 @@ func (s *Server) evict(source limit.Source) bool {
 	return p != nil && p.endIfAway(errEvicted)
 }
 
-// pass gives the lease of p, which nobody serves, to another key. It tells whether
+// pass gives the lease of p, which nobody serves, to another key. It reports whether
 // that was so, and the key has no lease.
 func (l *leases) pass(p *publicPort, to lease.Key) bool {
 	l.mu.Lock()

@@ -19,7 +19,7 @@ func only(name string, number int) server.Identity {
 }
 
 // Who has lost the lease key of a token, and has the token, has the port at once, and
-// whoever waits there is served. It does not matter how it asks for it.
+// a user who waits there is served. It does not matter how it asks for it.
 func TestLostKey(t *testing.T) {
 	for name, c := range map[string]struct {
 		may     func(*server.Identity)
@@ -109,7 +109,7 @@ func TestOwnerMovesToWhatItLeft(t *testing.T) {
 	r.wantSoon("ports", 1, func() int64 { return int64(r.State().Ports) })
 }
 
-// Whoever is refused because the same token is in use learns from where and since
+// An owner that is refused because the same token is in use learns from where and since
 // when. Of others nobody learns anything.
 func TestWhoHasTheOwnPort(t *testing.T) {
 	ports := freePorts(t, 1)

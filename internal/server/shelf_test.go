@@ -177,7 +177,7 @@ func TestPortOfWhoCannotHaveIt(t *testing.T) {
 	}
 }
 
-// What was in the way may be put right while the relay runs: whoever comes then has
+// What was in the way may be put right while the relay runs: an owner that comes then has
 // its port, without another start.
 func TestMistakeIsPutRight(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 4)

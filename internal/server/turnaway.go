@@ -13,7 +13,7 @@ import (
 )
 
 // Who is shut out, and registers, is told so. That costs no more than any handshake;
-// with one a second from each source it keeps nobody else's place, and whoever tries
+// with one a second from each source it keeps nobody else's place, and a peer that tries
 // now and then finds out.
 const (
 	toldPerSecond = 1

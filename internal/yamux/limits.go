@@ -93,7 +93,7 @@ func (t *tail) age() {
 	t.recent, t.since = 0, now
 }
 
-// was reports whether a stream has been opened, by whoever its id says.
+// was reports whether a stream has been opened, by the side that its id says.
 func (s *Session) was(id uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func (s *Session) was(id uint32) bool {
 	return id < s.peerNextID
 }
 
-// expected tells whether a frame for a stream that was open may have been sent
+// expected reports whether a frame for a stream that was open may have been sent
 // before its sender knew of the end.
 func (s *Session) expected(h header) bool {
 	if h.length == 0 && h.flags&(flagACK|flagFIN|flagRST) == 0 {

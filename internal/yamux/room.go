@@ -14,13 +14,13 @@ type room struct {
 	until   time.Time
 }
 
-// takenBy tells whether there is no room beside so many streams.
+// takenBy reports whether there is no room beside so many streams.
 func (r *room) takenBy(streams int) bool {
 	return streams >= r.streams && r.streams > 0 && time.Now().Before(r.until)
 }
 
 // tooMany resets the stream for which the peer has no room, when it has named an error
-// in a GO_AWAY, and tells whether that can have been the reason. The crate yamux says
+// in a GO_AWAY, and reports whether that can have been the reason. The crate yamux says
 // so of each stream beyond its limit, of which it takes no further note, and goes on
 // with the others. A peer that means to end the session does that next.
 func (s *Session) tooMany() bool {

@@ -15,7 +15,7 @@ import (
 
 const (
 	// maxFailed is how many claims in a row may fail before the registration is taken
-	// for lost: whoever answers there is not the relay of the control connection, or
+	// for lost: the peer there is not the relay of the control connection, or
 	// nobody is, and all users would wait in vain.
 	maxFailed int32 = 2
 	// maxTolerated bounds how many more may be refused. A user who resets before the

@@ -14,7 +14,7 @@ const said = "\n"
 // later, and it is to be noticed within 35 s, the kernel's own pauses included.
 const mostSilent = 18 * time.Second
 
-// speak says something often enough for whoever stands between to keep the control
+// speak says something often enough for a proxy between to keep the control
 // connection, until the registration has ended.
 func (r *registration) speak() {
 	every := time.NewTicker(r.client.pace.Silence())

@@ -31,6 +31,13 @@ func (s *Sources) Enter(from Source) bool {
 	return true
 }
 
+// Add counts one, even beyond what may be.
+func (s *Sources) Add(from Source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of[from]++
+}
+
 // Leave counts one out.
 func (s *Sources) Leave(from Source) {
 	s.mu.Lock()

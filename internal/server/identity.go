@@ -85,20 +85,32 @@ func (s *Server) count(i Identity, source limit.Source) (leave func(), err error
 
 // countSource counts a public port against a source, and the network that it is in.
 func (s *Server) countSource(source limit.Source) (leave func(), err error) {
-	network := source.Network()
 	if !s.admission.tunnels.Enter(source) {
 		s.counters.Add(limit.TunnelsPerSource)
 		return nil, fmt.Errorf("%w: %d", errTooManyTunnels, s.config.Limits.TunnelsPerSource)
 	}
-	if !s.admission.networks.Enter(network) {
+	if !s.admission.networks.Enter(source.Network()) {
 		s.admission.tunnels.Leave(source)
 		s.counters.Add(limit.TunnelsPerNetwork)
 		return nil, fmt.Errorf("%w: %d", errTooManyOfNetwork, s.config.Limits.TunnelsPerNetwork)
 	}
-	return func() {
-		s.admission.tunnels.Leave(source)
-		s.admission.networks.Leave(network)
-	}, nil
+	return func() { s.discountSource(source) }, nil
+}
+
+// countBeyond is count for a public port that a source has already.
+func (s *Server) countBeyond(source limit.Source) (leave func()) {
+	if s.standsForMany(source) {
+		return func() {}
+	}
+	s.admission.tunnels.Add(source)
+	s.admission.networks.Add(source.Network())
+	return func() { s.discountSource(source) }
+}
+
+// discountSource undoes countSource.
+func (s *Server) discountSource(source limit.Source) {
+	s.admission.tunnels.Leave(source)
+	s.admission.networks.Leave(source.Network())
 }
 
 // census counts what identities have.

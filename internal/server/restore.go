@@ -179,7 +179,8 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 }
 
 // adopt has a port that was restored count against the source of its owner, who has
-// come, as if it had been opened now.
+// come, even beyond what that may have: it is open, and what others of the network have
+// opened meanwhile does not keep its owner out.
 func (s *Server) adopt(p *publicPort, source limit.Source) error {
 	p.mu.Lock()
 	orphan := p.isOrphanLocked()
@@ -187,10 +188,7 @@ func (s *Server) adopt(p *publicPort, source limit.Source) error {
 	if !orphan {
 		return nil
 	}
-	leave, err := s.countFor(Identity{}, source)
-	if err != nil {
-		return err
-	}
+	leave := s.countBeyond(source)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reason != nil || !p.isOrphanLocked() { // somebody was quicker

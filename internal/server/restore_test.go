@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -241,7 +242,8 @@ func TestRestartsDoNotRenewALease(t *testing.T) {
 	}
 }
 
-// A port that was restored counts against its owner, once that has come.
+// A port that was restored counts against its owner, once that has come, whom nobody
+// keeps out of it: neither its own later tunnels nor its neighbours'.
 func TestRestoredPortCounts(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 6)
 	config := func(c *server.Config) { c.Leases, c.Ports, c.Limits.TunnelsPerSource = store, ports, 2 }
@@ -253,10 +255,45 @@ func TestRestoredPortCounts(t *testing.T) {
 	if again := r.own(as("two", "1")); again.port != two.port {
 		t.Errorf("it has port %d, want %d", again.port, two.port)
 	}
-	r.wantRefusal(as("one", "1"), wire.CodeLimit)
 	r.wantRefusal(as("four", "1"), wire.CodeLimit)
+	if again := r.own(as("one", "1")); again.port != one.port {
+		t.Errorf("it has port %d, want %d", again.port, one.port)
+	}
 	if n := r.State().Ports; n != 3 {
-		t.Errorf("%d ports are open, want 3: %d is kept for its owner still", n, one.port)
+		t.Errorf("%d ports are open, want 3", n)
+	}
+	r.wantRefusal(as("four", "1"), wire.CodeLimit)
+}
+
+// Neighbours who have as many tunnels as their network may do not keep the owner of a
+// restored port out.
+func TestNeighboursOfARestoredPort(t *testing.T) {
+	store, ports := newMemory(), freePorts(t, 6)
+	config := func(c *server.Config) { c.Leases, c.Ports, c.Limits.TunnelsPerNetwork = store, ports, 2 }
+	r := start(t, config)
+	mine := r.own(as("mine", "1"))
+	r.Close()
+	r = start(t, config)
+	register := func(ip, lines string) (answer string) {
+		conn := dialFrom(t, ip, r.addr)
+		conntest.Write(t, conn, lines)
+		if answer = r.answer(conn); answer[0] != '-' {
+			<-r.fake.tunnels
+		}
+		return answer
+	}
+	for _, ip := range []string{"127.0.0.7", "127.0.0.8"} {
+		if answer := register(ip, "multiplex\n"); answer[0] == '-' {
+			t.Fatalf("a neighbour is refused: %s", answer)
+		}
+	}
+	if answer := register("127.0.0.9", as("mine", "1")); answer != strconv.Itoa(mine.port) {
+		t.Errorf("the owner is answered by %q, want its port %d", answer, mine.port)
+	}
+	for _, ip := range []string{"127.0.0.9", "127.0.0.10"} {
+		if answer := register(ip, "multiplex\n"); !strings.HasPrefix(answer, "-"+wire.CodeLimit) {
+			t.Errorf("one more of the network is answered by %q", answer)
+		}
 	}
 }
 

@@ -138,7 +138,7 @@ type Server struct {
 
 	// Stages of the end. Draining: no new tunnel, no new user. Impatient: no user who
 	// waits. Closed: no connection at all.
-	drain, endWaits, close      context.CancelFunc
+	drain, endWaits, close      context.CancelCauseFunc
 	draining, impatient, closed context.Context
 	handshakes                  sync.WaitGroup
 	running                     sync.WaitGroup // public ports, who waits there, and tunnels
@@ -173,9 +173,9 @@ func New(config Config) (*Server, error) {
 	crashed := func(e *crash.Error) { s.crashed(e) }
 	engine.OnCrash, s.watcher.OnCrash = crashed, crashed
 	engine.Reserve = s.admission.reserve
-	s.closed, s.close = context.WithCancel(context.Background())
-	s.draining, s.drain = context.WithCancel(s.closed)
-	s.impatient, s.endWaits = context.WithCancel(s.closed)
+	s.closed, s.close = context.WithCancelCause(context.Background())
+	s.draining, s.drain = context.WithCancelCause(s.closed)
+	s.impatient, s.endWaits = context.WithCancelCause(s.closed)
 	s.restoreLeases()
 	return s, nil
 }
@@ -203,7 +203,7 @@ func (s *Server) Serve(l Listener) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopTaking(s.drain)
 	s.engine.EndStill(join.Stillness{Limit: stillLimit, Queued: stillQueued, Far: join.B, Ended: stillLimit})
-	defer time.AfterFunc(stillLimit, s.endWaits).Stop()
+	defer time.AfterFunc(stillLimit, func() { s.endWaits(errDraining) }).Stop()
 	idle := make(chan struct{})
 	go func() {
 		s.running.Wait()
@@ -250,9 +250,9 @@ func (s *Server) Close() {
 
 // stopTaking ends what tells of the stage, after which nothing starts, and all
 // public ports.
-func (s *Server) stopTaking(end context.CancelFunc) {
+func (s *Server) stopTaking(end context.CancelCauseFunc) {
 	s.mu.Lock()
-	end()
+	end(errDraining)
 	open := slices.Collect(maps.Keys(s.open))
 	s.mu.Unlock()
 	for _, p := range open {

@@ -3,7 +3,9 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -112,7 +114,8 @@ func TestShutdownServesWhoWaits(t *testing.T) {
 // When its time is up Shutdown resets whoever is left, in whatever state, and
 // says so.
 func TestShutdownIsOver(t *testing.T) {
-	r := start(t)
+	log := new(lockedBuffer)
+	r := start(t, func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 	tunnel, _ := r.register()
 	silent, _ := r.join(tunnel)
 	halfClosed, client := r.join(tunnel)
@@ -142,6 +145,15 @@ func TestShutdownIsOver(t *testing.T) {
 		t.Errorf("the half-closed user writes with %v, want a reset", err)
 	}
 	r.wantServed(server.ErrServerClosed)
+	wantDrainingLogged(t, log, waits)
+}
+
+// wantDrainingLogged expects the log to say that a user was reset as the relay shut down.
+func wantDrainingLogged(t *testing.T, log *lockedBuffer, u net.Conn) {
+	t.Helper()
+	if line := fmt.Sprintf(`user=%s reason="the relay is shutting down"`, u.LocalAddr()); log.count(line) != 1 {
+		t.Errorf("the log has not %q:\n%s", line, log)
+	}
 }
 
 // fill writes until nothing more is taken.
@@ -200,7 +212,8 @@ func TestServeAfterClose(t *testing.T) {
 // Nobody waits for those who are silent, nor for a relay client that does not come for
 // its user. One who says something every second and a half is waited for.
 func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
-	r := start(t)
+	log := new(lockedBuffer)
+	r := start(t, func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 	tunnel, _ := r.register()
 	silent, silentClient := r.join(tunnel)
 	slow, slowClient := r.join(tunnel)
@@ -228,4 +241,5 @@ func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
+	wantDrainingLogged(t, log, waits)
 }

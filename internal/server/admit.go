@@ -27,7 +27,8 @@ type admission struct {
 	lines       *limit.Lines
 	tunnelLines *limit.Lines
 	excessLines *limit.Lines
-	limitLines  *limit.Lines // of what shuts somebody out: others may not use them up
+	limitLines  *limit.Lines
+	shutLines   *limit.Lines // of who is shut out: nothing else may use them up
 	tokens      *limit.Repeats
 	stalls      stalls
 	told        *limit.Rates // of who is shut out
@@ -56,6 +57,7 @@ func newAdmission(l limit.Limits) admission {
 		tunnelLines: limit.NewLines(tunnelLines * min(l.LogLines, math.MaxInt/tunnelLines)),
 		excessLines: limit.NewLines(l.LogLines),
 		limitLines:  limit.NewLines(l.LogLines),
+		shutLines:   limit.NewLines(l.LogLines),
 		tokens:      limit.NewRepeats(l.RefusalDelay),
 		stalls:      newStalls(),
 		told:        limit.NewRates(toldPerSecond, toldAtOnce, rateSources),

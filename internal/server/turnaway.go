@@ -43,7 +43,7 @@ func (s *Server) offend(source limit.Source, what limit.Offense) {
 	}
 	if lasts := s.admission.penalties.Wrong(source, what); lasts > 0 {
 		s.counters.Add(limit.SourcesShutOut)
-		s.logWithin(s.admission.limitLines, source, slog.LevelWarn, "source shut out for a while: too many wrong ids or tokens",
+		s.logWithin(s.admission.shutLines, source, slog.LevelWarn, "source shut out for a while: too many wrong ids or tokens",
 			"source", source.String(), "for", lasts.String())
 	}
 }

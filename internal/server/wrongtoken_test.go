@@ -87,13 +87,20 @@ func TestGuessedTokens(t *testing.T) {
 }
 
 // Who is shut out is told so, within bounds, at a registration; a claim gets no byte,
-// and is not looked at. The log says so, too, when its lines about that address are used up.
+// and is not looked at. The log says so, too, when its other lines about that address are
+// used up, be it by refusals or by connections that say nothing.
 func TestShutOutIsTold(t *testing.T) {
 	var log lockedBuffer
+	const lines, silent = 3, 2
 	r := start(t, knowing, func(c *server.Config) {
-		c.Limits.LogLines = 3
+		c.Limits.LogLines = lines
+		c.Limits.HandshakesPerSource = silent
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
+	for range silent + lines {
+		dialFrom(t, "127.0.0.2", r.addr) // says nothing, and one too many has another one reset
+	}
+	r.wantCounted(limit.HandshakesPerSource, lines)
 	for range forgiven + 1 {
 		r.guess("+token good\npool\nWRONG\n")
 	}

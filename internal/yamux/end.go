@@ -117,27 +117,43 @@ func (st *Stream) shutLocked() {
 }
 
 // sendReset sends RST, if the stream has not ended by itself.
-func (st *Stream) sendReset() {
-	if st.leave() {
-		_ = st.session.out.ordered(st, header{typeWindowUpdate, flagRST, st.id, 0}) // fails with the session
-	}
-}
+func (st *Stream) sendReset() { st.leaveReset(st.session.out.ordered) }
 
 // abort resets the stream because of err, which ends the session. The peer is told by
 // the next flush.
 func (st *Stream) abort(err error) {
 	st.fail(err)
-	if st.leave() {
-		_ = st.session.out.queue(st, header{typeWindowUpdate, flagRST, st.id, 0}) // fails with the session
-	}
+	st.leaveReset(st.session.out.queue)
 	st.tellArrived()
 }
 
-// leave takes the stream out of the session's table. It tells whether it was
-// there.
-func (st *Stream) leave() bool {
+// leaveReset has the stream leave with an RST, unless it has left. A session does not
+// finish in between.
+func (st *Stream) leaveReset(send func(*Stream, header) error) {
+	s := st.session
+	s.resetting.RLock()
+	first, onEnd := st.depart()
+	if first {
+		_ = send(st, header{typeWindowUpdate, flagRST, st.id, 0}) // fails with the session
+	}
+	s.resetting.RUnlock()
+	if onEnd != nil {
+		s.call(onEnd)
+	}
+}
+
+// leave has the stream leave that has ended otherwise, unless it has left.
+func (st *Stream) leave() {
+	if _, onEnd := st.depart(); onEnd != nil {
+		st.session.call(onEnd)
+	}
+}
+
+// depart takes the stream out of the session's table. It reports whether it was there,
+// and returns what is to be called then.
+func (st *Stream) depart() (first bool, onEnd func()) {
 	st.mu.Lock()
-	first, onEnd := !st.gone, st.onEnd
+	first, onEnd = !st.gone, st.onEnd
 	st.gone = true
 	st.readTimeout.stop() // nobody waits any more
 	st.writeTimeout.stop()
@@ -146,13 +162,10 @@ func (st *Stream) leave() bool {
 	}
 	st.mu.Unlock()
 	if !first {
-		return false
+		return false, nil
 	}
 	st.session.remove(st)
-	if onEnd != nil {
-		st.session.call(onEnd)
-	}
-	return true
+	return true, onEnd
 }
 
 func (st *Stream) sessionEnded(err error) {

@@ -23,11 +23,18 @@ func (s *Session) Finish() { s.finish(finishWait) }
 func (s *Session) finish(within time.Duration) {
 	timer := time.AfterFunc(within, func() { s.end(ErrDead) })
 	defer timer.Stop()
+	s.awaitResets()
 	s.out.finish()
 	if guarded(s.conn.CloseWrite) == nil {
 		<-s.readerGone
 	}
 	s.Close()
+}
+
+// awaitResets waits until the RST is queued of each stream that is being reset.
+func (s *Session) awaitResets() {
+	s.resetting.Lock()
+	defer s.resetting.Unlock()
 }
 
 // Close ends the session at once, and with it its streams, on both sides. It

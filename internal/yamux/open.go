@@ -70,6 +70,8 @@ func (s *Session) add() (*Stream, error) {
 	switch {
 	case s.err != nil:
 		return nil, s.err
+	case s.reason != nil: // it is about to end
+		return nil, sessionError(s.reason)
 	case len(s.streams) >= s.config.MaxStreams, s.room.takenBy(len(s.streams)):
 		return nil, ErrTooManyStreams
 	case s.nextID > 1<<31: // the ids are used up after two thousand million users

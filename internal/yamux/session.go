@@ -64,6 +64,7 @@ type Session struct {
 	watch      watch
 	running    sync.WaitGroup
 	aborting   sync.Once
+	resetting  sync.RWMutex  // read-held while a stream has left and its RST is not queued
 	readerGone chan struct{} // closed when nothing is read any more
 
 	unacked unacked

@@ -55,9 +55,10 @@ func (s *Server) takeDescriptors() error {
 }
 
 // countFor is count for one who has come. What an address left alone longest gives
-// way; what an identity did, see reclaim.
+// way to what it opens anew, and to nothing that others of its network have; what an
+// identity did, see reclaim.
 func (s *Server) countFor(i Identity, source limit.Source) (leave func(), err error) {
-	if leave, err = s.count(i, source); err != nil && i.Name == "" && s.evict(source) {
+	if leave, err = s.count(i, source); errors.Is(err, errTooManyTunnels) && s.evict(source) {
 		return s.count(i, source)
 	}
 	return leave, err

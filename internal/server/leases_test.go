@@ -262,6 +262,24 @@ func TestOldestLeaseGivesWay(t *testing.T) {
 	}
 }
 
+// That a network has as many tunnels as it may is nobody's own lease's fault.
+func TestFullNetworkEndsNoLease(t *testing.T) {
+	r := start(t, func(c *server.Config) {
+		c.Limits.TunnelsPerNetwork, c.EvictAfter = 2, 1
+		c.Ports = freePorts(t, 5)
+	})
+	mine := r.own(as("mine", "1"))
+	r.leave(mine)
+	neighbour := dialFrom(t, "127.0.0.9", r.addr)
+	conntest.Write(t, neighbour, "multiplex\n")
+	r.answer(neighbour)
+	<-r.fake.tunnels
+	r.wantRefusal(as("other", "2"), wire.CodeLimit)
+	if again := r.own(as("mine", "3")); again.port != mine.port {
+		t.Errorf("the lease has port %d, want %d", again.port, mine.port)
+	}
+}
+
 // One who was taken over from gets nothing by asking for another port, nor when the
 // newer one has moved.
 func TestSupersededAsksForAnotherPort(t *testing.T) {

@@ -71,7 +71,7 @@ func startProxied(t *testing.T, limits limit.Limits) *proxied {
 	first := conntest.FreePorts(t, 4)
 	p.Server, err = assemble.Relay(assemble.Config{
 		Bind: "127.0.0.1", Ports: port.Range{First: first, Last: first + 3}, Limits: limits,
-		ControlProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")},
+		ControlProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32"), netip.MustParsePrefix("10.0.0.0/8")},
 		TLS:            certificate.ServerConfig{GetCertificate: certificate.Fixed(own)}.TLS(),
 		Logger:         slog.New(slog.NewTextHandler(p.log, nil)),
 	})
@@ -194,6 +194,33 @@ func TestLimitsBehindALoadBalancer(t *testing.T) {
 	}
 	if got := answer("192.0.2.11"); got == "-" {
 		t.Error("one who comes after others of whom too many are silent is refused")
+	}
+}
+
+// Whom a header names is one relay client, whatever the address: limits hold for private
+// ones of the load balancers' networks, and for loopback.
+func TestNamedRelayClientsAreCounted(t *testing.T) {
+	for _, client := range []string{"10.1.2.3", "127.0.0.1"} {
+		for _, encrypted := range []bool{false, true} {
+			t.Run(client+"/"+strconv.FormatBool(encrypted), func(t *testing.T) {
+				p := startProxied(t, limit.Limits{TunnelsPerSource: 1})
+				answer := func() byte {
+					var conn join.Conn = p.dial("127.0.0.2", headerOf(t, 2, client))
+					if encrypted {
+						var err error
+						if conn, err = transport.SecureRelay(t.Context(), conn, p.encrypt); err != nil {
+							t.Fatal(err)
+						}
+						t.Cleanup(func() { _ = conn.Close() })
+					}
+					conntest.Write(t, conn, "multiplex\n")
+					return conntest.Read(t, conn, 1)[0]
+				}
+				if first, second := answer(), answer(); first == '-' || second != '-' {
+					t.Errorf("two of one address are answered by %q and %q", first, second)
+				}
+			})
+		}
 	}
 }
 

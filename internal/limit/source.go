@@ -9,7 +9,10 @@ import (
 // Source is who stands behind an address: an IPv4 address, or the /64 that an
 // IPv6 address is in, since that is the least that anybody is given. The zero
 // value is whoever has no address.
-type Source struct{ addr netip.Addr }
+type Source struct {
+	addr netip.Addr
+	many bool // see StandsForMany
+}
 
 // prefixBits is how much of an IPv6 address tells sources apart.
 const prefixBits = 64
@@ -26,14 +29,14 @@ func SourceOf(peer net.Addr) Source {
 		prefix, _ := addr.Prefix(prefixBits) // fails for fewer bits only
 		addr = prefix.Addr()
 	}
-	return Source{addr}
+	return Source{addr: addr}
 }
 
 // IsLoopback tells whether the source is the machine itself.
-func (s Source) IsLoopback() bool { return s.addr.IsLoopback() || s == loopback6 }
+func (s Source) IsLoopback() bool { return s.addr.IsLoopback() || s.addr == loopback6 }
 
 // loopback6 is what becomes of ::1.
-var loopback6 = Source{netip.IPv6Unspecified()}
+var loopback6 = netip.IPv6Unspecified()
 
 // String gives the address, or the prefix.
 func (s Source) String() string {
@@ -58,18 +61,21 @@ func (s Source) Network() Source {
 		bits = networkBits6
 	}
 	network, _ := s.addr.Prefix(bits) // fails for the source without an address only
-	return Source{network.Addr()}
+	return Source{addr: network.Addr()}
+}
+
+// AsPeer gives the source as the one that has connected itself, which stands for many if
+// it is the machine itself, or a private address of these networks, behind which are
+// proxies. Whom a load balancer names does so at no address.
+func (s Source) AsPeer(networks []netip.Prefix) Source {
+	s.many = s.IsLoopback() ||
+		len(networks) > 0 && s.addr.IsPrivate() && slices.ContainsFunc(networks, s.prefix().Overlaps)
+	return s
 }
 
 // StandsForMany reports whether many come from the source who have nothing to do with
-// each other, as far as that is known: from the machine itself, and from private
-// addresses of these networks, behind which are proxies.
-func (s Source) StandsForMany(networks []netip.Prefix) bool {
-	if s.IsLoopback() {
-		return true
-	}
-	return len(networks) > 0 && s.addr.IsPrivate() && slices.ContainsFunc(networks, s.prefix().Overlaps)
-}
+// each other, as far as that is known.
+func (s Source) StandsForMany() bool { return s.many }
 
 func (s Source) prefix() netip.Prefix {
 	bits := s.addr.BitLen()

@@ -21,6 +21,9 @@ func NewConn(conn join.Conn, user, public net.Addr) *Conn { return &Conn{conn, u
 // RemoteAddr is the user's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.user }
 
+// Named reports that a header says who the user is.
+func (c *Conn) Named() bool { return true }
+
 // LocalAddr is the public address.
 func (c *Conn) LocalAddr() net.Addr { return c.public }
 

@@ -68,8 +68,8 @@ func newAdmission(l limit.Limits) admission {
 // gives nil. One whose source is shut out is to be turned away, unless a tunnel expects
 // it: a stranger behind the same address must not cut that tunnel off.
 func (s *Server) enter(conn join.Conn) (pass *limit.Pass, shutOut bool) {
-	source := limit.SourceOf(conn.RemoteAddr())
-	if s.standsForMany(source) {
+	source := s.sourceOf(conn)
+	if source.StandsForMany() {
 		pass, reason := s.admission.handshakes.EnterAlone(func() { _ = conn.Reset() })
 		s.crowded(conn, source, reason)
 		return pass, false
@@ -99,10 +99,6 @@ func (s *Server) crowded(conn join.Conn, source limit.Source, reason limit.Kind)
 			"relayClient", inLog{conn.RemoteAddr()}, "limit", reason.String())
 	}
 }
-
-// standsForMany reports whether limits for each source do not hold for one, because it is
-// a proxy, or anybody behind one: what one of them does is not the others' fault.
-func (s *Server) standsForMany(source limit.Source) bool { return source.StandsForMany(s.trusted) }
 
 // expected is how many connections the tunnels of a source expect.
 func (s *Server) expected(source limit.Source) (n int) {
@@ -198,8 +194,8 @@ func (u *user) readFirst() {
 
 // admit lets a user in, perhaps after a wait, or says which limit is in the way.
 func (p *publicPort) admit(conn join.Conn) (u user, reason limit.Kind, ok bool) {
-	addr, b := conn.RemoteAddr(), p.bounds.Load()
-	u = user{conn: conn, addr: addr, port: p, source: limit.SourceOf(addr), came: time.Now(), passed: b}
+	addr, b, s := conn.RemoteAddr(), p.bounds.Load(), p.server
+	u = user{conn: conn, addr: addr, port: p, source: s.sourceAt(conn, addr), came: time.Now(), passed: b}
 	switch {
 	case !b.admits(addr):
 		return u, limit.DeniedAddresses, false
@@ -210,7 +206,7 @@ func (p *publicPort) admit(conn join.Conn) (u user, reason limit.Kind, ok bool) 
 	if u.wait, ok = b.take(u.source, mostHeldUp); !ok {
 		return u, u.waits, false
 	}
-	reason = p.server.take(&u)
+	reason = s.take(&u)
 	return u, reason, reason == 0
 }
 
@@ -224,7 +220,7 @@ func (s *Server) take(u *user) (reason limit.Kind) {
 	case !s.admission.descriptors.TakeForUser(userDescriptors):
 		s.users.leave()
 		return limit.Descriptors
-	case s.standsForMany(u.source):
+	case u.source.StandsForMany():
 		return 0
 	}
 	wait, ok := crowd.rates.Take(u.source, mostHeldUp)
@@ -248,7 +244,7 @@ func (s *Server) take(u *user) (reason limit.Kind) {
 func (u user) leave() {
 	s := u.port.server
 	u.port.order.leave(u.source, u.turn)
-	if !s.standsForMany(u.source) {
+	if !u.source.StandsForMany() {
 		u.port.account.crowd.atOnce.Leave(u.source)
 	}
 	if u.in {

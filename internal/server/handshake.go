@@ -121,7 +121,7 @@ func (s *Server) refused(conn join.Conn, req wire.Request, err error) {
 	if err == nil {
 		return
 	}
-	source := limit.SourceOf(conn.RemoteAddr())
+	source := s.sourceOf(conn)
 	switch {
 	case errors.Is(err, protocol.ErrUnknownID), errors.Is(err, protocol.ErrNoClaims):
 		s.counters.Add(limit.WrongClaims)
@@ -151,7 +151,7 @@ func (s *Server) claim(conn join.Conn, req wire.Request) error {
 	identity, err := s.config.Identify(conn, said.Token)
 	if err != nil {
 		_ = conn.Reset()
-		_ = s.wrongToken(limit.SourceOf(conn.RemoteAddr()), said.Token, err) // who claims gets no answer, late or not
+		_ = s.wrongToken(s.sourceOf(conn), said.Token, err) // who claims gets no answer, late or not
 		return err
 	}
 	return s.config.Protocols[req.Verb].Claim(conn, identity.Name, req.ID)

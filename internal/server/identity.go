@@ -78,7 +78,7 @@ func (s *Server) count(i Identity, source limit.Source) (leave func(), err error
 			return nil, fmt.Errorf("%w: %d", errTooManyOfIdentity, most)
 		}
 		return func() { s.admission.identities.leave(i.Name) }, nil
-	case source != limit.Source{} && !s.standsForMany(source):
+	case source != limit.Source{} && !source.StandsForMany():
 		return s.countSource(source)
 	}
 	return func() {}, nil
@@ -100,7 +100,7 @@ func (s *Server) countSource(source limit.Source) (leave func(), err error) {
 
 // countBeyond is count for a public port that a source has already.
 func (s *Server) countBeyond(source limit.Source) (leave func()) {
-	if s.standsForMany(source) {
+	if source.StandsForMany() {
 		return func() {}
 	}
 	s.admission.tunnels.Add(source)

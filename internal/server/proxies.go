@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,11 +31,39 @@ func (s *Server) comesFrom(conn join.Conn, networks []netip.Prefix) bool {
 	})
 }
 
+// sourceOf gives who a connection comes from. Limits for each source do not hold for a
+// peer that is a proxy: what one of those behind it does is not the others' fault. They
+// hold for whomever a load balancer has named.
+func (s *Server) sourceOf(conn join.Conn) limit.Source { return s.sourceAt(conn, conn.RemoteAddr()) }
+
+// sourceAt is sourceOf for a connection whose remote address is known.
+func (s *Server) sourceAt(conn join.Conn, addr net.Addr) limit.Source {
+	source := limit.SourceOf(addr)
+	if isNamed(conn) {
+		return source
+	}
+	return source.AsPeer(s.trusted)
+}
+
+// isNamed reports whether a load balancer has said whose a connection is.
+func isNamed(conn net.Conn) bool {
+	for {
+		if n, ok := conn.(interface{ Named() bool }); ok {
+			return n.Named()
+		}
+		on, ok := conn.(interface{ Underlying() net.Conn })
+		if !ok {
+			return false
+		}
+		conn = on.Underlying()
+	}
+}
+
 // startProxied answers a connection from a load balancer before the control port. Until
 // that has said whose it is, it has a place among others of which that is not known, and
 // then one among those of its owner's.
 func (s *Server) startProxied(conn join.Conn) {
-	source := limit.SourceOf(conn.RemoteAddr())
+	source := s.sourceOf(conn)
 	pass, reason := s.admission.headers.EnterAlone(func() { _ = conn.Reset() })
 	s.crowded(conn, source, reason)
 	go func() {
@@ -75,7 +104,7 @@ func (s *Server) unknown(conn join.Conn, err error) {
 		level = slog.LevelWarn
 	}
 	s.counters.Add(kind)
-	s.logAbout(limit.SourceOf(conn.RemoteAddr()), level, "connection closed: a trusted proxy does not say whose it is",
+	s.logAbout(s.sourceOf(conn), level, "connection closed: a trusted proxy does not say whose it is",
 		"proxy", inLog{conn.RemoteAddr()}, "error", err)
 	_ = conn.Close()
 }

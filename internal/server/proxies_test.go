@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/server"
 )
@@ -46,6 +47,25 @@ func TestTrustedProxies(t *testing.T) {
 		u = dialFrom(t, "127.0.0.2", net.JoinHostPort(loopback, strconv.Itoa(tunnel.port)))
 		conntest.Write(t, u, "GET / HTTP/1.1\r\n\r\n") // a trusted proxy has to say who
 		conntest.WantReset(t, u)
+	}
+}
+
+// Whom a header names is one user, whatever the address: limits hold for private ones of
+// trusted networks, and for loopback.
+func TestNamedUsersAreCounted(t *testing.T) {
+	for _, ip := range []string{"10.1.2.3", "127.0.0.1"} {
+		r := start(t, usersPerSource(1), func(c *server.Config) { c.TrustedProxies = prefixes("127.0.0.2/32", "10.0.0.0/8") })
+		tunnel, _ := r.register()
+		header := "PROXY TCP4 " + ip + " 198.51.100.1 4321 443\r\n"
+		come := func() net.Conn {
+			u := dialFrom(t, "127.0.0.2", net.JoinHostPort(loopback, strconv.Itoa(tunnel.port)))
+			conntest.Write(t, u, header)
+			return u
+		}
+		come()
+		tunnel.next(t).serve(t)
+		conntest.WantReset(t, come())
+		r.wantCounted(limit.UsersPerSource, 1)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/seed96252745/relay/internal/guard"
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
@@ -57,13 +56,13 @@ func (s *Server) prepare(conn join.Conn, req wire.Request) (*tunnel, *publicPort
 	}
 	identity, err := s.config.Identify(conn, wish.Token)
 	if err != nil {
-		s.stall(conn, s.wrongToken(limit.SourceOf(conn.RemoteAddr()), wish.Token, err))
+		s.stall(conn, s.wrongToken(s.sourceOf(conn), wish.Token, err))
 		return nil, nil, err
 	}
 	if s.draining.Err() != nil {
 		return nil, nil, errDraining
 	}
-	p, err := s.portFor(identity, limit.SourceOf(conn.RemoteAddr()), wish)
+	p, err := s.portFor(identity, s.sourceOf(conn), wish)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,7 +70,7 @@ func (s *Server) prepare(conn join.Conn, req wire.Request) (*tunnel, *publicPort
 		port:     p,
 		alive:    s.closed,
 		rails:    railsOf(wish).Within(identity.Rails),
-		source:   limit.SourceOf(conn.RemoteAddr()),
+		source:   s.sourceOf(conn),
 		verb:     req.Verb,
 		client:   conn.RemoteAddr(),
 		identity: identity,

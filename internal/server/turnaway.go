@@ -38,7 +38,7 @@ func newStalls() stalls { return stalls{new(number), limit.NewSources(mostStalle
 
 // offend counts an offense against its source, which may shut it out.
 func (s *Server) offend(source limit.Source, what limit.Offense) {
-	if s.standsForMany(source) {
+	if source.StandsForMany() {
 		return
 	}
 	if lasts := s.admission.penalties.Wrong(source, what); lasts > 0 {
@@ -66,7 +66,7 @@ func (s *Server) wrongToken(source limit.Source, token string, err error) (wait 
 // stall has conn wait for its refusal, if there is room to wait. It holds no place of a
 // handshake by now.
 func (s *Server) stall(conn join.Conn, wait time.Duration) {
-	source, waiting := limit.SourceOf(conn.RemoteAddr()), s.admission.stalls
+	source, waiting := s.sourceOf(conn), s.admission.stalls
 	if wait == 0 || !waiting.all.enter(mostStalled) {
 		return
 	}
@@ -88,7 +88,7 @@ func (s *Server) stall(conn join.Conn, wait time.Duration) {
 // A claim is reset, and nobody looks for its id: in place of an answer it would get a user's bytes.
 func (s *Server) turnAway(conn join.Conn, pass *limit.Pass) {
 	defer s.resetOnPanic(conn)
-	source := limit.SourceOf(conn.RemoteAddr())
+	source := s.sourceOf(conn)
 	defer context.AfterFunc(s.closed, func() { _ = conn.Reset() })()
 	carried, req, ok := s.readRequest(conn, pass)
 	switch {

@@ -31,7 +31,7 @@ func (p *publicPort) accept(conn join.Conn) {
 		<-p.waiting
 		if err != nil {
 			_ = conn.Reset()
-			p.server.logAbout(limit.SourceOf(conn.RemoteAddr()), slog.LevelWarn, "user reset", "port", p.number,
+			p.server.logAbout(p.server.sourceOf(conn), slog.LevelWarn, "user reset", "port", p.number,
 				"proxy", inLog{conn.RemoteAddr()}, "reason", err)
 			return
 		}

@@ -50,6 +50,9 @@ func NewConn(tcp *net.TCPConn) *Conn {
 // has said so. It has to be called before anybody asks.
 func (c *Conn) SetRemoteAddr(peer *net.TCPAddr) { c.peer = peer }
 
+// Named reports whether SetRemoteAddr was called.
+func (c *Conn) Named() bool { return c.peer != nil }
+
 // RemoteAddr is where the connection comes from.
 func (c *Conn) RemoteAddr() net.Addr {
 	if c.peer != nil {

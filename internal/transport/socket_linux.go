@@ -22,6 +22,7 @@ import (
 // Its methods may be called concurrently.
 type socket struct {
 	remote syscall.Sockaddr
+	named  bool // by SetRemoteAddr
 
 	mu       sync.Mutex // guards what follows
 	fd       int        // or -1: it is conn's, was given away, or closed
@@ -241,12 +242,16 @@ func (s *socket) setDeadline(t time.Time, kept *time.Time, set func(*Conn, time.
 
 // SetRemoteAddr is Conn's.
 func (s *socket) SetRemoteAddr(peer *net.TCPAddr) {
+	s.named = true
 	if ip := peer.IP.To4(); ip != nil {
 		s.remote = &syscall.SockaddrInet4{Addr: [4]byte(ip), Port: peer.Port}
 		return
 	}
 	s.remote = &syscall.SockaddrInet6{Addr: [16]byte(peer.IP.To16()), Port: peer.Port}
 }
+
+// Named is Conn's.
+func (s *socket) Named() bool { return s.named }
 
 func (s *socket) RemoteAddr() net.Addr { return tcpAddr(s.remote) }
 

@@ -36,7 +36,8 @@ type Listener struct {
 	options Options
 	// said goes before each registration. It is of whoever registers.
 	said wire.Preamble
-	// failed is the relay's address at which the last registration has failed, or "".
+	// failed is the relay's address where the last registration has failed, and another
+	// one of the name may do better; or "".
 	// It is of whoever registers.
 	failed string
 	// next takes the connections that the relay client is given.

@@ -61,12 +61,13 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 		Registration: l.said.Options(),
 		Claim:        wire.Preamble{Token: l.said.Token}.Options(),
 	})
+	var refusal *wire.Refusal
+	refused := errors.As(err, &refusal)
 	l.failed = "" // the next try goes to wherever the name leads first
-	if err != nil {
+	if err != nil && (!refused || isBetterElsewhere(refusal)) {
 		l.failed = d.address()
 	}
-	var refusal *wire.Refusal
-	if errors.As(err, &refusal) {
+	if refused {
 		return nil, &RefusedError{Code: refusal.Code, Text: refusal.Text}
 	}
 	if err != nil {
@@ -80,6 +81,13 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 	l.options.Logger.Info("registered", "public", public.String(), "protocol", l.options.Protocol, "keptFor", answer.Lease.String())
 	l.options.OnRegister(public)
 	return r, nil
+}
+
+// isBetterElsewhere reports whether another relay of the name is to be asked. After any
+// other refusal it is not: who stands by for a port, or waits for a name, would get
+// another port there, and serve that.
+func isBetterElsewhere(refusal *wire.Refusal) bool {
+	return refusal.Code == wire.CodeDraining || refusal.Code == wire.CodeNoPort
 }
 
 // readToken puts the token of the moment into what is said.

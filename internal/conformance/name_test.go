@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"log/slog"
@@ -116,6 +117,46 @@ func TestRelayNameHasSeveralAddresses(t *testing.T) {
 			startRelay(t, net.JoinHostPort(anotherAddr, port))
 			tun := forward(t, "relay.test:"+port, serveLocal(t, echo), relay.Multiplex, nil)
 			must(t, echoOnce(t, publicAt(t, anotherAddr, tun.public), 1, 100))
+		})
+	}
+}
+
+// A relay that refuses is there. A forwarder asks another one of the name only if that
+// may have what this one lacks: it would serve another public port there.
+func TestRelayNameAfterARefusal(t *testing.T) {
+	for refusal, next := range map[string]string{
+		"draining":   anotherAddr,
+		"no-port":    anotherAddr,
+		"superseded": oneAddr,
+		"in-use":     oneAddr,
+		"not-open":   oneAddr,
+		"limit":      oneAddr,
+		"shut-out":   oneAddr,
+	} {
+		t.Run(refusal, func(t *testing.T) {
+			startNameServer(t, oneAddr, anotherAddr)
+			port := conntest.FreePort(t)
+			asked := make(chan string, 100)
+			for _, addr := range []string{oneAddr, anotherAddr} {
+				serveLocalAt(t, net.JoinHostPort(addr, port), func(conn *net.TCPConn) {
+					_, _ = bufio.NewReader(conn).ReadString('\n')
+					asked <- addr
+					_, _ = io.WriteString(conn, "-"+refusal+" not now\n")
+					_ = conn.CloseWrite()
+					_, _ = io.Copy(io.Discard, conn)
+				})
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- relay.Forward(ctx, "relay.test:"+port, "127.0.0.1:1", nil) }()
+			if first := within(t, asked, "the forwarder to register"); first != oneAddr {
+				t.Errorf("it asks %s first", first)
+			}
+			if got := within(t, asked, "the forwarder to try again"); got != next {
+				t.Errorf("after the refusal it asks %s, want %s", got, next)
+			}
+			cancel()
+			must(t, <-done)
 		})
 	}
 }

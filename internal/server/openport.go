@@ -18,7 +18,7 @@ func (s *Server) findPort(identity Identity, source limit.Source, wish wire.Prea
 		return nil, fmt.Errorf("your token or certificate %w %d: leave out --port, or have ports= added to its line", errForbiddenPort, wish.Port)
 	}
 	if wish.Lease == "" {
-		p, err := s.openPort(identity, source, wish.Port)
+		p, err := s.openPort(identity, source, wish.Port, ownersOf(identity, source))
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +69,7 @@ func (s *Server) openLeased(
 	p := s.openShelved(identity, source, wish.Port, key)
 	if p == nil {
 		var err error
-		if p, err = s.openPort(identity, source, wish.Port); err != nil {
+		if p, err = s.openPort(identity, source, wish.Port, ownersOf(identity, source)); err != nil {
 			return nil, err
 		}
 	}
@@ -113,14 +113,15 @@ func (s *Server) mayAskFor(i Identity, number int) bool {
 	return i.Ports.Contains(number)
 }
 
-// openPort opens a public port, and gives it before it takes users.
-func (s *Server) openPort(i Identity, source limit.Source, wanted int) (*publicPort, error) {
+// openPort opens a public port, and gives it before it takes users. Owners are those
+// whose ports it may be, as ownersOf has them.
+func (s *Server) openPort(i Identity, source limit.Source, wanted int, owners []string) (*publicPort, error) {
 	if err := s.takeDescriptors(); err != nil {
 		return nil, err
 	}
-	p, err := s.openAgain(i, source, wanted)
+	p, err := s.openAgain(i, source, wanted, owners)
 	if p == nil && err == nil {
-		p, err = s.openCounted(i, source, wanted)
+		p, err = s.openCounted(i, source, wanted, owners)
 	}
 	if err != nil {
 		s.admission.descriptors.Give(tunnelDescriptors)
@@ -130,8 +131,7 @@ func (s *Server) openPort(i Identity, source limit.Source, wanted int) (*publicP
 
 // openAgain opens a port that users of an earlier tunnel of the same owner hold, if
 // there is one that it may have: it counts already.
-func (s *Server) openAgain(i Identity, source limit.Source, wanted int) (*publicPort, error) {
-	owners := ownersOf(i, source)
+func (s *Server) openAgain(i Identity, source limit.Source, wanted int, owners []string) (*publicPort, error) {
 	numbers := []int{wanted}
 	if wanted == 0 {
 		if i.Name == "" {
@@ -161,13 +161,13 @@ func (s *Server) openAgain(i Identity, source limit.Source, wanted int) (*public
 }
 
 // openCounted opens a port that is counted now.
-func (s *Server) openCounted(i Identity, source limit.Source, wanted int) (*publicPort, error) {
+func (s *Server) openCounted(i Identity, source limit.Source, wanted int, owners []string) (*publicPort, error) {
 	leave, err := s.countFor(i, source)
 	if err != nil {
 		return nil, err
 	}
 	var listener Listener
-	number, owners := wanted, ownersOf(i, source)
+	number := wanted
 	switch {
 	case wanted != 0:
 		listener, err = s.ports.openOne(wanted, owners...)

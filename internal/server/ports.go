@@ -186,15 +186,6 @@ func (p *ports) keep(number int, until time.Time) {
 	p.kept[noOwner]++
 }
 
-// unkeep ends keep for the one who has the better right to the port.
-func (p *ports) unkeep(number int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if f, ok := p.left[number]; ok && f.owner == noOwner {
-		p.forgetLocked(number)
-	}
-}
-
 // free gives a port back that is nobody's any more.
 func (p *ports) free(number int) {
 	p.mu.Lock()

@@ -44,8 +44,10 @@ func (s *Server) openShelved(i Identity, source limit.Source, wanted int, key le
 		if !s.mayHave(i, place.Port) || wanted != 0 && wanted != place.Port {
 			continue
 		}
-		s.ports.unkeep(place.Port)
-		if p, err := s.openPort(i, source, place.Port); err == nil {
+		// It is kept as one that nobody may have back. If it cannot be opened now it goes
+		// on to be.
+		owners := append(ownersOf(i, source), noOwner)
+		if p, err := s.openPort(i, source, place.Port, owners); err == nil {
 			return p
 		}
 	}

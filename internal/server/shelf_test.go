@@ -207,3 +207,34 @@ func TestMistakeIsPutRight(t *testing.T) {
 		t.Errorf("%+v is kept, want port %d alone", l, had.port)
 	}
 }
+
+// An owner that comes and cannot have its port, for another reason than the mistake, does
+// not give it up by that.
+func TestPortIsKeptWhenItsOwnerIsRefused(t *testing.T) {
+	store, ports := newMemory(), freePorts(t, 4)
+	first := ports.First
+	of := lease.Lease{Key: lease.KeyOf("a", keyOf("a")), Port: first, Identity: "a", Until: time.Now().Add(time.Hour)}
+	_ = store.Save(of)
+	var gone atomic.Bool
+	gone.Store(true)
+	r := start(t, func(c *server.Config) {
+		c.Ports, c.Leases = ports, store
+		known(server.Identity{}, server.Identity{Name: "a", Tunnels: 1})(c)
+		c.WatchOwner = func(string, int, func(error)) (func(), error) {
+			if gone.Load() {
+				return nil, errors.New("a: nobody knows")
+			}
+			return func() {}, nil
+		}
+	})
+	gone.Store(false)
+	stranger := as("b", "1", fmt.Sprintf("+port %d", first))
+	r.wantRefusal(stranger, wire.CodePortTaken)
+	other := r.own("+token a\nmultiplex\n") // the only tunnel that it may have
+	r.wantRefusal(as("a", "1", "+token a"), wire.CodeLimit)
+	r.wantRefusal(stranger, wire.CodePortTaken)
+	r.leave(other)
+	if got := r.own(as("a", "1", "+token a")); got.port != first {
+		t.Errorf("its owner has port %d, want %d", got.port, first)
+	}
+}

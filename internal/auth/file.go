@@ -157,7 +157,8 @@ const mostReplaced = 2
 // poll reads the file if it has changed, and not again since the last look.
 // Whoever writes it in place empties it first, and that must not end sessions.
 // And then no later change can have the same time of modification. One that is
-// replaced all the time is whole each time, and is read, too.
+// replaced all the time is whole each time, and is read, too. One that is wrong is read
+// at each look: it may be put right where no change is seen, as by a chown or a mount.
 func (f *File) poll() {
 	f.loading.Lock()
 	defer f.loading.Unlock()
@@ -175,7 +176,7 @@ func (f *File) poll() {
 	}
 	f.seen = info
 	switch {
-	case settled && !same(info, f.loaded):
+	case settled && (f.complaint != "" || !same(info, f.loaded)):
 		_ = f.loadLocked() // it is logged
 	case f.replaced > mostReplaced:
 		_ = f.loadLocked()

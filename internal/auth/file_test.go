@@ -193,6 +193,29 @@ func TestFileBecomesWrong(t *testing.T) {
 	})
 }
 
+// A file may be put right where no change of it is seen: whose it is, or how it is
+// mounted, may be what was wrong.
+func TestFileIsPutRightUnseen(t *testing.T) {
+	with(t, lineA, func(r *rig) {
+		began := time.Now()
+		r.overwrite("#" + strings.Repeat("x", len(lineB)-4) + "\nx\n")
+		r.pass(time.Minute)
+		if n := r.log.count("stay in force"); n != 1 {
+			r.Errorf("it was logged %d times: %s", n, r.log)
+		}
+		r.overwrite(lineB)
+		if err := os.Chtimes(r.path, time.Time{}, began); err != nil {
+			r.Fatal(err)
+		}
+		r.pass(settle)
+		r.identify("b")
+		r.pass(time.Minute)
+		if n := r.log.count("was read"); n != 2 {
+			r.Errorf("the file was read %d times, want once more than at the start", n)
+		}
+	})
+}
+
 func TestFileDisappears(t *testing.T) {
 	with(t, lineA, func(r *rig) {
 		w := r.watch("a")

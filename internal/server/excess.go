@@ -68,6 +68,8 @@ type excess struct {
 	of     wire.Notice
 	logged telling
 	owner  telling
+	timer  *time.Timer // runs while there is something to log for which it is too soon
+	ended  bool        // like the port: what comes now is counted alone
 }
 
 // telling is what somebody has been told.
@@ -81,9 +83,14 @@ func (t *telling) due(of wire.Notice) (news wire.Notice, due bool) {
 	if of == t.of || !t.at.IsZero() && time.Since(t.at) < excessInterval {
 		return wire.Notice{}, false
 	}
+	return t.tell(of), true
+}
+
+// tell gives what is to be told.
+func (t *telling) tell(of wire.Notice) (news wire.Notice) {
 	news = wire.Notice{Limit: of.Limit, Waited: of.Waited - t.of.Waited, Reset: of.Reset - t.of.Reset}
 	t.of, t.at = of, time.Now()
-	return news, true
+	return news
 }
 
 // exceeded notes that a user waits, or is reset, because of a limit.
@@ -100,7 +107,7 @@ func (p *publicPort) exceeded(kind limit.Kind, reset bool) {
 	} else {
 		e.of.Waited++
 	}
-	news, due := e.logged.due(e.of)
+	news, due := p.dueLocked(e)
 	e.mu.Unlock()
 	e.untold.Store(true)
 	if due {
@@ -108,11 +115,54 @@ func (p *publicPort) exceeded(kind limit.Kind, reset bool) {
 	}
 }
 
+// dueLocked gives what is to be logged by now. What is not is logged later, whether
+// another user meets a limit until then or not.
+func (p *publicPort) dueLocked(e *excess) (news wire.Notice, due bool) {
+	if e.ended {
+		return wire.Notice{}, false
+	}
+	news, due = e.logged.due(e.of)
+	if e.of != e.logged.of && e.timer == nil {
+		e.timer = time.AfterFunc(excessInterval-time.Since(e.logged.at), func() { p.server.aside(func() { p.logLater(e) }) })
+	}
+	return news, due
+}
+
+// logLater logs what was too soon to be logged when it happened.
+func (p *publicPort) logLater(e *excess) {
+	e.mu.Lock()
+	e.timer = nil
+	news, due := p.dueLocked(e)
+	e.mu.Unlock()
+	if due {
+		p.logExcess(news)
+	}
+}
+
+// endExcess logs what is left to be logged of a port that ends.
+func (p *publicPort) endExcess() {
+	if p.excess.CompareAndSwap(nil, &excess{ended: true}) {
+		return
+	}
+	e := p.excess.Load()
+	e.mu.Lock()
+	e.ended = true
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+	left := e.of != e.logged.of
+	news := e.logged.tell(e.of)
+	e.mu.Unlock()
+	if left {
+		p.logExcess(news)
+	}
+}
+
 func (p *publicPort) logExcess(news wire.Notice) {
 	p.mu.Lock()
-	t := p.tunnel
+	t, source := p.tunnel, p.source
 	p.mu.Unlock()
-	about, source := []any{"port", p.number}, limit.Source{}
+	about := []any{"port", p.number}
 	if t != nil {
 		about, source = t.about(), t.source
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,6 +197,44 @@ func TestExcessIsTold(t *testing.T) {
 	if want := "limit=usersOfTunnel waited=0 reset=1"; log.count(want) != 1 {
 		t.Errorf("the log has not %q", want)
 	}
+	tunnel.end() // and what the log has not been told by now it is told then
+	r.wantSoon("lines about the others", 1, func() int64 { return log.count("limit=usersOfTunnel waited=0 reset=2") })
+}
+
+// Nothing that a burst has done is missing in the log, even if no other one follows.
+func TestExcessOfBurstIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(lockedBuffer)
+		p := server.NewExceeding(slog.New(slog.NewTextHandler(log, nil)))
+		for i, c := range []struct {
+			waited int
+			then   func()
+			want   []string
+		}{
+			{5, func() {}, []string{"waited=1 "}},
+			{3, func() { <-time.After(9 * time.Second) }, nil},
+			{0, func() { <-time.After(2 * time.Second) }, []string{"waited=7 "}},
+			{0, func() { <-time.After(time.Hour) }, nil},
+			{3, p.End, []string{"waited=1 ", "waited=2 "}},
+			{2, func() { <-time.After(time.Hour) }, nil},
+		} {
+			before := log.String()
+			for range c.waited {
+				p.Exceeded(limit.UsersPerSecond)
+			}
+			c.then()
+			synctest.Wait()
+			got := strings.TrimPrefix(log.String(), before)
+			for _, want := range c.want {
+				if strings.Count(got, want) != 1 {
+					t.Errorf("%d: the log has not %q: %s", i, want, got)
+				}
+			}
+			if n := strings.Count(got, "\n"); n != len(c.want) {
+				t.Errorf("%d: %d lines are in the log, want %d: %s", i, n, len(c.want), got)
+			}
+		}
+	})
 }
 
 // What nobody has been told in an hour is told then, all in one.

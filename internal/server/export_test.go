@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"github.com/seed96252745/relay/internal/guard"
@@ -76,3 +78,18 @@ func (t *Telling) Due(is wire.Notice) string {
 	}
 	return string(news.Bytes())
 }
+
+// Exceeding is a public port whose users meet limits.
+type Exceeding struct{ p *publicPort }
+
+func NewExceeding(log *slog.Logger) Exceeding {
+	s := &Server{log: log, draining: context.Background()}
+	s.admission.excessLines = limit.NewLines(limit.Limits{}.WithDefaults().LogLines)
+	return Exceeding{&publicPort{server: s}}
+}
+
+// Exceeded has a user wait.
+func (e Exceeding) Exceeded(kind limit.Kind) { e.p.exceeded(kind, false) }
+
+// End ends the port.
+func (e Exceeding) End() { e.p.endExcess() }

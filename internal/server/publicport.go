@@ -160,6 +160,7 @@ func (p *publicPort) endWhen(reason error, may func() bool) bool {
 func (p *publicPort) close(t *tunnel, reason error) {
 	p.server.leases.forget(p, reason) // first, or an owner who sees the end would find this port
 	p.logLeaseEnd(reason)
+	p.endExcess()
 	close(p.done)
 	p.release() // before the tunnel is seen to end: it may be wanted at once
 	if t != nil {

@@ -138,7 +138,8 @@ func (l *Listener) advice(err error) string {
 // noSourcePort is what to do when a connection fails for want of a port on this side.
 const noSourcePort = "; this is EADDRNOTAVAIL: no source port is left here towards that address, since each stays taken " +
 	"for a minute after a connection that ended on this side first; widen net.ipv4.ip_local_port_range, " +
-	"or, towards the relay, use --protocol=multiplex, which needs one port for all users"
+	"or, towards the relay, use --protocol=multiplex, which needs one port for all users; " +
+	"or this machine has no address of that family (IPv4, IPv6) any more"
 
 // withAdvice adds to the error of a connection that was dialled what to do, where that
 // is not plain.

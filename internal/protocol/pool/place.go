@@ -38,6 +38,9 @@ type registration struct {
 	// failed counts the connections that could not be made, since the last one
 	// that could.
 	failed atomic.Int32
+	// short are those for which this machine was short of something, while no other
+	// connection waited.
+	short  run
 	places []*place
 }
 
@@ -55,6 +58,10 @@ const (
 	// maxFailed is how many connections in a row may fail before the relay is
 	// taken for lost, if there is none left.
 	maxFailed = 3
+	// maxShort is for how long this machine may be short of something. It also seems to
+	// be when it has no address any more of the family of the relay's, and that lasts:
+	// the relay may be reached by another of its name's addresses.
+	maxShort = 10 * time.Second
 
 	// A connection that ended before a user came is replaced later and later,
 	// or a local server that is down would be dialled in a tight loop.
@@ -86,6 +93,7 @@ func (p *place) keepFilled(accepted protocol.Acceptor) {
 			continue
 		}
 		p.failed.Store(0)
+		p.short.end()
 		since := time.Now()
 		p.since.Store(&since)
 		w := newWaitingConn(conn)
@@ -110,11 +118,11 @@ func (p *place) fill() (join.Conn, error) {
 }
 
 // unreachable learns from a connection that could not be made. When that goes
-// on, and no place has one, the relay is lost, unless this machine was short of
-// something: to register anew would fail for the same reason.
+// on, and no place has one, the relay is lost. While this machine is short of something
+// to register anew would fail for the same reason.
 func (p *place) unreachable(err error) {
 	p.hasFailed(err)
-	if sockerr.IsShortage(err) {
+	if sockerr.IsShortage(err) && p.bearsShortage() {
 		p.rest()
 		return
 	}
@@ -123,6 +131,17 @@ func (p *place) unreachable(err error) {
 		return
 	}
 	p.rest()
+}
+
+// bearsShortage reports whether it is too soon to take the relay for lost for want of
+// something on this machine.
+func (r *registration) bearsShortage() bool {
+	if r.filled(0) {
+		r.short.end()
+		return true
+	}
+	_, lasts := r.short.add()
+	return lasts < maxShort
 }
 
 // hasFailed tells of a connection that has failed, unless that is because the

@@ -174,6 +174,7 @@ type user struct {
 	wait   time.Duration // before being let in
 	waits  limit.Kind    // why
 	first  []byte        // what has been read of the user before being joined
+	hello  []byte        // what that connection begins with which was at hand
 }
 
 // mostFirst is how much is read of a user before being joined: together with a

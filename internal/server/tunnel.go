@@ -232,13 +232,15 @@ func (t *tunnel) introduce(u *user, conn join.Conn) error {
 	return nil
 }
 
-// introduceNow is introduce if that takes no waiting, and else false.
+// introduceNow is introduce if that takes no waiting. Else it gives false, and leaves
+// for introduce what is to be said: a notice is in one header only.
 func (t *tunnel) introduceNow(u *user, conn join.Conn) bool {
 	hello, err := t.hello(u)
 	if err == nil && len(hello) == 0 {
 		join.Flush(conn)
 		return true
 	}
+	u.hello = hello
 	return err == nil && join.WriteNow(conn, hello)
 }
 
@@ -246,8 +248,11 @@ func (t *tunnel) introduceNow(u *user, conn join.Conn) bool {
 // header, and in one piece with it what the user has said already. Two would cost
 // twice, here and there.
 func (t *tunnel) hello(u *user) ([]byte, error) {
-	if !t.proxy {
+	switch {
+	case !t.proxy:
 		return u.first, nil
+	case u.hello != nil:
+		return u.hello, nil
 	}
 	header, err := proxyproto.HeaderWithDetails(u.conn.RemoteAddr(), u.conn.LocalAddr(), proxyproto.Details{
 		Notice: t.port.notice(), Turn: u.turn.tell(t),
@@ -273,7 +278,7 @@ func (t *tunnel) join(u user, conn join.Conn) {
 	t.log(slog.LevelDebug, "user joined", "user", inLog{u.addr})
 	s := t.port.server
 	joined, said := time.Now(), int64(len(u.first))
-	u.first = nil // or it would be held for as long as the user is there
+	u.first, u.hello = nil, nil // or they would be held for as long as the user is there
 	s.engine.Join(t.alive, t.bounds.slow(u.conn), conn, func(r join.Result) {
 		defer t.users.Done()
 		r.AToB += said

@@ -109,8 +109,8 @@ func (f *flags) define() {
 	fs = f.ofRelay
 	fs.StringVar(&f.bind, "bind", "", "address of the relay's ports (default all, IPv4 and IPv6)")
 	fs.StringVar(&f.ports, "ports", "20000-29999", "public ports that the relay opens")
-	fs.StringVar(&f.trustedProxies, "trustedProxies", "", "networks of load balancers before the public ports, which say in a PROXY protocol header who the user is")
-	fs.StringVar(&f.controlProxies, "controlProxies", "", "networks of load balancers before the control port, which may say in such a header who the relay client is (default those of --trustedProxies)")
+	fs.StringVar(&f.trustedProxies, "trustedProxies", "", "networks of load balancers before the public ports, which say in a PROXY protocol header who the user is; each proxy there has to send its own, as a client's that it passes on is believed")
+	fs.StringVar(&f.controlProxies, "controlProxies", "", "networks of load balancers before the control port, which say in such a header who the relay client is; each proxy there has to send its own, likewise (default none)")
 	fs.StringVar(&f.tokens, "tokens", "", "file that says who may use the relay (default the file that RELAY_TOKENS names, or else anybody)")
 	fs.DurationVar(&f.lease, "lease", 5*time.Minute, "how long a public port is kept for whoever had it")
 	fs.DurationVar(&f.tokenLease, "tokenLease", 24*time.Hour, "the same, for whoever has a token or a certificate")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -88,6 +89,17 @@ func (s *script) talk(ts *testscript.TestScript, args []string) {
 	got := make([]byte, len(args[1]))
 	if n, err := io.ReadFull(conn, got); err != nil || string(got) != args[1] {
 		ts.Fatalf("got %q, %v; want %q", got[:n], err, args[1])
+	}
+}
+
+// say <name> <text>: sends something, in which \n and the like stand for what they do in Go.
+func (s *script) say(ts *testscript.TestScript, args []string) {
+	text, err := strconv.Unquote(`"` + args[1] + `"`)
+	if err != nil {
+		ts.Fatalf("%q: %v", args[1], err)
+	}
+	if _, err := io.WriteString(s.conn(ts, args[0]), text); err != nil {
+		ts.Fatalf("%v", err)
 	}
 }
 

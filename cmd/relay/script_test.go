@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 			"vacate":     command(1, (*script).vacate),
 			"connect":    command(2, (*script).connect),
 			"talk":       command(2, (*script).talk),
+			"say":        command(2, (*script).say),
 			"hangup":     command(1, (*script).hangUp),
 			"reset":      command(1, (*script).wantReset),
 			"reachable":  command(1, (*script).reachable),

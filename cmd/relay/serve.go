@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +29,7 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	controlProxies, err := parseProxies("controlProxies", cmp.Or(f.controlProxies, f.trustedProxies))
+	controlProxies, err := parseProxies("controlProxies", f.controlProxies)
 	if err != nil {
 		return err
 	}

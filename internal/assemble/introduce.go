@@ -1,16 +1,23 @@
 package assemble
 
 import (
+	"errors"
 	"fmt"
 	"net"
 
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// introduce reads the PROXY header that a load balancer has put before what a relay
-// client says, if it has: no verb, no option and no TLS begins like one. It keeps to the
+// errNoHeader is why a load balancer's connection is closed.
+var errNoHeader = errors.New("it sends no PROXY protocol header")
+
+// introduce reads the PROXY header that a load balancer puts before what a relay client
+// says: no verb, no option and no TLS begins like one. From loopback there may be none:
+// relay clients are on the same machine as a load balancer there, too. Elsewhere none
+// means that the proxy sends none, and would pass on one of a stranger's. It keeps to the
 // deadline of conn.
 func introduce(conn join.Conn) (join.Conn, error) {
 	conn, first, err := transport.FirstByte(conn)
@@ -18,6 +25,9 @@ func introduce(conn join.Conn) (join.Conn, error) {
 		return nil, fmt.Errorf("nothing came: %w", err)
 	}
 	if first != 'P' && first != '\r' {
+		if !limit.SourceOf(conn.RemoteAddr()).IsLoopback() {
+			return nil, errNoHeader
+		}
 		return conn, nil
 	}
 	client, control, err := proxyproto.ReadEither(conn)

@@ -71,7 +71,7 @@ func startProxied(t *testing.T, limits limit.Limits) *proxied {
 	first := conntest.FreePorts(t, 4)
 	p.Server, err = assemble.Relay(assemble.Config{
 		Bind: "127.0.0.1", Ports: port.Range{First: first, Last: first + 3}, Limits: limits,
-		ControlProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32"), netip.MustParsePrefix("10.0.0.0/8")},
+		ControlProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		TLS:            certificate.ServerConfig{GetCertificate: certificate.Fixed(own)}.TLS(),
 		Logger:         slog.New(slog.NewTextHandler(p.log, nil)),
 	})
@@ -224,8 +224,32 @@ func TestNamedRelayClientsAreCounted(t *testing.T) {
 	}
 }
 
+// A load balancer elsewhere has to say whose a connection is, as a header or as its own.
+func TestLoadBalancersElsewhere(t *testing.T) {
+	p := startProxied(t, limit.Limits{})
+	l, err := transport.ListenRelayClients("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.addr = l.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(fromOutside{l}) }()
+	t.Cleanup(func() { p.Close(); <-served })
+	for _, header := range []string{headerOf(t, 1, "192.0.2.7"), "PROXY UNKNOWN\r\n"} {
+		if got := conntest.Read(t, p.dial("127.0.0.1", header+"multiplex\n"), 1); got[0] == '-' {
+			t.Errorf("a relay client behind %q is refused", header)
+		}
+	}
+	if got, _ := io.ReadAll(p.dial("127.0.0.1", "multiplex\n")); len(got) > 0 {
+		t.Errorf("one without a header is answered by %q", got)
+	}
+	if !p.log.has("a trusted proxy does not say whose it is") {
+		t.Errorf("the log does not say why one was closed:\n%s", p.log.text.String())
+	}
+}
+
 // What is no header, too long, too slow or from anybody else is closed without a word;
-// a connection without a header is the load balancer's own.
+// a connection from loopback without a header is that peer's own.
 func TestHeadersBeforeRelayClients(t *testing.T) {
 	v2 := headerOf(t, 2, "192.0.2.7")
 	for name, c := range map[string]struct {

@@ -55,9 +55,9 @@ type Config struct {
 	// protocol header of version 1 or 2 before each user's bytes. Others that do so
 	// are not believed.
 	TrustedProxies []netip.Prefix
-	// ControlProxies are load balancers before the control port, which may put such a
-	// header before what a relay client says. Introduce takes it away, if there is one,
-	// and gives the connection as one of the relay client's.
+	// ControlProxies are load balancers before the control port, which put such a header
+	// before what a relay client says. Introduce takes it away, and gives the connection
+	// as one of the relay client's.
 	ControlProxies []netip.Prefix
 	Introduce      func(conn join.Conn) (join.Conn, error)
 	// Identify says who a relay client is, from its connection and the token that

@@ -31,6 +31,7 @@ func (p *publicPort) holdUp(u user) {
 		p.reset(u, limitError(u.waits))
 		return
 	}
+	u.turn.holdUp(u.wait)
 	p.exceeded(u.waits, false)
 	p.server.running.Go(func() {
 		defer p.heldUp.leave()

@@ -93,3 +93,22 @@ func (e Exceeding) Exceeded(kind limit.Kind) { e.p.exceeded(kind, false) }
 
 // End ends the port.
 func (e Exceeding) End() { e.p.endExcess() }
+
+// Order is the order of users who come from one address, and go to one relay client.
+type Order struct {
+	of    order
+	turns []*turn
+	to    tunnel
+}
+
+// Come has one come who is held up for so long.
+func (o *Order) Come(wait time.Duration) {
+	t := o.of.take(limit.Source{})
+	if wait > 0 {
+		t.holdUp(wait)
+	}
+	o.turns = append(o.turns, t)
+}
+
+// After gives the number of the one after whom another one comes.
+func (o *Order) After(number uint64) uint64 { return o.turns[number-1].tell(&o.to).After }

@@ -3,6 +3,7 @@ package server
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/proxyproto"
@@ -20,9 +21,10 @@ type order struct {
 // turn is the place of one user in that order.
 type turn struct {
 	number uint64
-	before *turn // of the one of the same source who came right before, or nil
+	before atomic.Pointer[turn] // of the one of the same source who came right before, or nil
 	left   atomic.Bool
-	told   atomic.Pointer[tunnel] // whose relay client has been told of the user
+	held   atomic.Pointer[time.Time] // until when a limit holds the user up, or nil
+	told   atomic.Pointer[tunnel]    // whose relay client has been told of the user
 }
 
 // take gives the next turn to a user of a source.
@@ -30,7 +32,8 @@ func (o *order) take(source limit.Source) *turn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last++
-	t := &turn{number: o.last, before: o.latest[source]}
+	t := &turn{number: o.last}
+	t.before.Store(o.latest[source])
 	if o.latest == nil {
 		o.latest = make(map[limit.Source]*turn)
 	}
@@ -44,23 +47,51 @@ func (o *order) leave(source limit.Source, t *turn) {
 		return
 	}
 	t.left.Store(true)
-	t.before = nil
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.latest[source] == t {
+	// Those behind come behind the nearest one who is still here. Of who has left, no
+	// more are held on to than were here when somebody came who still is.
+	before := t.before.Load()
+	for before != nil && before.left.Load() {
+		before = before.before.Load()
+	}
+	t.before.Store(before)
+	switch {
+	case o.latest[source] != t:
+	case before == nil:
 		delete(o.latest, source)
+	default:
+		o.latest[source] = before
 	}
 }
 
+// holdUp notes that a limit holds the user up for so long.
+func (t *turn) holdUp(wait time.Duration) {
+	until := time.Now().Add(wait)
+	t.held.Store(&until)
+}
+
 // tell gives what the relay client of a tunnel is told. It need not wait for who has
-// left before it was told of them, or for whom another one has.
+// left before it was told of them, or is held up here; those before them count. Nor
+// for whom another one has.
 func (t *turn) tell(to *tunnel) proxyproto.Turn {
 	said := proxyproto.Turn{Number: t.number}
-	if b := t.before; b != nil {
-		if told := b.told.Load(); told == to || told == nil && !b.left.Load() {
+	for b := t.before.Load(); b != nil; b = b.before.Load() {
+		told := b.told.Load()
+		if told == nil && !b.comesSoon() {
+			continue
+		}
+		if told == to || told == nil {
 			said.After = b.number
 		}
+		break
 	}
 	t.told.Store(to)
 	return said
+}
+
+// comesSoon reports whether a relay client is about to be told of a user.
+func (t *turn) comesSoon() bool {
+	until := t.held.Load()
+	return !t.left.Load() && (until == nil || !time.Now().Before(*until))
 }

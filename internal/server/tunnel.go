@@ -194,6 +194,7 @@ func (t *tunnel) open(ctx context.Context, u *user) (join.Conn, error) {
 	defer t.leaveUnless(&ok)
 	wait, err := t.refuse(u, mostHeldUp)
 	if err == nil && wait > 0 {
+		u.turn.holdUp(wait)
 		t.port.exceeded(limit.UsersPerSecondOfTunnel, false)
 		err = pause(ctx, wait)
 	}

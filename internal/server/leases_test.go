@@ -270,9 +270,9 @@ func TestFullNetworkEndsNoLease(t *testing.T) {
 	})
 	mine := r.own(as("mine", "1"))
 	r.leave(mine)
-	neighbour := dialFrom(t, "127.0.0.9", r.addr)
-	conntest.Write(t, neighbour, "multiplex\n")
-	r.answer(neighbour)
+	neighbor := dialFrom(t, "127.0.0.9", r.addr)
+	conntest.Write(t, neighbor, "multiplex\n")
+	r.answer(neighbor)
 	<-r.fake.tunnels
 	r.wantRefusal(as("other", "2"), wire.CodeLimit)
 	if again := r.own(as("mine", "3")); again.port != mine.port {

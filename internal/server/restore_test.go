@@ -243,7 +243,7 @@ func TestRestartsDoNotRenewALease(t *testing.T) {
 }
 
 // A port that was restored counts against its owner, once that has come, whom nobody
-// keeps out of it: neither its own later tunnels nor its neighbours'.
+// keeps out of it: neither its own later tunnels nor its neighbors'.
 func TestRestoredPortCounts(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 6)
 	config := func(c *server.Config) { c.Leases, c.Ports, c.Limits.TunnelsPerSource = store, ports, 2 }
@@ -265,9 +265,9 @@ func TestRestoredPortCounts(t *testing.T) {
 	r.wantRefusal(as("four", "1"), wire.CodeLimit)
 }
 
-// Neighbours who have as many tunnels as their network may do not keep the owner of a
+// Neighbors who have as many tunnels as their network may do not keep the owner of a
 // restored port out.
-func TestNeighboursOfARestoredPort(t *testing.T) {
+func TestNeighborsOfARestoredPort(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 6)
 	config := func(c *server.Config) { c.Leases, c.Ports, c.Limits.TunnelsPerNetwork = store, ports, 2 }
 	r := start(t, config)
@@ -284,7 +284,7 @@ func TestNeighboursOfARestoredPort(t *testing.T) {
 	}
 	for _, ip := range []string{"127.0.0.7", "127.0.0.8"} {
 		if answer := register(ip, "multiplex\n"); answer[0] == '-' {
-			t.Fatalf("a neighbour is refused: %s", answer)
+			t.Fatalf("a neighbor is refused: %s", answer)
 		}
 	}
 	if answer := register("127.0.0.9", as("mine", "1")); answer != strconv.Itoa(mine.port) {

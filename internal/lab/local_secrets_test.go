@@ -3,6 +3,7 @@
 package lab_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -147,4 +148,33 @@ func TestSecretsOfContainers(t *testing.T) {
 			forwarder.line(0, "its public address", func(line string) bool { return strings.Contains(line, " -> ") })
 		})
 	}
+}
+
+// A tokens file that was wrong for whose it is may be put right where nothing else of it
+// changes.
+func TestTokensAreGivenToAnother(t *testing.T) {
+	c := newContainer(t)
+	line := func(name string) string { return name + " " + auth.Hash(auth.NewSecret()) + "\n" }
+	path := c.secret(line("a"), 0, containerGroup, 0o640, false)
+	next := filepath.Join(filepath.Dir(path), "next")
+	if err := errors.Join(os.WriteFile(next, []byte(line("a")+line("b")), 0o640), os.Chown(next, containerUser, containerGroup)); err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(localFree(t))
+	t.Setenv("RELAY_TOKENS", path)
+	args := c.command("--bind="+host, "--logFormat=json", port)
+	relay := localStart(t, args[0], args[1:]...)
+	said := func(what string) {
+		t.Helper()
+		relay.line(0, what, func(line string) bool { return strings.Contains(line, what) })
+	}
+	said("relay is ready")
+	if err := os.Rename(next, path); err != nil {
+		t.Fatal(err)
+	}
+	said("with mode 0640: chmod 600 ")
+	if err := os.Chown(path, 0, containerGroup); err != nil {
+		t.Fatal(err)
+	}
+	said(`"identities":2`)
 }

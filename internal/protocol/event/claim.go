@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
@@ -21,8 +22,14 @@ const (
 	// maxTolerated bounds how many more may be refused. A user who resets before the
 	// claim has come looks like a relay that knows of no user, and health checks do
 	// that every few seconds. So, of claims that were refused and not one that could
-	// not be made, it takes twice as many each time, until one works.
+	// not be made, it takes twice as many each time, and less again once users come.
 	maxTolerated int32 = 256
+	// vouches is for how long a claim that has worked shows that the right relay is
+	// there: refusals count for nothing until then, or each stranger who connects and
+	// resets could have the registration dropped under users. It is also how much later
+	// users are served again behind a balancer whose relays were exchanged, so it is
+	// short; but users of a tunnel at work come more often than that.
+	vouches = 3 * time.Second
 )
 
 // errRefused is what has become of a claim that was reset or ended without a byte.
@@ -39,7 +46,13 @@ func (t *tolerance) raise() {
 	}
 }
 
-func (t *tolerance) reset() { t.doublings.Store(0) }
+// lower takes back what so many refusals before a claim that has worked do not need.
+func (t *tolerance) lower(refused int32) {
+	doublings := t.doublings.Load()
+	if doublings > 0 && refused < t.limit()/2 {
+		t.doublings.CompareAndSwap(doublings, doublings-1) // or somebody else has
+	}
+}
 
 // claim opens the data connection for the user with this id. A failure is the
 // relay's to tell the user: it resets who is not claimed in time.
@@ -58,8 +71,8 @@ func (r *registration) claim(id string, accepted protocol.Acceptor) {
 func (r *registration) judge(err error) {
 	switch {
 	case err == nil:
-		r.failed.Store(0)
-		r.client.tolerance.reset()
+		r.vouched.Store(int64(time.Since(r.began) + vouches))
+		r.client.tolerance.lower(r.failed.Swap(0))
 	case sockerr.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF) && r.introduced():
 		err = fmt.Errorf("%w (%w)", errRefused, err)
 		if r.hasFailed(err) >= r.client.tolerance.limit() {
@@ -78,7 +91,8 @@ func (r *registration) introduced() bool {
 
 // hasFailed counts a claim that has failed, and gives how many have in a row. One that
 // this machine was short of something for does not count: to register anew would fail
-// for the same reason, and lose the control connection.
+// for the same reason, and lose the control connection. Nor does a refused one while
+// another one's success vouches for the relay.
 func (r *registration) hasFailed(err error) int32 {
 	if r.ctx.Err() != nil {
 		return 0 // because the registration has ended
@@ -86,7 +100,7 @@ func (r *registration) hasFailed(err error) int32 {
 	if r.client.OnFailure != nil {
 		r.client.OnFailure(err)
 	}
-	if sockerr.IsShortage(err) {
+	if sockerr.IsShortage(err) || errors.Is(err, errRefused) && time.Since(r.began) < time.Duration(r.vouched.Load()) {
 		return 0
 	}
 	return r.failed.Add(1)

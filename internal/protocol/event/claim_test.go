@@ -3,8 +3,11 @@ package event_test
 import (
 	"context"
 	"errors"
+	"io"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
@@ -40,44 +43,145 @@ func TestClientCannotDialTwice(t *testing.T) {
 }
 
 // Claims are refused for users who have left, too. Where that goes on the client
-// registers anew less and less often, until a user has come.
+// registers anew less and less often. Users who come bring it back to how it was.
 func TestClientToleratesUsersWhoLeave(t *testing.T) {
-	r := newRawRelay(t)
-	client := new(event.Client)
-	var registration *protocoltest.Registration
-	var control join.Conn
-	claim := func() (relayEnd, clientEnd join.Conn) {
-		conntest.Write(t, control, "USER\n")
-		relayEnd = r.Next("event\nUSER\n")
-		return relayEnd, protocoltest.Accept(t, registration)
-	}
-	comes := func() {
-		relayEnd, clientEnd := claim()
-		conntest.WantPair(t, relayEnd, clientEnd)
-	}
-	leaves := func() {
-		relayEnd, clientEnd := claim()
-		_ = relayEnd.Reset()
-		conntest.WantReset(t, clientEnd)
-	}
-	for _, tolerated := range []int{1, 3, 7} {
-		registration, control = r.registerWith(client, r.Dial)
-		for range tolerated {
-			leaves()
+	synctest.Test(t, func(t *testing.T) {
+		r := newClaimRig(t)
+		for _, tolerated := range []int{1, 3, 7} {
+			r.register()
+			r.leave(tolerated)
+			r.wantStanding()
+			r.leave(1)
+			r.wantEnded()
 		}
-		wantServed(t, registration)
-		leaves()
-		<-registration.Ended()
+		r.register()
+		r.leave(10)
+		r.come() // which shows that 10 in a row have to be tolerated
+		pass(vouched)
+		r.leave(15)
+		r.wantStanding()
+		for range 10 {
+			r.come()
+		}
+		pass(vouched)
+		r.leave(1)
+		r.wantStanding()
+		r.leave(1)
+		r.wantEnded()
+	})
+}
+
+// A client that serves users is at the right relay. Health checks, or a stranger, may
+// leave between them as often as they like.
+func TestClientServesUsersBesideThoseWhoLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newClaimRig(t)
+		r.register()
+		for range 100 {
+			r.come()
+			r.leave(50)
+			pass(2 * time.Second)
+			r.leave(50)
+			r.wantStanding()
+		}
+		pass(vouched)
+		r.leave(2)
+		r.wantEnded()
+	})
+}
+
+// vouched is longer than a user who was served shows that this is the right relay.
+const vouched = 4 * time.Second
+
+// claimRig is a relay client in simulated time, with its relay played by the test.
+type claimRig struct {
+	*testing.T
+	client       *event.Client
+	dialled      chan *conntest.MemoryConn // the relay's ends
+	control      *conntest.MemoryConn
+	registration *protocoltest.Registration
+}
+
+func newClaimRig(t *testing.T) *claimRig {
+	t.Helper()
+	return &claimRig{T: t, client: new(event.Client), dialled: make(chan *conntest.MemoryConn, 1)}
+}
+
+func (r *claimRig) dial(context.Context) (join.Conn, error) {
+	near, far := conntest.Memory()
+	r.dialled <- far
+	return near, nil
+}
+
+func (r *claimRig) register() {
+	r.Helper()
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		r.control = <-r.dialled
+		conntest.WantRead(r.T, r.control, "event\nnew\n")
+		conntest.Write(r.T, r.control, "20001\n")
+	}()
+	registration, err := protocoltest.Register(r.Context(), r.client, r.dial)
+	if err != nil {
+		r.Fatal(err)
 	}
-	registration, control = r.registerWith(client, r.Dial)
-	for range 3 {
-		leaves()
-		comes()
+	<-answered
+	go io.Copy(io.Discard, r.control) //nolint:errcheck // ends with the registration
+	r.registration = registration
+	r.Cleanup(func() { _ = registration.Close() })
+}
+
+func (r *claimRig) claim() (relayEnd *conntest.MemoryConn, clientEnd join.Conn) {
+	r.Helper()
+	conntest.Write(r.T, r.control, "USER\n")
+	relayEnd = <-r.dialled
+	conntest.WantRead(r.T, relayEnd, "event\nUSER\n")
+	clientEnd, err := r.registration.Accept()
+	if err != nil {
+		r.Fatal(err)
 	}
-	leaves()
-	wantServed(t, registration)
-	leaves()
-	<-registration.Ended()
+	return relayEnd, clientEnd
+}
+
+// come is a user who is served.
+func (r *claimRig) come() {
+	r.Helper()
+	relayEnd, clientEnd := r.claim()
+	go conntest.Write(r.T, relayEnd, "u") // a connection in memory has no buffer
+	conntest.WantRead(r.T, clientEnd, "u")
+	_, _ = relayEnd.Reset(), clientEnd.Reset()
+}
+
+// leave is so many users, one after the other, who have left before their claim comes.
+func (r *claimRig) leave(users int) {
+	r.Helper()
+	for range users {
+		relayEnd, clientEnd := r.claim()
+		_ = relayEnd.Reset()
+		conntest.WantReset(r.T, clientEnd)
+		_ = clientEnd.Reset()
+	}
+}
+
+func (r *claimRig) wantStanding() {
+	r.Helper()
+	synctest.Wait()
+	select {
+	case <-r.registration.Ended():
+		r.Fatal("the registration has ended")
+	default:
+	}
+}
+
+func (r *claimRig) wantEnded() {
+	r.Helper()
+	synctest.Wait()
+	select {
+	case <-r.registration.Ended():
+	default:
+		r.Fatal("the registration stands")
+	}
 }
 
 // registerWith registers with the client, whose connections dial makes.
@@ -96,14 +200,4 @@ func (r *rawRelay) registerWith(client *event.Client, dial protocol.Dialer) (*pr
 	registration := <-done
 	r.Cleanup(func() { _ = registration.Close() })
 	return registration, control
-}
-
-// wantServed expects a registration to stand.
-func wantServed(t *testing.T, registration *protocoltest.Registration) {
-	t.Helper()
-	select {
-	case <-registration.Ended():
-		t.Fatal("the registration has ended")
-	default:
-	}
 }

@@ -54,6 +54,7 @@ type registration struct {
 	dial     protocol.Dialer
 	preamble protocol.Preamble
 	failed   atomic.Int32 // claims, since the last one that worked
+	vouched  atomic.Int64 // until when refused ones count for nothing, after began
 	began    time.Time
 	spoke    atomic.Int64 // when something was said last, after began
 

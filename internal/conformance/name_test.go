@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
@@ -15,8 +16,8 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/relaytest"
 )
 
 // nameServer answers for every name, until the test ends, with addresses that the test
@@ -167,14 +168,23 @@ func TestRelayNameAfterARefusal(t *testing.T) {
 // said in the log, once, and soon after the last user who was served the forwarder
 // registers anew.
 func TestClaimsGoToAnotherRelay(t *testing.T) {
+	own, encrypt := newCertificate(t)
+	asRelay := certificate.ServerConfig{GetCertificate: certificate.Fixed(own)}.TLS()
 	ends := func(conn *net.TCPConn) { _, _ = conn.Read(make([]byte, 1000)); _ = conn.Close() }
-	for name, exchanged := range map[string]func(*net.TCPConn){
-		"which resets": reset,
-		"which ends":   ends,
+	for name, c := range map[string]struct {
+		exchanged func(*net.TCPConn)
+		encrypt   *tls.Config
+	}{
+		"which resets": {reset, nil},
+		"which ends":   {ends, nil},
+		"which ends after the handshake": {func(conn *net.TCPConn) {
+			_, _ = tls.Server(conn, asRelay).Read(make([]byte, 1000))
+			_ = conn.Close()
+		}, encrypt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			relayAddr := relaytest.Start(t).Addr()
+			relayAddr := startPatientRelay(t, own)
 			balancer := startBalancer(t, relayAddr)
 			logged := new(logBuffer)
 			registered := make(chan string, 100)
@@ -182,13 +192,13 @@ func TestClaimsGoToAnotherRelay(t *testing.T) {
 			done := make(chan error, 1)
 			go func() {
 				done <- relay.Forward(ctx, balancer.addr, serveLocal(t, echo), &relay.Options{
-					Protocol: relay.Event, Drain: -1, Logger: slog.New(slog.NewTextHandler(logged, nil)),
+					Protocol: relay.Event, TLS: c.encrypt, Drain: -1, Logger: slog.New(slog.NewTextHandler(logged, nil)),
 					OnRegister: func(public net.Addr) { registered <- public.String() },
 				})
 			}()
 			public := within(t, registered, "the forwarder to register")
 			must(t, echoOnce(t, public, 1, 100))
-			balancer.handle.Store(&exchanged)
+			balancer.handle.Store(&c.exchanged)
 			for deadline := time.Now().Add(patience); !strings.Contains(logged.String(), "trying again"); {
 				if time.Now().After(deadline) {
 					t.Fatal("the forwarder does not give up the registration")

@@ -89,10 +89,22 @@ func eachPatientTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *tes
 
 func patientRelay(t *testing.T) (addr string, encrypt *tls.Config) {
 	t.Helper()
+	own, encrypt := newCertificate(t)
+	return startPatientRelay(t, own), encrypt
+}
+
+// newCertificate makes one for relays, and what has forwarders trust it.
+func newCertificate(t *testing.T) (own tls.Certificate, encrypt *tls.Config) {
+	t.Helper()
 	own, err := certificate.New()
 	must(t, err)
 	encrypt, err = relay.PinnedTLS(certificate.Pin(own.Leaf))
 	must(t, err)
+	return own, encrypt
+}
+
+func startPatientRelay(t *testing.T, own tls.Certificate) (addr string) {
+	t.Helper()
 	s, err := assemble.Relay(assemble.Config{
 		Bind: "127.0.0.1", Ports: port.Range{First: 20000, Last: 29999},
 		Limits: limit.Limits{TunnelsPerSource: -1, HandshakeTimeout: patience, UserWait: patience},
@@ -111,7 +123,7 @@ func patientRelay(t *testing.T) (addr string, encrypt *tls.Config) {
 		s.Close()
 		serving.Wait()
 	})
-	return l.Addr().String(), encrypt
+	return l.Addr().String()
 }
 
 // tunnel is a forwarder that has registered.

@@ -73,7 +73,7 @@ func (r *registration) judge(err error) {
 	case err == nil:
 		r.vouched.Store(int64(time.Since(r.began) + vouches))
 		r.client.tolerance.lower(r.failed.Swap(0))
-	case sockerr.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF) && r.introduced():
+	case sockerr.Is(err, syscall.ECONNRESET), r.isResetByProxy(err):
 		err = fmt.Errorf("%w (%w)", errRefused, err)
 		if r.hasFailed(err) >= r.client.tolerance.limit() {
 			r.client.tolerance.raise()
@@ -82,9 +82,14 @@ func (r *registration) judge(err error) {
 	}
 }
 
-// introduced reports whether the relay says who a user is before anything else. An end
-// in its place is not the user's, who may have nothing to say, but what TCP proxies
-// make of a reset.
+// isResetByProxy reports whether err is what TCP proxies make of a reset. With TLS that
+// is an end of TCP alone, which no user's is. Without, it is an end in place of who the
+// user is; where the relay does not say that, it may be a user's who has nothing to say.
+func (r *registration) isResetByProxy(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) && r.introduced()
+}
+
+// introduced reports whether the relay says who a user is before anything else.
 func (r *registration) introduced() bool {
 	return slices.ContainsFunc(r.preamble.Registration, func(o wire.Option) bool { return o.Key == wire.OptionProxy })
 }

@@ -23,6 +23,12 @@ func (r *room) takenBy(streams int) bool {
 // in a GO_AWAY, and reports whether that can have been the reason. The crate yamux says
 // so of each stream beyond its limit, of which it takes no further note, and goes on
 // with the others. A peer that means to end the session does that next.
+//
+// The GO_AWAY does not say which stream it means, so this is the one opened last. It is
+// another one than the refused one if it was opened while the GO_AWAY was under way, or
+// if the refused one was reset here meanwhile. Then a stream is reset that the peer has,
+// and the refused one stands until it is ended here, and nothing comes for as long as a
+// join allows after that.
 func (s *Session) tooMany() bool {
 	s.mu.Lock()
 	opened := s.unacked.streams

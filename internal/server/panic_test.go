@@ -108,6 +108,7 @@ func TestPanics(t *testing.T) {
 				c.Protocols["event"] = broken{c.Protocols["event"].(*fakeProtocol), in}
 				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			})
+			r.panics = true
 			good, _ := r.register()
 			u, client := r.join(good)
 			for n := range int64(3) {

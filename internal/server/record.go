@@ -50,10 +50,12 @@ func (t *tunnel) endedBy(r join.Result) (by, how string) {
 	return by, how
 }
 
-// stopped says why the relay has ended a connection.
+// stopped says why the relay has ended a connection. The tunnel has no reason where the
+// relay shuts down and nothing has moved.
 func (t *tunnel) stopped() string {
-	if reason := context.Cause(t.alive); t.port.server.closed.Err() == nil && !errors.Is(reason, context.Canceled) {
-		return reason.Error()
+	reason := context.Cause(t.alive)
+	if reason == nil || t.port.server.closed.Err() != nil || errors.Is(reason, context.Canceled) {
+		return record.Drain
 	}
-	return "drain"
+	return reason.Error()
 }

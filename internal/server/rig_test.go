@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
@@ -36,6 +37,8 @@ type relay struct {
 	fake   *fakeProtocol
 	addr   string
 	served chan error
+	// panics is set by a test that has the relay's own code panic.
+	panics bool
 }
 
 // start starts a relay. The test may change its configuration before.
@@ -61,7 +64,12 @@ func start(t *testing.T, changes ...func(*server.Config)) *relay {
 	}
 	r.addr = l.Addr().String()
 	go func() { r.served <- r.Serve(relayClients{l}) }()
-	t.Cleanup(r.Close)
+	t.Cleanup(func() {
+		r.Close()
+		if n := r.State().Counters.Of(limit.Panics); n > 0 && !r.panics {
+			t.Errorf("the relay has caught %d panics of its own", n)
+		}
+	})
 	return r
 }
 

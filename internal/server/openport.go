@@ -15,6 +15,9 @@ func (s *Server) findPort(identity Identity, source limit.Source, wish wire.Prea
 		if identity.Name == "" {
 			return nil, fmt.Errorf("you %w %d: it is none of %s", errForbiddenPort, wish.Port, s.config.Ports)
 		}
+		if identity.Ports != nil {
+			return nil, fmt.Errorf("your token or certificate %w %d: it is none of %s, which its line has", errForbiddenPort, wish.Port, identity.Ports)
+		}
 		return nil, fmt.Errorf("your token or certificate %w %d: leave out --port, or have ports= added to its line", errForbiddenPort, wish.Port)
 	}
 	if wish.Lease == "" {

@@ -141,8 +141,13 @@ func TestPortsOfAnIdentity(t *testing.T) {
 		r.wantRefusal(as("a", "1", "+token a", fmt.Sprintf("+port %d", number)), wire.CodeForbidden)
 	}
 	r.wantRefusal(as("b", "1", "+token b", fmt.Sprintf("+port %d", ports.First)), wire.CodeForbidden)
-	if got, want := r.refusal(as("a", "1", "+token a", "+port 22")), "leave out --port, or have ports= added"; !strings.Contains(got, want) {
-		t.Errorf("refused with %q, want %q in it", got, want)
+	for lines, want := range map[string]string{
+		as("a", "1", "+token a", "+port 22"): fmt.Sprintf("port 22: it is none of %s", mine),
+		as("b", "1", "+token b", "+port 22"): "leave out --port, or have ports= added",
+	} {
+		if got := r.refusal(lines); !strings.Contains(got, want) {
+			t.Errorf("refused with %q, want %q in it", got, want)
+		}
 	}
 	if a := r.own(as("a", "1", "+token a")); a.port != ports.First {
 		t.Errorf("it has port %d, want %d", a.port, ports.First)

@@ -127,7 +127,7 @@ func (r *claimRig) register() {
 		r.Fatal(err)
 	}
 	<-answered
-	go io.Copy(io.Discard, r.control) //nolint:errcheck // ends with the registration
+	go io.Copy(io.Discard, r.control)
 	r.registration = registration
 	r.Cleanup(func() { _ = registration.Close() })
 }

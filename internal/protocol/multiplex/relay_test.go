@@ -223,6 +223,9 @@ func TestCloseResetsStreams(t *testing.T) {
 	client.want(frame{kind: typeWindow, flags: flagFIN, stream: 1})
 	client.send(data(1, flagFIN, "answer"))
 	conntest.WantRead(t, ended, "answer")
+	over := make(chan struct{})
+	ended.(interface{ OnEnd(func()) }).OnEnd(func() { close(over) })
+	<-over // the end comes behind the answer
 	if err := tunnel.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -34,11 +34,11 @@ type Listener struct {
 	host    string // the relay's host, as the caller named it
 	client  protocol.Client
 	options Options
-	// said goes before each registration. It is of whoever registers.
+	// said goes before each registration. The goroutine that registers has it.
 	said wire.Preamble
 	// failed is the relay's address where the last registration has failed, and another
 	// one of the name may do better; or "".
-	// It is of whoever registers.
+	// The goroutine that registers has it.
 	failed string
 	// next takes the connections that the relay client is given.
 	next taker

@@ -41,7 +41,7 @@ var mayImport = []struct {
 	{"internal/guard", nil,
 		"it decides, and knows nothing of who asks"},
 	{"internal/auth", []string{"internal/guard", "internal/port", "internal/secretfile"},
-		"whoever wants to know who may enter has to read one package, and nothing but bounds and the mode of a file below it"},
+		"a reader finds in one package who may enter, and nothing but bounds and the mode of a file below it"},
 	{"internal/record", []string{"internal/join", "internal/protocol"},
 		"relay and forwarder have the same words because neither is asked for them"},
 	{"internal/protocol", []string{"internal/join", "internal/wire"},

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/internal/checker"
 )
 
@@ -96,6 +97,7 @@ func (p *localPlay) verify(rules checker.Rules) checker.Summary {
 type localRig struct {
 	*localPlay
 	protocol         string
+	idle             int // connections that wait for users while there are none
 	relay, forwarder *localProcess
 	relayAddr        string
 	public           string
@@ -109,6 +111,9 @@ type localSetup struct {
 func newLocalRig(t *testing.T, protocol string, s localSetup) *localRig {
 	t.Helper()
 	r := &localRig{localPlay: newLocalPlay(t, s.server...), protocol: protocol}
+	if protocol == "pool" {
+		r.idle = relay.DefaultPoolSize
+	}
 	r.relay, r.relayAddr = localRelay(t, s.relay...)
 	r.forwarder, r.public = localForwarder(t, r.relayAddr, r.local, protocol, s.forwarder...)
 	return r
@@ -119,6 +124,7 @@ func newLocalRig(t *testing.T, protocol string, s localSetup) *localRig {
 func (r *localRig) baseline() [2]checker.Figures {
 	r.t.Helper()
 	r.used(r.public, "--users=20", "--parallel=10", "--modes=echo,both", "--up=100000", "--down=100000", "--seed=77")
+	until(r.t, "the pool is full again", func() bool { return r.relay.state().Pool.Idle == r.idle })
 	return r.quiet()
 }
 

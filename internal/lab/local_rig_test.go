@@ -160,6 +160,7 @@ type localState struct {
 	checker.Figures
 	Handshakes, Tunnels, Users, Waiting int
 	Counters                            map[string]int64
+	Pool                                struct{ Idle int } // connections without a user
 }
 
 func (p *localProcess) state() (s localState) {

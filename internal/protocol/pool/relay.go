@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,9 @@ func NewRelay(config Config) *Relay {
 	}
 	return &Relay{config: config, pools: make(map[wire.Key]*tunnel)}
 }
+
+// LogValue returns how many connections wait for users, in all pools.
+func (r *Relay) LogValue() slog.Value { return slog.GroupValue(slog.Int64("idle", r.idle.Load())) }
 
 // takeIdle counts a connection that is to wait, unless there are too many.
 func (r *Relay) takeIdle() bool {

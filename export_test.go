@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -15,7 +15,7 @@ const MaxUnaccepted = maxUnaccepted
 // NewUserAddrs gives an acceptor that reads headers, and what waits for it.
 // Connections are watched with watch, if it is not nil.
 func NewUserAddrs(
-	accept protocol.Acceptor, watch func(join.Conn, func()) (stop func()), log *slog.Logger,
+	accept protocol.Acceptor, watch func(conn.Conn, func()) (stop func()), log *slog.Logger,
 ) (_ protocol.Acceptor, wait func()) {
 	u := newUserAddrs(acceptorTaker{accept, watch}, log)
 	return u.accepted, u.wait
@@ -23,14 +23,14 @@ func NewUserAddrs(
 
 type acceptorTaker struct {
 	accept protocol.Acceptor
-	watch  func(join.Conn, func()) (stop func())
+	watch  func(conn.Conn, func()) (stop func())
 }
 
-func (a acceptorTaker) take(ctx context.Context, conn join.Conn) { a.accept(ctx, conn) }
+func (a acceptorTaker) take(ctx context.Context, conn conn.Conn) { a.accept(ctx, conn) }
 
-func (acceptorTaker) takeNow(join.Conn) bool { return false }
+func (acceptorTaker) takeNow(conn.Conn) bool { return false }
 
-func (a acceptorTaker) whenReadable(conn join.Conn, f func()) (stop func()) {
+func (a acceptorTaker) whenReadable(conn conn.Conn, f func()) (stop func()) {
 	if a.watch == nil {
 		return nil
 	}

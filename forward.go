@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/record"
@@ -97,7 +98,7 @@ type forwarder struct {
 
 // take joins one user with the local server. While too many wait for that it holds
 // up those who come after them.
-func (f *forwarder) take(registered context.Context, conn join.Conn) {
+func (f *forwarder) take(registered context.Context, conn conn.Conn) {
 	switch {
 	case f.takeNow(conn):
 	case f.mayDial(registered):
@@ -108,7 +109,7 @@ func (f *forwarder) take(registered context.Context, conn join.Conn) {
 }
 
 // takeNow is take unless too many wait.
-func (f *forwarder) takeNow(conn join.Conn) bool {
+func (f *forwarder) takeNow(conn conn.Conn) bool {
 	select {
 	case f.dials <- struct{}{}:
 		f.reach(conn)
@@ -118,14 +119,14 @@ func (f *forwarder) takeNow(conn join.Conn) bool {
 	}
 }
 
-func (f *forwarder) whenReadable(conn join.Conn, g func()) (stop func()) {
+func (f *forwarder) whenReadable(conn conn.Conn, g func()) (stop func()) {
 	return f.engine.WhenReadable(conn, g)
 }
 
 // reach joins one user, in the place that one has among the dials, with the local
 // server, which is on the same machine most of the time and then connected at once.
 // It does not wait.
-func (f *forwarder) reach(conn join.Conn) {
+func (f *forwarder) reach(conn conn.Conn) {
 	defer f.resetIfCrashed(conn)
 	began := time.Now()
 	local, wait := transport.StartLocal(f.local)
@@ -156,7 +157,7 @@ func (f *forwarder) mayDial(registered context.Context) bool {
 }
 
 // dial waits for the local server, in the place that one has among the dials.
-func (f *forwarder) dial(conn join.Conn, began time.Time, wait func(context.Context) (join.Conn, error)) {
+func (f *forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Context) (conn.Conn, error)) {
 	local, err := wait(f.ended)
 	<-f.dials
 	if err == nil {
@@ -177,7 +178,7 @@ func (f *forwarder) dial(conn join.Conn, began time.Time, wait func(context.Cont
 }
 
 // join joins a user with the local server, which took so long to answer.
-func (f *forwarder) join(conn, local join.Conn, dialTime time.Duration) {
+func (f *forwarder) join(conn, local conn.Conn, dialTime time.Duration) {
 	if !f.introduce(conn, local) {
 		return
 	}
@@ -195,7 +196,7 @@ func (f *forwarder) join(conn, local join.Conn, dialTime time.Duration) {
 
 // record logs what became of a user, once. The relay looks like the user, where a
 // connection is that user's alone.
-func (f *forwarder) record(conn join.Conn, dialTime, duration time.Duration, r join.Result) {
+func (f *forwarder) record(conn conn.Conn, dialTime, duration time.Duration, r join.Result) {
 	by, how := record.Of(r, record.ByClient, record.ByRelay, f.ended.Err() != nil)
 	if how == record.Drain {
 		f.cut.Add(1)
@@ -216,7 +217,7 @@ func (f *forwarder) record(conn join.Conn, dialTime, duration time.Duration, r j
 
 // introduce tells the local server who the user is, if it is to know. The few bytes
 // fit into the socket's buffer. If that fails, both are reset.
-func (f *forwarder) introduce(conn, local join.Conn) bool {
+func (f *forwarder) introduce(conn, local conn.Conn) bool {
 	if f.proxyProtocol == 0 {
 		return true
 	}
@@ -234,7 +235,7 @@ func (f *forwarder) introduce(conn, local join.Conn) bool {
 
 // resetIfCrashed is deferred where a panic is to end one user's connection, and
 // not the forwarder.
-func (f *forwarder) resetIfCrashed(conn join.Conn) {
+func (f *forwarder) resetIfCrashed(conn conn.Conn) {
 	if c := crash.Caught(recover()); c != nil {
 		_ = conn.Reset()
 		f.crashed(c)

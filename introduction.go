@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
@@ -18,7 +18,7 @@ import (
 type introduction struct {
 	*userAddrs
 	registered context.Context
-	conn       join.Conn
+	conn       conn.Conn
 	header     []byte          // what has been read of it; the reader has it
 	turn       proxyproto.Turn // that it says; the reader has it
 
@@ -76,12 +76,12 @@ func (i *introduction) read() {
 
 // awaitTurn has conn handed on after the one who came before from the same address. It
 // returns false if that one has been.
-func (i *introduction) awaitTurn(conn join.Conn) bool {
+func (i *introduction) awaitTurn(conn conn.Conn) bool {
 	return i.order.await(i.turn.After, func() { i.handOnNow(conn) })
 }
 
 // handOnNow is handOn for a caller who cannot wait.
-func (i *introduction) handOnNow(conn join.Conn) {
+func (i *introduction) handOnNow(conn conn.Conn) {
 	defer i.leaveIfCrashed()
 	if i.next.takeNow(conn) {
 		i.leave()
@@ -90,7 +90,7 @@ func (i *introduction) handOnNow(conn join.Conn) {
 	go i.handOn(conn)
 }
 
-func (i *introduction) handOn(conn join.Conn) {
+func (i *introduction) handOn(conn conn.Conn) {
 	defer i.leaveIfCrashed()
 	i.next.take(i.registered, conn)
 	i.leave()
@@ -98,7 +98,7 @@ func (i *introduction) handOn(conn join.Conn) {
 
 // introduced gives the connection as the user's. If there is no header, or the
 // registration has ended meanwhile, it resets it and gives nil.
-func (i *introduction) introduced(user, public net.Addr, details proxyproto.Details, err error) join.Conn {
+func (i *introduction) introduced(user, public net.Addr, details proxyproto.Details, err error) conn.Conn {
 	i.noticed(details.Notice)
 	i.turn = details.Turn
 	if !i.forget() {
@@ -157,7 +157,7 @@ func (i *introduction) leaveIfCrashed() {
 type promptHeader struct{ *introduction }
 
 func (r promptHeader) Read(b []byte) (int, error) {
-	n, err := join.ReadNow(r.conn, b)
+	n, err := conn.ReadNow(r.conn, b)
 	r.header = append(r.header, b[:n]...)
 	return n, err
 }

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -43,7 +43,7 @@ type Listener struct {
 	// next takes the connections that the relay client is given.
 	next taker
 
-	conns  chan join.Conn // for Accept; never closed
+	conns  chan conn.Conn // for Accept; never closed
 	closed context.Context
 	close  context.CancelFunc
 	ended  chan struct{}
@@ -107,7 +107,7 @@ func newListener(relayAddr, serves string, options *Options) (*Listener, error) 
 		client:  client,
 		options: o,
 		said:    said,
-		conns:   make(chan join.Conn),
+		conns:   make(chan conn.Conn),
 		ended:   make(chan struct{}),
 	}
 	l.closed, l.close = context.WithCancel(context.Background())
@@ -145,7 +145,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // take gives conn to Accept.
-func (l *Listener) take(registered context.Context, conn join.Conn) {
+func (l *Listener) take(registered context.Context, conn conn.Conn) {
 	select {
 	case l.conns <- conn:
 	case <-l.closed.Done():
@@ -156,7 +156,7 @@ func (l *Listener) take(registered context.Context, conn join.Conn) {
 }
 
 // takeNow gives conn to an Accept that waits.
-func (l *Listener) takeNow(conn join.Conn) bool {
+func (l *Listener) takeNow(conn conn.Conn) bool {
 	select {
 	case l.conns <- conn:
 		return true
@@ -166,7 +166,7 @@ func (l *Listener) takeNow(conn join.Conn) bool {
 }
 
 // whenReadable watches nothing: whoever accepts a connection waits for it himself.
-func (*Listener) whenReadable(join.Conn, func()) (stop func()) { return nil }
+func (*Listener) whenReadable(conn.Conn, func()) (stop func()) { return nil }
 
 // Addr is the public address that users connect to, an [Addr]: the latest one,
 // while the relay is lost.

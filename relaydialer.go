@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -28,7 +28,7 @@ type relayDialer struct {
 const elsewhereTimeout = 5 * time.Second
 
 // dial is a protocol.Dialer.
-func (d *relayDialer) dial(ctx context.Context) (join.Conn, error) {
+func (d *relayDialer) dial(ctx context.Context) (conn.Conn, error) {
 	conn, err := d.connect(ctx)
 	if err != nil || d.tls == nil {
 		return conn, err
@@ -36,7 +36,7 @@ func (d *relayDialer) dial(ctx context.Context) (join.Conn, error) {
 	return transport.SecureRelay(ctx, conn, d.tls)
 }
 
-func (d *relayDialer) connect(ctx context.Context) (join.Conn, error) {
+func (d *relayDialer) connect(ctx context.Context) (conn.Conn, error) {
 	if at := d.address(); at != "" {
 		return transport.DialRelay(ctx, at)
 	}
@@ -55,7 +55,7 @@ func (d *relayDialer) connect(ctx context.Context) (join.Conn, error) {
 
 // connectElsewhere gives nil if there is nothing to avoid, or no other address that
 // answers.
-func (d *relayDialer) connectElsewhere(ctx context.Context) join.Conn {
+func (d *relayDialer) connectElsewhere(ctx context.Context) conn.Conn {
 	if d.avoid == "" {
 		return nil
 	}

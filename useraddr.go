@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -39,13 +39,13 @@ const (
 // taker takes connections over from userAddrs.
 type taker interface {
 	// take is a protocol.Acceptor.
-	take(registered context.Context, conn join.Conn)
+	take(registered context.Context, conn conn.Conn)
 	// takeNow is take for a caller who cannot wait. It gives false if it would.
-	takeNow(conn join.Conn) bool
+	takeNow(conn conn.Conn) bool
 	// whenReadable has f called once when there is something to read, by somebody
 	// who cannot wait. Stop ends that. It is nil if conn cannot be watched, and
 	// has to be waited for.
-	whenReadable(conn join.Conn, f func()) (stop func())
+	whenReadable(conn conn.Conn, f func()) (stop func())
 }
 
 // userAddrs stands before a taker while the relay puts a header with the user's
@@ -77,7 +77,7 @@ func newUserAddrs(next taker, log *slog.Logger) *userAddrs {
 
 // accepted is the acceptor for connections with headers. When registered is done
 // it resets those that have not been handed on.
-func (u *userAddrs) accepted(registered context.Context, conn join.Conn) {
+func (u *userAddrs) accepted(registered context.Context, conn conn.Conn) {
 	if !u.enter(registered) {
 		_ = conn.Reset()
 		return
@@ -138,7 +138,7 @@ func (u *userAddrs) noticed(notice []byte) {
 // that come on conn: a PROXY header of version 1 or 2, of 107 bytes at most, or
 // nothing for version 0. If the relay does not say who the user is, nor does the
 // header.
-func localHeader(version int, conn join.Conn) ([]byte, error) {
+func localHeader(version int, conn conn.Conn) ([]byte, error) {
 	if version == 0 {
 		return nil, nil
 	}

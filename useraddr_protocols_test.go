@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -24,7 +25,7 @@ import (
 func introduced(t *testing.T, i *introducer, client protocol.Client) string {
 	t.Helper()
 	addr := relaytest.Start(t).Addr()
-	r, err := client.Register(t.Context(), func(ctx context.Context) (join.Conn, error) {
+	r, err := client.Register(t.Context(), func(ctx context.Context) (conn.Conn, error) {
 		return transport.DialRelay(ctx, addr)
 	}, protocol.Preamble{})
 	if err != nil {
@@ -98,7 +99,7 @@ func dialUser(t *testing.T, public string) *net.TCPConn {
 }
 
 // joined joins conn with a local server, which is given.
-func joined(t *testing.T, conn join.Conn) (local *transport.Conn) {
+func joined(t *testing.T, conn conn.Conn) (local *transport.Conn) {
 	t.Helper()
 	engine, err := join.NewEngine()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/proxyproto"
@@ -34,17 +35,17 @@ func headerOf(t *testing.T, user, public net.Addr) []byte {
 
 // introducer hands what it accepts to conns.
 type introducer struct {
-	accept func(context.Context, join.Conn)
+	accept func(context.Context, conn.Conn)
 	came   chan struct{} // has one for each connection that offer was called with
-	conns  chan join.Conn
+	conns  chan conn.Conn
 	ctx    context.Context // of the registration
 	end    context.CancelFunc
 	log    *logger
-	pair   func(testing.TB) (near join.Conn, far *transport.Conn)
+	pair   func(testing.TB) (near conn.Conn, far *transport.Conn)
 }
 
 func newIntroducer(t *testing.T, kind kind) *introducer {
-	i := &introducer{came: make(chan struct{}, 1000), conns: make(chan join.Conn), log: newLogger(""), pair: kind.pair}
+	i := &introducer{came: make(chan struct{}, 1000), conns: make(chan conn.Conn), log: newLogger(""), pair: kind.pair}
 	i.ctx, i.end = context.WithCancel(context.Background())
 	accept, wait := relay.NewUserAddrs(i.offer, kind.watch, slog.New(i.log))
 	i.accept = accept
@@ -54,8 +55,8 @@ func newIntroducer(t *testing.T, kind kind) *introducer {
 
 // kind is a kind of connection.
 type kind struct {
-	pair  func(testing.TB) (near join.Conn, far *transport.Conn)
-	watch func(join.Conn, func()) (stop func()) // or nil
+	pair  func(testing.TB) (near conn.Conn, far *transport.Conn)
+	watch func(conn.Conn, func()) (stop func()) // or nil
 }
 
 // bothKinds runs a test with connections that can be watched, and with others.
@@ -71,10 +72,10 @@ func bothKinds(t *testing.T, test func(*testing.T, kind)) {
 	t.Run("waited for", func(t *testing.T) { test(t, waitedFor) })
 }
 
-var waitedFor = kind{pair: func(tb testing.TB) (join.Conn, *transport.Conn) { return conntest.Pair(tb) }}
+var waitedFor = kind{pair: func(tb testing.TB) (conn.Conn, *transport.Conn) { return conntest.Pair(tb) }}
 
 // sockets makes a connection that is accepted as a relay does.
-func sockets(tb testing.TB) (near join.Conn, far *transport.Conn) {
+func sockets(tb testing.TB) (near conn.Conn, far *transport.Conn) {
 	tb.Helper()
 	l, err := transport.ListenUsers("127.0.0.1:0")
 	if err != nil {
@@ -93,7 +94,7 @@ func sockets(tb testing.TB) (near join.Conn, far *transport.Conn) {
 	return near, far
 }
 
-func (i *introducer) offer(ctx context.Context, conn join.Conn) {
+func (i *introducer) offer(ctx context.Context, conn conn.Conn) {
 	i.came <- struct{}{}
 	select {
 	case i.conns <- conn:
@@ -102,7 +103,7 @@ func (i *introducer) offer(ctx context.Context, conn join.Conn) {
 	}
 }
 
-func (i *introducer) next(t *testing.T) join.Conn {
+func (i *introducer) next(t *testing.T) conn.Conn {
 	t.Helper()
 	select {
 	case conn := <-i.conns:
@@ -284,7 +285,7 @@ func TestUserAddrBound(t *testing.T) {
 func TestUserAddrGoesOnAfterAPanic(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind kind) {
 		log := newLogger("")
-		accept, wait := relay.NewUserAddrs(func(context.Context, join.Conn) { panic("at a user") }, kind.watch, slog.New(log))
+		accept, wait := relay.NewUserAddrs(func(context.Context, conn.Conn) { panic("at a user") }, kind.watch, slog.New(log))
 		t.Cleanup(wait)
 		for range 2 {
 			near, far := kind.pair(t)
@@ -336,7 +337,7 @@ func TestLocalHeader(t *testing.T) {
 	known := proxyproto.NewConn(near, someUser, somewhere)
 	for _, tt := range []struct {
 		version int
-		conn    join.Conn
+		conn    conn.Conn
 		want    string
 	}{
 		{0, known, ""},

@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay"
-	"github.com/seed96252745/relay/internal/assemble"
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/certificate"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/sockerr"
@@ -99,11 +99,11 @@ func (r *Relay) listen(addr string) error {
 		return fmt.Errorf("relaytest: %w", err)
 	}
 	r.addr = listener.Addr().String()
-	s, err := assemble.Relay(assemble.Config{
+	s, err := node.Relay(node.Config{
 		Bind:  loopback,
 		Ports: port.Range{First: 20000, Last: 29999},
 		// All of a test comes from one address.
-		Limits: limit.Limits{TunnelsPerSource: -1},
+		Limits: admission.Limits{TunnelsPerSource: -1},
 		TLS:    certificate.ServerConfig{GetCertificate: certificate.Fixed(r.own)}.TLS(),
 		Logger: r.log,
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed96252745/relay"
-	"github.com/seed96252745/relay/internal/assemble"
+	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -109,7 +109,7 @@ func startDemoRelay(ctx context.Context, running *sync.WaitGroup, log *slog.Logg
 	if err != nil {
 		return "", err
 	}
-	s, err := assemble.Relay(assemble.Config{Bind: demoHost, Ports: port.Range{First: 20000, Last: 29999}, Logger: log})
+	s, err := node.Relay(node.Config{Bind: demoHost, Ports: port.Range{First: 20000, Last: 29999}, Logger: log})
 	if err != nil {
 		_ = listener.Close()
 		return "", err

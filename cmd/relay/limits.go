@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
 )
 
 // limitFlags are the limits that an operator may want to change. The others are
@@ -24,7 +24,7 @@ type limitFlags struct {
 
 // define makes the flags, whose defaults are those of package limit.
 func (l *limitFlags) define(fs *pflag.FlagSet) {
-	is := limit.Limits{Descriptors: -1}.WithDefaults()
+	is := admission.Limits{Descriptors: -1}.WithDefaults()
 	fs.IntVar(&l.users, "maxUsers", 0, "users of a relay at a time; 0, the default, is what descriptors allow")
 	fs.IntVar(&l.usersPerSource, "maxUsersPerSource", is.UsersPerSource, "users of one tunnel from one address at a time; 0 is no limit")
 	fs.IntVar(&l.usersPerSecond, "usersPerSecond", is.UsersPerSecond, "new users of one tunnel from one address, twice as many at once; those beyond wait for up to a second; 0 is no limit")
@@ -73,8 +73,8 @@ func (l *limitFlags) check() error {
 }
 
 // limits gives what the flags say, in the way of package limit.
-func (l *limitFlags) limits() limit.Limits {
-	return limit.Limits{
+func (l *limitFlags) limits() admission.Limits {
+	return admission.Limits{
 		Users:               l.users,
 		UsersPerSource:      orNone(l.usersPerSource),
 		UsersPerSecond:      orNone(l.usersPerSecond),

@@ -9,8 +9,8 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/seed96252745/relay/internal/assemble"
 	"github.com/seed96252745/relay/internal/auth"
+	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
@@ -59,7 +59,7 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 		return err
 	}
 	defer encryption.close()
-	s, err := assemble.Relay(assemble.Config{
+	s, err := node.Relay(node.Config{
 		Bind: f.bind, Ports: ports, Limits: f.limits.limits(), Logger: log,
 		TrustedProxies: proxies, ControlProxies: controlProxies, TLS: encryption.config, RequireTLS: f.tls.required,
 		Tokens: tokens, Leases: leases, Lease: f.lease, TokenLease: f.tokenLease,

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed96252745/relay/internal/guard"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/port"
 )
 
@@ -26,7 +26,7 @@ type Identity struct {
 	// Tunnels at a time; 0 leaves it to the relay's own limit.
 	Tunnels int
 	// Rails are on each of its public ports.
-	Rails guard.Rails
+	Rails policy.Policy
 	// Expires is the moment from which on it is nobody; zero is never.
 	Expires time.Time
 

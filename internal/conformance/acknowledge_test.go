@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/assemble"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
@@ -49,9 +49,9 @@ type bareMultiplex struct {
 func newBareMultiplex(t *testing.T) bareMultiplex {
 	t.Helper()
 	log := make(lines, 1000) // more than there will be
-	s, err := assemble.Relay(assemble.Config{
+	s, err := node.Relay(node.Config{
 		Bind: "127.0.0.1", Ports: port.Range{First: 20000, Last: 29999},
-		Limits: limit.Limits{UserWait: time.Second},
+		Limits: admission.Limits{UserWait: time.Second},
 		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	must(t, err)
@@ -96,7 +96,7 @@ func TestNotAcknowledged(t *testing.T) {
 		t.Errorf("the log says %q, want that it is not acknowledged", reset)
 	}
 	counters := m.State().Counters
-	if waits, unacknowledged := counters.Of(limit.UserWaits), counters.Of(limit.NotAcknowledged); waits != 0 || unacknowledged != 1 {
+	if waits, unacknowledged := counters.Of(admission.UserWaits), counters.Of(admission.NotAcknowledged); waits != 0 || unacknowledged != 1 {
 		t.Errorf("%d waits and %d streams not acknowledged were counted, want 0 and 1", waits, unacknowledged)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay"
-	"github.com/seed96252745/relay/internal/assemble"
+	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -86,7 +86,7 @@ func TestBurstOfOneAddress(t *testing.T) {
 
 // loggingRelay gives the address of a relay that believes who users say they are.
 func loggingRelay(t *testing.T, log io.Writer) string {
-	s, err := assemble.Relay(assemble.Config{
+	s, err := node.Relay(node.Config{
 		Bind: "127.0.0.1", Ports: port.Range{First: 20000, Last: 29999},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Logger:         slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),

@@ -24,11 +24,11 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay"
-	"github.com/seed96252745/relay/internal/assemble"
 	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -123,7 +123,7 @@ func (h *home) changeSecret() {
 // by mistake without.
 func (h *home) start(ports port.Range, identities bool) {
 	h.Helper()
-	config := assemble.Config{
+	config := node.Config{
 		Bind: "127.0.0.1", Ports: ports,
 		Logger: slog.New(slog.NewTextHandler(h.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -145,7 +145,7 @@ func (h *home) start(ports port.Range, identities bool) {
 	leases, err := lease.Open(filepath.Join(h.dir, "leases"))
 	must(h.T, err)
 	config.Leases = leases
-	s, err := assemble.Relay(config)
+	s, err := node.Relay(config)
 	must(h.T, err)
 	l, err := transport.ListenRelayClients(h.addr)
 	must(h.T, err)

@@ -18,9 +18,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed96252745/relay"
-	"github.com/seed96252745/relay/internal/assemble"
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/certificate"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/relaytest"
@@ -105,9 +105,9 @@ func newCertificate(t *testing.T) (own tls.Certificate, encrypt *tls.Config) {
 
 func startPatientRelay(t *testing.T, own tls.Certificate) (addr string) {
 	t.Helper()
-	s, err := assemble.Relay(assemble.Config{
+	s, err := node.Relay(node.Config{
 		Bind: "127.0.0.1", Ports: port.Range{First: 20000, Last: 29999},
-		Limits: limit.Limits{TunnelsPerSource: -1, HandshakeTimeout: patience, UserWait: patience},
+		Limits: admission.Limits{TunnelsPerSource: -1, HandshakeTimeout: patience, UserWait: patience},
 		TLS:    certificate.ServerConfig{GetCertificate: certificate.Fixed(own)}.TLS(),
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

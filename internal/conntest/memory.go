@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // MemoryConn is one end of a connection in memory, for tests in which time is
@@ -19,7 +19,7 @@ type MemoryConn struct {
 	reset    *atomic.Bool
 }
 
-var _ join.Conn = (*MemoryConn)(nil)
+var _ conn.Conn = (*MemoryConn)(nil)
 
 // Memory makes both ends of such a connection.
 func Memory() (near, far *MemoryConn) {

@@ -1,6 +1,10 @@
 package join
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed96252745/relay/internal/conn"
+)
 
 // abortWait is how long a connection that is to be reset may go on taking what
 // was written to it: a reset destroys what is still queued, and the last bytes
@@ -9,11 +13,11 @@ const abortWait = time.Second
 
 // abort resets conn after what was written to it has been acknowledged, or
 // after abortWait.
-func abort(conn Conn) {
-	if tcp := tcpOf(carried(conn)); tcp != nil {
+func abort(c conn.Conn) {
+	if tcp := conn.TCPOf(conn.Carried(c)); tcp != nil {
 		AwaitDelivery(tcp)
-	} else if d, ok := carried(conn).(Deliverer); ok {
+	} else if d, ok := conn.Carried(c).(conn.Deliverer); ok {
 		d.AwaitDelivery()
 	}
-	_ = conn.Reset()
+	_ = c.Reset()
 }

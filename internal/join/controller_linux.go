@@ -1,6 +1,10 @@
 package join
 
-import "net"
+import (
+	"net"
+
+	"github.com/seed96252745/relay/internal/conn"
+)
 
 // controller is a socket whose descriptor can be borrowed.
 type controller interface {
@@ -11,15 +15,15 @@ type controller interface {
 
 // controllerOf gives the socket that conn is or stands on, or nil. Its bytes may
 // be others than those of conn.
-func controllerOf(conn net.Conn) controller {
+func controllerOf(c net.Conn) controller {
 	for {
-		if c, ok := conn.(controller); ok {
+		if c, ok := c.(controller); ok {
 			return c
 		}
-		if w, ok := conn.(Wrapper); ok {
-			conn = w.Unwrap()
-		} else if on, ok := conn.(interface{ Underlying() net.Conn }); ok {
-			conn = on.Underlying()
+		if w, ok := c.(conn.Wrapper); ok {
+			c = w.Unwrap()
+		} else if on, ok := c.(interface{ Underlying() net.Conn }); ok {
+			c = on.Underlying()
 		} else {
 			return nil
 		}

@@ -4,18 +4,20 @@ import (
 	"context"
 	"sync"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"github.com/seed96252745/relay/internal/crash"
 )
 
 // copying is a join of any two connections, with two goroutines.
 type copying struct {
 	joined
-	ends [2]Conn
+	ends [2]conn.Conn
 	ways [2]*direction // by their source
 }
 
-func newCopying(a, b Conn, p periods) *copying {
-	c := &copying{ends: [2]Conn{a, b}}
+func newCopying(a, b conn.Conn, p periods) *copying {
+	c := &copying{ends: [2]conn.Conn{a, b}}
 	c.lookout = newLookout(a, b, p, func(side Side) {
 		c.joined.end(side, ErrDead)
 		_ = closeConn(c.ends[side], ErrDead) // which wakes both directions

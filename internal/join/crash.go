@@ -1,6 +1,9 @@
 package join
 
-import "github.com/seed96252745/relay/internal/crash"
+import (
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/crash"
+)
 
 // caught calls f, and gives the panic that it has ended with, if it has.
 func caught(f func()) (c *crash.Error) {
@@ -11,12 +14,12 @@ func caught(f func()) (c *crash.Error) {
 
 // closeConn closes conn: with an end, or, after an error, with a reset, so that
 // the peer sees a failure. It gives that error, or the panic that there was.
-func closeConn(conn Conn, err error) error {
+func closeConn(of conn.Conn, err error) error {
 	c := caught(func() {
 		if err == nil {
-			_ = conn.Close() // the peer knows already that all is said
+			_ = of.Close() // the peer knows already that all is said
 		} else {
-			_ = conn.Reset()
+			_ = of.Reset()
 		}
 	})
 	if c == nil {
@@ -24,11 +27,11 @@ func closeConn(conn Conn, err error) error {
 	}
 	// What may still work. An end, as Close gives, would be a lie.
 	_ = caught(func() {
-		if tcp := tcpOf(conn); tcp != nil {
+		if tcp := conn.TCPOf(of); tcp != nil {
 			_ = tcp.Close() // with a reset: see Socket
 			return
 		}
-		_ = conn.Reset()
+		_ = of.Reset()
 	})
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
@@ -40,11 +41,11 @@ func (f faulty) Arrived(error)               { f.at("Arrived") }
 func (f faulty) Detach(end func()) (int, error) { f.at("Detach"); return f.Conn.Detach(end) }
 
 // copiedFaulty is one for the copier: it has only what a Conn has to have.
-type copiedFaulty struct{ join.Conn }
+type copiedFaulty struct{ conn.Conn }
 
 // copiedSocket is a Socket, too.
 type copiedSocket struct {
-	join.Conn
+	conn.Conn
 	of faulty
 }
 
@@ -100,12 +101,12 @@ func beside(t *testing.T, e *join.Engine, f func()) {
 }
 
 func TestPanicInAConnection(t *testing.T) {
-	onLoop := func(f faulty) join.Conn { return f }
-	plain := func(f faulty) join.Conn { return copiedFaulty{f} }
-	socket := func(f faulty) join.Conn { return copiedSocket{copiedFaulty{f}, f} }
+	onLoop := func(f faulty) conn.Conn { return f }
+	plain := func(f faulty) conn.Conn { return copiedFaulty{f} }
+	socket := func(f faulty) conn.Conn { return copiedSocket{copiedFaulty{f}, f} }
 	for _, tt := range []struct {
 		engine, method string
-		make           func(faulty) join.Conn
+		make           func(faulty) conn.Conn
 	}{
 		{"event loop", "Detach", onLoop}, {"event loop", "Arrived", onLoop},
 		{"event loop", "Close", onLoop}, {"event loop", "Reset", onLoop},
@@ -117,7 +118,7 @@ func TestPanicInAConnection(t *testing.T) {
 			beside(t, e, func() {
 				bothSides(t, func(t *testing.T, side join.Side) func() {
 					r := newRig(t)
-					conns := [2]join.Conn{r.near[join.A], r.near[join.B]}
+					conns := [2]conn.Conn{r.near[join.A], r.near[join.B]}
 					conns[side] = tt.make(faulty{r.near[side], tt.method})
 					e.Join(r.ctx, conns[join.A], conns[join.B], func(result join.Result) { r.result <- result })
 					heard := provoke(r, side, tt.method)
@@ -187,9 +188,9 @@ func wantGone(t *testing.T, r *rig, side join.Side, method string, heard [2]erro
 // A panic in what the owner of a join does when it has ended is told of, and
 // ends nothing else.
 func TestPanicInDone(t *testing.T) {
-	for name, hide := range map[string]func(*transport.Conn) join.Conn{
-		"event loop": func(c *transport.Conn) join.Conn { return c },
-		"copier":     func(c *transport.Conn) join.Conn { return copiedFaulty{c} },
+	for name, hide := range map[string]func(*transport.Conn) conn.Conn{
+		"event loop": func(c *transport.Conn) conn.Conn { return c },
+		"copier":     func(c *transport.Conn) conn.Conn { return copiedFaulty{c} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, told := crashRig(t)

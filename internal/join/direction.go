@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"github.com/seed96252745/relay/internal/crash"
 )
 
@@ -20,7 +22,7 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // direction is one of the two ways bytes go in a join.
 type direction struct {
 	j        *joined
-	src, dst Conn
+	src, dst conn.Conn
 	side     Side // which connection src is
 	opposite *direction
 
@@ -95,7 +97,7 @@ func (d *direction) arrive(err error) {
 		return
 	}
 	d.arrived = true
-	tellArrived(d.src, err)
+	conn.TellArrived(d.src, err)
 }
 
 // write writes all of b. A half-closed join counts as moving as long as any

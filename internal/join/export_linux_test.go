@@ -3,6 +3,8 @@ package join
 import (
 	"context"
 	"time"
+
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // What is decided about a peer, from what the kernel says.
@@ -21,7 +23,7 @@ func NewEngineLooking(lookEvery, silence time.Duration) (*Engine, error) {
 }
 
 // CopyJoinLooking is CopyJoin with other periods.
-func CopyJoinLooking(ctx context.Context, a, b Conn, lookEvery, silence, standstill time.Duration) Result {
+func CopyJoinLooking(ctx context.Context, a, b conn.Conn, lookEvery, silence, standstill time.Duration) Result {
 	return newCopying(a, b, periods{lookEvery, silence, standstill}).run(ctx)
 }
 

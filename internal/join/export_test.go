@@ -1,8 +1,12 @@
 package join
 
-import "context"
+import (
+	"context"
+
+	"github.com/seed96252745/relay/internal/conn"
+)
 
 // CopyJoin is the join of everything that no event loop can serve.
-func CopyJoin(ctx context.Context, a, b Conn) Result {
+func CopyJoin(ctx context.Context, a, b conn.Conn) Result {
 	return newCopying(a, b, periods{lookEvery, silence, noProgress}).run(ctx)
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/seed96252745/relay/internal/splice"
@@ -230,7 +232,7 @@ func (f *flow) arrive(n int, err error) {
 	if n > 0 {
 		err = nil
 	}
-	tellArrived(f.src.conn, err)
+	conn.TellArrived(f.src.conn, err)
 }
 
 // sourceEnded hands the end of src on, or ends the join because src is gone.

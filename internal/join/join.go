@@ -25,6 +25,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/sockerr"
 )
@@ -175,7 +177,7 @@ func newEngine(p periods) (*Engine, error) {
 //
 // A panic in the code of a connection ends the join, with a Result.Err that
 // wraps a *crash.Error, and nothing else.
-func (e *Engine) Join(ctx context.Context, a, b Conn, done func(Result)) {
+func (e *Engine) Join(ctx context.Context, a, b conn.Conn, done func(Result)) {
 	if !e.begin() {
 		go func() {
 			err := closeConn(a, stopped{net.ErrClosed})
@@ -193,7 +195,7 @@ func (e *Engine) Join(ctx context.Context, a, b Conn, done func(Result)) {
 }
 
 // copy joins what no loop can.
-func (e *Engine) copy(ctx context.Context, a, b Conn) Result {
+func (e *Engine) copy(ctx context.Context, a, b conn.Conn) Result {
 	c := newCopying(a, b, e.periods)
 	e.mu.Lock()
 	e.copies[c] = struct{}{}

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // lookout does for a join that two goroutines copy what underWay does for those of
@@ -30,7 +32,7 @@ type lookedAt struct {
 	peer   peer
 }
 
-func newLookout(a, b Conn, p periods, gone func(Side)) *lookout {
+func newLookout(a, b conn.Conn, p periods, gone func(Side)) *lookout {
 	l := &lookout{periods: p, gone: gone}
 	l.ends[A].socket, l.ends[B].socket = controllerOf(a), controllerOf(b)
 	return l

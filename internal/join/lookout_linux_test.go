@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/throttle"
@@ -30,7 +31,7 @@ func startCopies(t *testing.T, r *rig) {
 
 // startCopy copies between the near ends of r, or what stands for them. What is left
 // when all has been said may stand still for so long.
-func startCopy(t *testing.T, r *rig, a, b join.Conn, standstill time.Duration) {
+func startCopy(t *testing.T, r *rig, a, b conn.Conn, standstill time.Duration) {
 	t.Helper()
 	ended := make(chan struct{})
 	go func() {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/yamux"
@@ -37,7 +38,7 @@ func openStream(t *testing.T, client, server *yamux.Session) (near, far *yamux.S
 }
 
 // joinStream joins a stream with a socket. It gives the far ends of both.
-func joinStream(t *testing.T, result chan<- join.Result) (peer *yamux.Stream, user join.Conn) {
+func joinStream(t *testing.T, result chan<- join.Result) (peer *yamux.Stream, user conn.Conn) {
 	t.Helper()
 	client, server := sessions(t, yamux.Config{})
 	stream, peer := openStream(t, client, server)

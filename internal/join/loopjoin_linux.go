@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/seed96252745/relay/internal/crash"
@@ -38,9 +40,9 @@ type loopJoin struct {
 type end struct {
 	join *loopJoin
 	side Side
-	conn Conn // what its owner knows, and wants to see closed
+	conn conn.Conn // what its owner knows, and wants to see closed
 
-	stream Stream // or nil
+	stream conn.Stream // or nil
 
 	fd       int // of the socket; -1 if there is none
 	watch    eventloop.Registration
@@ -100,7 +102,7 @@ const maxLends = 16
 // detach takes the socket, with the help of the engine's reserve if need be: to be
 // reset now would be late, as the peers know of each other.
 func (e *end) detach() (fd int, err error) {
-	socket, reserve := innermost(e.conn).(Detachable), e.join.engine.Reserve
+	socket, reserve := conn.Innermost(e.conn).(conn.Detachable), e.join.engine.Reserve
 	fd, err = socket.Detach(e.closedByOwner)
 	for range maxLends {
 		short := errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)

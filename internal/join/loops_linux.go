@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
@@ -43,16 +45,16 @@ func (l *loops) stop() {
 
 // join joins a and b if they are sockets, or one is and the other is a stream.
 // It tells whether that is so.
-func (l *loops) join(ctx context.Context, e *Engine, a, b Conn, done func(Result)) bool {
+func (l *loops) join(ctx context.Context, e *Engine, a, b conn.Conn, done func(Result)) bool {
 	j := &loopJoin{engine: e, done: done}
 	sockets := 0
-	for side, conn := range []Conn{a, b} {
+	for side, c := range []conn.Conn{a, b} {
 		s := &j.ends[side]
-		s.join, s.side, s.conn, s.fd = j, Side(side), conn, -1
-		switch inner := innermost(conn).(type) {
-		case Detachable:
+		s.join, s.side, s.conn, s.fd = j, Side(side), c, -1
+		switch inner := conn.Innermost(c).(type) {
+		case conn.Detachable:
 			sockets++
-		case Stream:
+		case conn.Stream:
 			s.stream = inner
 		default:
 			return false

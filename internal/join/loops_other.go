@@ -2,7 +2,11 @@
 
 package join
 
-import "context"
+import (
+	"context"
+
+	"github.com/seed96252745/relay/internal/conn"
+)
 
 // loops are for Linux.
 type loops struct{}
@@ -11,7 +15,7 @@ func (*loops) start(periods) error   { return nil }
 func (*loops) stop()                 {}
 func (*loops) joins() []underWayJoin { return nil }
 
-func (*loops) join(context.Context, *Engine, Conn, Conn, func(Result)) bool { return false }
+func (*loops) join(context.Context, *Engine, conn.Conn, conn.Conn, func(Result)) bool { return false }
 
 // WhenReadable gives nil: no connection can be watched.
-func (*Engine) WhenReadable(Conn, func()) (stop func()) { return nil }
+func (*Engine) WhenReadable(conn.Conn, func()) (stop func()) { return nil }

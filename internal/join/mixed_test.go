@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 )
@@ -22,7 +23,7 @@ func mixedRig(t *testing.T, socket join.Side) (tcp, memory farEnd, result <-chan
 	}
 	nearMemory, farMemory := conntest.Memory()
 	t.Cleanup(func() { _ = farMemory.Reset() })
-	ends := [2]join.Conn{nearMemory, nearMemory}
+	ends := [2]conn.Conn{nearMemory, nearMemory}
 	ends[socket] = near
 	done := make(chan join.Result, 1)
 	joinTo(t, t.Context(), ends[join.A], ends[join.B], done)
@@ -30,7 +31,7 @@ func mixedRig(t *testing.T, socket join.Side) (tcp, memory farEnd, result <-chan
 }
 
 // farEnd is the peer of what is joined.
-type farEnd = join.Conn
+type farEnd = conn.Conn
 
 func TestMixedConnections(t *testing.T) {
 	sent := pattern(3<<20 + 17)

@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
@@ -23,8 +25,8 @@ type readable struct {
 // wait: it is called on an event loop. Stop ends that, and must be called before
 // anybody else uses conn, if f has not been; it does not wait for f. It gives nil
 // if conn cannot be watched. All has to be over before Close.
-func (e *Engine) WhenReadable(conn Conn, f func()) (stop func()) {
-	socket, ok := innermost(conn).(controller)
+func (e *Engine) WhenReadable(c conn.Conn, f func()) (stop func()) {
+	socket, ok := conn.Innermost(c).(controller)
 	if !ok {
 		return nil
 	}

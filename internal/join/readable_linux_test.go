@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/transport"
@@ -104,10 +105,10 @@ func TestNoPrompt(t *testing.T) {
 	if newEngine(t).WhenReadable(near, func() {}) != nil {
 		t.Error("a connection in memory is watched")
 	}
-	if _, err := join.ReadNow(near, make([]byte, 1)); !errors.Is(err, syscall.EAGAIN) {
+	if _, err := conn.ReadNow(near, make([]byte, 1)); !errors.Is(err, syscall.EAGAIN) {
 		t.Errorf("ReadNow: %v", err)
 	}
-	if join.WriteNow(near, []byte("x")) {
+	if conn.WriteNow(near, []byte("x")) {
 		t.Error("WriteNow has written")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/throttle"
@@ -53,7 +54,7 @@ func renew(t *testing.T, far [2]*transport.Conn) {
 }
 
 // joinTo joins a and b on an engine of their own.
-func joinTo(t *testing.T, ctx context.Context, a, b join.Conn, result chan<- join.Result) { //nolint:revive // t comes first in tests
+func joinTo(t *testing.T, ctx context.Context, a, b conn.Conn, result chan<- join.Result) { //nolint:revive // t comes first in tests
 	t.Helper()
 	if strings.Contains(t.Name(), throttled) {
 		limiter := throttle.NewLimiter(1 << 40) // which nothing here reaches
@@ -77,7 +78,7 @@ func joinTo(t *testing.T, ctx context.Context, a, b join.Conn, result chan<- joi
 }
 
 // start joins the near ends, or what stands for them.
-func (r *rig) start(a, b join.Conn) *rig {
+func (r *rig) start(a, b conn.Conn) *rig {
 	joinTo(r.t, r.ctx, a, b, r.result)
 	// Whatever a test that failed has left behind.
 	r.t.Cleanup(func() {

@@ -2,19 +2,23 @@
 
 package join
 
+import (
+	"github.com/seed96252745/relay/internal/conn"
+)
+
 // socketSource is for systems whose sockets can be waited for without a buffer.
 type socketSource struct{}
 
 func newSocketSource(*direction) *socketSource { return nil }
 
 // waiterOf gives what waits for conn, or nil.
-func waiterOf(conn Conn) Waiter {
-	w, _ := carried(conn).(Waiter)
+func waiterOf(c conn.Conn) conn.Waiter {
+	w, _ := conn.Carried(c).(conn.Waiter)
 	return w
 }
 
 // wasReset cannot be asked: Winsock's getpeername knows of no reset. Winsock is relied
 // on to tell each call of one.
-func wasReset(Conn) bool { return false }
+func wasReset(conn.Conn) bool { return false }
 
 func (*socketSource) copy() (readErr, writeErr error) { panic("never made") }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -18,8 +20,8 @@ import (
 type socketSource struct {
 	d    *direction
 	raw  syscall.RawConn
-	room Roomy // dst, if it says how much it takes
-	most int   // how much to read into a buffer
+	room conn.Roomy // dst, if it says how much it takes
+	most int        // how much to read into a buffer
 
 	// What was read last: bytes in a buffer, or an error.
 	buf *[bufferSize]byte
@@ -29,23 +31,23 @@ type socketSource struct {
 
 // newSocketSource gives nil if d does not read from a socket.
 func newSocketSource(d *direction) *socketSource {
-	tcp := tcpOf(d.src)
+	tcp := conn.TCPOf(d.src)
 	if tcp == nil {
 		return nil
 	}
 	s := &socketSource{d: d, most: bufferSize}
 	s.raw, _ = tcp.SyscallConn() // fails if tcp is closed
-	s.room, _ = innermost(d.dst).(Roomy)
+	s.room, _ = conn.Innermost(d.dst).(conn.Roomy)
 	return s
 }
 
 // waiterOf gives what waits for conn, or nil.
-func waiterOf(conn Conn) Waiter {
-	conn = carried(conn)
-	if w, ok := conn.(Waiter); ok {
+func waiterOf(c conn.Conn) conn.Waiter {
+	c = conn.Carried(c)
+	if w, ok := c.(conn.Waiter); ok {
 		return w
 	}
-	if tcp := tcpOf(conn); tcp != nil {
+	if tcp := conn.TCPOf(c); tcp != nil {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			return socketWaiter{raw}
 		}
@@ -136,8 +138,8 @@ func (s *socketSource) failed(err error) bool {
 // wasReset reports, for a connection whose read side ended while its write side was
 // open, whether the end was a reset: after FIN a socket still has a peer, after RST it
 // has none.
-func wasReset(conn Conn) bool {
-	tcp := tcpOf(carried(conn))
+func wasReset(c conn.Conn) bool {
+	tcp := conn.TCPOf(conn.Carried(c))
 	if tcp == nil {
 		return false
 	}

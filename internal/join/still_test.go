@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/throttle"
@@ -17,10 +18,10 @@ var still = join.Stillness{Limit: 200 * time.Millisecond, Queued: patience, Far:
 
 // bothJoins runs a test with joins of a loop, where there is one, and with joins that
 // are copied.
-func bothJoins(t *testing.T, test func(t *testing.T, e *join.Engine, wrap func(join.Conn) join.Conn)) {
-	for name, wrap := range map[string]func(join.Conn) join.Conn{
-		"sockets": func(conn join.Conn) join.Conn { return conn },
-		"copied":  func(conn join.Conn) join.Conn { return throttle.New(conn, throttle.NewLimiter(1<<40)) },
+func bothJoins(t *testing.T, test func(t *testing.T, e *join.Engine, wrap func(conn.Conn) conn.Conn)) {
+	for name, wrap := range map[string]func(conn.Conn) conn.Conn{
+		"sockets": func(conn conn.Conn) conn.Conn { return conn },
+		"copied":  func(conn conn.Conn) conn.Conn { return throttle.New(conn, throttle.NewLimiter(1<<40)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := join.NewEngine()
@@ -34,7 +35,7 @@ func bothJoins(t *testing.T, test func(t *testing.T, e *join.Engine, wrap func(j
 }
 
 // startStill joins two connections, and gives their far ends.
-func startStill(t *testing.T, e *join.Engine, wrap func(join.Conn) join.Conn) (a, b *transport.Conn, result <-chan join.Result) {
+func startStill(t *testing.T, e *join.Engine, wrap func(conn.Conn) conn.Conn) (a, b *transport.Conn, result <-chan join.Result) {
 	t.Helper()
 	r := newRig(t)
 	results := make(chan join.Result, 1)
@@ -46,7 +47,7 @@ func startStill(t *testing.T, e *join.Engine, wrap func(join.Conn) join.Conn) (a
 
 // Who is silent is reset; who says something now and then, in either direction, is not.
 func TestStillJoinsEnd(t *testing.T) {
-	bothJoins(t, func(t *testing.T, e *join.Engine, wrap func(join.Conn) join.Conn) {
+	bothJoins(t, func(t *testing.T, e *join.Engine, wrap func(conn.Conn) conn.Conn) {
 		silent, silentServer, silentResult := startStill(t, e, wrap)
 		user, server, _ := startStill(t, e, wrap)
 		e.EndStill(still)
@@ -93,7 +94,7 @@ func TestStillJoinsWaitForPeers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bothJoins(t, func(t *testing.T, e *join.Engine, wrap func(join.Conn) join.Conn) {
+			bothJoins(t, func(t *testing.T, e *join.Engine, wrap func(conn.Conn) conn.Conn) {
 				silent, _, _ := startStill(t, e, wrap)
 				user, server, _ := startStill(t, e, wrap)
 				end := begin(t, user, server)
@@ -112,8 +113,8 @@ func TestStillJoinsAreNotThoseSlowedDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	slowly := func(conn join.Conn) join.Conn { return throttle.New(conn, throttle.NewLimiter(16<<10)) }
-	silent, _, _ := startStill(t, e, func(conn join.Conn) join.Conn { return conn })
+	slowly := func(conn conn.Conn) conn.Conn { return throttle.New(conn, throttle.NewLimiter(16<<10)) }
+	silent, _, _ := startStill(t, e, func(conn conn.Conn) conn.Conn { return conn })
 	user, server, _ := startStill(t, e, slowly)
 	e.EndStill(still)
 	const some = 40 << 10 // of which the last bytes go after a second

@@ -4,6 +4,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -42,8 +44,8 @@ func queued(fd int) int {
 }
 
 // unacknowledgedOf is queued for the socket below conn, if there is one.
-func unacknowledgedOf(conn Conn) (n int) {
-	if tcp := tcpOf(carried(conn)); tcp != nil {
+func unacknowledgedOf(c conn.Conn) (n int) {
+	if tcp := conn.TCPOf(conn.Carried(c)); tcp != nil {
 		onSocket(tcp, func(fd int) { n = queued(fd) })
 	}
 	return n

@@ -2,10 +2,14 @@
 
 package join
 
-import "net"
+import (
+	"net"
+
+	"github.com/seed96252745/relay/internal/conn"
+)
 
 // AwaitDelivery cannot be done here: a reset may overtake the last bytes.
 func AwaitDelivery(*net.TCPConn) {}
 
 // unacknowledgedOf gives nothing: the system is not asked here.
-func unacknowledgedOf(Conn) int { return 0 }
+func unacknowledgedOf(conn.Conn) int { return 0 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 )
@@ -32,7 +33,7 @@ func TestTLSIsDeliveredBeforeAReset(t *testing.T) {
 
 // failsAfter fails where its peer has ended.
 type failsAfter struct {
-	join.Conn
+	conn.Conn
 	failed chan struct{}
 }
 

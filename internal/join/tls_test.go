@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/transport"
@@ -32,11 +33,11 @@ func TestTLSEnds(t *testing.T) {
 	for name, secureFirst := range map[string]bool{"TLS first": true, "TCP first": false} {
 		t.Run(name, func(t *testing.T) {
 			secure, plain, result := tlsJoin(t)
-			first, second := join.Conn(plain), join.Conn(secure)
+			first, second := conn.Conn(plain), conn.Conn(secure)
 			if secureFirst {
 				first, second = second, first
 			}
-			for _, way := range [][2]join.Conn{{first, second}, {second, first}} {
+			for _, way := range [][2]conn.Conn{{first, second}, {second, first}} {
 				go func() {
 					_, _ = way[0].Write(sent)
 					_ = way[0].CloseWrite()
@@ -98,11 +99,11 @@ func TestTLSIsCutOff(t *testing.T) {
 func TestTLSAtRestIsSmall(t *testing.T) {
 	const joins = 50
 	var before, after runtime.MemStats
-	conns := make([][2]join.Conn, joins)
+	conns := make([][2]conn.Conn, joins)
 	for i := range conns {
 		near, secure := tlsPair(t)
 		plainNear, plain := conntest.Pair(t)
-		conns[i] = [2]join.Conn{near, plainNear}
+		conns[i] = [2]conn.Conn{near, plainNear}
 		t.Cleanup(func() { _, _ = secure.Reset(), plain.Reset() })
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 )
@@ -43,7 +44,7 @@ func carry(
 	b.Helper()
 	secure, peer := pair(b)
 	plain, to := conntest.Pair(b)
-	source, sink := peer.(join.Conn), join.Conn(to)
+	source, sink := peer.(conn.Conn), conn.Conn(to)
 	if toTLS {
 		source, sink = sink, source
 	}
@@ -91,7 +92,7 @@ func engineJoin(tb testing.TB) func(secure, plain net.Conn) (wait func()) {
 	tb.Cleanup(e.Close)
 	return func(secure, plain net.Conn) (wait func()) {
 		result := make(chan join.Result, 1)
-		e.Join(context.Background(), secure.(join.Conn), plain.(join.Conn), func(r join.Result) { result <- r })
+		e.Join(context.Background(), secure.(conn.Conn), plain.(conn.Conn), func(r join.Result) { result <- r })
 		return func() {
 			if r := <-result; r.Err != nil {
 				tb.Error(r.Err)

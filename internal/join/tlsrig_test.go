@@ -10,13 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
 // tlsPair is TLS as the relay has it, near, and a peer of anybody's.
-func tlsPair(tb testing.TB) (near join.Conn, far peerTLS) {
+func tlsPair(tb testing.TB) (near conn.Conn, far peerTLS) {
 	tb.Helper()
 	relay, client := tlsConfigs(tb)
 	below, peer := conntest.Pair(tb)

@@ -4,15 +4,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/throttle"
 )
 
 // wrapped is a connection that somebody has wrapped.
-type wrapped struct{ join.Conn }
+type wrapped struct{ conn.Conn }
 
-func (w wrapped) Unwrap() join.Conn { return w.Conn }
+func (w wrapped) Unwrap() conn.Conn { return w.Conn }
 
 // told is a connection whose owner notes what he is told.
 type told struct {
@@ -24,7 +25,7 @@ func (c told) Arrived(error) { c.calls <- "Arrived" }
 
 // asked is one that can wait, and say what there is room for, and notes that.
 type asked struct {
-	join.Conn
+	conn.Conn
 	calls chan<- string
 }
 

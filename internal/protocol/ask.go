@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -15,7 +15,7 @@ const replyWait = 10 * time.Second
 
 // Ask sends a registration and has read read the answer. The connection that
 // it gives stands right behind what was read, and has no deadline.
-func Ask(ctx context.Context, dial Dialer, req wire.Request, read func(*wire.Reader) error) (join.Conn, error) {
+func Ask(ctx context.Context, dial Dialer, req wire.Request, read func(*wire.Reader) error) (conn.Conn, error) {
 	conn, err := Send(ctx, dial, req)
 	if err != nil {
 		return nil, err
@@ -27,7 +27,7 @@ func Ask(ctx context.Context, dial Dialer, req wire.Request, read func(*wire.Rea
 	return conn, nil
 }
 
-func readReply(ctx context.Context, conn join.Conn, read func(*wire.Reader) error) error {
+func readReply(ctx context.Context, conn conn.Conn, read func(*wire.Reader) error) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Reset() })
 	defer stop()
 	err := conn.SetReadDeadline(time.Now().Add(replyWait))
@@ -45,7 +45,7 @@ func readReply(ctx context.Context, conn join.Conn, read func(*wire.Reader) erro
 
 // AlwaysRead tells conn, if it wants to know, that its peer reads whatever
 // comes, so that it can be found dead for not doing so within limit.
-func AlwaysRead(conn join.Conn, limit time.Duration) {
+func AlwaysRead(conn conn.Conn, limit time.Duration) {
 	if c, ok := conn.(interface{ AlwaysRead(time.Duration) }); ok {
 		c.AlwaysRead(limit)
 	}
@@ -53,7 +53,7 @@ func AlwaysRead(conn join.Conn, limit time.Duration) {
 
 // Send connects to the relay and sends req, with which every connection of a
 // relay client begins.
-func Send(ctx context.Context, dial Dialer, req wire.Request) (join.Conn, error) {
+func Send(ctx context.Context, dial Dialer, req wire.Request) (conn.Conn, error) {
 	conn, err := dial(ctx)
 	if err != nil {
 		return nil, err

@@ -6,31 +6,31 @@ import (
 	"os"
 	"sync/atomic"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // FirstRead is a data connection whose relay client wants to know what comes first:
 // bytes, which show that a user has come, or an error. It tells once, and is a
 // connection like others after that. Make it with NewFirstRead.
 type FirstRead struct {
-	join.Conn
+	conn.Conn
 	tell func(error)
 	told atomic.Bool
 }
 
 var (
-	_ join.Wrapper = (*FirstRead)(nil)
-	_ join.Awaited = (*FirstRead)(nil)
+	_ conn.Wrapper = (*FirstRead)(nil)
+	_ conn.Awaited = (*FirstRead)(nil)
 )
 
 // NewFirstRead wraps conn. Tell is called once, with nil when bytes have been read or
 // else with the error; it must not wait.
-func NewFirstRead(conn join.Conn, tell func(error)) *FirstRead {
+func NewFirstRead(conn conn.Conn, tell func(error)) *FirstRead {
 	return &FirstRead{Conn: conn, tell: tell}
 }
 
 // Unwrap gives the connection that has the bytes.
-func (f *FirstRead) Unwrap() join.Conn { return f.Conn }
+func (f *FirstRead) Unwrap() conn.Conn { return f.Conn }
 
 // Arrived is for a caller that reads past Read.
 func (f *FirstRead) Arrived(err error) { f.Tell(err) }

@@ -14,7 +14,7 @@ package protocol
 import (
 	"context"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -23,12 +23,12 @@ import (
 type Relay interface {
 	// Register answers the registration that arrived on conn, and gives the
 	// tunnel. It takes conn over, and has closed it if it returns an error.
-	Register(conn join.Conn, g Grant) (Tunnel, error)
+	Register(conn conn.Conn, g Grant) (Tunnel, error)
 
 	// Claim gives conn, a data connection of owner's, to whom it was opened for.
 	// It takes conn over. For an id that nothing of owner's waits for it resets
 	// conn and returns ErrUnknownID.
-	Claim(conn join.Conn, owner, id string) error
+	Claim(conn conn.Conn, owner, id string) error
 }
 
 // Grant is what a relay client gets that registers.
@@ -45,7 +45,7 @@ type Tunnel interface {
 	// Open gives a connection to the relay client for one user. It waits for
 	// it until ctx is done, and then returns ctx's cause, or what is known
 	// better in place of ErrTooLong. The caller closes the connection.
-	Open(ctx context.Context) (join.Conn, error)
+	Open(ctx context.Context) (conn.Conn, error)
 
 	// Done is closed when the relay client takes no more users. Connections
 	// that were opened may live on until Close.
@@ -78,8 +78,8 @@ type Tunnel interface {
 type Quick interface {
 	// OpenNow is Open for a caller who cannot wait. It gives nil if there is no
 	// connection at the moment. The relay client may learn of it with the first
-	// bytes only; whoever has none calls join.Flush.
-	OpenNow() join.Conn
+	// bytes only; whoever has none calls conn.Flush.
+	OpenNow() conn.Conn
 }
 
 // Expecting is a Tunnel whose relay client makes data connections.
@@ -119,7 +119,7 @@ type Preamble struct {
 }
 
 // Dialer connects to the relay.
-type Dialer func(ctx context.Context) (join.Conn, error)
+type Dialer func(ctx context.Context) (conn.Conn, error)
 
 // Registration is one tunnel, seen from its relay client. Its methods may be
 // called concurrently.
@@ -146,4 +146,4 @@ type Registration interface {
 // Acceptor takes over a connection. It may be called several times at once. It
 // may wait, while further users may wait with it, but not for longer than ctx,
 // which is done when the registration has ended.
-type Acceptor func(ctx context.Context, conn join.Conn)
+type Acceptor func(ctx context.Context, conn conn.Conn)

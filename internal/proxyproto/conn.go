@@ -3,20 +3,20 @@ package proxyproto
 import (
 	"net"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // Conn is a connection whose addresses are those of its header, which has been
 // read. In all else it is the connection itself, and is joined as that would be.
 type Conn struct {
-	join.Conn
+	conn.Conn
 	user, public net.Addr
 }
 
-var _ join.Wrapper = (*Conn)(nil)
+var _ conn.Wrapper = (*Conn)(nil)
 
 // NewConn gives conn for a user who came to the public address.
-func NewConn(conn join.Conn, user, public net.Addr) *Conn { return &Conn{conn, user, public} }
+func NewConn(conn conn.Conn, user, public net.Addr) *Conn { return &Conn{conn, user, public} }
 
 // RemoteAddr is the user's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.user }
@@ -28,7 +28,7 @@ func (c *Conn) Named() bool { return true }
 func (c *Conn) LocalAddr() net.Addr { return c.public }
 
 // Unwrap gives the connection itself.
-func (c *Conn) Unwrap() join.Conn { return c.Conn }
+func (c *Conn) Unwrap() conn.Conn { return c.Conn }
 
 // Underlying gives the connection itself, to whoever asks how its socket is.
 func (c *Conn) Underlying() net.Conn { return c.Conn }

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
@@ -18,7 +18,7 @@ import (
 const patience = 20 * time.Second
 
 // behind makes a connection that has a header's addresses.
-func behind(t *testing.T) (near *proxyproto.Conn, far join.Conn) {
+func behind(t *testing.T) (near *proxyproto.Conn, far conn.Conn) {
 	t.Helper()
 	accepted, dialed := conntest.Pair(t)
 	_ = dialed.SetDeadline(time.Now().Add(patience))

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -18,13 +19,13 @@ func TestJoinedByEventLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(engine.Close)
-	var far [n][2]join.Conn
+	var far [n][2]conn.Conn
 	results := make(chan join.Result, n)
 	goroutines := runtime.NumGoroutine()
 	for i := range far {
 		a, farA := behind(t)
 		b, farB := behind(t)
-		far[i] = [2]join.Conn{farA, farB}
+		far[i] = [2]conn.Conn{farA, farB}
 		engine.Join(t.Context(), a, b, func(r join.Result) { results <- r })
 	}
 	for i := range far {

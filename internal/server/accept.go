@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/sockerr"
 )
 
@@ -22,14 +22,14 @@ const (
 // shortage is what happens at a listener while there are no descriptors.
 type shortage struct {
 	lend func() bool // of the reserve, for one connection
-	take func(join.Conn)
+	take func(conn.Conn)
 }
 
 // acceptAll hands on every connection of l until l is closed, whose error it
 // returns, or ctx is done. Any other error passes: they come when descriptors
 // or memory run out, and a listener that gave up would have to be started
 // again by hand.
-func (s *Server) acceptAll(ctx context.Context, l Listener, handle func(join.Conn), short shortage) error {
+func (s *Server) acceptAll(ctx context.Context, l Listener, handle func(conn.Conn), short shortage) error {
 	pause := time.Duration(0)
 	for {
 		conn, err := l.Accept()
@@ -44,7 +44,7 @@ func (s *Server) acceptAll(ctx context.Context, l Listener, handle func(join.Con
 			s.log.Error("cannot accept connections; trying on", "address", l.Addr(), "error", err)
 		}
 		if isShortage(err) {
-			s.counters.Add(limit.Shortages)
+			s.counters.Add(admission.Shortages)
 			if s.acceptShort(l, short) {
 				pause = minAcceptPause // for the log: it is the same shortage
 				continue
@@ -87,13 +87,13 @@ func (s *Server) acceptShort(l Listener, short shortage) bool {
 
 // takeOver hands a connection on, unless it has got the reserve's last descriptor,
 // which was lent to another listener for a moment.
-func (s *Server) takeOver(conn join.Conn, handle func(join.Conn)) {
+func (s *Server) takeOver(conn conn.Conn, handle func(conn.Conn)) {
 	s.admission.reserve.Fill()
 	if !s.admission.reserve.Empty() {
 		handle(conn)
 		return
 	}
-	s.counters.Add(limit.Shortages)
+	s.counters.Add(admission.Shortages)
 	_ = conn.Reset()
 	s.admission.reserve.Fill()
 }

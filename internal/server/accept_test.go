@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -27,7 +27,7 @@ func startOn(t *testing.T, l server.Listener) (r *relay, log *bytes.Buffer) {
 }
 
 // connection is one that a fake listener can give.
-func connection(t *testing.T) (accepted join.Conn, peer *net.TCPConn) {
+func connection(t *testing.T) (accepted conn.Conn, peer *net.TCPConn) {
 	t.Helper()
 	l, err := transport.ListenRelayClients(loopback + ":0")
 	if err != nil {
@@ -113,10 +113,10 @@ func TestAcceptWithReserve(t *testing.T) {
 	public.results <- result{conn: served}
 	conntest.WantPair(t, u, tunnel.next(t).serve(t))
 	state := r.State()
-	if n := state.Counters.Of(limit.Shortages); n != 4 {
+	if n := state.Counters.Of(admission.Shortages); n != 4 {
 		t.Errorf("%d shortages are counted, want 4", n)
 	}
-	if n := state.Counters.Of(limit.Users); n != 3 {
+	if n := state.Counters.Of(admission.Users); n != 3 {
 		t.Errorf("%d users are counted as turned away, want 3", n)
 	}
 	r.Close()

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/seed96252745/relay/internal/guard"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/throttle"
 )
 
@@ -25,11 +25,11 @@ type account struct {
 
 	// The rest is guarded by accounts.mu.
 
-	rates  *limit.Rates  // of users; nil until a tunnel has such a bound
-	bytes  *rate.Limiter // likewise
-	leave  func()        // gives back the tunnel that is counted; nil while nobody holds the account
-	forget *time.Timer   // runs meanwhile
-	place  *list.Element // in accounts.idle, meanwhile
+	rates  *admission.Rates // of users; nil until a tunnel has such a bound
+	bytes  *rate.Limiter    // likewise
+	leave  func()           // gives back the tunnel that is counted; nil while nobody holds the account
+	forget *time.Timer      // runs meanwhile
+	place  *list.Element    // in accounts.idle, meanwhile
 }
 
 // accountKey says whose account it is: see ownerOf.
@@ -78,7 +78,7 @@ func (h *userHold) leaveBeyond(most int64) bool {
 // accounts are those that somebody holds, and those whose rates are not yet as if
 // nobody had used them.
 type accounts struct {
-	limits limit.Limits
+	limits admission.Limits
 
 	mu   sync.Mutex // guards what follows
 	of   map[accountKey]*account
@@ -91,7 +91,7 @@ type accounts struct {
 // that has registered so often that it gained next to nothing.
 const maxIdleAccounts = 4096
 
-func newAccounts(l limit.Limits) *accounts {
+func newAccounts(l admission.Limits) *accounts {
 	return &accounts{limits: l, of: make(map[accountKey]*account), left: make(map[string]map[int]*account)}
 }
 
@@ -249,7 +249,7 @@ func (a *accounts) stop() {
 
 // bounds gives the guard rails of a tunnel, and has what an account has left of its
 // rates be theirs: a new figure refills nothing.
-func (a *accounts) bounds(of *account, r guard.Rails) *bounds {
+func (a *accounts) bounds(of *account, r policy.Policy) *bounds {
 	if r.None() {
 		return nil
 	}
@@ -258,7 +258,7 @@ func (a *accounts) bounds(of *account, r guard.Rails) *bounds {
 	b := &bounds{rails: r}
 	if n := r.UsersPerSecond; n > 0 {
 		if of.rates == nil {
-			of.rates = limit.NewRates(float64(n), 2*n, rateSources)
+			of.rates = admission.NewRates(float64(n), 2*n, rateSources)
 		} else {
 			of.rates.Set(float64(n), 2*n)
 		}

@@ -8,9 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/guard"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
@@ -69,15 +69,15 @@ func TestUsersOutliveTheirTunnel(t *testing.T) {
 	for name, c := range map[string]struct {
 		lines   string
 		changes []func(*server.Config)
-		kind    limit.Kind
+		kind    admission.Kind
 	}{
 		"of a token": {"+token a\n", []func(*server.Config){
-			known(server.Identity{Name: "a", Rails: guard.Rails{Users: 2}}),
-		}, limit.UsersOfTunnel},
+			known(server.Identity{Name: "a", Rails: policy.Policy{Users: 2}}),
+		}, admission.UsersOfTunnel},
 		"of a token, from one address": {"+token a\n", []func(*server.Config){
 			known(server.Identity{Name: "a"}), usersFrom("192.0.2.1"), usersPerSource(2),
-		}, limit.UsersPerSource},
-		"of an address": {"", []func(*server.Config){usersFrom("192.0.2.1"), usersPerSource(2)}, limit.UsersPerSource},
+		}, admission.UsersPerSource},
+		"of an address": {"", []func(*server.Config){usersFrom("192.0.2.1"), usersPerSource(2)}, admission.UsersPerSource},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachWayBack(t, c.lines, c.changes, func(r *relay, first *fakeTunnel, again func() *fakeTunnel) {
@@ -104,14 +104,14 @@ func TestRatesOutliveATunnel(t *testing.T) {
 	for name, c := range map[string]struct {
 		lines   string
 		changes []func(*server.Config)
-		kind    limit.Kind
+		kind    admission.Kind
 	}{
 		"of a token": {"+token a\n", []func(*server.Config){
-			known(server.Identity{Name: "a", Rails: guard.Rails{UsersPerSecond: 1}}),
-		}, limit.UsersPerSecondOfTunnel},
+			known(server.Identity{Name: "a", Rails: policy.Policy{UsersPerSecond: 1}}),
+		}, admission.UsersPerSecondOfTunnel},
 		"of an address": {"", []func(*server.Config){
 			usersFrom("192.0.2.1"), func(c *server.Config) { c.Limits.UsersPerSecond = 1 },
-		}, limit.UsersPerSecond},
+		}, admission.UsersPerSecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachWayBack(t, c.lines, c.changes, func(r *relay, first *fakeTunnel, again func() *fakeTunnel) {
@@ -130,7 +130,7 @@ func TestRatesOutliveATunnel(t *testing.T) {
 // Users of two tunnels, one after the other, move together what one may.
 func TestBytesOutliveATunnel(t *testing.T) {
 	const perSecond, atOnce, sent = 20_000, 16 << 10, 16 << 10
-	rails := guard.Rails{BytesPerSecond: perSecond}
+	rails := policy.Policy{BytesPerSecond: perSecond}
 	eachWayBack(t, "+token a\n", []func(*server.Config){known(server.Identity{Name: "a", Rails: rails})},
 		func(r *relay, first *fakeTunnel, again func() *fakeTunnel) {
 			send := func(tunnel *fakeTunnel) {
@@ -268,7 +268,7 @@ func TestAccountsAreForgotten(t *testing.T) {
 						t.Fatalf("there are %d accounts, want %d", got, n)
 					}
 				}
-				open := func() server.Account { return a.Open("a", 1, guard.Rails{BytesPerSecond: 2000}) }
+				open := func() server.Account { return a.Open("a", 1, policy.Policy{BytesPerSecond: 2000}) }
 				open().Close()
 				<-time.After(time.Second)
 				again := open()
@@ -291,7 +291,7 @@ func TestAccountsAreBounded(t *testing.T) {
 	a := server.NewAccounts()
 	defer a.Stop()
 	for port := range 2 * server.MaxIdleAccounts {
-		a.Open("a", port, guard.Rails{}).Close()
+		a.Open("a", port, policy.Policy{}).Close()
 	}
 	if n := a.Len(); n != server.MaxIdleAccounts {
 		t.Errorf("there are %d accounts, want %d", n, server.MaxIdleAccounts)

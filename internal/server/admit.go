@@ -8,30 +8,30 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
-// admission is what bounds who comes in; package limit says why and how.
-type admission struct {
-	handshakes  *limit.Gate
-	headers     *limit.Gate // of load balancers, before them
-	penalties   *limit.Penalties
-	tunnels     *limit.Sources
-	networks    *limit.Sources // of tunnels likewise
+// limits is what bounds who comes in; package limit says why and how.
+type limits struct {
+	handshakes  *admission.Gate
+	headers     *admission.Gate // of load balancers, before them
+	penalties   *admission.Penalties
+	tunnels     *admission.Sources
+	networks    *admission.Sources // of tunnels likewise
 	identities  *census
-	keptLeases  *limit.Rates
-	descriptors *limit.DescriptorBudget
-	reserve     *limit.Reserve
-	lines       *limit.Lines
-	tunnelLines *limit.Lines
-	excessLines *limit.Lines
-	limitLines  *limit.Lines
-	shutLines   *limit.Lines // of who is shut out: nothing else may use them up
-	tokens      *limit.Repeats
+	keptLeases  *admission.Rates
+	descriptors *admission.DescriptorBudget
+	reserve     *admission.Reserve
+	lines       *admission.Lines
+	tunnelLines *admission.Lines
+	excessLines *admission.Lines
+	limitLines  *admission.Lines
+	shutLines   *admission.Lines // of who is shut out: nothing else may use them up
+	tokens      *admission.Repeats
 	stalls      stalls
-	told        *limit.Rates // of who is shut out
+	told        *admission.Rates // of who is shut out
 }
 
 // reserved descriptors are for accepting when there are none left: one is enough
@@ -42,32 +42,32 @@ const reserved = 16
 // ten that come and go ten times a minute are a trouble that an operator wants to see.
 const tunnelLines = 20
 
-func newAdmission(l limit.Limits) admission {
-	return admission{
-		handshakes:  limit.NewGate(l.Handshakes, l.HandshakesPerSource),
-		headers:     limit.NewGate(l.Handshakes, l.Handshakes),
-		penalties:   limit.NewPenalties(l.WrongClaims),
-		tunnels:     limit.NewSources(l.TunnelsPerSource),
-		networks:    limit.NewSources(l.TunnelsPerNetwork),
+func newLimits(l admission.Limits) limits {
+	return limits{
+		handshakes:  admission.NewGate(l.Handshakes, l.HandshakesPerSource),
+		headers:     admission.NewGate(l.Handshakes, l.Handshakes),
+		penalties:   admission.NewPenalties(l.WrongClaims),
+		tunnels:     admission.NewSources(l.TunnelsPerSource),
+		networks:    admission.NewSources(l.TunnelsPerNetwork),
 		identities:  newCensus(),
-		keptLeases:  limit.NewRates(keptLeasesPerSecond, keptLeasesAtOnce, rateSources),
-		descriptors: limit.NewDescriptorBudget(l.Descriptors),
-		reserve:     limit.NewReserve(reserved),
-		lines:       limit.NewLines(l.LogLines),
-		tunnelLines: limit.NewLines(tunnelLines * min(l.LogLines, math.MaxInt/tunnelLines)),
-		excessLines: limit.NewLines(l.LogLines),
-		limitLines:  limit.NewLines(l.LogLines),
-		shutLines:   limit.NewLines(l.LogLines),
-		tokens:      limit.NewRepeats(l.RefusalDelay),
+		keptLeases:  admission.NewRates(keptLeasesPerSecond, keptLeasesAtOnce, rateSources),
+		descriptors: admission.NewDescriptorBudget(l.Descriptors),
+		reserve:     admission.NewReserve(reserved),
+		lines:       admission.NewLines(l.LogLines),
+		tunnelLines: admission.NewLines(tunnelLines * min(l.LogLines, math.MaxInt/tunnelLines)),
+		excessLines: admission.NewLines(l.LogLines),
+		limitLines:  admission.NewLines(l.LogLines),
+		shutLines:   admission.NewLines(l.LogLines),
+		tokens:      admission.NewRepeats(l.RefusalDelay),
 		stalls:      newStalls(),
-		told:        limit.NewRates(toldPerSecond, toldAtOnce, rateSources),
+		told:        admission.NewRates(toldPerSecond, toldAtOnce, rateSources),
 	}
 }
 
 // enter lets a connection in that has yet to say what it wants, or resets it and
 // gives nil. One whose source is shut out is to be turned away, unless a tunnel expects
 // it: a stranger behind the same address must not cut that tunnel off.
-func (s *Server) enter(conn join.Conn) (pass *limit.Pass, shutOut bool) {
+func (s *Server) enter(conn conn.Conn) (pass *admission.Pass, shutOut bool) {
 	source := s.sourceOf(conn)
 	if source.StandsForMany() {
 		pass, reason := s.admission.handshakes.EnterAlone(func() { _ = conn.Reset() })
@@ -77,7 +77,7 @@ func (s *Server) enter(conn join.Conn) (pass *limit.Pass, shutOut bool) {
 	expected := s.expected(source)
 	shutOut = expected == 0 && s.admission.penalties.ShutOut(source) > 0
 	if shutOut {
-		s.counters.Add(limit.ShutOut)
+		s.counters.Add(admission.ShutOut)
 		if !s.admission.told.Allow(source) {
 			_ = conn.Reset()
 			return nil, true
@@ -92,7 +92,7 @@ func (s *Server) enter(conn join.Conn) (pass *limit.Pass, shutOut bool) {
 }
 
 // crowded tells of the limit that a connection has met which comes in, if there is one.
-func (s *Server) crowded(conn join.Conn, source limit.Source, reason limit.Kind) {
+func (s *Server) crowded(conn conn.Conn, source admission.Source, reason admission.Kind) {
 	if reason != 0 {
 		s.counters.Add(reason)
 		s.logWithin(s.admission.limitLines, source, slog.LevelWarn, "too many connections have not said yet what they want",
@@ -101,7 +101,7 @@ func (s *Server) crowded(conn join.Conn, source limit.Source, reason limit.Kind)
 }
 
 // expected is how many connections the tunnels of a source expect.
-func (s *Server) expected(source limit.Source) (n int) {
+func (s *Server) expected(source admission.Source) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for t := range s.tunnels[source] {
@@ -114,18 +114,18 @@ func (s *Server) expected(source limit.Source) (n int) {
 
 // logAbout logs something that a source has caused, unless it has caused too much
 // already.
-func (s *Server) logAbout(source limit.Source, level slog.Level, message string, args ...any) {
+func (s *Server) logAbout(source admission.Source, level slog.Level, message string, args ...any) {
 	s.logWithin(s.admission.lines, source, level, message, args...)
 }
 
 // logWithin logs something that a source has caused, if lines allow it.
-func (s *Server) logWithin(lines *limit.Lines, source limit.Source, level slog.Level, message string, args ...any) {
+func (s *Server) logWithin(lines *admission.Lines, source admission.Source, level slog.Level, message string, args ...any) {
 	if !s.log.Enabled(context.Background(), level) {
 		return
 	}
 	leftOut, ok := lines.Allow(source)
 	if !ok {
-		s.counters.Add(limit.LogLines)
+		s.counters.Add(admission.LogLines)
 		return
 	}
 	if leftOut > 0 {
@@ -136,21 +136,21 @@ func (s *Server) logWithin(lines *limit.Lines, source limit.Source, level slog.L
 
 // crowd bounds the users of one account by their sources.
 type crowd struct {
-	atOnce *limit.Sources
-	rates  *limit.Rates
+	atOnce *admission.Sources
+	rates  *admission.Rates
 }
 
 // rateSources is how many sources of users a tunnel keeps apart by their rate.
 const rateSources = 1024
 
-func newCrowd(l limit.Limits) crowd {
+func newCrowd(l admission.Limits) crowd {
 	burst := math.MaxInt
 	if l.UsersPerSecond < math.MaxInt/2 {
 		burst = 2 * l.UsersPerSecond
 	}
 	return crowd{
-		atOnce: limit.NewSources(l.UsersPerSource),
-		rates:  limit.NewRates(float64(l.UsersPerSecond), burst, rateSources),
+		atOnce: admission.NewSources(l.UsersPerSource),
+		rates:  admission.NewRates(float64(l.UsersPerSecond), burst, rateSources),
 	}
 }
 
@@ -163,18 +163,18 @@ const (
 
 // user is somebody who was let in, and is counted until leave.
 type user struct {
-	conn   join.Conn
+	conn   conn.Conn
 	addr   net.Addr
 	port   *publicPort
-	source limit.Source
+	source admission.Source
 	turn   *turn // or nil, before the user is let in
 	came   time.Time
-	passed *bounds       // that did not refuse the user
-	in     bool          // is counted among those who are here: see refuse
-	wait   time.Duration // before being let in
-	waits  limit.Kind    // why
-	first  []byte        // what has been read of the user before being joined
-	hello  []byte        // what that connection begins with which was at hand
+	passed *bounds        // that did not refuse the user
+	in     bool           // is counted among those who are here: see refuse
+	wait   time.Duration  // before being let in
+	waits  admission.Kind // why
+	first  []byte         // what has been read of the user before being joined
+	hello  []byte         // what that connection begins with which was at hand
 }
 
 // mostFirst is how much is read of a user before being joined: together with a
@@ -187,23 +187,23 @@ func (u *user) readFirst() {
 		return
 	}
 	buf := make([]byte, mostFirst)
-	n, _ := join.ReadNow(u.conn, buf) // an error comes again
+	n, _ := conn.ReadNow(u.conn, buf) // an error comes again
 	if n > 0 {
 		u.first = buf[:n]
 	}
 }
 
 // admit lets a user in, perhaps after a wait, or says which limit is in the way.
-func (p *publicPort) admit(conn join.Conn) (u user, reason limit.Kind, ok bool) {
+func (p *publicPort) admit(conn conn.Conn) (u user, reason admission.Kind, ok bool) {
 	addr, b, s := conn.RemoteAddr(), p.bounds.Load(), p.server
 	u = user{conn: conn, addr: addr, port: p, source: s.sourceAt(conn, addr), came: time.Now(), passed: b}
 	switch {
 	case !b.admits(addr):
-		return u, limit.DeniedAddresses, false
+		return u, admission.DeniedAddresses, false
 	case p.account.users.users() >= b.most():
-		return u, limit.UsersOfTunnel, false // as the tunnel would say
+		return u, admission.UsersOfTunnel, false // as the tunnel would say
 	}
-	u.waits = limit.UsersPerSecondOfTunnel
+	u.waits = admission.UsersPerSecondOfTunnel
 	if u.wait, ok = b.take(u.source, mostHeldUp); !ok {
 		return u, u.waits, false
 	}
@@ -213,26 +213,26 @@ func (p *publicPort) admit(conn join.Conn) (u user, reason limit.Kind, ok bool) 
 
 // take takes what a user does of what all tunnels share, or says what there is not
 // enough of.
-func (s *Server) take(u *user) (reason limit.Kind) {
+func (s *Server) take(u *user) (reason admission.Kind) {
 	crowd := u.port.account.crowd
 	switch {
 	case !s.users.enter(s.config.Limits.Users):
-		return limit.Users
+		return admission.Users
 	case !s.admission.descriptors.TakeForUser(userDescriptors):
 		s.users.leave()
-		return limit.Descriptors
+		return admission.Descriptors
 	case u.source.StandsForMany():
 		return 0
 	}
 	wait, ok := crowd.rates.Take(u.source, mostHeldUp)
 	switch {
 	case !ok:
-		reason = limit.UsersPerSecond
+		reason = admission.UsersPerSecond
 	case !crowd.atOnce.Enter(u.source):
-		reason = limit.UsersPerSource
+		reason = admission.UsersPerSource
 	default:
 		if wait > u.wait {
-			u.wait, u.waits = wait, limit.UsersPerSecond
+			u.wait, u.waits = wait, admission.UsersPerSecond
 		}
 		return 0
 	}

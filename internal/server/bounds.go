@@ -8,9 +8,9 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/seed96252745/relay/internal/guard"
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/throttle"
 )
@@ -18,9 +18,9 @@ import (
 // bounds are the guard rails of a tunnel, and what its account has left of their
 // rates. Nil is none.
 type bounds struct {
-	rails guard.Rails
-	rates *limit.Rates  // nil is no bound
-	bytes *rate.Limiter // nil is no bound
+	rails policy.Policy
+	rates *admission.Rates // nil is no bound
+	bytes *rate.Limiter    // nil is no bound
 }
 
 // admits tells whether users may come from an address.
@@ -42,7 +42,7 @@ func (b *bounds) most() int64 {
 
 // take counts a new user of a source, and gives how long it has to wait, or false if
 // that is longer than most.
-func (b *bounds) take(source limit.Source, most time.Duration) (wait time.Duration, ok bool) {
+func (b *bounds) take(source admission.Source, most time.Duration) (wait time.Duration, ok bool) {
 	if b == nil || b.rates == nil {
 		return 0, true
 	}
@@ -52,7 +52,7 @@ func (b *bounds) take(source limit.Source, most time.Duration) (wait time.Durati
 func (b *bounds) countsBytes() bool { return b != nil && b.bytes != nil }
 
 // slow gives a connection of the tunnel's that moves no more bytes than that may.
-func (b *bounds) slow(conn join.Conn) join.Conn {
+func (b *bounds) slow(conn conn.Conn) conn.Conn {
 	if b.countsBytes() {
 		return throttle.New(conn, b.bytes)
 	}
@@ -69,7 +69,7 @@ func (t *tunnel) refuse(u *user, most time.Duration) (wait time.Duration, err er
 		return 0, nil
 	}
 	if !asked && !t.bounds.admits(u.addr) {
-		return 0, limitError(limit.DeniedAddresses)
+		return 0, limitError(admission.DeniedAddresses)
 	}
 	if err := u.count(t.bounds.most()); err != nil {
 		return 0, err
@@ -77,7 +77,7 @@ func (t *tunnel) refuse(u *user, most time.Duration) (wait time.Duration, err er
 	if !asked {
 		ok := false
 		if wait, ok = t.bounds.take(u.source, most); !ok {
-			return 0, limitError(limit.UsersPerSecondOfTunnel)
+			return 0, limitError(admission.UsersPerSecondOfTunnel)
 		}
 	}
 	u.passed = t.bounds
@@ -90,7 +90,7 @@ func (u *user) count(most int64) error {
 	if u.in {
 		if users.leaveBeyond(most) {
 			u.in = false
-			return limitError(limit.UsersOfTunnel)
+			return limitError(admission.UsersOfTunnel)
 		}
 		return nil
 	}
@@ -99,7 +99,7 @@ func (u *user) count(most int64) error {
 		return protocol.ErrTunnelEnded // with its port, a moment ago
 	}
 	if !u.in {
-		return limitError(limit.UsersOfTunnel)
+		return limitError(admission.UsersOfTunnel)
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -95,7 +95,7 @@ func (t *telling) tell(of wire.Notice) (news wire.Notice) {
 }
 
 // exceeded notes that a user waits, or is reset, because of a limit.
-func (p *publicPort) exceeded(kind limit.Kind, reset bool) {
+func (p *publicPort) exceeded(kind admission.Kind, reset bool) {
 	e := p.excess.Load()
 	if e == nil {
 		p.excess.CompareAndSwap(nil, new(excess))

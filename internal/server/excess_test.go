@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
@@ -27,12 +27,12 @@ func TestUsersAreHeldUp(t *testing.T) {
 	for name, c := range map[string]struct {
 		lines   string
 		changes []func(*server.Config)
-		kind    limit.Kind
+		kind    admission.Kind
 	}{
 		"by the relay": {"multiplex\n", []func(*server.Config){
 			usersFrom("192.0.2.1"), func(c *server.Config) { c.Limits.UsersPerSecond = perSecond },
-		}, limit.UsersPerSecond},
-		"by the tunnel": {fmt.Sprintf("+users-per-second %d\nmultiplex\n", perSecond), nil, limit.UsersPerSecondOfTunnel},
+		}, admission.UsersPerSecond},
+		"by the tunnel": {fmt.Sprintf("+users-per-second %d\nmultiplex\n", perSecond), nil, admission.UsersPerSecondOfTunnel},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, c.changes...)
@@ -178,7 +178,7 @@ func TestExcessIsTold(t *testing.T) {
 	for range 3 {
 		wantTurnedAway(t, tunnel)
 	}
-	r.wantCounted(limit.UsersOfTunnel, 3)
+	r.wantCounted(admission.UsersOfTunnel, 3)
 	leaves := func() {
 		_, _ = u.Close(), client.Close()
 		r.wantSoon("users", 1, func() int64 { return int64(r.State().Users) })
@@ -220,7 +220,7 @@ func TestExcessOfBurstIsLogged(t *testing.T) {
 		} {
 			before := log.String()
 			for range c.waited {
-				p.Exceeded(limit.UsersPerSecond)
+				p.Exceeded(admission.UsersPerSecond)
 			}
 			c.then()
 			synctest.Wait()

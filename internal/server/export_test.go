@@ -5,8 +5,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/seed96252745/relay/internal/guard"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -39,7 +39,7 @@ const MaxIdleAccounts = maxIdleAccounts
 // Accounts are what owners use of their bounds.
 type Accounts struct{ of *accounts }
 
-func NewAccounts() Accounts { return Accounts{newAccounts(limit.Limits{}.WithDefaults())} }
+func NewAccounts() Accounts { return Accounts{newAccounts(admission.Limits{}.WithDefaults())} }
 
 // Account is one of a port that has been opened.
 type Account struct {
@@ -48,7 +48,7 @@ type Account struct {
 	*bounds
 }
 
-func (a Accounts) Open(owner string, port int, rails guard.Rails) Account {
+func (a Accounts) Open(owner string, port int, rails policy.Policy) Account {
 	of := a.of.open(owner, port, func() {})
 	return Account{a.of, of, a.of.bounds(of, rails)}
 }
@@ -84,12 +84,12 @@ type Exceeding struct{ p *publicPort }
 
 func NewExceeding(log *slog.Logger) Exceeding {
 	s := &Server{log: log, draining: context.Background()}
-	s.admission.excessLines = limit.NewLines(limit.Limits{}.WithDefaults().LogLines)
+	s.admission.excessLines = admission.NewLines(admission.Limits{}.WithDefaults().LogLines)
 	return Exceeding{&publicPort{server: s}}
 }
 
 // Exceeded has a user wait.
-func (e Exceeding) Exceeded(kind limit.Kind) { e.p.exceeded(kind, false) }
+func (e Exceeding) Exceeded(kind admission.Kind) { e.p.exceeded(kind, false) }
 
 // End ends the port.
 func (e Exceeding) End() { e.p.endExcess() }
@@ -103,7 +103,7 @@ type Order struct {
 
 // Come has one come who is held up for so long.
 func (o *Order) Come(wait time.Duration) {
-	t := o.of.take(limit.Source{})
+	t := o.of.take(admission.Source{})
 	if wait > 0 {
 		t.holdUp(wait)
 	}

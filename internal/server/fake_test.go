@@ -5,7 +5,7 @@ import (
 	"net"
 	"sync"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -18,7 +18,7 @@ type fakeProtocol struct {
 
 // claim is a data connection that the server handed over.
 type claim struct {
-	conn  join.Conn
+	conn  conn.Conn
 	owner string
 	id    string
 }
@@ -27,7 +27,7 @@ func newFakeProtocol() *fakeProtocol {
 	return &fakeProtocol{tunnels: make(chan *fakeTunnel, 100), claims: make(chan claim, 100)}
 }
 
-func (f *fakeProtocol) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (f *fakeProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, err
@@ -41,14 +41,14 @@ func (f *fakeProtocol) Register(conn join.Conn, g protocol.Grant) (protocol.Tunn
 	return t, nil
 }
 
-func (f *fakeProtocol) Claim(conn join.Conn, owner, id string) error {
+func (f *fakeProtocol) Claim(conn conn.Conn, owner, id string) error {
 	f.claims <- claim{conn, owner, id}
 	return nil
 }
 
 // fakeTunnel asks the test for a connection for each user.
 type fakeTunnel struct {
-	conn  join.Conn
+	conn  conn.Conn
 	port  int
 	grant protocol.Grant
 	opens chan *opening
@@ -64,11 +64,11 @@ type opening struct {
 }
 
 type opened struct {
-	conn join.Conn
+	conn conn.Conn
 	err  error
 }
 
-func (t *fakeTunnel) Open(ctx context.Context) (join.Conn, error) {
+func (t *fakeTunnel) Open(ctx context.Context) (conn.Conn, error) {
 	o := &opening{ctx, make(chan opened, 1)}
 	for opens := t.opens; ; {
 		select {
@@ -106,7 +106,7 @@ type fakeListener struct {
 }
 
 type result struct {
-	conn join.Conn
+	conn conn.Conn
 	err  error
 }
 
@@ -116,7 +116,7 @@ func newFakeListener() *fakeListener {
 	return l
 }
 
-func (l *fakeListener) Accept() (join.Conn, error) {
+func (l *fakeListener) Accept() (conn.Conn, error) {
 	select {
 	case r := <-l.results:
 		return r.conn, r.err
@@ -139,7 +139,7 @@ type slowProtocol struct {
 	proceed chan struct{}
 }
 
-func (p slowProtocol) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (p slowProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	p.asked <- g
 	<-p.proceed
 	return p.fakeProtocol.Register(conn, g)
@@ -148,12 +148,12 @@ func (p slowProtocol) Register(conn join.Conn, g protocol.Grant) (protocol.Tunne
 // brokenProtocol takes nobody.
 type brokenProtocol struct{}
 
-func (brokenProtocol) Register(conn join.Conn, _ protocol.Grant) (protocol.Tunnel, error) {
+func (brokenProtocol) Register(conn conn.Conn, _ protocol.Grant) (protocol.Tunnel, error) {
 	_ = conn.Reset()
 	return nil, protocol.ErrTunnelEnded
 }
 
-func (brokenProtocol) Claim(conn join.Conn, _, _ string) error {
+func (brokenProtocol) Claim(conn conn.Conn, _, _ string) error {
 	_ = conn.Reset()
 	return protocol.ErrUnknownID
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
@@ -82,7 +82,7 @@ func startFuzzed(f *testing.F) fuzzed {
 		// who comes as it ends is served a little later.
 		Lease: 300 * time.Millisecond,
 		// All inputs come from one address.
-		Limits: limit.Limits{Handshakes: -1, HandshakesPerSource: -1, WrongClaims: -1, TunnelsPerSource: -1},
+		Limits: admission.Limits{Handshakes: -1, HandshakesPerSource: -1, WrongClaims: -1, TunnelsPerSource: -1},
 	})
 	if err != nil {
 		f.Fatal(err)

@@ -10,9 +10,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
@@ -20,7 +20,7 @@ import (
 
 // handshake reads what a connection to the control port wants, and gives it to
 // whom it concerns. Whatever is not a request is closed without a word.
-func (s *Server) handshake(conn join.Conn, pass *limit.Pass) {
+func (s *Server) handshake(conn conn.Conn, pass *admission.Pass) {
 	defer s.resetOnPanic(conn)
 	// It took a moment to get here. Waiting is dear, and that has often been enough.
 	if req, ok := s.readClaimNow(conn); ok {
@@ -44,7 +44,7 @@ func (s *Server) handshake(conn join.Conn, pass *limit.Pass) {
 // readRequest reads what a connection wants, and gives it as it goes on from there: TLS
 // if that is spoken. What has not said it in time, or says something else, it closes.
 // What is left of the time bounds what is written next.
-func (s *Server) readRequest(raw join.Conn, pass *limit.Pass) (conn join.Conn, req wire.Request, ok bool) {
+func (s *Server) readRequest(raw conn.Conn, pass *admission.Pass) (conn conn.Conn, req wire.Request, ok bool) {
 	_ = raw.SetDeadline(time.Now().Add(s.config.Limits.HandshakeTimeout)) // fails as the read does
 	conn, err := s.config.Secure(raw)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Server) readRequest(raw join.Conn, pass *limit.Pass) (conn join.Conn, r
 }
 
 // readClaimNow reads a claim that has come already, if it may come so.
-func (s *Server) readClaimNow(conn join.Conn) (wire.Request, bool) {
+func (s *Server) readClaimNow(conn conn.Conn) (wire.Request, bool) {
 	if s.config.Encrypted {
 		return wire.Request{}, false
 	}
@@ -78,18 +78,18 @@ func (s *Server) readClaimNow(conn join.Conn) (wire.Request, bool) {
 }
 
 // notRequest gives what is counted for a connection that could not be read.
-func notRequest(err error) limit.Kind {
+func notRequest(err error) admission.Kind {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return limit.HandshakeTimeouts
+		return admission.HandshakeTimeouts
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), sockerr.Is(err, syscall.ECONNRESET):
-		return limit.HandshakeEnds
+		return admission.HandshakeEnds
 	}
-	return limit.NotRequests
+	return admission.NotRequests
 }
 
 // claimNow answers conn if it is a claim, and all of it has come.
-func (s *Server) claimNow(conn join.Conn) (answered bool) {
+func (s *Server) claimNow(conn conn.Conn) (answered bool) {
 	defer s.resetOnPanic(conn)
 	req, answered := wire.ReadClaimNow(conn)
 	if answered {
@@ -99,7 +99,7 @@ func (s *Server) claimNow(conn join.Conn) (answered bool) {
 }
 
 // resetOnPanic is deferred where a panic would end more than one connection.
-func (s *Server) resetOnPanic(conn join.Conn) {
+func (s *Server) resetOnPanic(conn conn.Conn) {
 	if e := crash.Caught(recover()); e != nil {
 		s.crashed(e)
 		_ = conn.Reset()
@@ -110,26 +110,26 @@ func (s *Server) resetOnPanic(conn join.Conn) {
 func (s *Server) crashed(err error) {
 	var e *crash.Error
 	if errors.As(err, &e) && e.First() {
-		s.counters.Add(limit.Panics)
-		s.logAbout(limit.Source{}, slog.LevelError, "panic: this is a bug in Relay; a connection or a tunnel was ended, and the rest goes on",
+		s.counters.Add(admission.Panics)
+		s.logAbout(admission.Source{}, slog.LevelError, "panic: this is a bug in Relay; a connection or a tunnel was ended, and the rest goes on",
 			"panic", fmt.Sprint(e.Value), "stack", e.Stack)
 	}
 }
 
 // refused counts and logs what became of a request, unless err is nil.
-func (s *Server) refused(conn join.Conn, req wire.Request, err error) {
+func (s *Server) refused(conn conn.Conn, req wire.Request, err error) {
 	if err == nil {
 		return
 	}
 	source := s.sourceOf(conn)
 	switch {
 	case errors.Is(err, protocol.ErrUnknownID), errors.Is(err, protocol.ErrNoClaims):
-		s.counters.Add(limit.WrongClaims)
-		s.offend(source, limit.WrongID)
+		s.counters.Add(admission.WrongClaims)
+		s.offend(source, admission.WrongID)
 	case errors.Is(err, protocol.ErrLate), errors.Is(err, protocol.ErrTunnelEnded):
-		s.counters.Add(limit.LateClaims)
+		s.counters.Add(admission.LateClaims)
 	case errors.Is(err, protocol.ErrFull):
-		s.counters.Add(limit.Idle)
+		s.counters.Add(admission.Idle)
 	}
 	s.crashed(err)
 	level := slog.LevelInfo
@@ -142,7 +142,7 @@ func (s *Server) refused(conn join.Conn, req wire.Request, err error) {
 
 // claim hands on a connection that has no deadline. It has to be of the one who
 // registered: who it is, is asked each time.
-func (s *Server) claim(conn join.Conn, req wire.Request) error {
+func (s *Server) claim(conn conn.Conn, req wire.Request) error {
 	said, err := wire.ParsePreamble(req.Options)
 	if err != nil {
 		_ = conn.Reset()

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/seed96252745/relay/internal/guard"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/port"
 )
 
@@ -19,7 +19,7 @@ type Identity struct {
 	// Tunnels is how many it may have. Zero means 100.
 	Tunnels int
 	// Rails are on each of its public ports.
-	Rails guard.Rails
+	Rails policy.Policy
 	// Watch has ended called, once, when the identity no longer holds, and stop
 	// ends that. Ended must not wait. Nil for an identity that holds for ever.
 	Watch func(ended func(reason error)) (stop func())
@@ -48,7 +48,7 @@ var (
 // takeDescriptors takes those of a public port.
 func (s *Server) takeDescriptors() error {
 	if !s.admission.descriptors.TakeForClient(tunnelDescriptors) {
-		s.counters.Add(limit.Descriptors)
+		s.counters.Add(admission.Descriptors)
 		return errNoDescriptors
 	}
 	return nil
@@ -57,7 +57,7 @@ func (s *Server) takeDescriptors() error {
 // countFor is count for one who has come. What an address left alone longest gives
 // way to what it opens anew, and to nothing that others of its network have; what an
 // identity did, see reclaim.
-func (s *Server) countFor(i Identity, source limit.Source) (leave func(), err error) {
+func (s *Server) countFor(i Identity, source admission.Source) (leave func(), err error) {
 	if leave, err = s.count(i, source); errors.Is(err, errTooManyTunnels) && s.evict(source) {
 		return s.count(i, source)
 	}
@@ -66,7 +66,7 @@ func (s *Server) countFor(i Identity, source limit.Source) (leave func(), err er
 
 // count counts a public port against an identity, or else against the source that it
 // comes from, if there is one. What undoes it is for the port's account to call, once.
-func (s *Server) count(i Identity, source limit.Source) (leave func(), err error) {
+func (s *Server) count(i Identity, source admission.Source) (leave func(), err error) {
 	switch {
 	case i.Name != "":
 		most := i.Tunnels
@@ -74,32 +74,32 @@ func (s *Server) count(i Identity, source limit.Source) (leave func(), err error
 			most = identityTunnels
 		}
 		if !s.admission.identities.enter(i.Name, most) {
-			s.counters.Add(limit.TunnelsPerSource)
+			s.counters.Add(admission.TunnelsPerSource)
 			return nil, fmt.Errorf("%w: %d", errTooManyOfIdentity, most)
 		}
 		return func() { s.admission.identities.leave(i.Name) }, nil
-	case source != limit.Source{} && !source.StandsForMany():
+	case source != admission.Source{} && !source.StandsForMany():
 		return s.countSource(source)
 	}
 	return func() {}, nil
 }
 
 // countSource counts a public port against a source, and the network that it is in.
-func (s *Server) countSource(source limit.Source) (leave func(), err error) {
+func (s *Server) countSource(source admission.Source) (leave func(), err error) {
 	if !s.admission.tunnels.Enter(source) {
-		s.counters.Add(limit.TunnelsPerSource)
+		s.counters.Add(admission.TunnelsPerSource)
 		return nil, fmt.Errorf("%w: %d", errTooManyTunnels, s.config.Limits.TunnelsPerSource)
 	}
 	if !s.admission.networks.Enter(source.Network()) {
 		s.admission.tunnels.Leave(source)
-		s.counters.Add(limit.TunnelsPerNetwork)
+		s.counters.Add(admission.TunnelsPerNetwork)
 		return nil, fmt.Errorf("%w: %d", errTooManyOfNetwork, s.config.Limits.TunnelsPerNetwork)
 	}
 	return func() { s.discountSource(source) }, nil
 }
 
 // countBeyond is count for a public port that a source has already.
-func (s *Server) countBeyond(source limit.Source) (leave func()) {
+func (s *Server) countBeyond(source admission.Source) (leave func()) {
 	if source.StandsForMany() {
 		return func() {}
 	}
@@ -109,7 +109,7 @@ func (s *Server) countBeyond(source limit.Source) (leave func()) {
 }
 
 // discountSource undoes countSource.
-func (s *Server) discountSource(source limit.Source) {
+func (s *Server) discountSource(source admission.Source) {
 	s.admission.tunnels.Leave(source)
 	s.admission.networks.Leave(source.Network())
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // Pauses between tries to open a port that another program has, which most often lets
@@ -44,7 +44,7 @@ func newLateListener(number int, listen func(port int) (Listener, error), log *s
 }
 
 // Accept waits for the port to open, too.
-func (l *lateListener) Accept() (join.Conn, error) {
+func (l *lateListener) Accept() (conn.Conn, error) {
 	for pause := minLatePause; !l.tryNow(); pause = min(2*pause, maxLatePause) {
 		timer := time.NewTimer(pause)
 		select {

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/lease"
-	"github.com/seed96252745/relay/internal/limit"
 )
 
 // How long a port is kept while nobody serves it, unless Config says otherwise: an
@@ -275,7 +275,7 @@ const (
 )
 
 // keepLease tells whether a new lease is to be kept for the next start.
-func (s *Server) keepLease(i Identity, source limit.Source) bool {
+func (s *Server) keepLease(i Identity, source admission.Source) bool {
 	return i.Name != "" || s.admission.keptLeases.Allow(source)
 }
 

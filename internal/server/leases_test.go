@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/wire"
@@ -71,7 +71,7 @@ func TestWaitForTheOwnerIsBounded(t *testing.T) {
 			t.Errorf("user %d is reset after %v, want %v", i, took, turns*wait)
 		}
 	}
-	r.wantCounted(limit.UserWaits, 4)
+	r.wantCounted(admission.UserWaits, 4)
 	r.own(as("a", "2"))
 }
 

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
 )
@@ -37,7 +37,7 @@ func dialFrom(t *testing.T, ip, addr string) *net.TCPConn {
 
 // wantCounted waits until a limit was met so many times: what is counted is so
 // after the peer has seen it.
-func (r *relay) wantCounted(kind limit.Kind, want int64) {
+func (r *relay) wantCounted(kind admission.Kind, want int64) {
 	r.Helper()
 	r.wantSoon("the count of "+kind.String(), want, func() int64 { return r.State().Counters.Of(kind) })
 }
@@ -114,7 +114,7 @@ func TestHandshakesPerSource(t *testing.T) {
 	for _, conn := range silent[:2] {
 		conntest.WantReset(t, conn)
 	}
-	r.wantCounted(limit.HandshakesPerSource, 2)
+	r.wantCounted(admission.HandshakesPerSource, 2)
 	r.register()
 	conntest.WantReset(t, silent[2])
 }
@@ -130,7 +130,7 @@ type expectingTunnel struct {
 	n int
 }
 
-func (e expecting) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (e expecting) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	tunnel, err := e.Relay.Register(conn, g)
 	return expectingTunnel{tunnel, e.n}, err
 }
@@ -160,7 +160,7 @@ func TestExpectedHandshakes(t *testing.T) {
 	for range 2 * n { // until the source's own are too many
 		r.request("event\n")
 	}
-	r.wantCounted(limit.HandshakesPerSource, 1)
+	r.wantCounted(admission.HandshakesPerSource, 1)
 	_ = first.Close()
 	tunnel.end()
 }
@@ -172,7 +172,7 @@ func TestTunnelsPerSource(t *testing.T) {
 	if got := r.refusal("pool\nnew\n"); !strings.HasPrefix(got, "-limit ") {
 		t.Errorf("one too many is answered by %q", got)
 	}
-	r.wantCounted(limit.TunnelsPerSource, 1)
+	r.wantCounted(admission.TunnelsPerSource, 1)
 	other := dialFrom(t, "127.0.0.2", r.addr)
 	conntest.Write(t, other, "multiplex\n")
 	if got := string(conntest.Read(t, other, 1)); got == "-" {
@@ -218,14 +218,14 @@ func TestWrongClaims(t *testing.T) {
 	_ = (<-r.fake.claims).conn.Close()
 	guessing.Wait()
 	counters := r.State().Counters
-	r.wantSoon("the count of all claims", n, func() int64 { return counters.Of(limit.WrongClaims) + counters.Of(limit.ShutOut) })
-	wrong, times := counters.Of(limit.WrongClaims), counters.Of(limit.SourcesShutOut)
+	r.wantSoon("the count of all claims", n, func() int64 { return counters.Of(admission.WrongClaims) + counters.Of(admission.ShutOut) })
+	wrong, times := counters.Of(admission.WrongClaims), counters.Of(admission.SourcesShutOut)
 	if wrong > n/5 || times == 0 {
 		t.Errorf("%d wrong claims of %d were looked at, and the source was shut out %d times", wrong, n, times)
 	}
 	t.Logf("%d of %d were looked at", wrong, n)
 	if r.isLookedAt("event\nTHEID\n") { // its source's time was just over
-		for counters.Of(limit.SourcesShutOut) == times {
+		for counters.Of(admission.SourcesShutOut) == times {
 			r.guess("pool\nAAAAAAAAAAAAAAAAAAAAAAAAAA\n")
 		}
 		if r.isLookedAt("event\nTHEID\n") {
@@ -261,7 +261,7 @@ func TestShutOutSourceWithTunnel(t *testing.T) {
 	for range 51 {
 		conntest.WantReset(t, r.request("pool\nWRONG\n"))
 	}
-	r.wantCounted(limit.SourcesShutOut, 1)
+	r.wantCounted(admission.SourcesShutOut, 1)
 	r.request("event\nTHEID\n")
 	_ = (<-r.fake.claims).conn.Close()
 	tunnel.end()
@@ -285,7 +285,7 @@ func wantTurnedAway(t *testing.T, tunnel *fakeTunnel) {
 // wantRate expects that users are turned away when two have been let in since then, of
 // one a second: another one may come after a wait of a second, and one more for each
 // second that it took, on a busy machine.
-func (r *relay) wantRate(tunnel *fakeTunnel, since time.Time, kind limit.Kind) {
+func (r *relay) wantRate(tunnel *fakeTunnel, since time.Time, kind admission.Kind) {
 	r.Helper()
 	const crowd = 20
 	var users sync.WaitGroup
@@ -313,11 +313,11 @@ func (r *relay) wantRate(tunnel *fakeTunnel, since time.Time, kind limit.Kind) {
 // One user too many is reset, and the next one after somebody has left is not.
 func TestUsers(t *testing.T) {
 	for name, c := range map[string]struct {
-		limits limit.Limits
-		reason limit.Kind
+		limits admission.Limits
+		reason admission.Kind
 	}{
-		"at a time":   {limit.Limits{Users: 2}, limit.Users},
-		"descriptors": {limit.Limits{Descriptors: 8}, limit.Descriptors},
+		"at a time":   {admission.Limits{Users: 2}, admission.Users},
+		"descriptors": {admission.Limits{Descriptors: 8}, admission.Descriptors},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, func(config *server.Config) { config.Limits = c.limits })
@@ -341,11 +341,11 @@ type listenAs struct {
 }
 
 type connFrom struct {
-	join.Conn
+	conn.Conn
 	ip net.IP
 }
 
-func (l listenAs) Accept() (join.Conn, error) {
+func (l listenAs) Accept() (conn.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
@@ -356,7 +356,7 @@ func (l listenAs) Accept() (join.Conn, error) {
 func (c connFrom) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.ip, Port: 1} }
 
 // Unwrap gives the connection, so that it can be watched and joined.
-func (c connFrom) Unwrap() join.Conn { return c.Conn }
+func (c connFrom) Unwrap() conn.Conn { return c.Conn }
 
 // usersFrom has all users come from ip.
 func usersFrom(ip string) func(*server.Config) {
@@ -375,7 +375,7 @@ func TestUsersPerSource(t *testing.T) {
 	first, client := r.join(tunnel)
 	r.join(tunnel)
 	wantTurnedAway(t, tunnel)
-	r.wantCounted(limit.UsersPerSource, 1)
+	r.wantCounted(admission.UsersPerSource, 1)
 	other, _ := r.register() // has users of its own
 	r.join(other)
 	_ = first.Close()
@@ -390,7 +390,7 @@ func TestUsersPerSecond(t *testing.T) {
 	since := time.Now()
 	r.join(tunnel)
 	r.join(tunnel)
-	r.wantRate(tunnel, since, limit.UsersPerSecond)
+	r.wantRate(tunnel, since, admission.UsersPerSecond)
 }
 
 // Whoever comes from this machine is a proxy, and stands for many.
@@ -413,7 +413,7 @@ func TestLogLines(t *testing.T) {
 	for range 100 {
 		conntest.WantReset(t, r.request("pool\n\x7eWRONG\n"))
 	}
-	r.wantCounted(limit.LogLines, 90)
+	r.wantCounted(admission.LogLines, 90)
 	r.Close()
 	if n := strings.Count(log.String(), "\n"); n != 10 {
 		t.Errorf("%d lines in the log, want 10:\n%s", n, log.String())
@@ -424,12 +424,12 @@ func TestLogLines(t *testing.T) {
 func TestNotRequestsAreCounted(t *testing.T) {
 	r := start(t)
 	wantNoBytes(t, r.request("GET / HTTP/1.1\r\n\r\n"), "HTTP")
-	r.wantCounted(limit.NotRequests, 1)
+	r.wantCounted(admission.NotRequests, 1)
 	_ = r.request("multi").Close()
-	r.wantCounted(limit.HandshakeEnds, 1)
+	r.wantCounted(admission.HandshakeEnds, 1)
 	r = start(t, func(c *server.Config) { c.Limits.HandshakeTimeout = 50 * time.Millisecond })
 	wantNoBytes(t, r.request("multi"), "half a verb")
-	r.wantCounted(limit.HandshakeTimeouts, 1)
+	r.wantCounted(admission.HandshakeTimeouts, 1)
 }
 
 // The state says how many there are, in one line of a log.

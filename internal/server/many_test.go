@@ -5,8 +5,8 @@ import (
 	"net"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/server"
 )
 
@@ -24,11 +24,11 @@ func TestRelayClientsFromLoopback(t *testing.T) {
 		r.register()
 	}
 	r.refusal("multiplex\n") // for want of a port
-	r.wantCounted(limit.NoPort, 1)
+	r.wantCounted(admission.NoPort, 1)
 	for range 60 {
 		conntest.WantReset(t, r.request("pool\nWRONG\n"))
 	}
-	r.wantCounted(limit.WrongClaims, 60)
+	r.wantCounted(admission.WrongClaims, 60)
 	var silent []*net.TCPConn
 	for range 30 {
 		silent = append(silent, r.request("m"))
@@ -38,8 +38,8 @@ func TestRelayClientsFromLoopback(t *testing.T) {
 	conntest.WantReset(t, silent[0])
 	conntest.Write(t, silent[1], "ultiplex\n") // it was not sent away
 	conntest.Read(t, silent[1], 1)
-	for kind, want := range map[limit.Kind]int64{
-		limit.Handshakes: 1, limit.HandshakesPerSource: 0, limit.TunnelsPerSource: 0, limit.TunnelsPerNetwork: 0, limit.SourcesShutOut: 0,
+	for kind, want := range map[admission.Kind]int64{
+		admission.Handshakes: 1, admission.HandshakesPerSource: 0, admission.TunnelsPerSource: 0, admission.TunnelsPerNetwork: 0, admission.SourcesShutOut: 0,
 	} {
 		r.wantCounted(kind, want)
 	}
@@ -68,7 +68,7 @@ func TestTunnelsPerNetwork(t *testing.T) {
 	if got, want := register(20), "-limit the network of this address has as many tunnels as the relay allows: 3"; got != want {
 		t.Errorf("one too many is answered by %q, want %q", got, want)
 	}
-	r.wantCounted(limit.TunnelsPerNetwork, 1)
+	r.wantCounted(admission.TunnelsPerNetwork, 1)
 	r.wantSoon("tunnels", 3, func() int64 { return int64(r.State().Tunnels) })
 	r.leave(tunnels[0])
 	if answer := register(20); answer[0] == '-' {
@@ -90,7 +90,7 @@ func TestUsersFromATrustedNetwork(t *testing.T) {
 				return
 			}
 			wantTurnedAway(t, tunnel)
-			r.wantCounted(limit.UsersPerSource, 1)
+			r.wantCounted(admission.UsersPerSource, 1)
 		})
 	}
 }

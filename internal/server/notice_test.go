@@ -3,9 +3,9 @@ package server_test
 import (
 	"testing"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/server"
@@ -14,10 +14,10 @@ import (
 // quickProtocol has connections at hand, as a pool does.
 type quickProtocol struct {
 	*fakeProtocol
-	hand chan join.Conn
+	hand chan conn.Conn
 }
 
-func (p quickProtocol) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (p quickProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	t, err := p.fakeProtocol.Register(conn, g)
 	if err != nil {
 		return nil, err
@@ -27,10 +27,10 @@ func (p quickProtocol) Register(conn join.Conn, g protocol.Grant) (protocol.Tunn
 
 type quickTunnel struct {
 	*fakeTunnel
-	hand chan join.Conn
+	hand chan conn.Conn
 }
 
-func (t quickTunnel) OpenNow() join.Conn {
+func (t quickTunnel) OpenNow() conn.Conn {
 	select {
 	case conn := <-t.hand:
 		return conn
@@ -42,7 +42,7 @@ func (t quickTunnel) OpenNow() join.Conn {
 // The owner is told of the limits on a connection that was at hand, too, and cannot be
 // written to without waiting, as with TLS.
 func TestExcessIsToldAfterAWait(t *testing.T) {
-	quick := quickProtocol{hand: make(chan join.Conn, 1)}
+	quick := quickProtocol{hand: make(chan conn.Conn, 1)}
 	r := start(t, func(c *server.Config) {
 		quick.fakeProtocol = c.Protocols["multiplex"].(*fakeProtocol)
 		c.Protocols["multiplex"] = quick
@@ -55,12 +55,12 @@ func TestExcessIsToldAfterAWait(t *testing.T) {
 	first := user(t, tunnel)
 	client := tunnel.next(t).serve(t)
 	wantTurnedAway(t, tunnel)
-	r.wantCounted(limit.UsersOfTunnel, 1)
+	r.wantCounted(admission.UsersOfTunnel, 1)
 	_, _ = first.Close(), client.Reset()
 	r.wantSoon("users", 0, func() int64 { return int64(r.State().Users) })
 
 	atHand, client := conntest.Pair(t)
-	quick.hand <- struct{ join.Conn }{atHand}
+	quick.hand <- struct{ conn.Conn }{atHand}
 	second := user(t, tunnel)
 	from, _, said, err := proxyproto.ReadDetails(client)
 	if err != nil || from.String() != second.LocalAddr().String() {

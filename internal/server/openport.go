@@ -3,14 +3,14 @@ package server
 import (
 	"fmt"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/lease"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
 // findPort gives the port of the relay client's lease, or opens one.
-func (s *Server) findPort(identity Identity, source limit.Source, wish wire.Preamble) (*publicPort, error) {
+func (s *Server) findPort(identity Identity, source admission.Source, wish wire.Preamble) (*publicPort, error) {
 	if wish.Port != 0 && !s.mayAskFor(identity, wish.Port) {
 		if identity.Name == "" {
 			return nil, fmt.Errorf("you %w %d: it is none of %s", errForbiddenPort, wish.Port, s.config.Ports)
@@ -50,7 +50,7 @@ func (s *Server) findPort(identity Identity, source limit.Source, wish wire.Prea
 
 // welcome gives the owner of a lease its port, which attach or endIfUnserved has to
 // follow. An error is that it may not have it, or that the lease is over.
-func (s *Server) welcome(p *publicPort, source limit.Source, name string) error {
+func (s *Server) welcome(p *publicPort, source admission.Source, name string) error {
 	if err := p.expect(); err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (s *Server) welcome(p *publicPort, source limit.Source, name string) error 
 // openLeased opens a port for the owner of a lease key, in place of the old one if
 // there is such.
 func (s *Server) openLeased(
-	identity Identity, source limit.Source, wish wire.Preamble, key lease.Key, old *publicPort,
+	identity Identity, source admission.Source, wish wire.Preamble, key lease.Key, old *publicPort,
 ) (*publicPort, error) {
 	p := s.openShelved(identity, source, wish.Port, key)
 	if p == nil {
@@ -118,7 +118,7 @@ func (s *Server) mayAskFor(i Identity, number int) bool {
 
 // openPort opens a public port, and gives it before it takes users. Owners are those
 // whose ports it may be, as ownersOf has them.
-func (s *Server) openPort(i Identity, source limit.Source, wanted int, owners []string) (*publicPort, error) {
+func (s *Server) openPort(i Identity, source admission.Source, wanted int, owners []string) (*publicPort, error) {
 	if err := s.takeDescriptors(); err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (s *Server) openPort(i Identity, source limit.Source, wanted int, owners []
 
 // openAgain opens a port that users of an earlier tunnel of the same owner hold, if
 // there is one that it may have: it counts already.
-func (s *Server) openAgain(i Identity, source limit.Source, wanted int, owners []string) (*publicPort, error) {
+func (s *Server) openAgain(i Identity, source admission.Source, wanted int, owners []string) (*publicPort, error) {
 	numbers := []int{wanted}
 	if wanted == 0 {
 		if i.Name == "" {
@@ -156,7 +156,7 @@ func (s *Server) openAgain(i Identity, source limit.Source, wanted int, owners [
 		}
 		s.accounts.close(account)
 		if wanted != 0 {
-			s.counters.Add(limit.NoPort)
+			s.counters.Add(admission.NoPort)
 			return nil, err
 		}
 	}
@@ -164,7 +164,7 @@ func (s *Server) openAgain(i Identity, source limit.Source, wanted int, owners [
 }
 
 // openCounted opens a port that is counted now.
-func (s *Server) openCounted(i Identity, source limit.Source, wanted int, owners []string) (*publicPort, error) {
+func (s *Server) openCounted(i Identity, source admission.Source, wanted int, owners []string) (*publicPort, error) {
 	leave, err := s.countFor(i, source)
 	if err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func (s *Server) openCounted(i Identity, source limit.Source, wanted int, owners
 	}
 	if err != nil {
 		leave()
-		s.counters.Add(limit.NoPort)
+		s.counters.Add(admission.NoPort)
 		return nil, err
 	}
 	return newPublicPort(s, number, listener, s.accounts.open(owners[0], number, leave), source, owners[0]), nil
@@ -189,7 +189,7 @@ func (s *Server) openCounted(i Identity, source limit.Source, wanted int, owners
 
 // ownersOf gives whose ports somebody may have: its own first, and if the operator has
 // given it certain ones, those that nobody may have back.
-func ownersOf(i Identity, source limit.Source) []string {
+func ownersOf(i Identity, source admission.Source) []string {
 	owners := []string{ownerOf(i.Name, source)}
 	if i.Ports != nil {
 		owners = append(owners, noOwner)

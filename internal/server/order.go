@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
@@ -15,7 +15,7 @@ import (
 type order struct {
 	mu     sync.Mutex // guards what follows
 	last   uint64
-	latest map[limit.Source]*turn // of those who are here
+	latest map[admission.Source]*turn // of those who are here
 }
 
 // turn is the place of one user in that order.
@@ -28,21 +28,21 @@ type turn struct {
 }
 
 // take gives the next turn to a user of a source.
-func (o *order) take(source limit.Source) *turn {
+func (o *order) take(source admission.Source) *turn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last++
 	t := &turn{number: o.last}
 	t.before.Store(o.latest[source])
 	if o.latest == nil {
-		o.latest = make(map[limit.Source]*turn)
+		o.latest = make(map[admission.Source]*turn)
 	}
 	o.latest[source] = t
 	return t
 }
 
 // leave ends a turn. The user may have none.
-func (o *order) leave(source limit.Source, t *turn) {
+func (o *order) leave(source admission.Source, t *turn) {
 	if t == nil {
 		return
 	}

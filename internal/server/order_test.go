@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/server"
 )
@@ -51,7 +51,7 @@ func TestTurns(t *testing.T) {
 	_, d := come(tunnel)
 	_ = gone.SetLinger(0)
 	_ = gone.Close()
-	r.wantCounted(limit.UsersGone, 1)
+	r.wantCounted(admission.UsersGone, 1)
 	if turn := d.turn(t); turn.After != turnC.Number || turn.Number != turnC.Number+2 {
 		t.Errorf("the one behind one who has gone is told of as %v, want number %d before", turn, turnC.Number)
 	}
@@ -77,7 +77,7 @@ func TestTurnsBehindOneWhoHasGone(t *testing.T) {
 			leave := func(u *net.TCPConn) {
 				_ = u.SetLinger(0)
 				_ = u.Close()
-				r.wantCounted(limit.UsersGone, 1)
+				r.wantCounted(admission.UsersGone, 1)
 			}
 			_, a := come()
 			gone, _ := come()

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/wire"
@@ -98,7 +98,7 @@ func (r *relay) leave(tunnel *fakeTunnel) {
 // known has relay clients be who their token says, of the identities given.
 func known(identities ...server.Identity) func(*server.Config) {
 	return func(c *server.Config) {
-		c.Identify = func(_ join.Conn, token string) (server.Identity, error) {
+		c.Identify = func(_ conn.Conn, token string) (server.Identity, error) {
 			for _, i := range identities {
 				if i.Name == token {
 					return i, nil

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
 )
@@ -24,7 +24,7 @@ type broken struct {
 // brokenHere is what every bug in a test panics with.
 const brokenHere = "broken here"
 
-func (b broken) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (b broken) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	if b.in == "Register" {
 		panic(brokenHere)
 	}
@@ -32,7 +32,7 @@ func (b broken) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, err
 	return brokenTunnel{tunnel, b.in}, err
 }
 
-func (b broken) Claim(conn join.Conn, owner, id string) error {
+func (b broken) Claim(conn conn.Conn, owner, id string) error {
 	if b.in == "Claim" {
 		panic(brokenHere)
 	}
@@ -44,7 +44,7 @@ type brokenTunnel struct {
 	in string
 }
 
-func (t brokenTunnel) Open(ctx context.Context) (join.Conn, error) {
+func (t brokenTunnel) Open(ctx context.Context) (conn.Conn, error) {
 	if t.in == "Open" {
 		panic(brokenHere)
 	}
@@ -52,7 +52,7 @@ func (t brokenTunnel) Open(ctx context.Context) (join.Conn, error) {
 	return brokenConn{conn, t.in}, err
 }
 
-func (t brokenTunnel) OpenNow() join.Conn {
+func (t brokenTunnel) OpenNow() conn.Conn {
 	if t.in == "OpenNow" {
 		panic(brokenHere)
 	}
@@ -67,7 +67,7 @@ func (t brokenTunnel) Finish() {
 }
 
 type brokenConn struct {
-	join.Conn
+	conn.Conn
 	in string
 }
 
@@ -113,7 +113,7 @@ func TestPanics(t *testing.T) {
 			u, client := r.join(good)
 			for n := range int64(3) {
 				r.provoke(t, in, &log)
-				r.wantCounted(limit.Panics, n+1)
+				r.wantCounted(admission.Panics, n+1)
 				conntest.WantPair(t, u, client)
 				r.wantSoon("tunnels", 1, func() int64 { return int64(r.State().Tunnels) })
 				r.wantSoon("users", 1, func() int64 { return int64(r.State().Users) })

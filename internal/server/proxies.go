@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
@@ -21,7 +21,7 @@ const proxyWait = 5 * time.Second
 // comesFrom reports whether a connection comes from a load balancer of these networks,
 // which may say who its user, or its relay client, is. Anybody else who sends a PROXY header
 // sends payload.
-func (s *Server) comesFrom(conn join.Conn, networks []netip.Prefix) bool {
+func (s *Server) comesFrom(conn conn.Conn, networks []netip.Prefix) bool {
 	if len(networks) == 0 {
 		return false
 	}
@@ -34,11 +34,13 @@ func (s *Server) comesFrom(conn join.Conn, networks []netip.Prefix) bool {
 // sourceOf gives who a connection comes from. Limits for each source do not hold for a
 // peer that is a proxy: what one of those behind it does is not the others' fault. They
 // hold for whomever a load balancer has named.
-func (s *Server) sourceOf(conn join.Conn) limit.Source { return s.sourceAt(conn, conn.RemoteAddr()) }
+func (s *Server) sourceOf(conn conn.Conn) admission.Source {
+	return s.sourceAt(conn, conn.RemoteAddr())
+}
 
 // sourceAt is sourceOf for a connection whose remote address is known.
-func (s *Server) sourceAt(conn join.Conn, addr net.Addr) limit.Source {
-	source := limit.SourceOf(addr)
+func (s *Server) sourceAt(conn conn.Conn, addr net.Addr) admission.Source {
+	source := admission.SourceOf(addr)
 	if isNamed(conn) {
 		return source
 	}
@@ -62,7 +64,7 @@ func isNamed(conn net.Conn) bool {
 // startProxied answers a connection from a load balancer before the control port. Until
 // that has said whose it is, it has a place among others of which that is not known, and
 // then one among those of its owner's.
-func (s *Server) startProxied(conn join.Conn) {
+func (s *Server) startProxied(conn conn.Conn) {
 	source := s.sourceOf(conn)
 	pass, reason := s.admission.headers.EnterAlone(func() { _ = conn.Reset() })
 	s.crowded(conn, source, reason)
@@ -86,7 +88,7 @@ func (s *Server) startProxied(conn join.Conn) {
 
 // relayClientOf gives the connection as one of the relay client's. After an error it is
 // what it was.
-func (s *Server) relayClientOf(conn join.Conn) (join.Conn, error) {
+func (s *Server) relayClientOf(conn conn.Conn) (conn.Conn, error) {
 	defer context.AfterFunc(s.closed, func() { _ = conn.Reset() })()
 	_ = conn.SetReadDeadline(time.Now().Add(s.config.Limits.HandshakeTimeout)) // fails as the read does
 	introduced, err := s.config.Introduce(conn)
@@ -98,9 +100,9 @@ func (s *Server) relayClientOf(conn join.Conn) (join.Conn, error) {
 
 // unknown closes a connection of which a load balancer has not said whose it is. Most
 // are its own, with which it looks whether the relay lives.
-func (s *Server) unknown(conn join.Conn, err error) {
+func (s *Server) unknown(conn conn.Conn, err error) {
 	kind, level := notRequest(err), slog.LevelDebug
-	if kind == limit.NotRequests {
+	if kind == admission.NotRequests {
 		level = slog.LevelWarn
 	}
 	s.counters.Add(kind)
@@ -111,7 +113,7 @@ func (s *Server) unknown(conn join.Conn, err error) {
 
 // introduced reads the header that a load balancer sends, and gives the connection
 // as one of the user's.
-func (s *Server) introduced(conn join.Conn) (join.Conn, error) {
+func (s *Server) introduced(conn conn.Conn) (conn.Conn, error) {
 	defer context.AfterFunc(s.draining, func() { _ = conn.Reset() })()
 	_ = conn.SetReadDeadline(time.Now().Add(proxyWait)) // fails as the read does
 	user, public, err := proxyproto.ReadEither(conn)

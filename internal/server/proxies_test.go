@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/server"
 )
@@ -65,7 +65,7 @@ func TestNamedUsersAreCounted(t *testing.T) {
 		come()
 		tunnel.next(t).serve(t)
 		conntest.WantReset(t, come())
-		r.wantCounted(limit.UsersPerSource, 1)
+		r.wantCounted(admission.UsersPerSource, 1)
 	}
 }
 

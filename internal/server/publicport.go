@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/lease"
-	"github.com/seed96252745/relay/internal/limit"
 )
 
 // publicPort is where users enter. Behind it is a tunnel, or none for a while: a
@@ -29,12 +29,12 @@ type publicPort struct {
 	done     chan struct{}          // closed when no more users are taken
 	released sync.Once
 
-	mu     sync.Mutex    // guards what follows
-	source limit.Source  // that it counts against, or none
-	owner  string        // who may have it back at once; see ownerOf
-	reason error         // why done is closed
-	tunnel *tunnel       // or nil
-	behind chan struct{} // closed while there is a tunnel
+	mu     sync.Mutex       // guards what follows
+	source admission.Source // that it counts against, or none
+	owner  string           // who may have it back at once; see ownerOf
+	reason error            // why done is closed
+	tunnel *tunnel          // or nil
+	behind chan struct{}    // closed while there is a tunnel
 	// lease is nil if nobody may have the port back. It is set before the port is
 	// started.
 	lease *holding
@@ -44,7 +44,7 @@ type publicPort struct {
 const maxWaiting = 1 << 20
 
 // newPublicPort gives a port without a tunnel, for which descriptors were taken.
-func newPublicPort(s *Server, number int, l Listener, a *account, source limit.Source, owner string) *publicPort {
+func newPublicPort(s *Server, number int, l Listener, a *account, source admission.Source, owner string) *publicPort {
 	return &publicPort{
 		server:   s,
 		number:   number,
@@ -84,8 +84,8 @@ func (p *publicPort) run() {
 		defer s.mu.Unlock()
 		delete(s.open, p)
 	}()
-	_ = s.acceptAll(s.draining, p.listener, p.accept, shortage{s.admission.reserve.Lend, func(conn join.Conn) {
-		s.counters.Add(limit.Users)
+	_ = s.acceptAll(s.draining, p.listener, p.accept, shortage{s.admission.reserve.Lend, func(conn conn.Conn) {
+		s.counters.Add(admission.Users)
 		_ = conn.Reset()
 	}})
 }
@@ -112,7 +112,7 @@ const noOwner = ""
 
 // ownerOf is who has a port: an identity, or else an address, the same one for all
 // who share it.
-func ownerOf(identity string, source limit.Source) string {
+func ownerOf(identity string, source admission.Source) string {
 	if identity != "" {
 		return "identity " + identity
 	}

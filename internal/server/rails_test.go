@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/guard"
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
 )
@@ -19,12 +19,12 @@ import (
 // What a relay client wishes for its users holds, and within what its identity may.
 func TestRails(t *testing.T) {
 	for name, c := range map[string]struct {
-		rails guard.Rails
+		rails policy.Policy
 		lines []string
 	}{
-		"denied":              {guard.Rails{}, []string{"+deny 192.0.2.0/24"}},
-		"not allowed":         {guard.Rails{}, []string{"+allow 198.51.100.0/24"}},
-		"not by the identity": {guard.Rails{Deny: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}}, []string{"+allow 192.0.2.0/24"}},
+		"denied":              {policy.Policy{}, []string{"+deny 192.0.2.0/24"}},
+		"not allowed":         {policy.Policy{}, []string{"+allow 198.51.100.0/24"}},
+		"not by the identity": {policy.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}}, []string{"+allow 192.0.2.0/24"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, usersFrom("192.0.2.1"), known(server.Identity{Name: "a", Rails: c.rails}))
@@ -34,7 +34,7 @@ func TestRails(t *testing.T) {
 			}
 			r.wantSoon("tunnels", 1, func() int64 { return int64(r.State().Tunnels) })
 			wantTurnedAway(t, tunnel)
-			r.wantCounted(limit.DeniedAddresses, 1)
+			r.wantCounted(admission.DeniedAddresses, 1)
 		})
 	}
 }
@@ -42,10 +42,10 @@ func TestRails(t *testing.T) {
 func TestRailsOfUsers(t *testing.T) {
 	for name, c := range map[string]struct {
 		line string
-		kind limit.Kind
+		kind admission.Kind
 	}{
-		"at a time": {"+users 2", limit.UsersOfTunnel},
-		"a second":  {"+users-per-second 1", limit.UsersPerSecondOfTunnel},
+		"at a time": {"+users 2", admission.UsersOfTunnel},
+		"a second":  {"+users-per-second 1", admission.UsersPerSecondOfTunnel},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// Loopback is no exception, as it is for the relay's own limits.
@@ -57,7 +57,7 @@ func TestRailsOfUsers(t *testing.T) {
 			since := time.Now()
 			r.join(tunnel)
 			r.join(tunnel)
-			if c.kind == limit.UsersPerSecondOfTunnel {
+			if c.kind == admission.UsersPerSecondOfTunnel {
 				r.wantRate(tunnel, since, c.kind)
 			} else {
 				wantTurnedAway(t, tunnel)
@@ -100,7 +100,7 @@ func TestRailsOfUsersWhoWaited(t *testing.T) {
 	u := waits(r, open)
 	denied, _ := r.try(as("a", "2", deny)) // it has other rails now
 	conntest.WantReset(t, u)
-	r.wantCounted(limit.DeniedAddresses, 1)
+	r.wantCounted(admission.DeniedAddresses, 1)
 	r.Close()
 
 	r = start(t, config, usersFrom("192.0.2.1"))
@@ -118,7 +118,7 @@ type slowRegister struct {
 	goOn  chan struct{}
 }
 
-func (s slowRegister) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (s slowRegister) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	s.ports <- g.Answer.Port
 	<-s.goOn
 	return s.fakeProtocol.Register(conn, g)
@@ -152,7 +152,7 @@ func TestRailsOfACrowdThatWaited(t *testing.T) {
 	for range most {
 		again.next(t).serve(t)
 	}
-	r.wantCounted(limit.UsersOfTunnel, waiting-most)
+	r.wantCounted(admission.UsersOfTunnel, waiting-most)
 	r.wantSoon("users", most, func() int64 { return int64(r.State().Users) })
 }
 
@@ -175,7 +175,7 @@ func TestRailsOfStrangersWhoWaited(t *testing.T) {
 	r.wantSoon("users who wait", 11, func() int64 { return int64(r.State().Waiting) })
 	again, _ := r.try(as("a", "1", "+users 1", "+deny 127.0.0.2"))
 	conntest.WantPair(t, u, again.next(t).serve(t))
-	r.wantCounted(limit.DeniedAddresses, 10)
+	r.wantCounted(admission.DeniedAddresses, 10)
 }
 
 // They may all come in one moment.
@@ -195,7 +195,7 @@ func TestRailsOfACrowd(t *testing.T) {
 		go func() { _, _ = fmt.Fprintf(u, "PROXY TCP4 192.0.2.%d 192.0.2.200 1000 80\r\n", i+1) }()
 	}
 	tunnel.next(t)
-	r.wantCounted(limit.UsersOfTunnel, crowd-1)
+	r.wantCounted(admission.UsersOfTunnel, crowd-1)
 }
 
 // Who has passed the rails is not asked again when the owner is back with the same
@@ -211,5 +211,5 @@ func TestRailsAreTheSame(t *testing.T) {
 	r.leave(tunnel)
 	again, _ := r.try(lines)
 	r.wantSoon("tunnels", 1, func() int64 { return int64(r.State().Tunnels) })
-	r.wantRate(again, since, limit.UsersPerSecondOfTunnel)
+	r.wantRate(again, since, admission.UsersPerSecondOfTunnel)
 }

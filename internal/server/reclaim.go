@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/lease"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -21,7 +21,7 @@ var errGaveWay = errors.New("its token has come with another lease key, and nobo
 // portFor gives the port that the relay client owns, or opens one. What the identity
 // itself has, and does not serve, is not in its way: who comes without the lease key
 // has mostly lost it.
-func (s *Server) portFor(i Identity, source limit.Source, wish wire.Preamble) (*publicPort, error) {
+func (s *Server) portFor(i Identity, source admission.Source, wish wire.Preamble) (*publicPort, error) {
 	p, err := s.findPort(i, source, wish)
 	for tries := 0; err != nil && tries < mostReclaimed && s.reclaim(i, source, wish, err); tries++ {
 		p, err = s.findPort(i, source, wish)
@@ -37,7 +37,7 @@ func (s *Server) portFor(i Identity, source limit.Source, wish wire.Preamble) (*
 // was left alone longest. If its port is what i may have for this wish, the lease
 // passes to the new key, and users who wait at the port go on waiting; otherwise it
 // ends. It reports whether there was one.
-func (s *Server) reclaim(i Identity, source limit.Source, wish wire.Preamble, err error) bool {
+func (s *Server) reclaim(i Identity, source admission.Source, wish wire.Preamble, err error) bool {
 	if i.Name == "" {
 		return false // anybody, who has nothing
 	}
@@ -124,7 +124,7 @@ func (s *Server) explainOwn(i Identity, wish wire.Preamble, err error) error {
 // the same source, so that a relay client which makes a new key at each start does not
 // shut itself out. One whose owner has just left is not ended: others may share the
 // source. It reports whether there was one.
-func (s *Server) evict(source limit.Source) bool {
+func (s *Server) evict(source admission.Source) bool {
 	p := s.longestAway(func(p *publicPort) bool {
 		return p.lease.Identity == "" && p.source == source && !p.hasUsers() && time.Since(p.lease.away) >= s.config.EvictAfter
 	})

@@ -8,15 +8,15 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed96252745/relay/internal/guard"
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
 // register gives the relay client a public port, and tells it.
-func (s *Server) register(conn join.Conn, req wire.Request) error {
+func (s *Server) register(conn conn.Conn, req wire.Request) error {
 	t, p, err := s.prepare(conn, req)
 	if err != nil {
 		return s.refuse(conn, err)
@@ -49,7 +49,7 @@ func (s *Server) register(conn join.Conn, req wire.Request) error {
 }
 
 // prepare finds out who registers, and for which port.
-func (s *Server) prepare(conn join.Conn, req wire.Request) (*tunnel, *publicPort, error) {
+func (s *Server) prepare(conn conn.Conn, req wire.Request) (*tunnel, *publicPort, error) {
 	wish, err := wire.ParsePreamble(req.Options)
 	if err != nil {
 		return nil, nil, err
@@ -86,8 +86,8 @@ func (s *Server) prepare(conn join.Conn, req wire.Request) (*tunnel, *publicPort
 }
 
 // railsOf gives the bounds that a relay client wishes for.
-func railsOf(wish wire.Preamble) guard.Rails {
-	r := guard.Rails{
+func railsOf(wish wire.Preamble) policy.Policy {
+	r := policy.Policy{
 		Deny: wish.Deny, Users: wish.Users, UsersPerSecond: wish.UsersPerSecond, BytesPerSecond: wish.BytesPerSecond,
 	}
 	if len(wish.Allow) > 0 {
@@ -123,7 +123,7 @@ var (
 )
 
 // refuse tells a relay client why it is not registered.
-func (s *Server) refuse(conn join.Conn, reason error) error {
+func (s *Server) refuse(conn conn.Conn, reason error) error {
 	refusal := s.explain(reason)
 	err := wire.WriteRefusal(conn, refusal)
 	_ = conn.Close()

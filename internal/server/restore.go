@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/lease"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -142,7 +142,7 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 	if !wire.ValidName(l.Name) || s.leases.mayName(l.Key, l.Identity, l.Name) != nil {
 		l.Name = "" // somebody else's by now, or nobody's
 	}
-	owner := ownerOf(l.Identity, limit.Source{})
+	owner := ownerOf(l.Identity, admission.Source{})
 	listener, err := s.ports.openOne(l.Port, owner)
 	if sockerr.Is(err, syscall.EADDRINUSE) {
 		s.log.Warn("another program has a leased port: it is tried again for as long as the lease stands", "port", l.Port, "error", err)
@@ -159,8 +159,8 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 		s.ports.free(l.Port)
 		return nil, err
 	}
-	leave, _ := s.count(Identity{Name: l.Identity, Tunnels: math.MaxInt}, limit.Source{}) // cannot be too many
-	p := newPublicPort(s, l.Port, listener, s.accounts.open(owner, l.Port, leave), limit.Source{}, owner)
+	leave, _ := s.count(Identity{Name: l.Identity, Tunnels: math.MaxInt}, admission.Source{}) // cannot be too many
+	p := newPublicPort(s, l.Port, listener, s.accounts.open(owner, l.Port, leave), admission.Source{}, owner)
 	p.lease = &holding{Lease: l, keep: s.keep(l.Identity), saved: saved}
 	if _, err := s.leases.enter(p); err != nil {
 		p.release()
@@ -181,7 +181,7 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 // adopt has a port that was restored count against the source of its owner, who has
 // come, even beyond what that may have: it is open, and what others of the network have
 // opened meanwhile does not keep its owner out.
-func (s *Server) adopt(p *publicPort, source limit.Source) error {
+func (s *Server) adopt(p *publicPort, source admission.Source) error {
 	p.mu.Lock()
 	orphan := p.isOrphanLocked()
 	p.mu.Unlock()
@@ -203,11 +203,11 @@ func (s *Server) adopt(p *publicPort, source limit.Source) error {
 // isOrphanLocked tells whether a port was restored for nobody in particular, who has
 // not come yet.
 func (p *publicPort) isOrphanLocked() bool {
-	return p.lease != nil && p.lease.Identity == "" && p.source == limit.Source{}
+	return p.lease != nil && p.lease.Identity == "" && p.source == admission.Source{}
 }
 
 // owned has a port that ends be kept for its owner, who has come for another one.
-func (p *publicPort) owned(source limit.Source) {
+func (p *publicPort) owned(source admission.Source) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.isOrphanLocked() {

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
@@ -66,7 +66,7 @@ func start(t *testing.T, changes ...func(*server.Config)) *relay {
 	go func() { r.served <- r.Serve(relayClients{l}) }()
 	t.Cleanup(func() {
 		r.Close()
-		if n := r.State().Counters.Of(limit.Panics); n > 0 && !r.panics {
+		if n := r.State().Counters.Of(admission.Panics); n > 0 && !r.panics {
 			t.Errorf("the relay has caught %d panics of its own", n)
 		}
 	})
@@ -91,7 +91,7 @@ func (r *relay) listenFor() *relay {
 // source do not hold for loopback.
 type relayClients struct{ server.Listener }
 
-func (l relayClients) Accept() (join.Conn, error) {
+func (l relayClients) Accept() (conn.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err == nil {
 		conn.(interface{ SetRemoteAddr(*net.TCPAddr) }).SetRemoteAddr(outside(conn.RemoteAddr()))

@@ -22,10 +22,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/lease"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
@@ -34,7 +35,7 @@ import (
 // Listener is where connections come from; package transport has some.
 type Listener interface {
 	// Accept waits for a connection. After Close it returns net.ErrClosed.
-	Accept() (join.Conn, error)
+	Accept() (conn.Conn, error)
 	Addr() net.Addr
 	Close() error
 }
@@ -50,7 +51,7 @@ type Config struct {
 	// Logger gets what an operator wants to know. Nil discards it.
 	Logger *slog.Logger
 	// Limits bound what everybody may have.
-	Limits limit.Limits
+	Limits admission.Limits
 	// TrustedProxies are load balancers before the public ports, which put a PROXY
 	// protocol header of version 1 or 2 before each user's bytes. Others that do so
 	// are not believed.
@@ -59,11 +60,11 @@ type Config struct {
 	// before what a relay client says. Introduce takes it away, and gives the connection
 	// as one of the relay client's.
 	ControlProxies []netip.Prefix
-	Introduce      func(conn join.Conn) (join.Conn, error)
+	Introduce      func(conn conn.Conn) (conn.Conn, error)
 	// Identify says who a relay client is, from its connection and the token that
 	// it has shown, which may be none. An error that is a *wire.Refusal is told to
 	// it. Nil takes everybody, as nobody in particular.
-	Identify func(conn join.Conn, token string) (Identity, error)
+	Identify func(conn conn.Conn, token string) (Identity, error)
 	// WatchOwner is for a port that is leased to an identity and that nobody serves.
 	// It has ended called, once, when the identity may not have that port any more,
 	// and stop ends that; if that is so by now it gives the reason as an error, and
@@ -72,7 +73,7 @@ type Config struct {
 	// Secure gives what a relay client's lines are read from: conn itself, or what
 	// it carries encrypted. It keeps to the deadlines of conn, and leaves it to its
 	// caller to close it after an error. Nil is conn itself.
-	Secure func(conn join.Conn) (join.Conn, error)
+	Secure func(conn conn.Conn) (conn.Conn, error)
 	// Encrypted says that Secure takes nothing that is not encrypted.
 	Encrypted bool
 	// Leases keeps what ports are leased, for the next start. Nil forgets it.
@@ -91,16 +92,16 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Identify == nil {
-		c.Identify = func(join.Conn, string) (Identity, error) { return Identity{}, nil }
+		c.Identify = func(conn.Conn, string) (Identity, error) { return Identity{}, nil }
 	}
 	if c.WatchOwner == nil {
 		c.WatchOwner = func(string, int, func(error)) (func(), error) { return func() {}, nil }
 	}
 	if c.Secure == nil {
-		c.Secure = func(conn join.Conn) (join.Conn, error) { return conn, nil }
+		c.Secure = func(conn conn.Conn) (conn.Conn, error) { return conn, nil }
 	}
 	if c.Introduce == nil {
-		c.Introduce = func(conn join.Conn) (join.Conn, error) { return conn, nil }
+		c.Introduce = func(conn conn.Conn) (conn.Conn, error) { return conn, nil }
 	}
 	if c.Leases == nil {
 		c.Leases = lease.Forget{}
@@ -130,10 +131,10 @@ type Server struct {
 	engine *join.Engine
 	// watcher watches users who wait.
 	watcher   tcpstate.Watcher
-	admission admission
+	admission limits
 	trusted   []netip.Prefix // all networks in which there are proxies
 	accounts  *accounts
-	counters  limit.Counters
+	counters  admission.Counters
 	users     number // of all tunnels
 
 	// Stages of the end. Draining: no new tunnel, no new user. Impatient: no user who
@@ -146,7 +147,7 @@ type Server struct {
 	mu        sync.Mutex // guards what follows, and that nothing starts after its end
 	listeners map[Listener]struct{}
 	open      map[*publicPort]struct{}
-	tunnels   map[limit.Source]map[*tunnel]struct{} // that take users
+	tunnels   map[admission.Source]map[*tunnel]struct{} // that take users
 }
 
 // New gives a server that has opened the ports that are leased, does nothing else
@@ -163,12 +164,12 @@ func New(config Config) (*Server, error) {
 		ports:     newPorts(config.Listen),
 		leases:    newLeases(config.Leases, config.Logger),
 		engine:    engine,
-		admission: newAdmission(config.Limits),
+		admission: newLimits(config.Limits),
 		trusted:   slices.Concat(config.TrustedProxies, config.ControlProxies),
 		accounts:  newAccounts(config.Limits),
 		listeners: make(map[Listener]struct{}),
 		open:      make(map[*publicPort]struct{}),
-		tunnels:   make(map[limit.Source]map[*tunnel]struct{}),
+		tunnels:   make(map[admission.Source]map[*tunnel]struct{}),
 	}
 	crashed := func(e *crash.Error) { s.crashed(e) }
 	engine.OnCrash, s.watcher.OnCrash = crashed, crashed
@@ -277,7 +278,7 @@ func (s *Server) aside(f func()) {
 // startHandshake answers conn. A claim that has come already takes no goroutine,
 // and no place among those who are waited for; it does not pass by a source that
 // is shut out, though.
-func (s *Server) startHandshake(conn join.Conn) {
+func (s *Server) startHandshake(conn conn.Conn) {
 	if !s.trackHandshake() {
 		_ = conn.Reset()
 		return
@@ -302,7 +303,7 @@ func (s *Server) startHandshake(conn join.Conn) {
 }
 
 // answer answers a connection that was let in.
-func (s *Server) answer(conn join.Conn, pass *limit.Pass, shutOut bool) {
+func (s *Server) answer(conn conn.Conn, pass *admission.Pass, shutOut bool) {
 	defer s.admission.handshakes.Leave(pass)
 	if shutOut {
 		s.turnAway(conn, pass)

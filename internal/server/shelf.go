@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/lease"
-	"github.com/seed96252745/relay/internal/limit"
 )
 
 // shelve keeps a lease of which no port may be opened now: a relay that is started
@@ -39,7 +39,7 @@ func (l *leases) before(k lease.Key, port int) (before []lease.Place) {
 // openShelved opens a port that a key has a right to, if one that was in the way when
 // the relay was started is not any more, and it is the one that is wanted, if there is
 // such.
-func (s *Server) openShelved(i Identity, source limit.Source, wanted int, key lease.Key) *publicPort {
+func (s *Server) openShelved(i Identity, source admission.Source, wanted int, key lease.Key) *publicPort {
 	for _, place := range s.leases.before(key, 0) {
 		if !s.mayHave(i, place.Port) || wanted != 0 && wanted != place.Port {
 			continue

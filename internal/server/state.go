@@ -3,7 +3,7 @@ package server
 import (
 	"log/slog"
 
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
 )
 
 // State is what a server holds at a moment, and what it has counted since its
@@ -16,7 +16,7 @@ type State struct {
 	Users       int
 	Waiting     int // of them, for the relay client
 	Descriptors int // of the budget
-	Counters    *limit.Counters
+	Counters    *admission.Counters
 	// Protocols tell what they have counted, by their verbs.
 	Protocols map[string]slog.LogValuer
 }

@@ -9,10 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/guard"
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
@@ -21,14 +22,14 @@ import (
 type tunnel struct {
 	port     *publicPort
 	reach    protocol.Tunnel
-	source   limit.Source // of the relay client
+	source   admission.Source // of the relay client
 	verb     string
 	client   net.Addr
 	identity Identity
 	since    time.Time // when it registered
 	instance string    // which process it is, of those that have the lease
 	name     string
-	rails    guard.Rails
+	rails    policy.Policy
 	bounds   *bounds // they, as soon as it is behind its port
 	proxy    bool    // each user's bytes come behind a PROXY protocol header
 
@@ -165,7 +166,7 @@ func (t *tunnel) finish() {
 // openNow gives a connection to the relay client for a user who has entered, if
 // there is one at hand, and tells whether the user has been introduced on it. If it
 // panics the user has left.
-func (t *tunnel) openNow(u *user) (conn join.Conn, introduced bool) {
+func (t *tunnel) openNow(u *user) (conn conn.Conn, introduced bool) {
 	quick, ok := t.reach.(protocol.Quick)
 	if !ok {
 		return nil, false
@@ -189,13 +190,13 @@ func (t *tunnel) openNow(u *user) (conn join.Conn, introduced bool) {
 
 // open gives a connection to the relay client for a user who has entered, or has
 // the user leave.
-func (t *tunnel) open(ctx context.Context, u *user) (join.Conn, error) {
+func (t *tunnel) open(ctx context.Context, u *user) (conn.Conn, error) {
 	ok := false
 	defer t.leaveUnless(&ok)
 	wait, err := t.refuse(u, mostHeldUp)
 	if err == nil && wait > 0 {
 		u.turn.holdUp(wait)
-		t.port.exceeded(limit.UsersPerSecondOfTunnel, false)
+		t.port.exceeded(admission.UsersPerSecondOfTunnel, false)
 		err = pause(ctx, wait)
 	}
 	if err != nil {
@@ -219,7 +220,7 @@ const introduceWait = 30 * time.Second
 
 // introduce says on conn who the user is, if the relay client wants to know. It has
 // closed conn if it fails.
-func (t *tunnel) introduce(u *user, conn join.Conn) error {
+func (t *tunnel) introduce(u *user, conn conn.Conn) error {
 	hello, err := t.hello(u)
 	if err == nil && len(hello) > 0 {
 		_ = conn.SetWriteDeadline(time.Now().Add(introduceWait)) // fails as the write does
@@ -235,14 +236,14 @@ func (t *tunnel) introduce(u *user, conn join.Conn) error {
 
 // introduceNow is introduce if that takes no waiting. Else it gives false, and leaves
 // for introduce what is to be said: a notice is in one header only.
-func (t *tunnel) introduceNow(u *user, conn join.Conn) bool {
+func (t *tunnel) introduceNow(u *user, c conn.Conn) bool {
 	hello, err := t.hello(u)
 	if err == nil && len(hello) == 0 {
-		join.Flush(conn)
+		conn.Flush(c)
 		return true
 	}
 	u.hello = hello
-	return err == nil && join.WriteNow(conn, hello)
+	return err == nil && conn.WriteNow(c, hello)
 }
 
 // hello gives what is to be said to the relay client before the user is joined: a
@@ -275,7 +276,7 @@ func (t *tunnel) leaveUnless(ok *bool) {
 }
 
 // join is where a user and the relay client meet.
-func (t *tunnel) join(u user, conn join.Conn) {
+func (t *tunnel) join(u user, conn conn.Conn) {
 	t.log(slog.LevelDebug, "user joined", "user", inLog{u.addr})
 	s := t.port.server
 	joined, said := time.Now(), int64(len(u.first))

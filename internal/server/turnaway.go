@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -31,18 +31,18 @@ const (
 // stalls counts those who wait for a refusal.
 type stalls struct {
 	all      *number
-	bySource *limit.Sources
+	bySource *admission.Sources
 }
 
-func newStalls() stalls { return stalls{new(number), limit.NewSources(mostStalledPerSource)} }
+func newStalls() stalls { return stalls{new(number), admission.NewSources(mostStalledPerSource)} }
 
 // offend counts an offense against its source, which may shut it out.
-func (s *Server) offend(source limit.Source, what limit.Offense) {
+func (s *Server) offend(source admission.Source, what admission.Offense) {
 	if source.StandsForMany() {
 		return
 	}
 	if lasts := s.admission.penalties.Wrong(source, what); lasts > 0 {
-		s.counters.Add(limit.SourcesShutOut)
+		s.counters.Add(admission.SourcesShutOut)
 		s.logWithin(s.admission.shutLines, source, slog.LevelWarn, "source shut out for a while: too many wrong ids or tokens",
 			"source", source.String(), "for", lasts.String())
 	}
@@ -51,21 +51,21 @@ func (s *Server) offend(source limit.Source, what limit.Offense) {
 // wrongToken counts a token that is nobody's, which err says, or that there was none,
 // and gives for how long the refusal is to wait. A token that comes again is not a
 // guess: it is that of a forwarder that nobody has told of the new one.
-func (s *Server) wrongToken(source limit.Source, token string, err error) (wait time.Duration) {
+func (s *Server) wrongToken(source admission.Source, token string, err error) (wait time.Duration) {
 	if !errors.Is(err, ErrUnauthorized) {
 		return 0
 	}
-	s.counters.Add(limit.WrongTokens)
+	s.counters.Add(admission.WrongTokens)
 	wait, first := s.admission.tokens.Again(token)
 	if first {
-		s.offend(source, limit.WrongToken)
+		s.offend(source, admission.WrongToken)
 	}
 	return wait
 }
 
 // stall has conn wait for its refusal, if there is room to wait. It holds no place of a
 // handshake by now.
-func (s *Server) stall(conn join.Conn, wait time.Duration) {
+func (s *Server) stall(conn conn.Conn, wait time.Duration) {
 	source, waiting := s.sourceOf(conn), s.admission.stalls
 	if wait == 0 || !waiting.all.enter(mostStalled) {
 		return
@@ -86,7 +86,7 @@ func (s *Server) stall(conn join.Conn, wait time.Duration) {
 
 // turnAway answers a connection of a source that is shut out. A registration is told why.
 // A claim is reset, and nobody looks for its id: in place of an answer it would get a user's bytes.
-func (s *Server) turnAway(conn join.Conn, pass *limit.Pass) {
+func (s *Server) turnAway(conn conn.Conn, pass *admission.Pass) {
 	defer s.resetOnPanic(conn)
 	source := s.sourceOf(conn)
 	defer context.AfterFunc(s.closed, func() { _ = conn.Reset() })()

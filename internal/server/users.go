@@ -6,16 +6,16 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
 // accept lets a user in. While too many wait it leaves further ones in the
 // kernel's queue, where they cost nothing and lose nothing.
-func (p *publicPort) accept(conn join.Conn) {
+func (p *publicPort) accept(conn conn.Conn) {
 	if s := p.server; !s.comesFrom(conn, s.config.TrustedProxies) {
 		p.enterUser(conn)
 		return
@@ -40,7 +40,7 @@ func (p *publicPort) accept(conn join.Conn) {
 }
 
 // enterUser lets a user in whose address is known.
-func (p *publicPort) enterUser(conn join.Conn) {
+func (p *publicPort) enterUser(conn conn.Conn) {
 	defer p.server.resetOnPanic(conn)
 	u, reason, ok := p.admit(conn)
 	if !ok {
@@ -59,7 +59,7 @@ func (p *publicPort) enterUser(conn join.Conn) {
 func (p *publicPort) letIn(u user) {
 	defer p.leaveOnPanic(&u)
 	t, _ := p.enter()
-	var reached join.Conn
+	var reached conn.Conn
 	if t != nil {
 		introduced := false
 		if reached, introduced = t.openNow(&u); introduced {
@@ -72,13 +72,13 @@ func (p *publicPort) letIn(u user) {
 
 // wait has a user served who has to wait for that, and has entered t and is to get
 // conn if there are such.
-func (p *publicPort) wait(u user, t *tunnel, conn join.Conn) {
+func (p *publicPort) wait(u user, t *tunnel, conn conn.Conn) {
 	select {
 	case p.waiting <- struct{}{}:
 		p.server.running.Go(func() { p.serve(u, t, conn) })
 		return
 	default:
-		p.server.counters.Add(limit.Waiting)
+		p.server.counters.Add(admission.Waiting)
 	}
 	select {
 	case p.waiting <- struct{}{}:
@@ -96,7 +96,7 @@ func (p *publicPort) wait(u user, t *tunnel, conn join.Conn) {
 }
 
 // serve joins a user who has to wait for that.
-func (p *publicPort) serve(u user, t *tunnel, conn join.Conn) {
+func (p *publicPort) serve(u user, t *tunnel, conn conn.Conn) {
 	defer p.leaveOnPanic(&u)
 	var err error
 	if conn == nil {
@@ -113,7 +113,7 @@ func (p *publicPort) serve(u user, t *tunnel, conn join.Conn) {
 }
 
 // introduce says on conn who the user is who has entered t, or has the user leave.
-func (p *publicPort) introduce(u *user, t *tunnel, conn join.Conn) error {
+func (p *publicPort) introduce(u *user, t *tunnel, conn conn.Conn) error {
 	defer func() { <-p.waiting }()
 	ok := false
 	defer t.leaveUnless(&ok)
@@ -125,7 +125,7 @@ func (p *publicPort) introduce(u *user, t *tunnel, conn join.Conn) error {
 // open gets the user a connection to the relay client, which may have to come
 // first. Until it has, what the user sends stays where it is. It gives up if the
 // user resets.
-func (p *publicPort) open(u *user, t *tunnel) (*tunnel, join.Conn, error) {
+func (p *publicPort) open(u *user, t *tunnel) (*tunnel, conn.Conn, error) {
 	ctx, giveUp := context.WithCancelCause(p.server.impatient)
 	defer giveUp(nil)
 	defer time.AfterFunc(p.server.config.Limits.UserWait, func() { giveUp(protocol.ErrTooLong) }).Stop()
@@ -193,9 +193,9 @@ var (
 )
 
 // limitError is why a user is reset who is one too many.
-type limitError limit.Kind
+type limitError admission.Kind
 
-func (e limitError) Error() string { return "limit: " + limit.Kind(e).String() }
+func (e limitError) Error() string { return "limit: " + admission.Kind(e).String() }
 
 // reset resets a user for a reason.
 func (p *publicPort) reset(u user, reason error) {
@@ -203,30 +203,30 @@ func (p *publicPort) reset(u user, reason error) {
 	if kind, counted := kindOf(reason); counted {
 		p.server.counters.Add(kind)
 	}
-	if l := limitError(0); errors.As(reason, &l) && limit.Kind(l) != limit.DeniedAddresses { // which is as its owner wishes
-		p.exceeded(limit.Kind(l), true)
+	if l := limitError(0); errors.As(reason, &l) && admission.Kind(l) != admission.DeniedAddresses { // which is as its owner wishes
+		p.exceeded(admission.Kind(l), true)
 	}
 	p.server.logAbout(u.source, slog.LevelWarn, "user reset", "port", p.number, "user", inLog{u.addr}, "reason", reason)
 }
 
 // kindOf gives what is counted for a user who is reset.
-func kindOf(reason error) (kind limit.Kind, counted bool) {
+func kindOf(reason error) (kind admission.Kind, counted bool) {
 	for _, k := range []struct {
 		err  error
-		kind limit.Kind
+		kind admission.Kind
 	}{
-		{protocol.ErrTooLong, limit.UserWaits},
-		{protocol.ErrNotAcknowledged, limit.NotAcknowledged},
-		{errUserGone, limit.UsersGone},
-		{protocol.ErrFull, limit.Pending},
-		{protocol.ErrNoStream, limit.Streams},
+		{protocol.ErrTooLong, admission.UserWaits},
+		{protocol.ErrNotAcknowledged, admission.NotAcknowledged},
+		{errUserGone, admission.UsersGone},
+		{protocol.ErrFull, admission.Pending},
+		{protocol.ErrNoStream, admission.Streams},
 	} {
 		if errors.Is(reason, k.err) {
 			return k.kind, true
 		}
 	}
 	var l limitError
-	return limit.Kind(l), errors.As(reason, &l)
+	return admission.Kind(l), errors.As(reason, &l)
 }
 
 // leaveOnPanic is deferred where a panic would end more than one user.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/limit"
 	"github.com/seed96252745/relay/internal/server"
 )
 
@@ -53,7 +53,7 @@ func TestWrongTokens(t *testing.T) {
 			all.Wait()
 			conntest.Read(t, r.request("+token good\nevent\nnew\n"), 1)
 			(<-r.fake.tunnels).end()
-			r.wantCounted(limit.WrongTokens, 3*forgiven)
+			r.wantCounted(admission.WrongTokens, 3*forgiven)
 		})
 	}
 }
@@ -83,7 +83,7 @@ func TestGuessedTokens(t *testing.T) {
 			t.Fatalf("guess %d is answered by %q", i, got)
 		}
 	}
-	r.wantCounted(limit.SourcesShutOut, 1)
+	r.wantCounted(admission.SourcesShutOut, 1)
 }
 
 // Who is shut out is told so, within bounds, at a registration; a claim gets no byte,
@@ -100,11 +100,11 @@ func TestShutOutIsTold(t *testing.T) {
 	for range silent + lines {
 		dialFrom(t, "127.0.0.2", r.addr) // says nothing, and one too many has another one reset
 	}
-	r.wantCounted(limit.HandshakesPerSource, lines)
+	r.wantCounted(admission.HandshakesPerSource, lines)
 	for range forgiven + 1 {
 		r.guess("+token good\npool\nWRONG\n")
 	}
-	r.wantCounted(limit.SourcesShutOut, 1)
+	r.wantCounted(admission.SourcesShutOut, 1)
 	// It is for a second the first time, which may pass on a busy machine. Then it is for
 	// two, from the next wrong claim on, and so on.
 	told := 0

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -43,7 +44,7 @@ func burst(bytesPerSecond int64) int {
 // Conn is a connection of which both directions together keep to a limiter. What
 // waits when it is closed ends with net.ErrClosed.
 type Conn struct {
-	join.Conn
+	conn.Conn
 	limiter *rate.Limiter
 	open    context.Context
 	close   context.CancelFunc
@@ -51,7 +52,7 @@ type Conn struct {
 }
 
 // New slows conn down. Closing or resetting what it gives closes or resets conn.
-func New(conn join.Conn, limiter *rate.Limiter) *Conn {
+func New(conn conn.Conn, limiter *rate.Limiter) *Conn {
 	c := &Conn{Conn: conn, limiter: limiter}
 	c.open, c.close = context.WithCancel(context.Background())
 	return c
@@ -63,7 +64,7 @@ var _ join.Slowed = (*Conn)(nil)
 func (c *Conn) Underlying() net.Conn { return c.Conn }
 
 // Carried gives it to a join.
-func (c *Conn) Carried() join.Conn { return c.Conn }
+func (c *Conn) Carried() conn.Conn { return c.Conn }
 
 // Waiting is join.Slowed's.
 func (c *Conn) Waiting() bool { return c.waits.Load() > 0 }

@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/throttle"
 )
 
@@ -30,7 +30,7 @@ func wantAbout(t *testing.T, took, want time.Duration) {
 }
 
 // pair gives a connection that is slowed down, and its far end.
-func pair(bytesPerSecond int64) (slow *throttle.Conn, far join.Conn) {
+func pair(bytesPerSecond int64) (slow *throttle.Conn, far conn.Conn) {
 	near, far := conntest.Memory()
 	return throttle.New(near, throttle.NewLimiter(bytesPerSecond)), far
 }
@@ -77,7 +77,7 @@ func TestShared(t *testing.T) {
 		for i := range 4 {
 			near, far := conntest.Memory()
 			slow := throttle.New(near, limiter)
-			from, to := join.Conn(slow), join.Conn(far)
+			from, to := conn.Conn(slow), conn.Conn(far)
 			if i%2 == 0 {
 				from, to = far, slow
 			}

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // acceptor accepts for a listener. What it accepts has its settings from the
@@ -37,7 +37,7 @@ func (a acceptor) close() error {
 }
 
 // accept waits for the next connection.
-func (a acceptor) accept() (join.Conn, error) {
+func (a acceptor) accept() (conn.Conn, error) {
 	s := &socket{}
 	var err error
 	closed := a.raw.Read(func(listener uintptr) bool {

@@ -5,7 +5,7 @@ package transport
 import (
 	"net"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // acceptor accepts for a listener, which has been told about keep-alive.
@@ -15,7 +15,7 @@ func newAcceptor(tcp *net.TCPListener) (acceptor, error) { return acceptor{tcp},
 
 func (a acceptor) close() error { return a.tcp.Close() }
 
-func (a acceptor) accept() (join.Conn, error) {
+func (a acceptor) accept() (conn.Conn, error) {
 	tcp, err := a.tcp.AcceptTCP()
 	if err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // ErrTruncated is what reading a TLS connection gives when TCP has ended without
@@ -18,7 +18,7 @@ var ErrTruncated = fmt.Errorf("the TLS connection was cut off: TCP ended without
 // ciphertext is the connection below TLS as crypto/tls has it, which is not to
 // decide how that ends.
 type ciphertext struct {
-	join.Conn
+	conn.Conn
 	// empty has Read give os.ErrDeadlineExceeded, which passes, instead of waiting.
 	// It is for whoever reads.
 	empty bool

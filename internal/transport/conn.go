@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // Conn is a TCP connection whose peer sees an end only if somebody decided
@@ -34,8 +34,8 @@ type Conn struct {
 }
 
 var (
-	_ join.Conn       = (*Conn)(nil)
-	_ join.Detachable = (*Conn)(nil)
+	_ conn.Conn       = (*Conn)(nil)
+	_ conn.Detachable = (*Conn)(nil)
 )
 
 // NewConn takes over tcp.
@@ -117,7 +117,7 @@ func (c *Conn) end(linger int) error {
 	return c.TCPConn.Close()
 }
 
-// Detach gives the socket away, as join.Detachable says: its descriptor belongs
+// Detach gives the socket away, as conn.Detachable says: its descriptor belongs
 // to the caller. From then on reading and writing fail, and Close and Reset call
 // end.
 func (c *Conn) Detach(end func()) (fd int, err error) {

@@ -11,20 +11,20 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // dialTimeout bounds connecting: three SYNs are sent in that time.
 const dialTimeout = 10 * time.Second
 
 // DialRelay connects a relay client to the relay at addr, within 10 seconds.
-func DialRelay(ctx context.Context, addr string) (join.Conn, error) {
+func DialRelay(ctx context.Context, addr string) (conn.Conn, error) {
 	return dial(ctx, addr)
 }
 
 // DialRelayElsewhere is DialRelay for another address of the name in addr than not,
 // "ip:port". It fails if there is none.
-func DialRelayElsewhere(ctx context.Context, addr, not string) (join.Conn, error) {
+func DialRelayElsewhere(ctx context.Context, addr, not string) (conn.Conn, error) {
 	known := knownAddrs(addr)
 	if len(known) == 0 {
 		return dialName(ctx, addr, func(network, address string, raw syscall.RawConn) error {
@@ -51,11 +51,11 @@ var errElsewhere = errors.New("an address that is not wanted")
 // StartLocal begins to connect to the local server at addr. If the connection is
 // not there at once conn is nil, and the caller has to call wait, which goes on
 // from there and takes up to 10 seconds.
-func StartLocal(addr string) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+func StartLocal(addr string) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
 	return start(addr)
 }
 
-func dial(ctx context.Context, addr string) (join.Conn, error) {
+func dial(ctx context.Context, addr string) (conn.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -66,11 +66,11 @@ func dial(ctx context.Context, addr string) (join.Conn, error) {
 	return wait(ctx)
 }
 
-func start(addr string) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+func start(addr string) (c conn.Conn, wait func(context.Context) (conn.Conn, error)) {
 	if known := knownAddrs(addr); len(known) > 0 {
 		return startAddrs(known)
 	}
-	return nil, func(ctx context.Context) (join.Conn, error) { return dialName(ctx, addr, control) }
+	return nil, func(ctx context.Context) (conn.Conn, error) { return dialName(ctx, addr, control) }
 }
 
 // knownAddrs gives the addresses to try, one after the other, if they are known
@@ -100,7 +100,7 @@ func knownAddrs(addr string) []netip.AddrPort {
 
 // dialName connects to one of the addresses that a name stands for. Prepare is called
 // for each that is tried.
-func dialName(ctx context.Context, addr string, prepare func(network, address string, raw syscall.RawConn) error) (join.Conn, error) {
+func dialName(ctx context.Context, addr string, prepare func(network, address string, raw syscall.RawConn) error) (conn.Conn, error) {
 	dialer := net.Dialer{KeepAliveConfig: keepAlive(), Timeout: dialTimeout, Control: prepare}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {

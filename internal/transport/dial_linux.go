@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // dialling tries addresses. One that is near has answered by the time that the
@@ -26,7 +26,7 @@ type attempt struct {
 }
 
 // startAddrs tries addrs without waiting. If conn is nil, wait does the rest.
-func startAddrs(addrs []netip.AddrPort) (conn join.Conn, wait func(context.Context) (join.Conn, error)) {
+func startAddrs(addrs []netip.AddrPort) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
 	d := &dialling{}
 	for _, addr := range addrs {
 		s, err := startDial(addr)
@@ -46,7 +46,7 @@ func startAddrs(addrs []netip.AddrPort) (conn join.Conn, wait func(context.Conte
 
 // wait waits for a connection: for each address as long as for those behind it, which
 // go on connecting meanwhile.
-func (d *dialling) wait(ctx context.Context) (join.Conn, error) {
+func (d *dialling) wait(ctx context.Context) (conn.Conn, error) {
 	end := time.Now().Add(dialTimeout)
 	defer d.giveUp()
 	for len(d.pending) > 0 {
@@ -72,7 +72,7 @@ func (d *dialling) giveUp() {
 
 // answered gives the connection that an attempt has led to, or takes note that it has
 // failed.
-func (d *dialling) answered(a attempt, err error) join.Conn {
+func (d *dialling) answered(a attempt, err error) conn.Conn {
 	if err == nil {
 		_ = a.socket.Control(func(fd uintptr) { err = checkSelf(int(fd), a.addr) })
 	}

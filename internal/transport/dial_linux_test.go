@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -94,7 +94,7 @@ func TestDialPassesSilence(t *testing.T) {
 func TestDialWaits(t *testing.T) {
 	l, addr := fullListener(t, "127.0.0.1:0")
 	type dialled struct {
-		conn join.Conn
+		conn conn.Conn
 		err  error
 	}
 	result := make(chan dialled, 1)

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/sockerr"
 )
 
@@ -21,7 +21,7 @@ import (
 // text. It takes conn over, and has reset it if it fails. Its errors say what to do.
 //
 // Config names the server, unless it looks at no names. TLS 1.3 is the least.
-func SecureRelay(ctx context.Context, conn join.Conn, config *tls.Config) (join.Conn, error) {
+func SecureRelay(ctx context.Context, conn conn.Conn, config *tls.Config) (conn.Conn, error) {
 	config = config.Clone()
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS13)
 	config.DynamicRecordSizingDisabled = true // it is for browsers, and costs system calls

@@ -5,17 +5,17 @@ import (
 	"crypto/tls"
 	"net"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // DialLocal is StartLocal and the wait.
-func DialLocal(ctx context.Context, addr string) (join.Conn, error) {
+func DialLocal(ctx context.Context, addr string) (conn.Conn, error) {
 	return dial(ctx, addr)
 }
 
 // DialRelayTLS is DialRelay and SecureRelay. The server's name is the host of addr,
 // unless config names another one.
-func DialRelayTLS(ctx context.Context, addr string, config *tls.Config) (join.Conn, error) {
+func DialRelayTLS(ctx context.Context, addr string, config *tls.Config) (conn.Conn, error) {
 	conn, err := DialRelay(ctx, addr)
 	if err != nil {
 		return nil, err

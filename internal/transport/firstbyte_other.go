@@ -2,8 +2,8 @@
 
 package transport
 
-import "github.com/seed96252745/relay/internal/join"
+import "github.com/seed96252745/relay/internal/conn"
 
 // FirstByte waits for the first byte, within the read deadline of conn. The
 // connection that it gives has it still.
-func FirstByte(conn join.Conn) (join.Conn, byte, error) { return takeFirst(conn) }
+func FirstByte(conn conn.Conn) (conn.Conn, byte, error) { return takeFirst(conn) }

@@ -9,22 +9,22 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
-// FirstByte waits for the first byte, within the read deadline of conn, and
+// FirstByte waits for the first byte, within the read deadline of c, and
 // leaves it there.
-func FirstByte(conn join.Conn) (join.Conn, byte, error) {
-	socket, ok := conn.(join.Socket)
+func FirstByte(c conn.Conn) (conn.Conn, byte, error) {
+	socket, ok := c.(conn.Socket)
 	if !ok {
-		return takeFirst(conn)
+		return takeFirst(c)
 	}
 	tcp := socket.TCP()
 	if tcp == nil { // descriptors are short: reading will tell
-		return takeFirst(conn)
+		return takeFirst(c)
 	}
 	first, err := peekFirst(tcp)
-	return conn, first, err
+	return c, first, err
 }
 
 func peekFirst(tcp *net.TCPConn) (byte, error) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -25,7 +25,7 @@ const said = "half an answer"
 // something on it, tells that it has, and waits.
 func playRole(role string) {
 	how, addr, _ := strings.Cut(role, " ")
-	conn, err := func() (join.Conn, error) {
+	conn, err := func() (conn.Conn, error) {
 		switch how {
 		case "DialRelay":
 			return transport.DialRelay(background, addr)
@@ -50,7 +50,7 @@ func playRole(role string) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // ends if the test does
 }
 
-func acceptOne(l *transport.Listener, err error) (join.Conn, error) {
+func acceptOne(l *transport.Listener, err error) (conn.Conn, error) {
 	if err != nil {
 		return nil, err
 	}

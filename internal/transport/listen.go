@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // Listener accepts connections. It is like a net.Listener, but what it gives
@@ -44,7 +44,7 @@ func listen(addr string) (*Listener, error) {
 }
 
 // Accept waits for the next connection. After Close its error is net.ErrClosed.
-func (l *Listener) Accept() (join.Conn, error) { return l.acceptor.accept() }
+func (l *Listener) Accept() (conn.Conn, error) { return l.acceptor.accept() }
 
 // Addr is the address that is listened on.
 func (l *Listener) Addr() net.Addr { return l.addr }

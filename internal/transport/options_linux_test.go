@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -29,7 +29,7 @@ func TestSocketOptions(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		listen func(string) (*transport.Listener, error)
-		dial   func(context.Context, string) (join.Conn, error)
+		dial   func(context.Context, string) (conn.Conn, error)
 	}{
 		{"between relay and relay client", transport.ListenRelayClients, transport.DialRelay},
 		{"between user and relay, and to the local server", transport.ListenUsers, transport.DialLocal},
@@ -46,7 +46,7 @@ func TestSocketOptions(t *testing.T) {
 // slow. It is for those alone whose peers always read.
 func TestAlwaysRead(t *testing.T) {
 	accepted, dialed := pair(t, transport.ListenRelayClients, transport.DialRelay)
-	for _, conn := range []join.Conn{accepted, dialed} {
+	for _, conn := range []conn.Conn{accepted, dialed} {
 		conn.(interface{ AlwaysRead(time.Duration) }).AlwaysRead(30 * time.Second)
 		want := every
 		want.userTimeout, want.notSent = 30_000, 128<<10
@@ -54,7 +54,7 @@ func TestAlwaysRead(t *testing.T) {
 	}
 }
 
-func checkOptions(t *testing.T, conn join.Conn, want options) {
+func checkOptions(t *testing.T, conn conn.Conn, want options) {
 	t.Helper()
 	raw, err := conn.(interface{ TCP() *net.TCPConn }).TCP().SyscallConn()
 	if err != nil {

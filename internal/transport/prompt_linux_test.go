@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
 // accepted is a connection that nobody has waited for yet, and its peer.
-func accepted(t *testing.T) (near join.Conn, far *net.TCPConn) {
+func accepted(t *testing.T) (near conn.Conn, far *net.TCPConn) {
 	t.Helper()
 	l, err := transport.ListenUsers("127.0.0.1:0")
 	if err != nil {
@@ -35,10 +35,10 @@ func accepted(t *testing.T) (near join.Conn, far *net.TCPConn) {
 func TestPrompt(t *testing.T) {
 	near, far := accepted(t)
 	buf := make([]byte, 10)
-	if n, err := join.ReadNow(near, buf); n != 0 || !errors.Is(err, syscall.EAGAIN) {
+	if n, err := conn.ReadNow(near, buf); n != 0 || !errors.Is(err, syscall.EAGAIN) {
 		t.Errorf("before anything came: %d, %v", n, err)
 	}
-	if !join.WriteNow(near, []byte("hello")) {
+	if !conn.WriteNow(near, []byte("hello")) {
 		t.Fatal("a few bytes would have to wait")
 	}
 	if _, err := io.ReadFull(far, buf[:5]); err != nil || string(buf[:5]) != "hello" {

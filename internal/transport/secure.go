@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // ErrPlain is the error of RequireTLS for a relay client that speaks plain text.
@@ -21,25 +21,25 @@ const (
 )
 
 // Secure waits for the first byte from a relay client. If it begins with TLS the
-// handshake follows, and a *TLSConn is returned; otherwise it is conn, from which
-// nothing has been read. Without a config it is conn at once.
+// handshake follows, and a *TLSConn is returned; otherwise it is c, from which
+// nothing has been read. Without a config it is c at once.
 //
-// How long that may take is up to the deadlines of conn. After an error conn is
+// How long that may take is up to the deadlines of c. After an error c is
 // the caller's to close; before its reason the peer was told no more than a TLS
 // alert.
-func Secure(conn join.Conn, config *tls.Config) (join.Conn, error) {
-	return secure(conn, config, func(plain join.Conn) (join.Conn, error) { return plain, nil })
+func Secure(c conn.Conn, config *tls.Config) (conn.Conn, error) {
+	return secure(c, config, func(plain conn.Conn) (conn.Conn, error) { return plain, nil })
 }
 
 // RequireTLS is Secure, and plain text is ErrPlain. It needs a config.
-func RequireTLS(conn join.Conn, config *tls.Config) (join.Conn, error) {
+func RequireTLS(c conn.Conn, config *tls.Config) (conn.Conn, error) {
 	if config == nil {
 		return nil, errors.New("TLS is required, and there is no certificate")
 	}
-	return secure(conn, config, func(join.Conn) (join.Conn, error) { return nil, ErrPlain })
+	return secure(c, config, func(conn.Conn) (conn.Conn, error) { return nil, ErrPlain })
 }
 
-func secure(conn join.Conn, config *tls.Config, plain func(join.Conn) (join.Conn, error)) (join.Conn, error) {
+func secure(conn conn.Conn, config *tls.Config, plain func(conn.Conn) (conn.Conn, error)) (conn.Conn, error) {
 	if config == nil {
 		return plain(conn)
 	}
@@ -62,7 +62,7 @@ func secure(conn join.Conn, config *tls.Config, plain func(join.Conn) (join.Conn
 
 // takeFirst is FirstByte for what cannot be peeked at: it takes the byte, and
 // gives a connection that has it still.
-func takeFirst(conn join.Conn) (join.Conn, byte, error) {
+func takeFirst(conn conn.Conn) (conn.Conn, byte, error) {
 	first := make([]byte, 1)
 	for {
 		n, err := conn.Read(first)
@@ -77,7 +77,7 @@ func takeFirst(conn join.Conn) (join.Conn, byte, error) {
 
 // begun is a connection of which the first byte has been read.
 type begun struct {
-	join.Conn
+	conn.Conn
 	first []byte
 }
 

@@ -10,25 +10,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
 // hidden is a connection that cannot be peeked at, and that has no socket.
-type hidden struct{ join.Conn }
+type hidden struct{ conn.Conn }
 
 // bothKinds tries a relay whose connections can be peeked at, and one whose
 // connections cannot.
-func bothKinds(t *testing.T, test func(*testing.T, func(join.Conn) join.Conn)) {
+func bothKinds(t *testing.T, test func(*testing.T, func(conn.Conn) conn.Conn)) {
 	t.Helper()
-	t.Run("peek", func(t *testing.T) { test(t, func(c join.Conn) join.Conn { return c }) })
-	t.Run("take", func(t *testing.T) { test(t, func(c join.Conn) join.Conn { return hidden{c} }) })
+	t.Run("peek", func(t *testing.T) { test(t, func(c conn.Conn) conn.Conn { return c }) })
+	t.Run("take", func(t *testing.T) { test(t, func(c conn.Conn) conn.Conn { return hidden{c} }) })
 }
 
 func TestSecure(t *testing.T) {
-	bothKinds(t, func(t *testing.T, kind func(join.Conn) join.Conn) {
+	bothKinds(t, func(t *testing.T, kind func(conn.Conn) conn.Conn) {
 		relayConfig, clientConfig := configs(t)
-		addr, result := listenTLS(t, relayConfig, func(conn join.Conn, config *tls.Config) (join.Conn, error) {
+		addr, result := listenTLS(t, relayConfig, func(conn conn.Conn, config *tls.Config) (conn.Conn, error) {
 			return transport.RequireTLS(kind(conn), config)
 		})
 		client, err := transport.DialRelayTLS(t.Context(), addr, clientConfig)
@@ -60,9 +60,9 @@ func talk(t *testing.T, from, to io.ReadWriter) {
 
 // Who speaks plain text is left alone, byte for byte, whatever they are read with.
 func TestSecureLeavesPlainTextAlone(t *testing.T) {
-	bothKinds(t, func(t *testing.T, kind func(join.Conn) join.Conn) {
+	bothKinds(t, func(t *testing.T, kind func(conn.Conn) conn.Conn) {
 		relayConfig, _ := configs(t)
-		addr, result := listenTLS(t, relayConfig, func(conn join.Conn, config *tls.Config) (join.Conn, error) {
+		addr, result := listenTLS(t, relayConfig, func(conn conn.Conn, config *tls.Config) (conn.Conn, error) {
 			return transport.Secure(kind(conn), config)
 		})
 		client, err := transport.DialRelay(t.Context(), addr)
@@ -112,16 +112,16 @@ func TestSecureGivesTheConnectionItself(t *testing.T) {
 
 // Who says nothing, or goes, is not waited for beyond the deadline.
 func TestSecureWaits(t *testing.T) {
-	bothKinds(t, func(t *testing.T, kind func(join.Conn) join.Conn) {
+	bothKinds(t, func(t *testing.T, kind func(conn.Conn) conn.Conn) {
 		relayConfig, _ := configs(t)
 		for name, tt := range map[string]struct {
-			do   func(peer join.Conn)
+			do   func(peer conn.Conn)
 			want error
 		}{
-			"says nothing":      {func(join.Conn) {}, os.ErrDeadlineExceeded},
-			"begins":            {func(p join.Conn) { _, _ = p.Write([]byte{0x16, 3, 1}) }, os.ErrDeadlineExceeded},
-			"ends":              {func(p join.Conn) { _ = p.CloseWrite() }, io.EOF},
-			"begins, then ends": {func(p join.Conn) { _, _ = p.Write([]byte{0x16, 3, 1}); _ = p.CloseWrite() }, io.ErrUnexpectedEOF},
+			"says nothing":      {func(conn.Conn) {}, os.ErrDeadlineExceeded},
+			"begins":            {func(p conn.Conn) { _, _ = p.Write([]byte{0x16, 3, 1}) }, os.ErrDeadlineExceeded},
+			"ends":              {func(p conn.Conn) { _ = p.CloseWrite() }, io.EOF},
+			"begins, then ends": {func(p conn.Conn) { _, _ = p.Write([]byte{0x16, 3, 1}); _ = p.CloseWrite() }, io.ErrUnexpectedEOF},
 		} {
 			conn, peer := pair(t, transport.ListenRelayClients, transport.DialRelay)
 			_ = conn.SetDeadline(time.Now().Add(grace))

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -34,9 +35,9 @@ type socket struct {
 }
 
 var (
-	_ join.Conn       = (*socket)(nil)
-	_ join.Prompt     = (*socket)(nil)
-	_ join.Detachable = (*socket)(nil)
+	_ conn.Conn       = (*socket)(nil)
+	_ conn.Prompt     = (*socket)(nil)
+	_ conn.Detachable = (*socket)(nil)
 )
 
 // known gives the connection as one that the runtime knows.

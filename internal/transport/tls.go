@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/join"
 )
 
@@ -21,7 +22,7 @@ const closeWait = time.Second
 // gives io.EOF after the peer's close_notify, which both Close and CloseWrite
 // send, and nowhere else.
 //
-// It is no join.Socket, and shows nothing of the socket below: the bytes of that
+// It is no conn.Socket, and shows nothing of the socket below: the bytes of that
 // one are not its own.
 //
 // Its methods may be called concurrently, Close and Reset any number of times.
@@ -40,12 +41,12 @@ type TLSConn struct {
 }
 
 var (
-	_ join.Conn   = (*TLSConn)(nil)
-	_ join.Waiter = (*TLSConn)(nil)
+	_ conn.Conn   = (*TLSConn)(nil)
+	_ conn.Waiter = (*TLSConn)(nil)
 )
 
 // newTLSConn takes over below. Begin is tls.Client or tls.Server.
-func newTLSConn(below join.Conn, config *tls.Config, begin func(net.Conn, *tls.Config) *tls.Conn) *TLSConn {
+func newTLSConn(below conn.Conn, config *tls.Config, begin func(net.Conn, *tls.Config) *tls.Conn) *TLSConn {
 	c := &TLSConn{below: &ciphertext{Conn: below}}
 	c.tls = begin(c.below, config)
 	return c
@@ -164,7 +165,7 @@ func (c *TLSConn) isClosing() bool {
 // AwaitDelivery is for join: it waits, for as long as a join does before a reset,
 // until the peer has what was written.
 func (c *TLSConn) AwaitDelivery() {
-	if socket, ok := c.below.Conn.(join.Socket); ok {
+	if socket, ok := c.below.Conn.(conn.Socket); ok {
 		if tcp := socket.TCP(); tcp != nil {
 			join.AwaitDelivery(tcp)
 		}

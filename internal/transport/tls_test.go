@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -42,16 +42,16 @@ func TestTLSIsNew(t *testing.T) {
 // Whoever finds the socket below would take its bytes for the connection's.
 func TestTLSHidesItsSocket(t *testing.T) {
 	_, client := tlsPair(t)
-	var conn any = client
+	var shows any = client
 	for name, shown := range map[string]bool{
-		"TCP":         is[join.Socket](conn),
-		"Detach":      is[join.Detachable](conn),
-		"Unwrap":      is[join.Wrapper](conn),
-		"SyscallConn": is[syscall.Conn](conn),
-		"Control":     is[interface{ Control(func(uintptr)) error }](conn),
-		"NetConn":     is[interface{ NetConn() net.Conn }](conn),
-		"ReadFrom":    is[io.ReaderFrom](conn),
-		"WriteTo":     is[io.WriterTo](conn),
+		"TCP":         is[conn.Socket](shows),
+		"Detach":      is[conn.Detachable](shows),
+		"Unwrap":      is[conn.Wrapper](shows),
+		"SyscallConn": is[syscall.Conn](shows),
+		"Control":     is[interface{ Control(func(uintptr)) error }](shows),
+		"NetConn":     is[interface{ NetConn() net.Conn }](shows),
+		"ReadFrom":    is[io.ReaderFrom](shows),
+		"WriteTo":     is[io.WriterTo](shows),
 	} {
 		if shown {
 			t.Errorf("it has %s", name)
@@ -120,7 +120,7 @@ func TestTLSHalfClose(t *testing.T) {
 
 // full has conn write more than the kernels take, of which the peer reads one
 // byte, and gives what becomes of that.
-func full(t *testing.T, conn, peer join.Conn) (wrote chan error) {
+func full(t *testing.T, conn, peer conn.Conn) (wrote chan error) {
 	t.Helper()
 	wrote = make(chan error, 1)
 	go func() {
@@ -164,7 +164,7 @@ func TestTLSHalfCloseWaitsForRoom(t *testing.T) {
 func TestTLSHalfCloseSetsNoDeadline(t *testing.T) {
 	relayConfig, clientConfig := configs(t)
 	var deadlines atomic.Int32
-	addr, result := listenTLS(t, relayConfig, func(conn join.Conn, config *tls.Config) (join.Conn, error) {
+	addr, result := listenTLS(t, relayConfig, func(conn conn.Conn, config *tls.Config) (conn.Conn, error) {
 		return transport.Secure(watched{conn, &deadlines}, config)
 	})
 	client, err := transport.DialRelayTLS(t.Context(), addr, clientConfig)
@@ -186,7 +186,7 @@ func TestTLSHalfCloseSetsNoDeadline(t *testing.T) {
 
 // watched is a connection that counts.
 type watched struct {
-	join.Conn
+	conn.Conn
 	deadlines *atomic.Int32
 }
 

@@ -8,13 +8,13 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
 // counted is a connection that counts what is written to it in one go.
 type counted struct {
-	join.Conn
+	conn.Conn
 	writes *atomic.Int32
 }
 
@@ -25,11 +25,11 @@ func (c counted) Write(b []byte) (int, error) {
 
 // countedPair makes a connection with TLS, and counts how often the relay writes
 // below it.
-func countedPair(t *testing.T) (relay, client join.Conn, writes *atomic.Int32) {
+func countedPair(t *testing.T) (relay, client conn.Conn, writes *atomic.Int32) {
 	t.Helper()
 	relayConfig, clientConfig := configs(t)
 	writes = new(atomic.Int32)
-	addr, result := listenTLS(t, relayConfig, func(conn join.Conn, config *tls.Config) (join.Conn, error) {
+	addr, result := listenTLS(t, relayConfig, func(conn conn.Conn, config *tls.Config) (conn.Conn, error) {
 		return transport.Secure(counted{conn, writes}, config)
 	})
 	client, err := transport.DialRelayTLS(t.Context(), addr, clientConfig)

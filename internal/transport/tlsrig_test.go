@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -60,13 +60,13 @@ func configs(tb testing.TB) (relay, client *tls.Config) {
 
 // secured is what became of a connection at the relay.
 type secured struct {
-	conn join.Conn
+	conn conn.Conn
 	err  error
 }
 
 // listenTLS accepts one connection, and does with it what a relay does.
 func listenTLS(
-	tb testing.TB, config *tls.Config, secure func(join.Conn, *tls.Config) (join.Conn, error),
+	tb testing.TB, config *tls.Config, secure func(conn.Conn, *tls.Config) (conn.Conn, error),
 ) (addr string, result chan secured) {
 	tb.Helper()
 	l, err := transport.ListenRelayClients("127.0.0.1:0")
@@ -107,7 +107,7 @@ func tlsPair(tb testing.TB) (relay, client *transport.TLSConn) {
 	if accepted.err != nil {
 		tb.Fatal(accepted.err)
 	}
-	for _, conn := range []join.Conn{accepted.conn, dialed} {
+	for _, conn := range []conn.Conn{accepted.conn, dialed} {
 		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			tb.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/net/nettest"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -29,8 +29,8 @@ var background = context.Background()
 
 // pair makes a connection between two kinds of peers.
 func pair(
-	t *testing.T, listen func(string) (*transport.Listener, error), dial func(context.Context, string) (join.Conn, error),
-) (accepted, dialed join.Conn) {
+	t *testing.T, listen func(string) (*transport.Listener, error), dial func(context.Context, string) (conn.Conn, error),
+) (accepted, dialed conn.Conn) {
 	t.Helper()
 	l, err := listen("127.0.0.1:0")
 	if err != nil {
@@ -43,7 +43,7 @@ func pair(
 	if accepted, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	for _, conn := range []join.Conn{accepted, dialed} {
+	for _, conn := range []conn.Conn{accepted, dialed} {
 		t.Cleanup(func() { _ = conn.Reset() })
 		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func TestEndedOnce(t *testing.T) {
 	})
 }
 
-func wantClosed(t *testing.T, conn join.Conn) {
+func wantClosed(t *testing.T, conn conn.Conn) {
 	t.Helper()
 	for name, err := range map[string]error{"Close": conn.Close(), "Reset": conn.Reset()} {
 		if !errors.Is(err, net.ErrClosed) {

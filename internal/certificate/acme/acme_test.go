@@ -24,8 +24,8 @@ import (
 
 	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/certificate/acme"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -93,7 +93,7 @@ type relay struct {
 }
 
 // dial connects to it as a relay client does.
-func (r *relay) dial(ctx context.Context, config *tls.Config) (join.Conn, error) {
+func (r *relay) dial(ctx context.Context, config *tls.Config) (conn.Conn, error) {
 	conn, err := transport.DialRelay(ctx, r.addr)
 	if err != nil {
 		return nil, err

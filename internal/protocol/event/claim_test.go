@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
@@ -24,7 +24,7 @@ func TestClientCannotDialTwice(t *testing.T) {
 	var broken atomic.Bool
 	failures := make(chan error, 10)
 	client := &event.Client{OnFailure: func(err error) { failures <- err }}
-	registration, control := r.registerWith(client, func(ctx context.Context) (join.Conn, error) {
+	registration, control := r.registerWith(client, func(ctx context.Context) (conn.Conn, error) {
 		if broken.Load() {
 			return nil, noRoute
 		}
@@ -107,7 +107,7 @@ func newClaimRig(t *testing.T) *claimRig {
 	return &claimRig{T: t, client: new(event.Client), dialled: make(chan *conntest.MemoryConn, 1)}
 }
 
-func (r *claimRig) dial(context.Context) (join.Conn, error) {
+func (r *claimRig) dial(context.Context) (conn.Conn, error) {
 	near, far := conntest.Memory()
 	r.dialled <- far
 	return near, nil
@@ -132,7 +132,7 @@ func (r *claimRig) register() {
 	r.Cleanup(func() { _ = registration.Close() })
 }
 
-func (r *claimRig) claim() (relayEnd *conntest.MemoryConn, clientEnd join.Conn) {
+func (r *claimRig) claim() (relayEnd *conntest.MemoryConn, clientEnd conn.Conn) {
 	r.Helper()
 	conntest.Write(r.T, r.control, "USER\n")
 	relayEnd = <-r.dialled
@@ -185,7 +185,7 @@ func (r *claimRig) wantEnded() {
 }
 
 // registerWith registers with the client, whose connections dial makes.
-func (r *rawRelay) registerWith(client *event.Client, dial protocol.Dialer) (*protocoltest.Registration, join.Conn) {
+func (r *rawRelay) registerWith(client *event.Client, dial protocol.Dialer) (*protocoltest.Registration, conn.Conn) {
 	r.Helper()
 	done := make(chan *protocoltest.Registration, 1)
 	go func() {

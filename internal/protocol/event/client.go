@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -50,7 +50,7 @@ func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble pr
 type registration struct {
 	client   *Client
 	answer   wire.Answer
-	control  join.Conn
+	control  conn.Conn
 	dial     protocol.Dialer
 	preamble protocol.Preamble
 	failed   atomic.Int32 // claims, since the last one that worked

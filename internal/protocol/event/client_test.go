@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
@@ -41,7 +41,7 @@ func (r *rawRelay) registering(ctx context.Context) (<-chan *protocoltest.Regist
 
 // register registers, and gives the relay's end of the control connection. The
 // relay sends more in the same segment.
-func (r *rawRelay) register(more string) (*protocoltest.Registration, join.Conn) {
+func (r *rawRelay) register(more string) (*protocoltest.Registration, conn.Conn) {
 	r.Helper()
 	done, failed := r.registering(r.Context())
 	control := r.Next("event\nnew\n")
@@ -66,7 +66,7 @@ func TestClientClaims(t *testing.T) {
 	for _, rest := range []string{"", "", "RD\n"} {
 		conntest.Write(t, control, rest)
 	}
-	relayEnds := make(map[string]join.Conn)
+	relayEnds := make(map[string]conn.Conn)
 	for range 3 {
 		conn := r.Next("event\n")
 		id, err := wire.ReadID(wire.NewReader(conn))
@@ -117,12 +117,12 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 // The loss of the control connection, and whatever on it is no id, ends the
 // registration. Connections that were accepted live on.
 func TestClientLosesControlConnection(t *testing.T) {
-	for name, lose := range map[string]func(t *testing.T, control join.Conn){
-		"end":           func(_ *testing.T, control join.Conn) { _ = control.CloseWrite() },
-		"reset":         func(_ *testing.T, control join.Conn) { _ = control.Reset() },
-		"an empty line": func(t *testing.T, control join.Conn) { conntest.Write(t, control, "\n") },
-		"no id":         func(t *testing.T, control join.Conn) { conntest.Write(t, control, "an id\n") },
-		"half an id":    func(t *testing.T, control join.Conn) { conntest.Write(t, control, "HALF"); _ = control.CloseWrite() },
+	for name, lose := range map[string]func(t *testing.T, control conn.Conn){
+		"end":           func(_ *testing.T, control conn.Conn) { _ = control.CloseWrite() },
+		"reset":         func(_ *testing.T, control conn.Conn) { _ = control.Reset() },
+		"an empty line": func(t *testing.T, control conn.Conn) { conntest.Write(t, control, "\n") },
+		"no id":         func(t *testing.T, control conn.Conn) { conntest.Write(t, control, "an id\n") },
+		"half an id":    func(t *testing.T, control conn.Conn) { conntest.Write(t, control, "HALF"); _ = control.CloseWrite() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRawRelay(t)
@@ -161,7 +161,7 @@ func TestClientClose(t *testing.T) {
 	// waiting.
 	conntest.Write(t, accepted, "x")
 	got := make(chan string, 2)
-	for _, conn := range []join.Conn{one, other} {
+	for _, conn := range []conn.Conn{one, other} {
 		go func() {
 			b, err := io.ReadAll(conn)
 			if !errors.Is(err, syscall.ECONNRESET) {
@@ -187,7 +187,7 @@ func TestClientCannotDial(t *testing.T) {
 	tried := make(chan struct{}, 1)
 	done := make(chan *protocoltest.Registration, 1)
 	go func() {
-		registration, err := protocoltest.Register(t.Context(), &event.Client{}, func(ctx context.Context) (join.Conn, error) {
+		registration, err := protocoltest.Register(t.Context(), &event.Client{}, func(ctx context.Context) (conn.Conn, error) {
 			if broken.Load() {
 				tried <- struct{}{}
 				return nil, errors.New("no route")

@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -68,7 +68,7 @@ func TestErrOfSlowClient(t *testing.T) {
 
 // panickyConn panics when it is told to.
 type panickyConn struct {
-	join.Conn
+	conn.Conn
 	in string
 }
 

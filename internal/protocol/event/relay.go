@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -16,7 +16,7 @@ type Relay struct {
 	config Config
 
 	mu      sync.Mutex // guards what follows
-	pending map[wire.Key]chan<- join.Conn
+	pending map[wire.Key]chan<- conn.Conn
 }
 
 var _ protocol.Relay = (*Relay)(nil)
@@ -38,11 +38,11 @@ func NewRelay(config Config) *Relay {
 	if config.Served == nil {
 		config.Served = protocol.Forget{}
 	}
-	return &Relay{config: config, pending: make(map[wire.Key]chan<- join.Conn)}
+	return &Relay{config: config, pending: make(map[wire.Key]chan<- conn.Conn)}
 }
 
 // Register makes conn the control connection of a tunnel.
-func (r *Relay) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
@@ -52,7 +52,7 @@ func (r *Relay) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, err
 }
 
 // Claim gives conn to the user who waits for id.
-func (r *Relay) Claim(conn join.Conn, owner, id string) error {
+func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	key := wire.KeyOf(owner, id)
 	claimed := r.take(key)
 	switch {
@@ -69,10 +69,10 @@ func (r *Relay) Claim(conn join.Conn, owner, id string) error {
 
 // expect makes an id for a user. The channel gets the connection of owner's that
 // claims it.
-func (r *Relay) expect(owner string) (id string, key wire.Key, claimed <-chan join.Conn) {
+func (r *Relay) expect(owner string) (id string, key wire.Key, claimed <-chan conn.Conn) {
 	id = wire.NewID()
 	key = wire.KeyOf(owner, id)
-	c := make(chan join.Conn, 1)
+	c := make(chan conn.Conn, 1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pending[key] = c
@@ -81,7 +81,7 @@ func (r *Relay) expect(owner string) (id string, key wire.Key, claimed <-chan jo
 
 // take ends the wait for an id: whoever gets the channel, the claim or the user
 // who gives up, is the only one.
-func (r *Relay) take(key wire.Key) chan<- join.Conn {
+func (r *Relay) take(key wire.Key) chan<- conn.Conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	claimed := r.pending[key]
@@ -93,7 +93,7 @@ func (r *Relay) take(key wire.Key) chan<- join.Conn {
 }
 
 // open announces a new id with announce and waits until it is claimed.
-func (r *Relay) open(ctx context.Context, owner string, announce func(id string) error, done <-chan struct{}) (join.Conn, error) {
+func (r *Relay) open(ctx context.Context, owner string, announce func(id string) error, done <-chan struct{}) (conn.Conn, error) {
 	id, key, claimed := r.expect(owner)
 	err := announce(id)
 	if err == nil {

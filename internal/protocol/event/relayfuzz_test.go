@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/wire"
@@ -143,11 +143,11 @@ func (m *model) claim(arg int) {
 		m.refused(id)
 		return
 	}
-	conn, _ := conntest.Memory()
-	if err := m.relay.Claim(conn, "", id); err != nil {
+	claimed, _ := conntest.Memory()
+	if err := m.relay.Claim(claimed, "", id); err != nil {
 		m.Errorf("the id of a user who waits is refused: %v", err)
 	}
-	u.want = func(o opened) bool { return o.err == nil && o.conn == join.Conn(conn) }
+	u.want = func(o opened) bool { return o.err == nil && o.conn == conn.Conn(claimed) }
 }
 
 // refused claims in vain.

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/transport"
@@ -38,7 +38,7 @@ type relayEnd struct {
 	*testing.T
 	relay   *event.Relay
 	tunnel  protocol.Tunnel
-	control join.Conn // the relay client's end
+	control conn.Conn // the relay client's end
 	lines   *bufio.Reader
 }
 
@@ -55,7 +55,7 @@ func newMemoryTunnel(t *testing.T) *relayEnd {
 	return register(t, conn, client)
 }
 
-func register(t *testing.T, conn, client join.Conn) *relayEnd {
+func register(t *testing.T, conn, client conn.Conn) *relayEnd {
 	t.Helper()
 	e := &relayEnd{T: t, relay: event.NewRelay(event.Config{}), control: client, lines: bufio.NewReader(client)}
 	registered := make(chan error, 1)
@@ -86,7 +86,7 @@ func (e *relayEnd) line() string {
 
 // opened is what a user got.
 type opened struct {
-	conn join.Conn
+	conn conn.Conn
 	err  error
 }
 
@@ -108,7 +108,7 @@ func (e *relayEnd) claim(id string) (*transport.Conn, error) {
 }
 
 // serve makes a pair of a user and a relay client.
-func (e *relayEnd) serve() (user join.Conn, client *transport.Conn) {
+func (e *relayEnd) serve() (user conn.Conn, client *transport.Conn) {
 	e.Helper()
 	got := e.user(e.Context())
 	client, err := e.claim(e.line())

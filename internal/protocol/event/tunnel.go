@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -32,7 +32,7 @@ const (
 // tunnel is a control connection.
 type tunnel struct {
 	relay   *Relay
-	control join.Conn
+	control conn.Conn
 	owner   string
 	queued  chan struct{} // holds one if there are ids to be written; never closed
 	pending atomic.Int32  // users who wait for a claim
@@ -49,7 +49,7 @@ var (
 	errChatter      = errors.New("the relay client sends on the control connection, where it has nothing to say")
 )
 
-func newTunnel(r *Relay, control join.Conn, owner string) *tunnel {
+func newTunnel(r *Relay, control conn.Conn, owner string) *tunnel {
 	t := &tunnel{
 		relay:   r,
 		control: control,
@@ -80,7 +80,7 @@ func (t *tunnel) end(reason error) {
 	_ = t.control.Close()
 }
 
-func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
+func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 	t.pending.Add(1)
 	defer t.pending.Add(-1)
 	return t.relay.open(ctx, t.owner, t.enqueue, t.Done())

@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
 	"github.com/seed96252745/relay/internal/yamux"
@@ -46,7 +46,7 @@ func TestErr(t *testing.T) {
 }
 
 // panickyConn panics when it has read something.
-type panickyConn struct{ join.Conn }
+type panickyConn struct{ conn.Conn }
 
 func (c panickyConn) Read(b []byte) (int, error) {
 	if n, err := c.Conn.Read(b); err != nil {

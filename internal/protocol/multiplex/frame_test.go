@@ -8,7 +8,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // Frames of yamux, written down from its specification and not from any
@@ -48,7 +48,7 @@ func data(stream uint32, flags uint16, body string) frame {
 // yamuxPeer is the other end of a session, played by the test.
 type yamuxPeer struct {
 	*testing.T
-	conn join.Conn
+	conn conn.Conn
 }
 
 func (p yamuxPeer) send(frames ...frame) {

@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
 // lateConn is a connection whose reader gets no processor until it may.
 type lateConn struct {
-	join.Conn
+	conn.Conn
 	may chan struct{}
 }
 
@@ -29,9 +29,9 @@ func (c lateConn) Read(b []byte) (int, error) {
 // A user who comes when the relay client is gone, and the session has not read so
 // yet, is not sent after it. Only Linux tells.
 func TestOpenBehindTheEnd(t *testing.T) {
-	for name, end := range map[string]func(join.Conn) error{
-		"FIN": join.Conn.CloseWrite,
-		"RST": join.Conn.Reset,
+	for name, end := range map[string]func(conn.Conn) error{
+		"FIN": conn.Conn.CloseWrite,
+		"RST": conn.Conn.Reset,
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, client := tcpPair(t)

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
 	"github.com/seed96252745/relay/internal/wire"
@@ -45,9 +45,9 @@ func NewBudget(bytes int64) *Budget { return yamux.NewBudget(bytes) }
 
 var _ protocol.Relay = Relay{}
 
-// What OpenNow gives is told of with the first bytes, or by join.Flush, on every
+// What OpenNow gives is told of with the first bytes, or by conn.Flush, on every
 // system.
-var _ join.Flusher = (*yamux.Stream)(nil)
+var _ conn.Flusher = (*yamux.Stream)(nil)
 
 // LogValue gives what was counted.
 func (r Relay) LogValue() slog.Value {
@@ -68,7 +68,7 @@ func (r Relay) LogValue() slog.Value {
 }
 
 // Register makes conn a yamux session.
-func (r Relay) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (r Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
@@ -82,14 +82,14 @@ func (r Relay) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, erro
 }
 
 // Claim refuses: there are no data connections.
-func (Relay) Claim(conn join.Conn, _, _ string) error {
+func (Relay) Claim(conn conn.Conn, _, _ string) error {
 	_ = conn.Reset()
 	return protocol.ErrNoClaims
 }
 
 // tunnel is a session in which the relay opens a stream for each user.
 type tunnel struct {
-	conn    join.Conn // the session's
+	conn    conn.Conn // the session's
 	session *yamux.Session
 }
 
@@ -98,7 +98,7 @@ type tunnel struct {
 // in between leads nowhere, and takes the user's bytes along.
 func (t *tunnel) gone() bool { return tcpstate.Of(t.conn) >= tcpstate.Ended }
 
-func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
+func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 	if t.gone() {
 		select {
 		case <-t.Done():
@@ -121,7 +121,7 @@ func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
 }
 
 // OpenNow opens a stream, or gives nil if that would have to wait or fails.
-func (t *tunnel) OpenNow() join.Conn {
+func (t *tunnel) OpenNow() conn.Conn {
 	if t.gone() {
 		return nil
 	}

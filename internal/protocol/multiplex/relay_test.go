@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
 	"github.com/seed96252745/relay/internal/wire"
@@ -209,7 +209,7 @@ func TestClaim(t *testing.T) {
 func TestCloseResetsStreams(t *testing.T) {
 	tunnel, client := newTunnel(t)
 	const users = 20
-	var all [users]join.Conn
+	var all [users]conn.Conn
 	for n := range uint32(users) {
 		all[n] = open(t, tunnel)
 		client.want(frame{kind: typeWindow, flags: flagSYN, stream: 2*n + 1})

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
 	"github.com/seed96252745/relay/internal/transport"
@@ -48,12 +48,12 @@ func registerAt(t *testing.T, relay protocol.Relay) (protocol.Tunnel, yamuxPeer)
 }
 
 // register registers over any pair of connections.
-func register(t *testing.T, conn, client join.Conn) (protocol.Tunnel, yamuxPeer) {
+func register(t *testing.T, conn, client conn.Conn) (protocol.Tunnel, yamuxPeer) {
 	t.Helper()
 	return registerOver(t, multiplex.Relay{}, conn, client)
 }
 
-func registerOver(t *testing.T, relay protocol.Relay, conn, client join.Conn) (protocol.Tunnel, yamuxPeer) {
+func registerOver(t *testing.T, relay protocol.Relay, conn, client conn.Conn) (protocol.Tunnel, yamuxPeer) {
 	t.Helper()
 	var tunnel protocol.Tunnel
 	registered := make(chan error, 1)
@@ -76,7 +76,7 @@ func registerOver(t *testing.T, relay protocol.Relay, conn, client join.Conn) (p
 }
 
 // open is a user who gets a stream at once.
-func open(t *testing.T, tunnel protocol.Tunnel) join.Conn {
+func open(t *testing.T, tunnel protocol.Tunnel) conn.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -91,7 +91,7 @@ func open(t *testing.T, tunnel protocol.Tunnel) join.Conn {
 }
 
 // openAcknowledged opens the first stream of a tunnel.
-func openAcknowledged(t *testing.T, tunnel protocol.Tunnel, client yamuxPeer) join.Conn {
+func openAcknowledged(t *testing.T, tunnel protocol.Tunnel, client yamuxPeer) conn.Conn {
 	t.Helper()
 	user := open(t, tunnel)
 	client.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})

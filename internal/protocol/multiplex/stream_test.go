@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -105,11 +105,11 @@ func TestBackPressure(t *testing.T) {
 // closed or reset. The relay client hears of it.
 func TestClosedUnderWay(t *testing.T) {
 	for name, tt := range map[string]struct {
-		end  func(join.Conn) error
+		end  func(conn.Conn) error
 		flag uint16
 	}{
-		"Close": {join.Conn.Close, flagFIN},
-		"Reset": {join.Conn.Reset, flagRST},
+		"Close": {conn.Conn.Close, flagFIN},
+		"Reset": {conn.Conn.Reset, flagRST},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tunnel, client := newTunnel(t)
@@ -151,10 +151,10 @@ func TestClosedUnderWay(t *testing.T) {
 // it is dead, and its users are reset.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, far := conntest.Memory()
+		near, far := conntest.Memory()
 		defer far.Close()
-		tunnel, client := register(t, conn, far)
-		user, opened := make(chan join.Conn, 1), time.Now()
+		tunnel, client := register(t, near, far)
+		user, opened := make(chan conn.Conn, 1), time.Now()
 		go func() {
 			st, err := tunnel.Open(t.Context())
 			if err != nil {

@@ -3,19 +3,19 @@ package pool
 import (
 	"sync/atomic"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // activeConn is a connection that a user has, and that the pool counts until
 // it is closed.
 type activeConn struct {
-	join.Conn
+	conn.Conn
 	tunnel   *tunnel
 	released atomic.Bool
 }
 
 // Unwrap gives the connection that the pool was given.
-func (c *activeConn) Unwrap() join.Conn { return c.Conn }
+func (c *activeConn) Unwrap() conn.Conn { return c.Conn }
 
 func (c *activeConn) release() {
 	if !c.released.Swap(true) {

@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/transport"
@@ -23,16 +23,16 @@ import (
 // rawRelay is a relay whose answers are the test's.
 type rawRelay struct {
 	*protocoltest.Relay
-	through func(join.Conn) join.Conn // what relay clients have of their connections
+	through func(conn.Conn) conn.Conn // what relay clients have of their connections
 }
 
 func newRawRelay(t *testing.T) *rawRelay {
 	t.Helper()
-	return &rawRelay{protocoltest.NewRelay(t), func(conn join.Conn) join.Conn { return conn }}
+	return &rawRelay{protocoltest.NewRelay(t), func(conn conn.Conn) conn.Conn { return conn }}
 }
 
 // Dial is how relay clients connect.
-func (r *rawRelay) Dial(ctx context.Context) (join.Conn, error) {
+func (r *rawRelay) Dial(ctx context.Context) (conn.Conn, error) {
 	conn, err := r.Relay.Dial(ctx)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (r *rawRelay) Dial(ctx context.Context) (join.Conn, error) {
 
 // register registers a pool of this size, and gives the relay's end of its
 // first connection. The relay sends payload in the same segment.
-func (r *rawRelay) register(size int, payload string) (*protocoltest.Registration, join.Conn) {
+func (r *rawRelay) register(size int, payload string) (*protocoltest.Registration, conn.Conn) {
 	r.Helper()
 	type registered struct {
 		registration *protocoltest.Registration
@@ -79,7 +79,7 @@ func TestClientKeepsPayloadBehindTheReply(t *testing.T) {
 func TestClientFillsItsPool(t *testing.T) {
 	r := newRawRelay(t)
 	registration, first := r.register(3, "")
-	waiting := []join.Conn{first, r.Next("pool\nTHEPOOL\n"), r.Next("pool\nTHEPOOL\n")}
+	waiting := []conn.Conn{first, r.Next("pool\nTHEPOOL\n"), r.Next("pool\nTHEPOOL\n")}
 	for range waiting {
 		conn := protocoltest.Accept(t, registration)
 		go func() { _, _ = conn.Read(make([]byte, 1)) }() // waits for its user
@@ -128,7 +128,7 @@ func TestClientRefused(t *testing.T) {
 func TestClientGivesUpOnSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var far *conntest.MemoryConn
-		dial := func(context.Context) (join.Conn, error) {
+		dial := func(context.Context) (conn.Conn, error) {
 			var near *conntest.MemoryConn
 			near, far = conntest.Memory()
 			go func() { _, _ = io.Copy(io.Discard, far) }()
@@ -164,8 +164,8 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 // A relay that was restarted resets every claim, which looks like an end behind a TCP
 // proxy. The relay client has to notice, because nobody tells it.
 func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
-	for name, refuse := range map[string]func(join.Conn) error{
-		"reset": join.Conn.Reset, "end": join.Conn.Close,
+	for name, refuse := range map[string]func(conn.Conn) error{
+		"reset": conn.Conn.Reset, "end": conn.Conn.Close,
 	} {
 		t.Run(name, func(t *testing.T) { testPoolIsUnknown(t, refuse) })
 	}
@@ -176,15 +176,15 @@ func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
 func TestClientNoticesByOtherErrorsThatItsPoolIsUnknown(t *testing.T) {
 	winsock := &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("wsarecv", syscall.Errno(10054))}
 	for name, tt := range map[string]struct {
-		refuse  func(join.Conn) error
+		refuse  func(conn.Conn) error
 		was, is error
 	}{
-		"reset on Windows": {join.Conn.Reset, syscall.ECONNRESET, winsock},
-		"end within TLS":   {join.Conn.Close, io.EOF, transport.ErrTruncated},
+		"reset on Windows": {conn.Conn.Reset, syscall.ECONNRESET, winsock},
+		"end within TLS":   {conn.Conn.Close, io.EOF, transport.ErrTruncated},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRawRelay(t)
-			r.through = func(conn join.Conn) join.Conn { return errorConn{conn, tt.was, tt.is} }
+			r.through = func(conn conn.Conn) conn.Conn { return errorConn{conn, tt.was, tt.is} }
 			testPoolIsUnknownTo(t, r, tt.refuse)
 		})
 	}
@@ -192,7 +192,7 @@ func TestClientNoticesByOtherErrorsThatItsPoolIsUnknown(t *testing.T) {
 
 // errorConn is a connection that fails with another error than it does.
 type errorConn struct {
-	join.Conn
+	conn.Conn
 	was, is error
 }
 
@@ -204,11 +204,11 @@ func (c errorConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func testPoolIsUnknown(t *testing.T, refuse func(join.Conn) error) {
+func testPoolIsUnknown(t *testing.T, refuse func(conn.Conn) error) {
 	testPoolIsUnknownTo(t, newRawRelay(t), refuse)
 }
 
-func testPoolIsUnknownTo(t *testing.T, r *rawRelay, refuse func(join.Conn) error) {
+func testPoolIsUnknownTo(t *testing.T, r *rawRelay, refuse func(conn.Conn) error) {
 	registration, first := r.register(2, "")
 	_ = refuse(first)
 	lost := make(chan error, 1)
@@ -274,8 +274,8 @@ func TestClientClose(t *testing.T) {
 	second := r.Next("pool\nTHEPOOL\n")
 	one, two := protocoltest.Accept(t, registration), protocoltest.Accept(t, registration)
 	conntest.Write(t, second, "user")
-	busy := make(chan join.Conn, 2)
-	for _, conn := range []join.Conn{one, two} {
+	busy := make(chan conn.Conn, 2)
+	for _, conn := range []conn.Conn{one, two} {
 		go func() {
 			b := make([]byte, len("user"))
 			if _, err := io.ReadFull(conn, b); err == nil {
@@ -290,7 +290,7 @@ func TestClientClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, conn := range []join.Conn{first, third} {
+	for _, conn := range []conn.Conn{first, third} {
 		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("a connection still waits: %v", err)
 		}

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/wire"
@@ -58,7 +58,7 @@ func (p *memoryPool) add(t *testing.T) *conntest.MemoryConn {
 }
 
 // take is a user who gets a connection at once.
-func (p *memoryPool) take(t *testing.T) join.Conn {
+func (p *memoryPool) take(t *testing.T) conn.Conn {
 	t.Helper()
 	conn, err := p.tunnel.Open(t.Context())
 	if err != nil {
@@ -70,7 +70,7 @@ func (p *memoryPool) take(t *testing.T) join.Conn {
 // opened is what a user got.
 type opened struct {
 	user int
-	conn join.Conn
+	conn conn.Conn
 	err  error
 }
 

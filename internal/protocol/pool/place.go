@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
@@ -75,7 +75,7 @@ var errForgotten = errors.New("the relay does not know the pool any more")
 // a user.
 type place struct {
 	*registration
-	next  join.Conn // to be used before dialling
+	next  conn.Conn // to be used before dialling
 	pause time.Duration
 	since atomic.Pointer[time.Time] // when the waiting connection was made; nil if there is none
 }
@@ -109,7 +109,7 @@ func (p *place) keepFilled(accepted protocol.Acceptor) {
 }
 
 // fill gives a connection that waits at the relay.
-func (p *place) fill() (join.Conn, error) {
+func (p *place) fill() (conn.Conn, error) {
 	if first := p.next; first != nil {
 		p.next = nil
 		return first, nil

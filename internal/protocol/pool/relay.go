@@ -7,7 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
 	"github.com/seed96252745/relay/internal/wire"
@@ -64,7 +64,7 @@ func (r *Relay) takeIdle() bool {
 }
 
 // Register makes a pool whose first connection is conn.
-func (r *Relay) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
 	id := wire.NewID()
 	key := wire.KeyOf(g.Owner, id)
 	t := newTunnel(r, lingerOf(g), func() { r.remove(key) })
@@ -84,7 +84,7 @@ func (r *Relay) Register(conn join.Conn, g protocol.Grant) (protocol.Tunnel, err
 }
 
 // Claim adds conn to the pool of owner's with this id.
-func (r *Relay) Claim(conn join.Conn, owner, id string) error {
+func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	key := wire.KeyOf(owner, id)
 	t := r.find(key)
 	switch {

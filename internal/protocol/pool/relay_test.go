@@ -7,8 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/transport"
@@ -178,7 +178,7 @@ func TestUsersAndConnectionsAtOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var running sync.WaitGroup
-	users := make(chan join.Conn, n)
+	users := make(chan conn.Conn, n)
 	for range n {
 		conn, client := tcpPair(t)
 		running.Go(func() {

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -47,8 +47,8 @@ type model struct {
 	*memoryPool
 	over    bool
 	since   time.Time   // since when it has had no connection, if it has none
-	idle    []join.Conn // the newest is last; nil is the one that said new
-	active  []join.Conn
+	idle    []conn.Conn // the newest is last; nil is the one that said new
+	active  []conn.Conn
 	waiting []*waiter
 	users   []*waiter
 }
@@ -113,7 +113,7 @@ func (m *model) add() {
 }
 
 // serve expects that u gets conn, or the first connection for nil.
-func (m *model) serve(u *waiter, conn join.Conn) {
+func (m *model) serve(u *waiter, conn conn.Conn) {
 	u.want = func(o opened) bool { return o.err == nil && o.conn != nil && (conn == nil || under(o.conn) == conn) }
 	synctest.Wait()
 	if len(u.got) == 0 {
@@ -125,11 +125,11 @@ func (m *model) serve(u *waiter, conn join.Conn) {
 }
 
 // under gives the connection that the pool was given.
-func under(conn join.Conn) join.Conn {
-	if w, ok := conn.(join.Wrapper); ok {
+func under(c conn.Conn) conn.Conn {
+	if w, ok := c.(conn.Wrapper); ok {
 		return w.Unwrap()
 	}
-	return conn
+	return c
 }
 
 // refused adds a connection in vain.

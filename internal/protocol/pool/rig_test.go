@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/transport"
@@ -79,7 +79,7 @@ func (p *relayPool) add() *transport.Conn {
 }
 
 // open is a user who gets a connection at once.
-func (p *relayPool) open() join.Conn {
+func (p *relayPool) open() conn.Conn {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Context(), patience)
 	defer cancel()

@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 )
@@ -24,7 +24,7 @@ func shortRelayClient(t *testing.T) (registration *protocoltest.Registration, fi
 	t.Helper()
 	near, far := conntest.Memory()
 	var dials atomic.Int32
-	dial := func(context.Context) (join.Conn, error) {
+	dial := func(context.Context) (conn.Conn, error) {
 		if dials.Add(1) == 1 {
 			return near, nil
 		}

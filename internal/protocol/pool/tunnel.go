@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
@@ -44,14 +44,14 @@ type tunnel struct {
 	mu      sync.Mutex  // guards what follows
 	err     error       // why the pool has ended; nil if it has not
 	idle    []*idleConn // the newest, whose way through NATs is freshest, is last
-	waiting []chan<- join.Conn
+	waiting []chan<- conn.Conn
 	active  int         // connections that users have
 	lonely  *time.Timer // runs while there is neither an idle nor an active one
 }
 
 // idleConn is a connection in the pool, watched for its end.
 type idleConn struct {
-	conn  join.Conn
+	conn  conn.Conn
 	watch *tcpstate.Watch
 }
 
@@ -80,7 +80,7 @@ func (t *tunnel) Expected() int {
 
 // add puts conn into the pool, or hands it to the user who has waited longest.
 // It takes conn over.
-func (t *tunnel) add(conn join.Conn) error {
+func (t *tunnel) add(conn conn.Conn) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -129,13 +129,13 @@ func (t *tunnel) takeOut(i *idleConn) bool {
 // discard closes a connection that its peer has ended. It reads what came
 // before the end, because closing over unread bytes sends RST, and that tells
 // a relay client that its pool is unknown.
-func discard(conn join.Conn) {
+func discard(conn conn.Conn) {
 	defer func() { _ = conn.Close() }()
 	_, _ = io.Copy(io.Discard, conn) // the end is in the kernel already
 }
 
 // Open gives the newest connection that is alive, or the next that comes.
-func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
+func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 	for {
 		i, next, err := t.takeOrWait()
 		if err != nil {
@@ -151,7 +151,7 @@ func (t *tunnel) Open(ctx context.Context) (join.Conn, error) {
 }
 
 // OpenNow gives the newest connection that is alive, or nil.
-func (t *tunnel) OpenNow() join.Conn {
+func (t *tunnel) OpenNow() conn.Conn {
 	for {
 		t.mu.Lock()
 		i := t.takeLocked()
@@ -166,7 +166,7 @@ func (t *tunnel) OpenNow() join.Conn {
 }
 
 // check gives a user a connection that was taken, unless it has ended.
-func (t *tunnel) check(i *idleConn) join.Conn {
+func (t *tunnel) check(i *idleConn) conn.Conn {
 	i.watch.Stop()
 	switch tcpstate.Of(i.conn) {
 	case tcpstate.Open:
@@ -182,7 +182,7 @@ func (t *tunnel) check(i *idleConn) join.Conn {
 
 // takeOrWait takes an idle connection, which then counts as active, or else
 // joins the queue of users.
-func (t *tunnel) takeOrWait() (*idleConn, chan join.Conn, error) {
+func (t *tunnel) takeOrWait() (*idleConn, chan conn.Conn, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err != nil {
@@ -191,7 +191,7 @@ func (t *tunnel) takeOrWait() (*idleConn, chan join.Conn, error) {
 	if i := t.takeLocked(); i != nil {
 		return i, nil, nil
 	}
-	next := make(chan join.Conn, 1)
+	next := make(chan conn.Conn, 1)
 	t.waiting = append(t.waiting, next)
 	return nil, next, nil
 }
@@ -209,7 +209,7 @@ func (t *tunnel) takeLocked() *idleConn {
 	return i
 }
 
-func (t *tunnel) wait(ctx context.Context, next chan join.Conn) (join.Conn, error) {
+func (t *tunnel) wait(ctx context.Context, next chan conn.Conn) (conn.Conn, error) {
 	select {
 	case conn := <-next:
 		return conn, nil
@@ -218,7 +218,7 @@ func (t *tunnel) wait(ctx context.Context, next chan join.Conn) (join.Conn, erro
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if at := slices.Index(t.waiting, chan<- join.Conn(next)); at >= 0 {
+	if at := slices.Index(t.waiting, chan<- conn.Conn(next)); at >= 0 {
 		t.waiting = slices.Delete(t.waiting, at, at+1)
 	}
 	select {
@@ -278,13 +278,13 @@ func (t *tunnel) close(reason error) {
 }
 
 // activateLocked makes conn one that a user has.
-func (t *tunnel) activateLocked(conn join.Conn) join.Conn {
+func (t *tunnel) activateLocked(conn conn.Conn) conn.Conn {
 	t.active++
 	t.lonely.Stop()
 	return t.activeConn(conn)
 }
 
-func (t *tunnel) activeConn(conn join.Conn) join.Conn {
+func (t *tunnel) activeConn(conn conn.Conn) conn.Conn {
 	return &activeConn{Conn: conn, tunnel: t}
 }
 

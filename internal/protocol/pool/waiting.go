@@ -3,7 +3,7 @@ package pool
 import (
 	"errors"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -19,7 +19,7 @@ type waitingConn struct {
 	firstErr error         // set before left is closed: nil if a byte came
 }
 
-func newWaitingConn(conn join.Conn) *waitingConn {
+func newWaitingConn(conn conn.Conn) *waitingConn {
 	w := &waitingConn{left: make(chan struct{})}
 	w.FirstRead = protocol.NewFirstRead(conn, func(err error) {
 		w.firstErr = err

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -114,7 +114,7 @@ func wantPrintable(t *testing.T, err error) {
 // and ends.
 type localServer struct{ conns sync.WaitGroup }
 
-func (l *localServer) accepted(_ context.Context, conn join.Conn) {
+func (l *localServer) accepted(_ context.Context, conn conn.Conn) {
 	l.conns.Go(func() {
 		_ = conn.SetDeadline(time.Now().Add(time.Second))
 		if _, err := io.Copy(io.Discard, conn); err != nil {

@@ -7,8 +7,8 @@ import (
 	"io"
 	"sync"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 )
 
 // HostileRelay is a relay in memory that says what a fuzzer made up, whatever
@@ -37,7 +37,7 @@ var errGone = errors.New("the relay is gone")
 const maxHeard = 256
 
 // Dial is how relay clients connect.
-func (h *HostileRelay) Dial(context.Context) (join.Conn, error) {
+func (h *HostileRelay) Dial(context.Context) (conn.Conn, error) {
 	h.mu.Lock()
 	first, refused := h.dials == 0, h.dials == h.MostDials
 	if !refused {

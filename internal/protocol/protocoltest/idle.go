@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -84,7 +84,7 @@ func (r *idleRig) user(registration *Registration, tunnel protocol.Tunnel) {
 		r.Fatalf("the registration has ended: %v", err)
 	default:
 	}
-	opened := make(chan join.Conn, 1)
+	opened := make(chan conn.Conn, 1)
 	r.running.Go(func() {
 		user, err := tunnel.Open(r.Context())
 		if err != nil {
@@ -105,13 +105,13 @@ func (r *idleRig) user(registration *Registration, tunnel protocol.Tunnel) {
 }
 
 // dial connects to the relay through the proxy.
-func (r *idleRig) dial(context.Context) (join.Conn, error) {
+func (r *idleRig) dial(context.Context) (conn.Conn, error) {
 	client, clientSide := conntest.Memory()
 	relaySide, relay := conntest.Memory()
 	moved := make(chan struct{})
 	ended := make(chan struct{})
 	var pumps sync.WaitGroup
-	for _, p := range [][2]join.Conn{{clientSide, relaySide}, {relaySide, clientSide}} {
+	for _, p := range [][2]conn.Conn{{clientSide, relaySide}, {relaySide, clientSide}} {
 		pumps.Go(func() { pump(p[0], p[1], moved, ended) })
 	}
 	r.running.Go(func() {
@@ -135,7 +135,7 @@ func (r *idleRig) dial(context.Context) (join.Conn, error) {
 }
 
 // pump copies, and says so each time, until either connection ends, which it tells once.
-func pump(from, to join.Conn, moved chan<- struct{}, ended chan struct{}) {
+func pump(from, to conn.Conn, moved chan<- struct{}, ended chan struct{}) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := from.Read(buf)
@@ -157,7 +157,7 @@ func pump(from, to join.Conn, moved chan<- struct{}, ended chan struct{}) {
 }
 
 // answer is the relay's side of a connection.
-func (r *idleRig) answer(conn join.Conn) {
+func (r *idleRig) answer(conn conn.Conn) {
 	req, err := wire.ReadRequest(wire.NewReader(conn))
 	switch {
 	case errors.Is(err, io.EOF): // it was given up before

@@ -3,14 +3,14 @@ package protocoltest
 import (
 	"context"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
 // Registration is one that is served, whose connections wait to be accepted.
 type Registration struct {
 	protocol.Registration
-	conns chan join.Conn // never closed
+	conns chan conn.Conn // never closed
 	ended chan struct{}
 	err   error // of Serve; set before ended is closed
 }
@@ -21,10 +21,10 @@ func Register(ctx context.Context, client protocol.Client, dial protocol.Dialer)
 	if err != nil {
 		return nil, err
 	}
-	r := &Registration{registration, make(chan join.Conn), make(chan struct{}), nil}
+	r := &Registration{registration, make(chan conn.Conn), make(chan struct{}), nil}
 	go func() {
 		defer close(r.ended)
-		r.err = r.Serve(func(registered context.Context, conn join.Conn) {
+		r.err = r.Serve(func(registered context.Context, conn conn.Conn) {
 			select {
 			case r.conns <- conn:
 			case <-registered.Done():
@@ -39,7 +39,7 @@ func Register(ctx context.Context, client protocol.Client, dial protocol.Dialer)
 func (r *Registration) Ended() <-chan struct{} { return r.ended }
 
 // Accept waits for the next connection. Its error is that of Serve.
-func (r *Registration) Accept() (join.Conn, error) {
+func (r *Registration) Accept() (conn.Conn, error) {
 	select {
 	case conn := <-r.conns:
 		return conn, nil

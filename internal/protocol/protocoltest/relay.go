@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -35,12 +35,12 @@ func NewRelay(t *testing.T) *Relay {
 }
 
 // Dial is how relay clients connect.
-func (r *Relay) Dial(ctx context.Context) (join.Conn, error) {
+func (r *Relay) Dial(ctx context.Context) (conn.Conn, error) {
 	return transport.DialRelay(ctx, r.Listener.Addr().String())
 }
 
 // Next gives the next connection, which has to begin with these lines.
-func (r *Relay) Next(lines string) join.Conn {
+func (r *Relay) Next(lines string) conn.Conn {
 	r.Helper()
 	conn, err := r.Listener.Accept()
 	if err != nil {
@@ -55,7 +55,7 @@ func (r *Relay) Next(lines string) join.Conn {
 }
 
 // Accept has the relay client accept a connection.
-func Accept(t *testing.T, registration *Registration) join.Conn {
+func Accept(t *testing.T, registration *Registration) conn.Conn {
 	t.Helper()
 	conn, err := registration.Accept()
 	if err != nil {
@@ -66,7 +66,7 @@ func Accept(t *testing.T, registration *Registration) join.Conn {
 }
 
 // lend bounds what the test does with conn, and for how long it has it.
-func lend(t *testing.T, conn join.Conn) {
+func lend(t *testing.T, conn conn.Conn) {
 	t.Helper()
 	t.Cleanup(func() { _ = conn.Reset() })
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {

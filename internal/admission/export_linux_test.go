@@ -1,0 +1,4 @@
+package admission
+
+// GroupMemory is what control groups allow.
+var GroupMemory = groupMemory

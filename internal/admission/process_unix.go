@@ -1,0 +1,19 @@
+//go:build unix
+
+package admission
+
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// processDescriptors is how many descriptors the process may have. The runtime
+// has raised the limit as far as it may be raised before main begins.
+func processDescriptors() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > math.MaxInt32 { //nolint:unconvert // signed on some systems
+		return -1
+	}
+	return int(limit.Cur) //nolint:gosec // checked above
+}

@@ -1,6 +1,0 @@
-//go:build !race
-
-package assemble_test
-
-// raceFactor is 1 where nothing is added to what a relay holds.
-const raceFactor = 1

@@ -1,6 +1,0 @@
-//go:build race
-
-package assemble_test
-
-// raceFactor: what the race detector keeps beside each stack and object.
-const raceFactor = 2

@@ -1,0 +1,193 @@
+// Package conn holds what a connection of Relay is, and what else it may be able to do.
+package conn
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// Conn is a connection that can be joined. It may be more than that: see
+// Socket, Detachable, Stream, Flusher, Awaited, Waiter, Roomy, Prompt, Deliverer,
+// Wrapper and Carrier.
+type Conn interface {
+	net.Conn
+	// CloseWrite ends this side's direction, as FIN does, and leaves the other.
+	CloseWrite() error
+	// Reset ends both directions at once and closes the connection, so that
+	// the peer sees a failure and not an end.
+	Reset() error
+}
+
+// Socket is a Conn that is a TCP connection. Its bytes may be read and written
+// there, past the Conn's own Read and Write.
+type Socket interface {
+	// TCP gives the connection, or nil if it is none after all. Closing that
+	// resets it.
+	TCP() *net.TCPConn
+}
+
+// Awaited is a Conn whose owner wants to know when something comes from it.
+type Awaited interface {
+	// Arrived is called with nil when the first bytes have been read, or else with
+	// the error that was read instead. It may be called again, which means nothing.
+	// It must not wait, nor use the connection.
+	Arrived(err error)
+}
+
+// Waiter is a Conn that can wait without a buffer.
+type Waiter interface {
+	// WaitReadable returns when Read would not block.
+	WaitReadable()
+}
+
+// Roomy is a Conn that says before how much it will take, so that no buffer is
+// filled with what cannot be written.
+type Roomy interface {
+	// Room waits until something can be written, and says how much can be
+	// without waiting. After an error it gives that.
+	Room() (int, error)
+}
+
+// Prompt is a Conn that can be tried by somebody who cannot wait.
+type Prompt interface {
+	// ReadNow is Read if that takes no waiting. Otherwise it gives EAGAIN.
+	ReadNow(b []byte) (int, error)
+	// WriteNow writes all of b if that takes no waiting, or else none of it. It is
+	// for a few bytes at the beginning, which always fit.
+	WriteNow(b []byte) bool
+}
+
+// ReadNow reads from a Prompt, and tells all owners of conn if something came. It
+// gives EAGAIN if conn is none.
+func ReadNow(conn Conn, b []byte) (int, error) {
+	p, ok := Innermost(conn).(Prompt)
+	if !ok {
+		return 0, syscall.EAGAIN
+	}
+	n, err := p.ReadNow(b)
+	switch {
+	case n > 0:
+		TellArrived(conn, nil)
+	case err != nil && !errors.Is(err, syscall.EAGAIN):
+		TellArrived(conn, err)
+	}
+	return n, err
+}
+
+// WriteNow writes all of b to a Prompt, if that takes no waiting, or none of it.
+func WriteNow(conn Conn, b []byte) bool {
+	p, ok := Innermost(conn).(Prompt)
+	return ok && p.WriteNow(b)
+}
+
+// Flusher is a Conn that may keep what was given to it until it is told that there
+// is no more for now.
+type Flusher interface {
+	// Flush sends what has been gathered.
+	Flush()
+}
+
+// Flush has a Flusher send what it has gathered.
+func Flush(conn Conn) {
+	if f, ok := Innermost(conn).(Flusher); ok {
+		f.Flush()
+	}
+}
+
+// Deliverer is a Conn that is no Socket, and of which a reset destroys what its
+// peer does not have yet.
+type Deliverer interface {
+	// AwaitDelivery returns when the peer has all that was written, or after the
+	// time that AwaitDelivery gives a socket.
+	AwaitDelivery()
+}
+
+// Detachable is a Socket that an event loop can serve.
+type Detachable interface {
+	// Detach gives the socket away: the descriptor is the caller's to close,
+	// and the runtime's poller does not know it. From then on the Conn's Read
+	// and Write fail with net.ErrClosed, and the first Close or Reset calls
+	// end. After an error nothing has changed.
+	Detach(end func()) (fd int, err error)
+}
+
+// Stream is a Conn whose bytes come and go over a connection that it shares
+// with others, and that never has to be waited for.
+type Stream interface {
+	Flusher // of what FillFrom has read
+	// Attach has arrived called when there is something for PourTo, and roomy
+	// when FillFrom is possible again. Neither may wait; roomy may be called
+	// from within any call to any stream, arrived may not.
+	Attach(arrived, roomy func())
+	// PourTo writes to a socket what has come from the peer. It stops when that
+	// is all, at an error that the stream ends with, which is io.EOF in the end,
+	// or at one of the socket, such as EAGAIN.
+	PourTo(socket int) (n int, streamErr, socketErr error)
+	// FillFrom reads a portion from a socket and sends it. It gives EAGAIN for
+	// the stream if the peer cannot take more at the moment, and the socket's
+	// error, such as EAGAIN too, or io.EOF. Short says that the socket gave
+	// less than it could have.
+	FillFrom(socket int) (n int, short bool, streamErr, socketErr error)
+	// Failed gives the error that the stream has ended with in both directions,
+	// of which arrived has told, or nil if it has not. PourTo may still have
+	// bytes that came before.
+	Failed() error
+}
+
+// Wrapper is a Conn around another one that wants to see how it ends (and
+// begins, if it is Awaited), and leaves its bytes alone.
+type Wrapper interface {
+	Unwrap() Conn
+}
+
+// Carrier is a Conn around another one, whose bytes it carries itself and leaves
+// as they are. What has become of that one is asked of it, and not of the Carrier.
+type Carrier interface {
+	Carried() Conn
+}
+
+// Innermost gives the Conn that has the bytes.
+func Innermost(conn Conn) Conn {
+	for {
+		w, ok := conn.(Wrapper)
+		if !ok {
+			return conn
+		}
+		conn = w.Unwrap()
+	}
+}
+
+// TellArrived tells all owners of conn that something has come.
+func TellArrived(conn Conn, err error) {
+	for conn != nil {
+		if owner, ok := conn.(Awaited); ok {
+			owner.Arrived(err)
+		}
+		w, ok := conn.(Wrapper)
+		if !ok {
+			return
+		}
+		conn = w.Unwrap()
+	}
+}
+
+// Carried gives the Conn that has the bytes in the end.
+func Carried(conn Conn) Conn {
+	for {
+		conn = Innermost(conn)
+		c, ok := conn.(Carrier)
+		if !ok {
+			return conn
+		}
+		conn = c.Carried()
+	}
+}
+
+// TCPOf gives the TCP connection that conn is, or nil.
+func TCPOf(conn Conn) *net.TCPConn {
+	if c, ok := Innermost(conn).(Socket); ok {
+		return c.TCP()
+	}
+	return nil
+}

@@ -1,4 +1,0 @@
-package limit
-
-// GroupMemory is what control groups allow.
-var GroupMemory = groupMemory

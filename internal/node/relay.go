@@ -1,0 +1,101 @@
+// Package node puts a relay together: the protocols, the listeners and the
+// limits become a server. It is the one place that knows all protocols of the
+// relay's side.
+package node
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/port"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/event"
+	"github.com/seed96252745/relay/internal/protocol/multiplex"
+	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay/internal/server"
+	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// Config is what a relay can be told.
+type Config struct {
+	// Bind is the host of the public ports. Empty means all addresses.
+	Bind string
+	// Ports are the public ports to choose from.
+	Ports port.Range
+	// Limits bound what everybody may have.
+	Limits admission.Limits
+	// TrustedProxies may say who users are; see server.Config.
+	TrustedProxies []netip.Prefix
+	// ControlProxies may say who relay clients are, likewise.
+	ControlProxies []netip.Prefix
+	// TLS are the settings for relay clients that speak it. Nil is none.
+	TLS *tls.Config
+	// RequireTLS refuses those that do not. It needs TLS.
+	RequireTLS bool
+	// Tokens say who may use the relay. Nil lets in everybody.
+	Tokens *auth.File
+	// Leases keeps what ports are leased. Nil forgets it.
+	Leases lease.Store
+	// Lease is for how long a port is kept while its owner is away, and TokenLease
+	// for owners with a token. Zero is the server's default.
+	Lease, TokenLease time.Duration
+	// Logger gets what an operator wants to know. Nil discards it.
+	Logger *slog.Logger
+}
+
+// Relay gives a server that does nothing yet, and has to be closed. It fails if
+// descriptors are short.
+func Relay(c Config) (*server.Server, error) {
+	limits := c.Limits.WithDefaults()
+	return server.New(server.Config{
+		Protocols: map[string]protocol.Relay{
+			wire.Multiplex: multiplex.Relay{
+				Budget:     multiplex.NewBudget(limits.Buffered),
+				MaxStreams: limits.Streams,
+				Counters:   new(multiplex.Counters),
+			},
+			wire.Pool: pool.NewRelay(pool.Config{
+				MaxIdle:      limits.Idle,
+				MaxIdleInAll: limits.IdleInAll,
+				Ended:        admission.NewRecent[wire.Key](),
+			}),
+			wire.Event: event.NewRelay(event.Config{
+				MaxPending: limits.Pending,
+				Served:     admission.NewRecent[wire.Key](),
+			}),
+		},
+		Ports: c.Ports,
+		Listen: func(port int) (server.Listener, error) {
+			return transport.ListenUsers(net.JoinHostPort(c.Bind, strconv.Itoa(port)))
+		},
+		TrustedProxies: c.TrustedProxies,
+		ControlProxies: c.ControlProxies,
+		Introduce:      introduce,
+		Limits:         limits,
+		Logger:         c.Logger,
+		Secure:         secure(c.TLS, c.RequireTLS),
+		Encrypted:      c.RequireTLS,
+		Identify:       identify(c.Tokens, c.TLS != nil && c.TLS.ClientCAs != nil),
+		WatchOwner:     watchOwner(c.Tokens, c.TLS != nil && c.TLS.ClientCAs != nil, c.Ports),
+		Leases:         c.Leases,
+		Lease:          c.Lease,
+		IdentityLease:  c.TokenLease,
+	})
+}
+
+// secure gives the function that tells TLS from plain text.
+func secure(config *tls.Config, required bool) func(conn.Conn) (conn.Conn, error) {
+	if required {
+		return func(conn conn.Conn) (conn.Conn, error) { return transport.RequireTLS(conn, config) }
+	}
+	return func(conn conn.Conn) (conn.Conn, error) { return transport.Secure(conn, config) }
+}

@@ -1,36 +1,38 @@
 package yamux
 
-// maxStreamFrames is how many frames of one stream may wait to be written: while
-// one is on its way, the next is made ready. A frame may be a pipe full.
+// maxStreamFrames bounds the frames of one stream that wait to be written: while one is
+// written, the next is made ready. A frame may be as large as a pipe.
 const maxStreamFrames = 2
 
-// attachment is what wants to know of news on a stream, instead of waiting.
-type attachment struct{ arrived, roomy func() }
+// attachment is called back when something happens on a stream, instead of waiting for
+// it.
+type attachment struct{ onReadable, onWritable func() }
 
-// Attach has arrived called whenever there may be something for PourTo, and
-// roomy when FillFrom is possible again after it gave EAGAIN. Neither may wait.
-// Roomy may be called from within any call to any stream of the session, arrived
-// only by the goroutines of sessions or whoever ends one. If either panics the
-// session ends, with a *crash.Error. From then on the
-// stream must not be read from or written to in any other way.
-func (st *Stream) Attach(arrived, roomy func()) {
+// Attach has onReadable called whenever PourTo may have something to write, and
+// onWritable
+// when FillFrom is possible again after it returned EAGAIN. Neither callback may block.
+// Any call to any stream of the session may call onWritable. Only the goroutines of
+// sessions, or the caller that ends one, call onReadable. If either panics the session
+// ends with a *crash.Error. From then on the stream must not be read from or written to
+// in any other way.
+func (st *Stream) Attach(onReadable, onWritable func()) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.attached = &attachment{arrived, roomy}
+	st.attached = &attachment{onReadable, onWritable}
 }
 
-// hasRoom tells what is attached that it may write again, if it waits for that.
-func (st *Stream) hasRoom() {
+// notifyWritable tells the attachment that it may write again, if it waits for that.
+func (st *Stream) notifyWritable() {
 	st.mu.Lock()
-	attached, wants := st.attached, st.wantsRoom
-	st.wantsRoom = false
+	attached, wants := st.attached, st.wantsWritable
+	st.wantsWritable = false
 	st.mu.Unlock()
 	if wants {
-		st.session.call(attached.roomy)
+		st.session.runCallback(attached.onWritable)
 	}
 }
 
-// Failed gives the error that has ended the stream in both directions, or nil.
+// Failed returns the error that has ended the stream in both directions, or nil.
 func (st *Stream) Failed() error {
 	st.mu.Lock()
 	defer st.mu.Unlock()

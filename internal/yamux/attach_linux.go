@@ -11,9 +11,9 @@ import (
 	"github.com/seed96252745/relay/internal/splice"
 )
 
-// PourTo writes to a socket what has come from the peer, without waiting. It
-// stops when that is all, at what the stream has ended with, which is io.EOF
-// after FIN, or at an error of the socket, such as EAGAIN.
+// PourTo writes what has come from the peer to a socket, without waiting. It stops when
+// all is written, at the error that ends the stream, which is io.EOF after FIN, or at
+// an error of the socket, such as EAGAIN.
 func (st *Stream) PourTo(fd int) (n int, streamErr, socketErr error) {
 	for {
 		c, err := st.takeChunk()
@@ -22,22 +22,22 @@ func (st *Stream) PourTo(fd int) (n int, streamErr, socketErr error) {
 		}
 		written, err := c.writeTo(fd)
 		n += written
-		st.announce(st.chunkWritten(c, written))
+		st.sendUpdate(st.returnChunk(c, written))
 		if err != nil {
 			return n, nil, err
 		}
 	}
 }
 
-// takeChunk takes what came first out of the buffer, to be written. If there is
-// nothing it gives the error that the stream has ended with, if it has.
+// takeChunk takes the first chunk out of the buffer, to be written. If there is none it
+// returns the error that has ended the stream, if any.
 func (st *Stream) takeChunk() (*chunk, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed {
 		return nil, net.ErrClosed
 	}
-	if c := st.received.take(); c != nil {
+	if c := st.received.takeChunk(); c != nil {
 		st.held = c.size()
 		return c, nil
 	}
@@ -47,9 +47,9 @@ func (st *Stream) takeChunk() (*chunk, error) {
 	return nil, st.err
 }
 
-// chunkWritten puts back what is left of c, unless nobody wants it any more, and
-// says what the peer is to be told.
-func (st *Stream) chunkWritten(c *chunk, n int) announcement {
+// returnChunk puts back what is left of c, unless nobody will read it, and returns the
+// update for the peer.
+func (st *Stream) returnChunk(c *chunk, n int) windowUpdate {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	left := c.size()
@@ -83,13 +83,12 @@ func (c *chunk) writeTo(fd int) (n int, err error) {
 	return n, nil
 }
 
-// FillFrom reads what a socket has and sends it, up to a frame, without waiting.
-// It gives EAGAIN for the stream if the peer cannot take more at the moment, or
-// what Write would give; and the socket's error, which is io.EOF in the end.
-// Short says that the socket had less than was asked for. What is small is only
-// gathered, until Flush.
+// FillFrom reads up to a frame from a socket and sends it, without waiting. The error
+// of the stream is EAGAIN if the peer cannot take more at the moment, or what Write
+// would return. The error of the socket is io.EOF in the end. Short reports that the
+// socket had less than was asked for. Small payload is only gathered, until Flush.
 func (st *Stream) FillFrom(fd int) (n int, short bool, streamErr, socketErr error) {
-	limit, bulky, err := st.offer()
+	limit, bulky, err := st.fillLimit()
 	if err != nil {
 		return 0, false, err, nil
 	}
@@ -104,53 +103,53 @@ func (st *Stream) FillFrom(fd int) (n int, short bool, streamErr, socketErr erro
 		return 0, false, streamErr, nil
 	}
 	st.mu.Lock()
-	st.wantsRoom = false
+	st.wantsWritable = false
 	st.sendWindow -= uint32(n)
 	st.bulky = n == asked && n >= bulk
 	st.mu.Unlock()
 	return n, n < asked, nil, socketErr
 }
 
-// offer says how much may be sent in a frame, and whether it should go through
+// fillLimit returns how much the next frame may carry, and whether it should go through
 // a pipe.
-func (st *Stream) offer() (limit int, bulky bool, err error) {
+func (st *Stream) fillLimit() (limit int, bulky bool, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if err := st.writeErrLocked(); err != nil {
 		return 0, false, err
 	}
-	st.wantsRoom = true // until there was some: it may come at any time
-	if st.sendWindow == 0 || st.frames >= maxStreamFrames {
+	st.wantsWritable = true // until something is sent: the window may open at any time
+	if st.sendWindow == 0 || st.pipeFrames >= maxStreamFrames {
 		return 0, false, syscall.EAGAIN
 	}
 	return int(st.sendWindow), st.bulky && st.session.out.socket != nil && st.sendWindow >= bulk, nil
 }
 
-// maxPiped is the most payload of a frame that comes out of a pipe. The peer's
-// pipe takes as much again in one go: 61 of its 64 pages, as Linux hands out
-// what came behind a header.
-const maxPiped = 240 << 10
+// maxPipePayload is the most payload that a frame carries out of a pipe. The peer's
+// pipe takes as much in one splice: 61 of its 64 pages, as Linux hands out what came
+// behind a header.
+const maxPipePayload = 240 << 10
 
-// fillPipe sends what a socket has through a pipe. It gives 0 and no error if
-// that cannot be done, and reading will say why.
+// fillPipe sends what a socket has through a pipe. It returns 0 and no error if that
+// cannot be done; a read then shows why.
 func (st *Stream) fillPipe(fd, limit int) (n int, streamErr, socketErr error) {
 	p := splice.Take()
 	if p == nil {
 		return 0, nil, nil
 	}
-	n, err := p.Fill(fd, min(limit, maxPiped))
+	n, err := p.Fill(fd, min(limit, maxPipePayload))
 	if n == 0 {
 		p.GiveBack()
 		if errors.Is(err, unix.EAGAIN) {
-			err = nil // or urgent data, which a read gets over
+			err = nil // or urgent data, which a read gets past
 		}
 		return 0, nil, err // it is off the socket now: a read would see a plain end
 	}
 	st.mu.Lock()
 	st.sendWindow -= uint32(n)
-	st.wantsRoom = false
+	st.wantsWritable = false
 	st.bulky = n >= bulk
-	st.frames++
+	st.pipeFrames++
 	st.mu.Unlock()
-	return n, st.session.out.piped(st, p), nil
+	return n, st.session.out.sendPipe(st, p), nil
 }

@@ -7,14 +7,15 @@ import (
 	"github.com/seed96252745/relay/internal/splice"
 )
 
-// gatherSize is what frames are gathered in while the connection is busy.
+// gatherSize is the size of the buffer that gathers frames while the connection is
+// busy.
 const gatherSize = 64 << 10
 
-var gathers = sync.Pool{New: func() any { return new([gatherSize]byte) }}
+var gatherPool = sync.Pool{New: func() any { return new([gatherSize]byte) }}
 
-// frame is a frame whose payload is not copied: it stays with its writer, who
-// waits, or is in a pipe. A frame without payload only has to keep its place
-// behind such a one of the same stream.
+// frame is a frame whose payload is not copied: its writer keeps it, and waits, or a
+// pipe holds it. A frame without payload is one only to keep its place behind such a
+// frame of the same stream.
 type frame struct {
 	stream  *Stream
 	header  []byte
@@ -24,16 +25,17 @@ type frame struct {
 	err     error
 }
 
-// done says that f has been written, or, if err is not nil, never will be.
-func (f *frame) done(err error) {
+// complete reports to the stream that f has been written, or, if err is not nil, never
+// will be.
+func (f *frame) complete(err error) {
 	if f.pipe != nil {
 		f.pipe.GiveBack()
 	}
 	f.stream.frameSent(f, err)
 }
 
-// batch is what is written at once: headers that concern no order, then frames
-// that were gathered, then at most one that was not.
+// batch is what one write carries: control headers, then the frames that were gathered,
+// then at most one that was not.
 type batch struct {
 	vectors [][]byte // what is left to write, before the pipe
 	backing [5][]byte
@@ -60,7 +62,7 @@ func (b *batch) advance(n int) {
 	}
 }
 
-// writeConn writes b to a connection that is no socket, and waits.
+// writeConn writes b to a connection that is not a socket, and waits.
 func (b *batch) writeConn(conn net.Conn) error {
 	vectors := net.Buffers(b.vectors)
 	_, err := vectors.WriteTo(conn)
@@ -74,23 +76,23 @@ func (b *batch) stream() *Stream {
 	return b.frame.stream
 }
 
-// own copies what is left of the frame's payload, which is its writer's.
-func (b *batch) own() {
+// copyPayload copies what is left of the frame's payload, which belongs to its writer.
+func (b *batch) copyPayload() {
 	if n := len(b.vectors); n > 0 && len(b.frame.payload) > 0 {
 		b.vectors[n-1] = append([]byte(nil), b.vectors[n-1]...)
 	}
 }
 
-// started tells whether there is something left of b.
-func (b *batch) started() bool { return len(b.vectors) > 0 || b.frame != nil || b.gather != nil }
+// pending reports whether something of b is left to write.
+func (b *batch) pending() bool { return len(b.vectors) > 0 || b.frame != nil || b.gather != nil }
 
-// finish gives back what the batch was made of. A write that failed is the end
-// of all others too.
-func (b *batch) finish(err error) {
+// release gives back the buffers of the batch, and completes its frame. A failed write
+// fails every later one too.
+func (b *batch) release(err error) {
 	if b.gather != nil {
-		gathers.Put(b.gather)
+		gatherPool.Put(b.gather)
 	}
 	if b.frame != nil {
-		b.frame.done(err)
+		b.frame.complete(err)
 	}
 }

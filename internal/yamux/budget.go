@@ -6,9 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Budget bounds the bytes that streams hold for readers who are late. Several
-// sessions may share one. Its methods may be called concurrently; those of nil
-// know no bound.
+// Budget bounds the bytes that streams hold until they are read. Several sessions may
+// share one. Its methods may be called concurrently. A nil budget has no bound.
 type Budget struct {
 	limit int64
 	used  atomic.Int64
@@ -17,24 +16,24 @@ type Budget struct {
 	sessions map[*Session]bool // and whether they have ended
 }
 
-// NewBudget gives a budget of so many bytes.
+// NewBudget returns a budget of limit bytes.
 func NewBudget(limit int64) *Budget {
 	return &Budget{limit: limit, sessions: make(map[*Session]bool)}
 }
 
-// windowShare is the part of a budget that one window may grow to: one in so
-// many, so that a stream that is only quick is not the one that is reset.
+// windowShare sets what one window may grow to: this fraction of the budget, so that a
+// stream that is merely fast is not the one that is reset.
 const windowShare = 8
 
-// mostWindow is what a window may grow to.
-func (b *Budget) mostWindow() int {
+// windowLimit returns the size that a window may grow to.
+func (b *Budget) windowLimit() int {
 	if b == nil {
 		return maxWindow
 	}
 	return int(max(initialWindow, min(maxWindow, b.limit/windowShare)))
 }
 
-// Used is how many bytes are held now.
+// Used returns how many bytes are held now.
 func (b *Budget) Used() int64 {
 	if b == nil {
 		return 0
@@ -48,20 +47,17 @@ func (b *Budget) add(n int) {
 	}
 }
 
-// spent tells whether more is held than there should be.
-func (b *Budget) spent() bool { return b != nil && b.used.Load() > b.limit }
+// exceeded reports whether more is held than allowed.
+func (b *Budget) exceeded() bool { return b != nil && b.used.Load() > b.limit }
 
-// short tells whether windows should not grow any more, and those that have
-// should shrink: what is promised to peers may still arrive.
-func (b *Budget) short() bool { return b != nil && b.used.Load() > b.limit/2 }
+// underPressure reports whether windows should stop growing, and grown ones shrink: the
+// peers may still send all that was promised to them.
+func (b *Budget) underPressure() bool { return b != nil && b.used.Load() > b.limit/2 }
 
-func (b *Budget) enter(s *Session) { b.note(s, false) }
-
-// leave is for a session that has ended, to which nothing is added any more. As
-// long as its streams hold something it can still be shed.
-func (b *Budget) leave(s *Session) { b.note(s, true) }
-
-func (b *Budget) note(s *Session, ended bool) {
+// trackSession records a session of the budget, and whether it has ended. Nothing is
+// added to an ended session any more, but it can be shed as long as its streams hold
+// something.
+func (b *Budget) trackSession(s *Session, ended bool) {
 	if b != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -70,8 +66,8 @@ func (b *Budget) note(s *Session, ended bool) {
 	}
 }
 
-// shed has the session that holds most reset its largest stream: who is modest
-// does not pay for others. It tells whether there was one.
+// shed has the session that holds most reset its largest stream, so that modest
+// sessions do not pay for others. It reports whether it found one.
 func (b *Budget) shed() bool {
 	b.mu.Lock()
 	var most *Session
@@ -84,12 +80,12 @@ func (b *Budget) shed() bool {
 	return most != nil && most.shed()
 }
 
-// shed resets the stream that holds most. It tells whether there was one.
+// shed resets the stream that holds most. It reports whether it found one.
 func (s *Session) shed() bool {
 	s.mu.Lock()
 	var most *Stream
 	size := 0
-	for _, streams := range []map[uint32]*Stream{s.streams, s.unread} {
+	for _, streams := range []map[uint32]*Stream{s.streams, s.endedUnread} {
 		for _, st := range streams {
 			if n := st.unread(); n > size {
 				most, size = st, n
@@ -100,20 +96,20 @@ func (s *Session) shed() bool {
 	return most != nil && most.shed()
 }
 
-// shed resets the stream. What was not read is gone, so not even an end that the
-// peer has sent may be shown. It tells whether there was something.
+// shed resets the stream. Its unread bytes are lost, so an end that the peer has sent
+// must not be shown either. It reports whether there were any.
 func (st *Stream) shed() bool {
-	if !st.drop() {
+	if !st.dropUnread() {
 		return false // it was read meanwhile
 	}
 	st.sendReset()
-	st.hasRoom()
-	st.tellArrived()
+	st.notifyWritable()
+	st.notifyReadable()
 	return true
 }
 
-// drop forgets what was not read, and tells whether there was something.
-func (st *Stream) drop() bool {
+// dropUnread drops the unread bytes, and reports whether there were any.
+func (st *Stream) dropUnread() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.unreadLocked() == 0 {
@@ -126,17 +122,17 @@ func (st *Stream) drop() bool {
 	return true
 }
 
-// unread is how many bytes wait to be read.
+// unread returns how many bytes wait to be read.
 func (st *Stream) unread() int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.unreadLocked()
 }
 
-// unreadLocked counts what is on its way to a reader too: it may come back.
+// unreadLocked also counts what is on its way to a reader: it may be put back.
 func (st *Stream) unreadLocked() int { return st.received.size + st.held }
 
-// dropReceivedLocked forgets what nobody will read.
+// dropReceivedLocked drops what nobody will read.
 func (st *Stream) dropReceivedLocked() {
 	st.session.buffered.add(-st.received.size)
 	st.session.config.Budget.add(-st.received.size)

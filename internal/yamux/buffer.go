@@ -6,20 +6,19 @@ import (
 	"github.com/seed96252745/relay/internal/splice"
 )
 
-// segmentSize is the unit in which received bytes are kept in memory: a stream
-// that has little waiting holds one segment, one that has nothing waiting holds
-// none.
+// segmentSize is the unit in which received bytes are kept in memory: a stream with
+// little unread holds one segment, a stream with nothing unread holds none.
 const segmentSize = 16 << 10
 
-// chunk is a part of what was received.
+// chunk is a part of the received bytes.
 type chunk struct {
 	next       *chunk
-	pipe       *splice.Pipe // what holds it, or else
+	pipe       *splice.Pipe // holds the bytes, or else
 	data       *[segmentSize]byte
-	start, end int // of what is filled and not yet read
+	start, end int // of the bytes in data that are not yet read
 }
 
-var segments = sync.Pool{New: func() any { return new([segmentSize]byte) }}
+var segmentPool = sync.Pool{New: func() any { return new([segmentSize]byte) }}
 
 func (c *chunk) size() int {
 	if c.pipe != nil {
@@ -28,12 +27,12 @@ func (c *chunk) size() int {
 	return c.end - c.start
 }
 
-// free gives back what holds the bytes.
+// free gives back the pipe or the segment.
 func (c *chunk) free() {
 	if c.pipe != nil {
 		c.pipe.GiveBack()
 	} else {
-		segments.Put(c.data)
+		segmentPool.Put(c.data)
 	}
 	c.pipe, c.data = nil, nil
 }
@@ -49,7 +48,7 @@ func (b *buffer) write(p []byte) {
 	b.size += len(p)
 	for len(p) > 0 {
 		if b.last == nil || b.last.pipe != nil || b.last.end == segmentSize {
-			b.push(&chunk{data: segments.Get().(*[segmentSize]byte)})
+			b.push(&chunk{data: segmentPool.Get().(*[segmentSize]byte)})
 		}
 		n := copy(b.last.data[b.last.end:], p)
 		b.last.end += n
@@ -57,7 +56,7 @@ func (b *buffer) write(p []byte) {
 	}
 }
 
-// writePipe takes p over, with what it holds.
+// writePipe appends the content of p, and owns p from then on.
 func (b *buffer) writePipe(p *splice.Pipe) {
 	b.size += p.Len()
 	b.pipes++
@@ -73,7 +72,7 @@ func (b *buffer) push(c *chunk) {
 	b.last = c
 }
 
-// read reads from memory: whoever reads so has nothing put into pipes.
+// read reads from memory: a stream that is read this way gets nothing in pipes.
 func (b *buffer) read(p []byte) (n int) {
 	for n < len(p) && b.first != nil {
 		c := b.first
@@ -81,23 +80,23 @@ func (b *buffer) read(p []byte) (n int) {
 		c.start += m
 		n += m
 		if c.start == c.end {
-			b.takeFirst().free()
+			b.removeFirst().free()
 		}
 	}
 	b.size -= n
 	return n
 }
 
-// take takes the first chunk out, or gives nil.
-func (b *buffer) take() *chunk {
-	c := b.takeFirst()
+// takeChunk removes the first chunk and returns it, or nil.
+func (b *buffer) takeChunk() *chunk {
+	c := b.removeFirst()
 	if c != nil {
 		b.size -= c.size()
 	}
 	return c
 }
 
-func (b *buffer) takeFirst() *chunk {
+func (b *buffer) removeFirst() *chunk {
 	c := b.first
 	if c == nil {
 		return nil
@@ -127,7 +126,7 @@ func (b *buffer) putBack(c *chunk) {
 }
 
 func (b *buffer) clear() {
-	for c := b.takeFirst(); c != nil; c = b.takeFirst() {
+	for c := b.removeFirst(); c != nil; c = b.removeFirst() {
 		c.free()
 	}
 	b.size = 0

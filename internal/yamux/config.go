@@ -8,50 +8,50 @@ import (
 	"time"
 )
 
-// Conn is what a session runs on.
+// Conn is the connection that a session runs on.
 type Conn interface {
 	net.Conn
 	CloseWrite() error
 }
 
-// Config sets up a session. The zero value is for the side that opens streams.
-// Zero in a limit means the default that is named with it.
+// Config sets up a session. The zero value is for the side that opens streams. A limit
+// of zero means the default that is named with it.
 type Config struct {
-	// Accept is set if the peer may open streams; otherwise they are reset.
+	// Accept lets the peer open streams; otherwise they are reset.
 	Accept bool
-	// MaxStreams bounds the streams that are open at a time; further ones that
-	// the peer opens are reset. The default is 4096.
+	// MaxStreams bounds the streams that are open at a time. What the peer opens beyond
+	// it is reset. The default is 4096.
 	MaxStreams int
 	// MaxUnacknowledged bounds the streams opened here that the peer has not
-	// acknowledged, which it does with whatever it sends on them or on a later
-	// one; Open waits for a place among them. The default is 256, the accept
-	// backlog of those implementations that have one. Streams that were ended
-	// here and are not acknowledged after a second count apart, up to four times
-	// as many.
+	// acknowledged. Anything that it sends on a stream acknowledges this stream and all
+	// that were opened before. Open waits for a slot. The default is 256, the accept
+	// backlog of those implementations that have one. Streams that were ended here and
+	// are not acknowledged after a second count separately, up to four times as many.
 	MaxUnacknowledged int
-	// MaxBuffered bounds the bytes that the session's streams hold for readers
-	// who are late. Beyond it the stream that holds most is reset. The default
-	// is 256 MiB, which a thousand streams fill with windows that have not grown.
+	// MaxBuffered bounds the bytes that the session's streams hold until they are read.
+	// Beyond it the stream that holds most is reset. The default is 256 MiB, which a
+	// thousand streams fill with windows that have not grown.
 	MaxBuffered int64
-	// Budget does the same for all sessions that have it. Nil is no bound.
+	// Budget does the same for all sessions that share it. Nil means no bound.
 	Budget *Budget
-	// ControlRate is how many frames a second may come that move nothing
-	// forward, such as pings, and ControlBurst how many of them at once. The
-	// session ends beyond it. A good peer sends one in seconds; the defaults,
-	// 200 and 1000, are far from it, and are little work.
+	// ControlRate bounds the frames per second that make no progress, such as pings,
+	// and ControlBurst how many of them may come at once. The session ends beyond it. A
+	// good peer sends one every few seconds. The defaults, 200 and 1000, are far above
+	// that, and are little work.
 	ControlRate, ControlBurst int
-	// MaxStrays bounds the streams a minute that the peer opens although Accept
-	// is not set. The session ends beyond it. The default is 100: this never
-	// happens by accident.
+	// MaxStrays bounds the streams per minute that the peer opens although Accept is
+	// not set. The session ends beyond it. The default is 100: this never happens by
+	// accident.
 	MaxStrays int
-	// PingAfter is after what silence of the peer it is pinged, which is also how long
-	// nothing goes over the connection at most. The default is 15 seconds.
+	// PingAfter is how long the peer may be silent before it is pinged, and so the
+	// longest time in which nothing goes over the connection. The default is 15
+	// seconds.
 	PingAfter time.Duration
-	// Counters count what happens at the limits. Nil is not counted.
+	// Counters count what happens at the limits. Nil means not counted.
 	Counters *Counters
 }
 
-// orDefaults gives the configuration with its defaults.
+// orDefaults returns the configuration with its defaults filled in.
 func (c Config) orDefaults() Config {
 	c.MaxStreams = cmp.Or(c.MaxStreams, 4096)
 	c.MaxUnacknowledged = cmp.Or(c.MaxUnacknowledged, maxUnacknowledged)
@@ -66,28 +66,28 @@ func (c Config) orDefaults() Config {
 	return c
 }
 
-// Counters count what happens at the limits of sessions, any number of which
-// may share them. They only grow. The zero value is ready.
+// Counters count what happens at the limits of sessions. Any number of sessions may
+// share them. They only grow. The zero value is ready.
 type Counters struct {
-	// Flooded, Broken and Silent are sessions that were ended: because of a
-	// flood of frames that move nothing forward, of strays, or of frames whose
-	// answers the peer does not read; because of any other breach of the
-	// protocol; and because the peer did not answer.
+	// Flooded, Broken and Silent count sessions that were ended: because of a flood of
+	// frames without progress, of strays, or of frames whose answers the peer does not
+	// read; because of any other violation of the protocol; and because the peer did
+	// not answer.
 	Flooded, Broken, Silent atomic.Int64
-	// Refused are streams that were not opened because of Config.MaxStreams.
+	// Refused counts streams that were not opened because of Config.MaxStreams.
 	Refused atomic.Int64
-	// Waited are calls of Open that had to wait for the peer to acknowledge
-	// other streams.
+	// Waited counts calls of Open that had to wait for the peer to acknowledge other
+	// streams.
 	Waited atomic.Int64
-	// ShedBySession and ShedByBudget are streams that were reset because of
+	// ShedBySession and ShedByBudget count streams that were reset because of
 	// Config.MaxBuffered and Config.Budget.
 	ShedBySession, ShedByBudget atomic.Int64
-	// Strays are streams that the peer opened although it may not.
+	// Strays counts streams that the peer opened although it may not.
 	Strays atomic.Int64
 }
 
-// ended counts a session that has ended.
-func (c *Counters) ended(err error) {
+// countEnd counts a session that has ended with err.
+func (c *Counters) countEnd(err error) {
 	switch {
 	case errors.Is(err, errFlood), errors.Is(err, errNotReading):
 		c.Flooded.Add(1)

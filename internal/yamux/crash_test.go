@@ -118,7 +118,7 @@ func TestPanicWhileEnding(t *testing.T) {
 			st := peer.open(session, 1)
 			conn.armed.Store(true)
 			if in == "CloseWrite" {
-				session.Finish()
+				session.Drain()
 			} else {
 				session.Close()
 			}

@@ -2,8 +2,8 @@ package yamux
 
 import "time"
 
-// deadline is a time after which waiting ends. It has a timer only while it is
-// set. The zero value is never.
+// deadline is the time at which waiting ends. It has a timer only while it is set. The
+// zero value never passes.
 type deadline struct {
 	at    time.Time
 	timer *time.Timer

@@ -29,7 +29,7 @@ var deaths = map[string]struct {
 	"Close":           {func(s *yamux.Session, _ peer) { s.Close() }, net.ErrClosed},
 	"Finish": {func(s *yamux.Session, p peer) {
 		// The peer ends its side when it sees the end, as a session does.
-		finished := async(func() error { s.Finish(); return nil })
+		finished := async(func() error { s.Drain(); return nil })
 		_, _ = io.Copy(io.Discard, p.conn)
 		_ = p.conn.Close()
 		wait(p, finished, "Finish")
@@ -140,7 +140,7 @@ func TestSessionEndsBeforeAccept(t *testing.T) {
 // Two sessions, of which one ends: what it wrote before is not lost by that.
 func TestPeerSessionCloses(t *testing.T) {
 	for name, end := range map[string]func(*yamux.Session){
-		"Close": (*yamux.Session).Close, "Finish": (*yamux.Session).Finish,
+		"Close": (*yamux.Session).Close, "Finish": (*yamux.Session).Drain,
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, server := sessions(t)

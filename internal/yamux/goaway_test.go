@@ -88,7 +88,7 @@ func TestFinish(t *testing.T) {
 		conntest.Write(t, a, sent)
 		check(t, a.Close())
 	}
-	client.Finish()
+	client.Drain()
 	if !isClosed(client.Done()) {
 		t.Error("the session has not ended")
 	}
@@ -108,7 +108,7 @@ func TestFinishWhilePeerTalks(t *testing.T) {
 	st := peer.open(session, 1)
 	conntest.Write(t, st, sent)
 	check(t, st.Close())
-	finished := async(func() error { session.Finish(); return nil })
+	finished := async(func() error { session.Drain(); return nil })
 	rest, err := io.ReadAll(peer.conn)
 	if check(t, err); len(rest) < len(sent) {
 		t.Errorf("the peer has read %d bytes, want %d and the end", len(rest), len(sent))
@@ -159,7 +159,7 @@ func TestFinishWithoutPeer(t *testing.T) {
 				synctest.Wait()
 				<-time.After(tt.silent)
 				start := time.Now()
-				session.Finish()
+				session.Drain()
 				if took := time.Since(start); took != 30*time.Second {
 					t.Errorf("took %v, want half a minute", took)
 				}
@@ -176,12 +176,12 @@ func TestFinishTogether(t *testing.T) {
 	client, server := sessions(t)
 	var done []<-chan error
 	for _, s := range []*yamux.Session{client, server, client, server} {
-		done = append(done, async(func() error { s.Finish(); return nil }))
+		done = append(done, async(func() error { s.Drain(); return nil }))
 	}
 	for _, d := range done {
 		wait(t, d, "Finish")
 	}
-	client.Finish()
+	client.Drain()
 	server.Close()
 	server.GoAway() // too late, and harmless
 }

@@ -7,12 +7,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// errFlood ends a session whose peer sends too much that leads nowhere. It is an
-// ErrProtocol, and told so: the specification has no other word for it.
+// errFlood ends a session whose peer sends too much that makes no progress. It wraps
+// ErrProtocol, and the peer is told that: the specification has no other code for it.
 var errFlood = fmt.Errorf("%w: flood", ErrProtocol)
 
-// limits are what a session puts up with. They are asked only about frames that
-// move nothing forward, never about data.
+// limits bound what a session tolerates. They concern only frames that make no
+// progress, never data.
 type limits struct {
 	control  *rate.Limiter
 	strays   *rate.Limiter
@@ -27,17 +27,17 @@ func newLimits(c Config) limits {
 	}
 }
 
-// idle counts a frame that moves nothing forward: it costs the same work as any
-// other, and nothing else bounds how many come.
-func (l *limits) idle() error {
+// countIdle counts a frame that makes no progress: it costs as much work as any other,
+// and nothing else bounds how many come.
+func (l *limits) countIdle() error {
 	if !l.control.Allow() {
-		return fmt.Errorf("%w of frames that move nothing forward", errFlood)
+		return fmt.Errorf("%w of frames that make no progress", errFlood)
 	}
 	return nil
 }
 
-// stray counts a stream that the peer may not open.
-func (l *limits) stray() error {
+// countStray counts a stream that the peer may not open.
+func (l *limits) countStray() error {
 	l.counters.Strays.Add(1)
 	if !l.strays.Allow() {
 		return fmt.Errorf("%w of streams that the peer may not open", errFlood)
@@ -46,46 +46,46 @@ func (l *limits) stray() error {
 }
 
 const (
-	// tailTime is how long what was sent before its stream's end was known may
-	// be on its way: as long as a stream that was closed here is waited for.
-	tailTime = orphanWait
-	// tailFrames is how many frames without payload that may be, for a stream:
-	// its acknowledgement and its ends, and a window update for each 256 bytes
-	// of a window, from a peer who sends one whenever it has read.
-	tailFrames = initialWindow / 256
+	// lateTime is how long frames may be in flight that the peer sent before it knew of
+	// their stream's end: as long as a stream that was closed here is waited for.
+	lateTime = closeTimeout
+	// lateControlFrames is how many of them may carry no payload, for each stream: its
+	// acknowledgement and its ends, and a window update for each 256 bytes of a window,
+	// from a peer that sends one after each read.
+	lateControlFrames = initialWindow / 256
 )
 
-// tail is what may still come for streams that have ended: what their windows
-// had room for, in bytes. Nobody is blamed for that. It is forgotten within two
-// periods of tailTime. Session.mu guards it.
-type tail struct {
+// lateFrames is what may still come for ended streams: the bytes that their windows
+// allowed. The peer does not break the rules by that. Entries expire within two periods
+// of lateTime. Session.mu guards it.
+type lateFrames struct {
 	older, recent int64
 	since         time.Time // when recent began
 }
 
-func (t *tail) add(n int64) {
-	t.age()
+func (t *lateFrames) add(n int64) {
+	t.expire()
 	t.recent += n
 }
 
-// take takes n bytes off, if so many may come.
-func (t *tail) take(n int64) bool {
-	t.age()
+// spend takes n bytes off, and reports whether so many were allowed.
+func (t *lateFrames) spend(n int64) bool {
+	t.expire()
 	if n > t.older+t.recent {
 		return false
 	}
-	old := min(n, t.older) // which is forgotten first
+	old := min(n, t.older) // these expire first
 	t.older -= old
 	t.recent -= n - old
 	return true
 }
 
-func (t *tail) age() {
+func (t *lateFrames) expire() {
 	now := time.Now()
 	switch age := now.Sub(t.since); {
-	case age < tailTime:
+	case age < lateTime:
 		return
-	case age < 2*tailTime:
+	case age < 2*lateTime:
 		t.older = t.recent
 	default:
 		t.older = 0
@@ -93,8 +93,9 @@ func (t *tail) age() {
 	t.recent, t.since = 0, now
 }
 
-// was reports whether a stream has been opened, by the side that its id says.
-func (s *Session) was(id uint32) bool {
+// wasOpened reports whether a stream has been opened, by the side that its id belongs
+// to.
+func (s *Session) wasOpened(id uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id%2 == s.parity {
@@ -103,11 +104,11 @@ func (s *Session) was(id uint32) bool {
 	return id < s.peerNextID
 }
 
-// expected reports whether a frame for a stream that was open may have been sent
-// before its sender knew of the end.
-func (s *Session) expected(h header) bool {
+// allowLate reports whether a frame for a stream that was open may have been sent
+// before the peer knew of the end.
+func (s *Session) allowLate(h header) bool {
 	if h.length == 0 && h.flags&(flagACK|flagFIN|flagRST) == 0 {
-		return false // it would have moved nothing forward before either
+		return false // it would not have made progress before either
 	}
 	cost := int64(1)
 	if h.kind == typeData {
@@ -115,5 +116,5 @@ func (s *Session) expected(h header) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tail.take(cost)
+	return s.late.spend(cost)
 }

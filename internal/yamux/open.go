@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// Open opens a stream. While too many are not acknowledged by the peer it
-// waits until ctx is done, and then returns its cause.
+// Open opens a stream. While the peer has too many to acknowledge it waits until ctx is
+// done, and then returns its cause.
 func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	select {
 	case <-s.refusing.Done():
@@ -14,26 +14,26 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	default:
 	}
 	select {
-	case s.unacked.places <- struct{}{}:
+	case s.unacked.slots <- struct{}{}:
 	default:
 		s.config.Counters.Waited.Add(1)
 		select {
-		case s.unacked.places <- struct{}{}:
+		case s.unacked.slots <- struct{}{}:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-s.refusing.Done():
 			return nil, s.refusal()
 		}
 	}
-	st, err := s.open(s.out.ordered)
+	st, err := s.openStream(s.out.sendOrdered)
 	if errors.Is(err, ErrTooManyStreams) {
 		s.config.Counters.Refused.Add(1)
 	}
 	return st, err
 }
 
-// OpenNow is Open for a caller who cannot wait. It gives nil if a stream cannot
-// be opened at the moment, or at all. The peer is told with what is written first,
+// OpenNow is Open for a caller that cannot wait. It returns nil if a stream cannot be
+// opened at the moment, or at all. The peer hears of the stream with the first write,
 // in the same packet, or by Flush.
 func (s *Session) OpenNow() *Stream {
 	select {
@@ -42,39 +42,40 @@ func (s *Session) OpenNow() *Stream {
 	default:
 	}
 	select {
-	case s.unacked.places <- struct{}{}:
-		st, _ := s.open(s.out.queue)
+	case s.unacked.slots <- struct{}{}:
+		st, _ := s.openStream(s.out.queueOrdered)
 		return st
 	default:
 		return nil
 	}
 }
 
-// open opens a stream that is counted as not acknowledged, and has send tell so.
-func (s *Session) open(send func(*Stream, header) error) (*Stream, error) {
-	st, err := s.add()
+// openStream opens a stream for which the caller has taken a slot, and has send
+// announce it.
+func (s *Session) openStream(send func(*Stream, header) error) (*Stream, error) {
+	st, err := s.addStream()
 	if err != nil {
-		<-s.unacked.places
+		<-s.unacked.slots
 		return nil, err
 	}
 	if err := send(st, header{typeWindowUpdate, flagSYN, st.id, 0}); err != nil {
-		st.sessionEnded(err)
+		st.endWithSession(err)
 		return nil, err
 	}
 	return st, nil
 }
 
-func (s *Session) add() (*Stream, error) {
+func (s *Session) addStream() (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.err != nil:
 		return nil, s.err
-	case s.reason != nil: // it is about to end
-		return nil, sessionError(s.reason)
-	case len(s.streams) >= s.config.MaxStreams, s.room.takenBy(len(s.streams)):
+	case s.closeReason != nil: // it is about to end
+		return nil, sessionError(s.closeReason)
+	case len(s.streams) >= s.config.MaxStreams, s.peerLimit.reachedBy(len(s.streams)):
 		return nil, ErrTooManyStreams
-	case s.nextID > 1<<31: // the ids are used up after two thousand million users
+	case s.nextID > 1<<31: // the ids are used up after two billion users
 		return nil, ErrGoneAway
 	}
 	st := newStream(s, s.nextID)
@@ -91,12 +92,12 @@ func (s *Session) refusal() error {
 	return ErrGoneAway
 }
 
-// Accept waits for a stream that the peer opens, and acknowledges it. Its
+// Accept waits for a stream that the peer opens, acknowledges it and returns it. Its
 // error is the one that ended the session, or ctx's cause.
 func (s *Session) Accept(ctx context.Context) (*Stream, error) {
 	select {
 	case st := <-s.accepted:
-		st.acknowledge()
+		st.sendACK()
 		return st, nil
 	case <-s.done:
 		return nil, s.Err()

@@ -11,184 +11,184 @@ import (
 )
 
 const (
-	// maxFrame is the most payload that a frame carries that was written from
-	// memory: enough that headers cost nothing, little enough that other
-	// streams' turns come soon.
+	// maxFrame is the most payload of a frame that was written from memory: enough that
+	// headers cost nothing, little enough that other streams soon have their turn.
 	maxFrame = 64 << 10
-	// Payload up to smallFrame is copied, so that its writer need not wait.
+	// smallFrame is the most payload that is copied, so that its writer need not wait.
 	smallFrame = 4 << 10
-	// maxPending bounds the headers that wait for a peer that sends and does
-	// not read.
+	// maxPending bounds the headers that wait for a peer that sends and does not read.
 	maxPending = 1 << 20
-	// maxPongs is how many answers to pings may wait; who pings faster than he
+	// maxPongs bounds the answers to pings that wait; a peer that pings faster than it
 	// reads gets no more.
 	maxPongs = 32
 )
 
 var errNotReading = errors.New("the peer sends, but does not read")
 
-// sender writes frames. Whoever has a frame writes it himself, in one system
-// call, if nobody is writing and the socket takes it; otherwise it is gathered
-// with others, and a goroutine of the session's sends them together. There is
-// one only while something waits.
+// sender writes frames. The caller that has a frame writes it itself, in one system
+// call, if nobody else is writing and the socket takes it. Otherwise the frame is
+// gathered with others, and a goroutine of the session sends them together. That
+// goroutine exists only while something waits.
 //
-// Small frames overtake large ones of other streams, never of their own. Large
-// ones go in the order in which they came, and as a stream has few of them
-// waiting, streams take turns.
+// Small frames overtake large ones of other streams, never of their own. Large frames
+// are sent in the order in which they came. As each stream has few of them waiting,
+// streams take turns.
 type sender struct {
-	conn   Conn
-	socket *socket // what conn is, if it is one
-	spawn  func()  // has another goroutine call turn, and end the session with its error
+	conn        Conn
+	socket      *socket // of conn, if it is one
+	startWriter func()  // runs writeLoop in another goroutine, and ends the session with its error
 
 	mu       sync.Mutex // guards what follows
-	idle     sync.Cond  // told when nothing waits to be sent any more
-	writing  bool       // somebody is in a write
-	busy     bool       // somebody has the turn to write, and with it
-	now      batch      // what is being written
-	urgent   []byte     // headers that concern no order: pings, windows
+	idle     sync.Cond  // signaled when nothing waits to be sent, and after each write
+	writing  bool       // a write is in progress
+	busy     bool       // somebody writes batches, and owns current
+	current  batch      // the batch that is being written
+	urgent   []byte     // headers that need no order: pings, window updates
 	pongs    int        // answers to pings in urgent
-	headers  []byte     // in order, where they did not fit into gather
+	headers  []byte     // in order, where gather had no space
 	gather   *[gatherSize]byte
 	gathered int // bytes in gather
 	large    []*frame
-	roomless []*Stream // found no room in gather
-	finished bool      // all is sent that will be
+	blocked  []*Stream // found no space in gather
+	shut     bool      // nothing more will be queued
 	err      error
 }
 
-// newSender gives a sender that calls spawn only before end has been called.
-func newSender(conn Conn, spawn func()) *sender {
-	o := &sender{conn: conn, socket: socketOf(conn), spawn: spawn}
+// newSender returns a sender that calls startWriter only before stop has been called.
+func newSender(conn Conn, startWriter func()) *sender {
+	o := &sender{conn: conn, socket: socketOf(conn), startWriter: startWriter}
 	o.idle.L = &o.mu
 	return o
 }
 
-// control queues a header ahead of all data. A ping's answer is dropped if too
+// sendControl queues a header ahead of all data. It drops the answer to a ping if too
 // many wait.
-func (o *sender) control(h header) {
+func (o *sender) sendControl(h header) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	pong := h.kind == typePing && h.flags&flagACK != 0
 	switch {
-	case o.err != nil || o.finished || pong && o.pongs == maxPongs:
+	case o.err != nil || o.shut || pong && o.pongs == maxPongs:
 		return
 	case len(o.urgent) > maxPending:
-		o.breakLocked(errNotReading)
+		o.failSessionLocked(errNotReading)
 		return
 	case pong:
 		o.pongs++
 	}
 	o.urgent = h.appendTo(o.urgent)
-	o.kickLocked()
+	o.flushLocked()
 }
 
-// ordered queues a header behind all that its stream has sent, unless the sending
-// is finished. It fails if the session has ended, as it does when so many wait that
-// the peer cannot be reading.
-func (o *sender) ordered(st *Stream, h header) error {
+// sendOrdered queues a header behind everything that its stream has sent, unless
+// sending is shut down. It fails if the session has ended, and ends it if so many
+// headers wait that the peer cannot be reading.
+func (o *sender) sendOrdered(st *Stream, h header) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	err := o.queueLocked(st, h)
+	err := o.queueHeaderLocked(st, h)
 	if err == nil {
-		o.kickLocked()
+		o.flushLocked()
 	}
 	return err
 }
 
-// queue is ordered, but sends nothing before the next flush.
-func (o *sender) queue(st *Stream, h header) error {
+// queueOrdered is sendOrdered, but sends nothing before the next flush.
+func (o *sender) queueOrdered(st *Stream, h header) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.queueLocked(st, h)
+	return o.queueHeaderLocked(st, h)
 }
 
-func (o *sender) queueLocked(st *Stream, h header) error {
+func (o *sender) queueHeaderLocked(st *Stream, h header) error {
 	switch {
-	case o.err != nil || o.finished:
+	case o.err != nil || o.shut:
 		return o.err
 	case len(o.urgent)+len(o.headers) > maxPending:
-		o.breakLocked(errNotReading)
+		o.failSessionLocked(errNotReading)
 		return o.err
-	case st != nil && st.large > 0:
-		o.pushLocked(&frame{stream: st, header: h.appendTo(nil)})
-	case len(o.headers) > 0 || o.roomLocked() < headerSize:
+	case st != nil && st.largeFrames > 0:
+		o.queueLargeLocked(&frame{stream: st, header: h.appendTo(nil)})
+	case len(o.headers) > 0 || o.gatherSpaceLocked() < headerSize:
 		o.headers = h.appendTo(o.headers)
 	default:
-		o.gathered = len(h.appendTo(o.gatherLocked()))
+		o.gathered = len(h.appendTo(o.gatherBufferLocked()))
 	}
 	return nil
 }
 
-// data sends a data frame. It returns a frame if the payload has not been
-// taken: the writer then waits until it is sent.
-func (o *sender) data(st *Stream, payload []byte) (*frame, error) {
+// sendData sends a data frame. It returns a frame if the payload was not copied: the
+// writer then waits until it is sent.
+func (o *sender) sendData(st *Stream, payload []byte) (*frame, error) {
 	h := header{typeData, 0, st.id, uint32(len(payload))}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.overLocked(); err != nil {
+	if err := o.errLocked(); err != nil {
 		return nil, err
 	}
 	var f *frame
-	if !o.copyLocked(st, h, payload) {
+	if !o.gatherFrameLocked(st, h, payload) {
 		f = &frame{stream: st, header: h.appendTo(nil), payload: payload}
-		o.pushLocked(f)
+		o.queueLargeLocked(f)
 	}
-	o.kickLocked()
+	o.flushLocked()
 	return f, nil
 }
 
-// dataNow sends a data frame whose payload it copies, or gives false if it cannot.
-func (o *sender) dataNow(st *Stream, payload []byte) bool {
+// trySendData sends a data frame whose payload it copies. It returns false if it
+// cannot.
+func (o *sender) trySendData(st *Stream, payload []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.overLocked() != nil || !o.copyLocked(st, header{typeData, 0, st.id, uint32(len(payload))}, payload) {
+	if o.errLocked() != nil || !o.gatherFrameLocked(st, header{typeData, 0, st.id, uint32(len(payload))}, payload) {
 		return false
 	}
-	o.kickLocked()
+	o.flushLocked()
 	return true
 }
 
-// copyLocked gathers a frame, if it is small and there is room.
-func (o *sender) copyLocked(st *Stream, h header, payload []byte) bool {
-	fits := len(payload) <= smallFrame && st.large == 0 && o.roomLocked() >= headerSize+len(payload)
+// gatherFrameLocked gathers a frame if it is small and there is space, and reports
+// whether it did.
+func (o *sender) gatherFrameLocked(st *Stream, h header, payload []byte) bool {
+	fits := len(payload) <= smallFrame && st.largeFrames == 0 && o.gatherSpaceLocked() >= headerSize+len(payload)
 	if fits {
-		o.gathered = len(append(h.appendTo(o.gatherLocked()), payload...))
+		o.gathered = len(append(h.appendTo(o.gatherBufferLocked()), payload...))
 	}
 	return fits
 }
 
-// piped queues a data frame whose payload is in p, which is taken over.
-func (o *sender) piped(st *Stream, p *splice.Pipe) error {
+// sendPipe queues a data frame with the content of p, and owns p from then on.
+func (o *sender) sendPipe(st *Stream, p *splice.Pipe) error {
 	h := header{typeData, 0, st.id, uint32(p.Len())}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.overLocked(); err != nil {
+	if err := o.errLocked(); err != nil {
 		p.GiveBack()
 		return err
 	}
-	o.pushLocked(&frame{stream: st, header: h.appendTo(nil), pipe: p})
-	o.kickLocked()
+	o.queueLargeLocked(&frame{stream: st, header: h.appendTo(nil), pipe: p})
+	o.flushLocked()
 	return nil
 }
 
-// gatherFrom has read put payload, up to limit bytes, right where it is
-// gathered, and makes a frame of it that is sent by the next flush. If there is
-// no room it gives EAGAIN, and st is told when there is.
+// gatherFrom has read put payload, up to limit bytes, directly into the gather buffer,
+// and makes a frame of it that the next flush sends. Without space it returns EAGAIN,
+// and notifies st when there is some.
 func (o *sender) gatherFrom(st *Stream, limit int, read func([]byte) (int, error)) (n, asked int, roomErr, readErr error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.overLocked(); err != nil {
+	if err := o.errLocked(); err != nil {
 		return 0, 0, err, nil
 	}
-	asked = min(limit, o.roomLocked()-headerSize)
-	if asked < min(limit, smallFrame) || st.large > 0 {
-		if st.large == 0 {
-			o.roomless = append(o.roomless, st)
+	asked = min(limit, o.gatherSpaceLocked()-headerSize)
+	if asked < min(limit, smallFrame) || st.largeFrames > 0 {
+		if st.largeFrames == 0 {
+			o.blocked = append(o.blocked, st)
 		}
-		o.kickLocked()
+		o.flushLocked()
 		return 0, 0, syscall.EAGAIN, nil
 	}
-	b := o.gatherLocked()
+	b := o.gatherBufferLocked()
 	start := len(b)
 	n, readErr = read(b[start+headerSize : start+headerSize+asked])
 	switch {
@@ -196,7 +196,7 @@ func (o *sender) gatherFrom(st *Stream, limit int, read func([]byte) (int, error
 		header{typeData, 0, st.id, uint32(n)}.appendTo(b)
 		o.gathered = start + headerSize + n
 	case start == 0:
-		gathers.Put(o.gather)
+		gatherPool.Put(o.gather)
 		o.gather = nil
 	}
 	return n, asked, nil, readErr
@@ -206,22 +206,22 @@ func (o *sender) gatherFrom(st *Stream, limit int, read func([]byte) (int, error
 func (o *sender) flush() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.kickLocked()
+	o.flushLocked()
 }
 
-// roomLocked is how many bytes may still be gathered. Nothing may overtake
-// headers that did not fit.
-func (o *sender) roomLocked() int {
+// gatherSpaceLocked returns how many bytes can still be gathered. Nothing may overtake
+// headers that found no space.
+func (o *sender) gatherSpaceLocked() int {
 	if len(o.headers) > 0 {
 		return 0
 	}
 	return gatherSize - o.gathered
 }
 
-// gatherLocked gives what was gathered, to append to.
-func (o *sender) gatherLocked() []byte {
+// gatherBufferLocked returns the gathered bytes, to append to.
+func (o *sender) gatherBufferLocked() []byte {
 	if o.gather == nil {
-		o.gather = gathers.Get().(*[gatherSize]byte)
+		o.gather = gatherPool.Get().(*[gatherSize]byte)
 	}
 	return o.gather[:o.gathered]
 }
@@ -233,74 +233,74 @@ func (o *sender) gatheredLocked() []byte {
 	return o.gather[:o.gathered]
 }
 
-func (o *sender) pushLocked(f *frame) {
-	f.stream.large++
+func (o *sender) queueLargeLocked(f *frame) {
+	f.stream.largeFrames++
 	o.large = append(o.large, f)
 }
 
-// cancel calls a frame back whose payload is in memory. Unsent says that none of
-// it is sent. Otherwise, if released, what is left of it has been copied, so that
+// cancelFrame withdraws a frame whose payload is in memory. Unsent reports that none of
+// it is sent. Otherwise released reports that the rest of it has been copied, so that
 // its writer need not wait while the connection takes nothing.
-func (o *sender) cancel(f *frame) (unsent, released bool) {
+func (o *sender) cancelFrame(f *frame) (unsent, released bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, queued := range o.large {
 		if queued == f {
 			o.large = append(o.large[:i], o.large[i+1:]...)
-			f.stream.large--
+			f.stream.largeFrames--
 			return true, true
 		}
 	}
-	for o.socket != nil && o.writing && o.now.frame == f {
-		o.idle.Wait() // which is short: no write to a socket waits
+	for o.socket != nil && o.writing && o.current.frame == f {
+		o.idle.Wait() // this is short: no write to a socket blocks
 	}
-	if o.socket == nil || o.now.frame != f {
+	if o.socket == nil || o.current.frame != f {
 		return false, false
 	}
-	o.now.own()
+	o.current.copyPayload()
 	return false, true
 }
 
-// errFinished is of data that is written while the session is being finished.
-var errFinished = sessionError(net.ErrClosed)
+// errShutdown is the error of data that is written after the session's shutdown began.
+var errShutdown = sessionError(net.ErrClosed)
 
-// overLocked says why no data is sent any more.
-func (o *sender) overLocked() error {
-	if o.err == nil && o.finished {
-		return errFinished
+// errLocked returns why no data is sent any more, or nil.
+func (o *sender) errLocked() error {
+	if o.err == nil && o.shut {
+		return errShutdown
 	}
 	return o.err
 }
 
-// breakLocked ends the sending for the given reason, and then the session.
-func (o *sender) breakLocked(err error) {
-	o.failLocked(err)
-	o.spawn()
+// failSessionLocked stops sending for the given reason, and then ends the session.
+func (o *sender) failSessionLocked(err error) {
+	o.stopLocked(err)
+	o.startWriter()
 }
 
-// failLocked ends the sending for the given reason.
-func (o *sender) failLocked(err error) {
+// stopLocked stops sending for the given reason.
+func (o *sender) stopLocked(err error) {
 	o.err = sessionError(err)
-	_ = guarded(func() error {
-		return o.conn.SetWriteDeadline(time.Unix(1, 0)) // long past: whoever waits in a write comes out
+	_ = catchPanic(func() error {
+		return o.conn.SetWriteDeadline(time.Unix(1, 0)) // long past: a blocked write returns
 	})
 	o.idle.Broadcast()
 }
 
-// fail ends the sending, and then the session.
-func (o *sender) fail(err error) {
+// failSession stops sending, and then ends the session.
+func (o *sender) failSession(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err == nil {
-		o.breakLocked(err)
+		o.failSessionLocked(err)
 	}
 }
 
-// end ends the sending of a session that ends.
-func (o *sender) end(err error) {
+// stop stops sending for a session that ends.
+func (o *sender) stop(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err == nil {
-		o.failLocked(err)
+		o.stopLocked(err)
 	}
 }

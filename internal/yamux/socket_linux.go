@@ -13,12 +13,12 @@ import (
 	"github.com/seed96252745/relay/internal/splice"
 )
 
-// socket is the TCP socket that a session runs on. It can be tried without
-// waiting, and payload gets to and from it through pipes.
+// socket is the TCP socket of a session. It can be tried without waiting, and payload
+// moves to and from it through pipes.
 type socket struct{ raw syscall.RawConn }
 
-// socketOf gives nil if conn is no TCP socket. A connection on top of one, such
-// as TLS, is none: the socket's bytes are not its own.
+// socketOf returns nil if conn is not a TCP socket. A layer above one, such as TLS, is
+// not: the bytes on the socket are not its own.
 func socketOf(conn net.Conn) *socket {
 	c, ok := conn.(interface{ TCP() *net.TCPConn })
 	if !ok {
@@ -30,13 +30,13 @@ func socketOf(conn net.Conn) *socket {
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return nil // closed already, which reading will tell
+		return nil // closed already, which a read will report
 	}
 	return &socket{raw}
 }
 
-// write writes b as far as the socket takes it. If that is not all it gives
-// EAGAIN, and can be called again for the rest.
+// write writes b as far as the socket takes it. If something is left it returns EAGAIN,
+// and can be called again for the rest.
 func (s *socket) write(b *batch) error {
 	var err error
 	rawErr := s.raw.Write(func(fd uintptr) bool {
@@ -49,9 +49,9 @@ func (s *socket) write(b *batch) error {
 	return err
 }
 
-// taken gives how many bytes the peer's kernel has acknowledged, how long ago it
-// last did, and whether there are more.
-func (s *socket) taken() (n uint64, ago time.Duration, more bool) {
+// ackedBytes returns how many bytes the peer's kernel has acknowledged, how long ago
+// its last ACK came, and whether there are more to acknowledge.
+func (s *socket) ackedBytes() (n uint64, ago time.Duration, more bool) {
 	_ = s.raw.Control(func(fd uintptr) { // fails only when closed
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err != nil {
@@ -63,7 +63,7 @@ func (s *socket) taken() (n uint64, ago time.Duration, more bool) {
 	return n, ago, more
 }
 
-// waitWritable waits until a write would be taken, or has to fail.
+// waitWritable waits until a write would be taken, or would fail.
 func (s *socket) waitWritable() error {
 	return s.raw.Write(func(fd uintptr) bool {
 		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
@@ -75,7 +75,7 @@ func (s *socket) waitWritable() error {
 func (b *batch) writeTo(fd int) error {
 	flags := unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
 	if b.pipe() != nil {
-		flags |= unix.MSG_MORE // one packet with what comes out of the pipe
+		flags |= unix.MSG_MORE // one packet with the content of the pipe
 	}
 	for len(b.vectors) > 0 {
 		n, err := unix.SendmsgBuffers(fd, b.vectors, nil, nil, flags)
@@ -94,13 +94,13 @@ func (b *batch) writeTo(fd int) error {
 	return nil
 }
 
-// read waits for something to read, and reads up to len of the buffer that take
-// gives, which is so not needed while nothing comes.
-func (s *socket) read(take func() []byte, giveBack func()) (n int, err error) {
+// read waits for something to read, and reads into the buffer that getBuffer returns.
+// So no buffer is held while nothing comes.
+func (s *socket) read(getBuffer func() []byte, releaseBuffer func()) (n int, err error) {
 	rawErr := s.raw.Read(func(fd uintptr) bool {
-		n, err = splice.Read(int(fd), take())
+		n, err = splice.Read(int(fd), getBuffer())
 		if errors.Is(err, unix.EAGAIN) {
-			giveBack()
+			releaseBuffer()
 			return false
 		}
 		return true
@@ -111,10 +111,10 @@ func (s *socket) read(take func() []byte, giveBack func()) (n int, err error) {
 	return n, err
 }
 
-// fill waits for something to come, and gives up to limit bytes of it in a pipe.
-// It gives nil if there are no pipes, or nothing will come; reading says why.
-func (s *socket) fill(limit int64) (p *splice.Pipe) {
-	_ = s.raw.Read(func(fd uintptr) bool { // reading fails too
+// fillPipe waits for something to come, and returns up to limit bytes of it in a pipe.
+// It returns nil if there is no pipe, or nothing will come; a read then shows why.
+func (s *socket) fillPipe(limit int64) (p *splice.Pipe) {
+	_ = s.raw.Read(func(fd uintptr) bool { // a read fails too
 		if p = splice.Take(); p == nil {
 			return true
 		}

@@ -10,17 +10,17 @@ import (
 	"github.com/seed96252745/relay/internal/splice"
 )
 
-// socket is for systems where sockets can be tried without waiting.
+// socket is for systems on which sockets can be tried without waiting.
 type socket struct{}
 
 func socketOf(net.Conn) *socket { return nil }
 
 func (*socket) write(*batch) error { return errors.ErrUnsupported }
 
-func (*socket) taken() (n uint64, ago time.Duration, more bool) { return 0, 0, false }
+func (*socket) ackedBytes() (n uint64, ago time.Duration, more bool) { return 0, 0, false }
 
 func (*socket) waitWritable() error { return errors.ErrUnsupported }
 
 func (*socket) read(func() []byte, func()) (int, error) { return 0, errors.ErrUnsupported }
 
-func (*socket) fill(int64) *splice.Pipe { return nil }
+func (*socket) fillPipe(int64) *splice.Pipe { return nil }

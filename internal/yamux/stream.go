@@ -12,50 +12,49 @@ import (
 	"time"
 )
 
-// errWriteClosed is what writing after CloseWrite gives, as on TCP.
+// errWriteClosed is the error of a write after CloseWrite, as on TCP.
 var errWriteClosed = fmt.Errorf("yamux: write after CloseWrite: %w", syscall.EPIPE)
 
-// Stream is a connection within a session. It is a net.Conn whose directions
-// can be ended one by one. Its methods may be called concurrently, except where
-// they say otherwise.
+// Stream is a connection within a session. It is a net.Conn whose directions can be
+// ended separately. Its methods may be called concurrently, except where they say
+// otherwise.
 //
-// What it does is in several files: reading and writing here, how it ends in
-// end.go, what the peer sends in arrive.go, joining it with a socket in
-// attach.go.
+// Its methods are in several files: reads and writes here, its end in streamclose.go,
+// what the peer sends in receive.go, joining it with a socket in attach.go.
 type Stream struct {
 	session *Session
 	id      uint32
 
-	writing sync.Mutex // held by the one Write or CloseWrite at a time
-	large   int        // frames of ours in sender.large; guarded by sender.mu
+	writeMu     sync.Mutex // held by one Write or CloseWrite at a time
+	largeFrames int        // of this stream in sender.large; guarded by sender.mu
 
-	place chan struct{} // in Session.unacked, if it is not acknowledged; guarded by Session.mu
-	had   bool          // something has come from the peer, of which only the session's reader knows
+	slot         chan struct{} // in Session.unacked, until the stream is acknowledged; guarded by Session.mu
+	acknowledged bool          // the peer has sent something on it; only the session's reader uses this
 
 	mu       sync.Mutex // guards what follows, and is never held across I/O
 	readable sync.Cond
 	writable sync.Cond
 
 	received   buffer
-	held       int // bytes that were taken out of received and not yet read
+	held       int // bytes taken out of received and not yet read
 	recvWindow window
-	sendWindow uint32 // what we may still send
+	sendWindow uint32 // what this side may still send
 
-	attached  *attachment // see Attach
-	wantsRoom bool        // attached found no room to write
-	bulky     bool        // much comes from attached at a time
-	frames    int         // of it, in pipes, that are not written yet
+	attached      *attachment // see Attach
+	wantsWritable bool        // attached could not write
+	bulky         bool        // attached reads much at a time
+	pipeFrames    int         // frames in pipes that are not written yet
 
-	finSent      bool // nothing is written any more
-	finQueued    bool // and nothing stands before FIN that could be lost
+	finSent      bool // nothing can be written any more
+	finQueued    bool // and nothing before the FIN can be lost
 	finReceived  bool
-	closed       bool   // by Close or Reset: nobody reads or writes here any more
-	gone         bool   // out of the session's table
+	closed       bool   // by Close or Reset: this side is done with the stream
+	removed      bool   // from the session's table
 	onEnd        func() // see OnEnd
 	err          error  // reset by the peer, or the session ended
 	readTimeout  deadline
 	writeTimeout deadline
-	orphan       *time.Timer
+	closeTimer   *time.Timer
 }
 
 var _ net.Conn = (*Stream)(nil)
@@ -66,65 +65,63 @@ func newStream(s *Session, id uint32) *Stream {
 	return st
 }
 
-// Read reads what the peer has sent. Its error is io.EOF after the peer's FIN,
-// ErrReset after its RST, ErrSessionEnded, ErrOverBudget, net.ErrClosed or
+// Read reads what the peer has sent. Its error is io.EOF after the peer's FIN, ErrReset
+// after its RST, ErrSessionEnded, ErrOverBudget, net.ErrClosed or
 // os.ErrDeadlineExceeded.
 func (st *Stream) Read(b []byte) (int, error) {
-	n, news, err := st.read(b)
-	st.announce(news)
+	n, update, err := st.read(b)
+	st.sendUpdate(update)
 	return n, err
 }
 
-// announce opens the peer's window.
-func (st *Stream) announce(a announcement) {
-	if a.hurried {
-		st.session.measure()
+// sendUpdate sends u to the peer.
+func (st *Stream) sendUpdate(u windowUpdate) {
+	if u.measure {
+		st.session.measureRTT()
 	}
-	if a.grown > 0 {
-		st.session.out.control(header{typeWindowUpdate, 0, st.id, uint32(a.grown)})
+	if u.delta > 0 {
+		st.session.out.sendControl(header{typeWindowUpdate, 0, st.id, uint32(u.delta)})
 	}
 }
 
-// read is Read without I/O. It also gives what the peer is to be told.
-func (st *Stream) read(b []byte) (n int, news announcement, err error) {
+// read is Read without I/O. It also returns the update for the peer.
+func (st *Stream) read(b []byte) (n int, update windowUpdate, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for {
 		switch {
 		case st.closed:
-			return 0, news, net.ErrClosed
+			return 0, update, net.ErrClosed
 		case st.readTimeout.passed():
-			return 0, news, os.ErrDeadlineExceeded
+			return 0, update, os.ErrDeadlineExceeded
 		case st.received.size > 0:
 			n = st.received.read(b)
 			return n, st.consumedLocked(n), nil
 		case st.finReceived:
-			return 0, news, io.EOF
+			return 0, update, io.EOF
 		case st.err != nil:
-			return 0, news, st.err
+			return 0, update, st.err
 		case len(b) == 0:
-			return 0, news, nil
+			return 0, update, nil
 		}
 		st.readable.Wait()
 	}
 }
 
-// consumedLocked counts n bytes that were read, and says what the peer is to be
-// told.
-func (st *Stream) consumedLocked(n int) announcement {
+// consumedLocked counts n bytes that were read, and returns the update for the peer.
+func (st *Stream) consumedLocked(n int) windowUpdate {
 	s := st.session
 	s.buffered.add(-n)
 	s.config.Budget.add(-n)
 	if st.finReceived || st.err != nil {
-		return announcement{}
+		return windowUpdate{}
 	}
-	short := s.buffered.short() || s.config.Budget.short()
-	most := min(s.buffered.mostWindow(), s.config.Budget.mostWindow())
-	return st.recvWindow.grant(st.received.size+st.held, time.Duration(s.peer.roundTrip.Load()), most, short)
+	pressure := s.buffered.underPressure() || s.config.Budget.underPressure()
+	limit := min(s.buffered.windowLimit(), s.config.Budget.windowLimit())
+	return st.recvWindow.grant(st.received.size+st.held, time.Duration(s.peer.roundTrip.Load()), limit, pressure)
 }
 
-// WaitReadable returns when Read would not wait: there are bytes, the end or an
-// error.
+// WaitReadable returns when Read would not wait: there are bytes, the end or an error.
 func (st *Stream) WaitReadable() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -133,8 +130,8 @@ func (st *Stream) WaitReadable() {
 	}
 }
 
-// Room waits until Write would not wait for the peer, and gives how many bytes
-// that holds for. Its errors are those of Write.
+// Room waits until Write would not wait for the peer, and returns for how many bytes.
+// Its errors are those of Write.
 func (st *Stream) Room() (int, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -144,17 +141,17 @@ func (st *Stream) Room() (int, error) {
 	return int(st.sendWindow), nil
 }
 
-// Write sends b. Its error is ErrReset, ErrSessionEnded, ErrOverBudget,
-// net.ErrClosed, os.ErrDeadlineExceeded, or wraps EPIPE after CloseWrite.
+// Write sends b. Its error is ErrReset, ErrSessionEnded, ErrOverBudget, net.ErrClosed,
+// os.ErrDeadlineExceeded, or wraps EPIPE after CloseWrite.
 func (st *Stream) Write(b []byte) (n int, err error) {
-	st.writing.Lock()
-	defer st.writing.Unlock()
+	st.writeMu.Lock()
+	defer st.writeMu.Unlock()
 	for first := true; first || n < len(b); first = false {
-		allowed, err := st.reserve(len(b) - n)
+		allowed, err := st.reserveWindow(len(b) - n)
 		if err != nil || allowed == 0 {
 			return n, err
 		}
-		frame, err := st.session.out.data(st, b[n:n+allowed])
+		frame, err := st.session.out.sendData(st, b[n:n+allowed])
 		if err == nil && frame != nil {
 			err = st.waitSent(frame)
 		}
@@ -166,7 +163,7 @@ func (st *Stream) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// ReadNow is Read, or gives EAGAIN if there is nothing to read yet.
+// ReadNow is Read, or returns EAGAIN if there is nothing to read yet.
 func (st *Stream) ReadNow(b []byte) (int, error) {
 	if !st.isReadable() {
 		return 0, syscall.EAGAIN
@@ -174,7 +171,7 @@ func (st *Stream) ReadNow(b []byte) (int, error) {
 	return st.Read(b)
 }
 
-// isReadable tells whether Read does not wait, for whoever alone reads.
+// isReadable reports whether Read would not wait, for the only reader of the stream.
 func (st *Stream) isReadable() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -185,27 +182,27 @@ func (st *Stream) readableLocked() bool {
 	return st.received.size > 0 || st.finReceived || st.err != nil || st.closed || st.readTimeout.passed()
 }
 
-// WriteNow sends all of b, if that takes no waiting, or none of it.
+// WriteNow sends all of b if that takes no waiting, or none of it, and reports which.
 func (st *Stream) WriteNow(b []byte) bool {
-	if !st.writing.TryLock() {
+	if !st.writeMu.TryLock() {
 		return false
 	}
-	defer st.writing.Unlock()
+	defer st.writeMu.Unlock()
 	st.mu.Lock()
 	fits := st.writeErrLocked() == nil && len(b) <= int(st.sendWindow)
 	st.mu.Unlock()
-	if !fits || !st.session.out.dataNow(st, b) {
+	if !fits || !st.session.out.trySendData(st, b) {
 		return false
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.sendWindow -= uint32(len(b)) // which nobody else has taken: see writing
+	st.sendWindow -= uint32(len(b)) // nobody else has taken it: see writeMu
 	return true
 }
 
-// reserve takes up to n bytes of the peer's window. It waits while there is
-// none.
-func (st *Stream) reserve(n int) (int, error) {
+// reserveWindow takes up to n bytes of the peer's window. It waits while the window is
+// empty.
+func (st *Stream) reserveWindow(n int) (int, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if n == 0 {
@@ -229,7 +226,7 @@ func (st *Stream) waitWindowLocked() error {
 	}
 }
 
-// writeErrLocked gives why nothing can be written any more, if so.
+// writeErrLocked returns why nothing can be written any more, or nil.
 func (st *Stream) writeErrLocked() error {
 	switch {
 	case st.closed:
@@ -244,10 +241,9 @@ func (st *Stream) writeErrLocked() error {
 	return nil
 }
 
-// waitSent waits until a frame is sent, and calls it back if there is no need
-// for it any more. Its payload is the caller's again when it returns: on a
-// connection that is no socket a frame that is being written is waited for in
-// any case.
+// waitSent waits until a frame is sent, and cancels it if the stream ends or the
+// deadline passes first. The payload belongs to the caller again when it returns. On a
+// connection that is not a socket it always waits for a frame that is being written.
 func (st *Stream) waitSent(f *frame) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -262,9 +258,9 @@ func (st *Stream) waitSent(f *frame) error {
 			err = os.ErrDeadlineExceeded
 		}
 		if err != nil {
-			unsent, released := st.session.out.cancel(f)
+			unsent, released := st.session.out.cancelFrame(f)
 			if unsent {
-				st.sendWindow = min(st.sendWindow+uint32(len(f.payload)), math.MaxInt32) // see grow
+				st.sendWindow = min(st.sendWindow+uint32(len(f.payload)), math.MaxInt32) // see growSendWindow
 			}
 			if released {
 				return err
@@ -275,26 +271,26 @@ func (st *Stream) waitSent(f *frame) error {
 	return f.err
 }
 
-// frameSent says that a frame has been written, or, if err is not nil, never
-// will be.
+// frameSent records that a frame has been written, or, if err is not nil, never will
+// be.
 func (st *Stream) frameSent(f *frame, err error) {
 	st.mu.Lock()
 	f.sent = true
 	if f.pipe != nil {
-		st.frames--
+		st.pipeFrames--
 	}
 	if err != nil {
 		f.err = sessionError(err)
 	}
 	st.writable.Broadcast()
 	st.mu.Unlock()
-	st.hasRoom()
+	st.notifyWritable()
 }
 
-// LocalAddr is the address of the session's connection.
+// LocalAddr returns the local address of the session's connection.
 func (st *Stream) LocalAddr() net.Addr { return st.session.conn.LocalAddr() }
 
-// RemoteAddr is the address of the session's connection.
+// RemoteAddr returns the remote address of the session's connection.
 func (st *Stream) RemoteAddr() net.Addr { return st.session.conn.RemoteAddr() }
 
 // SetDeadline sets both deadlines.
@@ -323,7 +319,7 @@ func (st *Stream) setDeadline(d *deadline, waiting *sync.Cond, t time.Time) erro
 		defer st.mu.Unlock()
 		waiting.Broadcast()
 	})
-	if st.gone { // nobody waits any more, and a timer would keep the stream for nothing
+	if st.removed { // nobody waits any more, and a timer would keep the stream in memory
 		d.stop()
 	}
 	waiting.Broadcast()

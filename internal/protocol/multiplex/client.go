@@ -117,7 +117,7 @@ func (r *registration) Close() error {
 func (r *registration) finish() {
 	select {
 	case <-r.emptied:
-		r.session.Finish()
+		r.session.Drain()
 	case <-r.session.Done():
 		r.lost(r.session.Err()) // Serve may wait for somebody to accept
 	}

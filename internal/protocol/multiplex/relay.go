@@ -147,7 +147,7 @@ func (t *tunnel) AfterDone(f func()) (stop func() bool) {
 }
 
 // Retire opens no more streams.
-func (t *tunnel) Retire() { t.session.Retire() }
+func (t *tunnel) Retire() { t.session.StopOpening() }
 
 // Close resets the streams that there are, and ends the session.
 func (t *tunnel) Close() error {
@@ -156,4 +156,4 @@ func (t *tunnel) Close() error {
 }
 
 // Finish lets the last FIN of the last stream through.
-func (t *tunnel) Finish() { t.session.Finish() }
+func (t *tunnel) Finish() { t.session.Drain() }

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// The header of a frame (spec, "Framing"): version, type, flags, stream id and
-// length, big-endian.
+// The header of a frame (spec, "Framing"): version, type, flags, stream id and length,
+// big-endian.
 const (
 	version    = 0
 	headerSize = 12
@@ -17,7 +17,7 @@ type frameType uint8
 // Types (spec, "Type Field").
 const (
 	typeData         frameType = 0 // length bytes of payload follow
-	typeWindowUpdate frameType = 1 // length is what the window grows by
+	typeWindowUpdate frameType = 1 // the window grows by length
 	typePing         frameType = 2 // length is an opaque value that is sent back
 	typeGoAway       frameType = 3 // length is a reason
 )
@@ -45,7 +45,7 @@ type header struct {
 	length uint32
 }
 
-// appendTo appends the header's bytes to b.
+// appendTo appends the encoded header to b.
 func (h header) appendTo(b []byte) []byte {
 	b = append(b, version, byte(h.kind))
 	b = binary.BigEndian.AppendUint16(b, uint16(h.flags))
@@ -53,7 +53,7 @@ func (h header) appendTo(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, h.length)
 }
 
-// parseHeader reads the first headerSize bytes of b.
+// parseHeader decodes the first headerSize bytes of b.
 func parseHeader(b []byte) (header, error) {
 	if b[0] != version {
 		return header{}, fmt.Errorf("%w: version %d", ErrProtocol, b[0])

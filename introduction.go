@@ -157,7 +157,7 @@ func (i *introduction) leaveIfCrashed() {
 type promptHeader struct{ *introduction }
 
 func (r promptHeader) Read(b []byte) (int, error) {
-	n, err := conn.ReadNow(r.conn, b)
+	n, err := conn.TryRead(r.conn, b)
 	r.header = append(r.header, b[:n]...)
 	return n, err
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Conn is a connection that can be joined. It may be more than that: see
-// Socket, Detachable, Stream, Flusher, Awaited, Waiter, Roomy, Prompt, Deliverer,
+// Socket, Detachable, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter, TryReadWriter, Drainer,
 // Wrapper and Carrier.
 type Conn interface {
 	net.Conn
@@ -27,58 +27,58 @@ type Socket interface {
 	TCP() *net.TCPConn
 }
 
-// Awaited is a Conn whose owner wants to know when something comes from it.
-type Awaited interface {
-	// Arrived is called with nil when the first bytes have been read, or else with
+// ReadNotifier is a Conn whose owner wants to know when something comes from it.
+type ReadNotifier interface {
+	// NotifyRead is called with nil when the first bytes have been read, or else with
 	// the error that was read instead. It may be called again, which means nothing.
 	// It must not wait, nor use the connection.
-	Arrived(err error)
+	NotifyRead(err error)
 }
 
-// Waiter is a Conn that can wait without a buffer.
-type Waiter interface {
+// ReadWaiter is a Conn that can wait without a buffer.
+type ReadWaiter interface {
 	// WaitReadable returns when Read would not block.
 	WaitReadable()
 }
 
-// Roomy is a Conn that says before how much it will take, so that no buffer is
+// WriteWaiter is a Conn that says before how much it will take, so that no buffer is
 // filled with what cannot be written.
-type Roomy interface {
-	// Room waits until something can be written, and says how much can be
+type WriteWaiter interface {
+	// WaitWritable waits until something can be written, and says how much can be
 	// without waiting. After an error it gives that.
-	Room() (int, error)
+	WaitWritable() (int, error)
 }
 
-// Prompt is a Conn that can be tried by somebody who cannot wait.
-type Prompt interface {
-	// ReadNow is Read if that takes no waiting. Otherwise it gives EAGAIN.
-	ReadNow(b []byte) (int, error)
-	// WriteNow writes all of b if that takes no waiting, or else none of it. It is
+// TryReadWriter is a Conn that can be tried by somebody who cannot wait.
+type TryReadWriter interface {
+	// TryRead is Read if that takes no waiting. Otherwise it gives EAGAIN.
+	TryRead(b []byte) (int, error)
+	// TryWrite writes all of b if that takes no waiting, or else none of it. It is
 	// for a few bytes at the beginning, which always fit.
-	WriteNow(b []byte) bool
+	TryWrite(b []byte) bool
 }
 
-// ReadNow reads from a Prompt, and tells all owners of conn if something came. It
+// TryRead reads from a TryReadWriter, and tells all owners of conn if something came. It
 // gives EAGAIN if conn is none.
-func ReadNow(conn Conn, b []byte) (int, error) {
-	p, ok := Innermost(conn).(Prompt)
+func TryRead(conn Conn, b []byte) (int, error) {
+	p, ok := Innermost(conn).(TryReadWriter)
 	if !ok {
 		return 0, syscall.EAGAIN
 	}
-	n, err := p.ReadNow(b)
+	n, err := p.TryRead(b)
 	switch {
 	case n > 0:
-		TellArrived(conn, nil)
+		NotifyRead(conn, nil)
 	case err != nil && !errors.Is(err, syscall.EAGAIN):
-		TellArrived(conn, err)
+		NotifyRead(conn, err)
 	}
 	return n, err
 }
 
-// WriteNow writes all of b to a Prompt, if that takes no waiting, or none of it.
-func WriteNow(conn Conn, b []byte) bool {
-	p, ok := Innermost(conn).(Prompt)
-	return ok && p.WriteNow(b)
+// TryWrite writes all of b to a TryReadWriter, if that takes no waiting, or none of it.
+func TryWrite(conn Conn, b []byte) bool {
+	p, ok := Innermost(conn).(TryReadWriter)
+	return ok && p.TryWrite(b)
 }
 
 // Flusher is a Conn that may keep what was given to it until it is told that there
@@ -95,12 +95,12 @@ func Flush(conn Conn) {
 	}
 }
 
-// Deliverer is a Conn that is no Socket, and of which a reset destroys what its
+// Drainer is a Conn that is no Socket, and of which a reset destroys what its
 // peer does not have yet.
-type Deliverer interface {
-	// AwaitDelivery returns when the peer has all that was written, or after the
-	// time that AwaitDelivery gives a socket.
-	AwaitDelivery()
+type Drainer interface {
+	// Drain returns when the peer has all that was written, or after the
+	// time that Drain gives a socket.
+	Drain()
 }
 
 // Detachable is a Socket that an event loop can serve.
@@ -116,10 +116,10 @@ type Detachable interface {
 // with others, and that never has to be waited for.
 type Stream interface {
 	Flusher // of what FillFrom has read
-	// Attach has arrived called when there is something for PourTo, and roomy
-	// when FillFrom is possible again. Neither may wait; roomy may be called
-	// from within any call to any stream, arrived may not.
-	Attach(arrived, roomy func())
+	// Attach has readable called when there is something for PourTo, and writable
+	// when FillFrom is possible again. Neither may wait; writable may be called
+	// from within any call to any stream, readable may not.
+	Attach(readable, writable func())
 	// PourTo writes to a socket what has come from the peer. It stops when that
 	// is all, at an error that the stream ends with, which is io.EOF in the end,
 	// or at one of the socket, such as EAGAIN.
@@ -130,13 +130,13 @@ type Stream interface {
 	// less than it could have.
 	FillFrom(socket int) (n int, short bool, streamErr, socketErr error)
 	// Failed gives the error that the stream has ended with in both directions,
-	// of which arrived has told, or nil if it has not. PourTo may still have
+	// of which readable has told, or nil if it has not. PourTo may still have
 	// bytes that came before.
 	Failed() error
 }
 
 // Wrapper is a Conn around another one that wants to see how it ends (and
-// begins, if it is Awaited), and leaves its bytes alone.
+// begins, if it is ReadNotifier), and leaves its bytes alone.
 type Wrapper interface {
 	Unwrap() Conn
 }
@@ -158,11 +158,11 @@ func Innermost(conn Conn) Conn {
 	}
 }
 
-// TellArrived tells all owners of conn that something has come.
-func TellArrived(conn Conn, err error) {
+// NotifyRead tells all owners of conn that something has come.
+func NotifyRead(conn Conn, err error) {
 	for conn != nil {
-		if owner, ok := conn.(Awaited); ok {
-			owner.Arrived(err)
+		if owner, ok := conn.(ReadNotifier); ok {
+			owner.NotifyRead(err)
 		}
 		w, ok := conn.(Wrapper)
 		if !ok {

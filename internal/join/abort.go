@@ -15,9 +15,9 @@ const abortWait = time.Second
 // after abortWait.
 func abort(c conn.Conn) {
 	if tcp := conn.TCPOf(conn.Carried(c)); tcp != nil {
-		AwaitDelivery(tcp)
-	} else if d, ok := conn.Carried(c).(conn.Deliverer); ok {
-		d.AwaitDelivery()
+		Drain(tcp)
+	} else if d, ok := conn.Carried(c).(conn.Drainer); ok {
+		d.Drain()
 	}
 	_ = c.Reset()
 }

@@ -36,7 +36,7 @@ func (f faulty) Write(b []byte) (int, error) { f.at("Write"); return f.Conn.Writ
 func (f faulty) CloseWrite() error           { f.at("CloseWrite"); return f.Conn.CloseWrite() }
 func (f faulty) Close() error                { f.at("Close"); return f.Conn.Close() }
 func (f faulty) Reset() error                { f.at("Reset"); return f.Conn.Reset() }
-func (f faulty) Arrived(error)               { f.at("Arrived") }
+func (f faulty) NotifyRead(error)            { f.at("NotifyRead") }
 
 func (f faulty) Detach(end func()) (int, error) { f.at("Detach"); return f.Conn.Detach(end) }
 
@@ -108,7 +108,7 @@ func TestPanicInAConnection(t *testing.T) {
 		engine, method string
 		make           func(faulty) conn.Conn
 	}{
-		{"event loop", "Detach", onLoop}, {"event loop", "Arrived", onLoop},
+		{"event loop", "Detach", onLoop}, {"event loop", "NotifyRead", onLoop},
 		{"event loop", "Close", onLoop}, {"event loop", "Reset", onLoop},
 		{"copier", "Read", plain}, {"copier", "Write", plain}, {"copier", "CloseWrite", plain},
 		{"copier", "TCP", socket}, {"copier", "Close", socket}, {"copier", "Reset", socket},

@@ -97,7 +97,7 @@ func (d *direction) arrive(err error) {
 		return
 	}
 	d.arrived = true
-	conn.TellArrived(d.src, err)
+	conn.NotifyRead(d.src, err)
 }
 
 // write writes all of b. A half-closed join counts as moving as long as any

@@ -232,7 +232,7 @@ func (f *flow) arrive(n int, err error) {
 	if n > 0 {
 		err = nil
 	}
-	conn.TellArrived(f.src.conn, err)
+	conn.NotifyRead(f.src.conn, err)
 }
 
 // sourceEnded hands the end of src on, or ends the join because src is gone.

@@ -105,10 +105,10 @@ func TestNoPrompt(t *testing.T) {
 	if newEngine(t).WhenReadable(near, func() {}) != nil {
 		t.Error("a connection in memory is watched")
 	}
-	if _, err := conn.ReadNow(near, make([]byte, 1)); !errors.Is(err, syscall.EAGAIN) {
-		t.Errorf("ReadNow: %v", err)
+	if _, err := conn.TryRead(near, make([]byte, 1)); !errors.Is(err, syscall.EAGAIN) {
+		t.Errorf("TryRead: %v", err)
 	}
-	if conn.WriteNow(near, []byte("x")) {
-		t.Error("WriteNow has written")
+	if conn.TryWrite(near, []byte("x")) {
+		t.Error("TryWrite has written")
 	}
 }

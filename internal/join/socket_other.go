@@ -12,8 +12,8 @@ type socketSource struct{}
 func newSocketSource(*direction) *socketSource { return nil }
 
 // waiterOf gives what waits for conn, or nil.
-func waiterOf(c conn.Conn) conn.Waiter {
-	w, _ := conn.Carried(c).(conn.Waiter)
+func waiterOf(c conn.Conn) conn.ReadWaiter {
+	w, _ := conn.Carried(c).(conn.ReadWaiter)
 	return w
 }
 

@@ -20,8 +20,8 @@ import (
 type socketSource struct {
 	d    *direction
 	raw  syscall.RawConn
-	room conn.Roomy // dst, if it says how much it takes
-	most int        // how much to read into a buffer
+	room conn.WriteWaiter // dst, if it says how much it takes
+	most int              // how much to read into a buffer
 
 	// What was read last: bytes in a buffer, or an error.
 	buf *[bufferSize]byte
@@ -37,14 +37,14 @@ func newSocketSource(d *direction) *socketSource {
 	}
 	s := &socketSource{d: d, most: bufferSize}
 	s.raw, _ = tcp.SyscallConn() // fails if tcp is closed
-	s.room, _ = conn.Innermost(d.dst).(conn.Roomy)
+	s.room, _ = conn.Innermost(d.dst).(conn.WriteWaiter)
 	return s
 }
 
 // waiterOf gives what waits for conn, or nil.
-func waiterOf(c conn.Conn) conn.Waiter {
+func waiterOf(c conn.Conn) conn.ReadWaiter {
 	c = conn.Carried(c)
-	if w, ok := c.(conn.Waiter); ok {
+	if w, ok := c.(conn.ReadWaiter); ok {
 		return w
 	}
 	if tcp := conn.TCPOf(c); tcp != nil {
@@ -76,7 +76,7 @@ func (s *socketSource) copy() (readErr, writeErr error) {
 	for {
 		if s.room != nil {
 			s.d.writing.Store(true)
-			room, err := s.room.Room()
+			room, err := s.room.WaitWritable()
 			s.d.writing.Store(false)
 			if err != nil {
 				return nil, err

@@ -21,9 +21,9 @@ func waitAcknowledged(limit time.Time, unacknowledged func() bool) {
 	}
 }
 
-// AwaitDelivery waits until the peer's kernel has all that was written, for
+// Drain waits until the peer's kernel has all that was written, for
 // abortWait at most.
-func AwaitDelivery(tcp *net.TCPConn) {
+func Drain(tcp *net.TCPConn) {
 	waitAcknowledged(time.Now().Add(abortWait), func() (queued bool) {
 		onSocket(tcp, func(fd int) { queued = unacknowledged(fd) })
 		return queued

@@ -21,7 +21,7 @@ type told struct {
 	calls chan<- string
 }
 
-func (c told) Arrived(error) { c.calls <- "Arrived" }
+func (c told) NotifyRead(error) { c.calls <- "NotifyRead" }
 
 // asked is one that can wait, and say what there is room for, and notes that.
 type asked struct {
@@ -31,8 +31,8 @@ type asked struct {
 
 func (c asked) WaitReadable() { c.calls <- "WaitReadable" }
 
-func (c asked) Room() (int, error) {
-	c.calls <- "Room"
+func (c asked) WaitWritable() (int, error) {
+	c.calls <- "WaitWritable"
 	return 1 << 10, nil
 }
 
@@ -46,7 +46,7 @@ func TestWrapped(t *testing.T) {
 			r.start(wrapped{told{wrapped{r.near[join.A]}, calls}}, r.near[join.B])
 			conntest.Write(t, r.far[join.A], "hello")
 			conntest.Read(t, r.far[join.B], len("hello"))
-			want(t, calls, "Arrived")
+			want(t, calls, "NotifyRead")
 		})
 	}
 	t.Run("memory", func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestWrapped(t *testing.T) {
 		want(t, calls, "WaitReadable")
 		conntest.Write(t, r.far[join.B], "hello")
 		conntest.Read(t, far, len("hello"))
-		want(t, calls, "Room")
+		want(t, calls, "WaitWritable")
 	})
 	t.Run("memory, throttled", func(t *testing.T) {
 		r := newRig(t)

@@ -19,8 +19,8 @@ type FirstRead struct {
 }
 
 var (
-	_ conn.Wrapper = (*FirstRead)(nil)
-	_ conn.Awaited = (*FirstRead)(nil)
+	_ conn.Wrapper      = (*FirstRead)(nil)
+	_ conn.ReadNotifier = (*FirstRead)(nil)
 )
 
 // NewFirstRead wraps conn. Tell is called once, with nil when bytes have been read or
@@ -32,8 +32,8 @@ func NewFirstRead(conn conn.Conn, tell func(error)) *FirstRead {
 // Unwrap gives the connection that has the bytes.
 func (f *FirstRead) Unwrap() conn.Conn { return f.Conn }
 
-// Arrived is for a caller that reads past Read.
-func (f *FirstRead) Arrived(err error) { f.Tell(err) }
+// NotifyRead is for a caller that reads past Read.
+func (f *FirstRead) NotifyRead(err error) { f.Tell(err) }
 
 // Tell tells err, unless something has been told. It reports whether it has.
 func (f *FirstRead) Tell(err error) bool {

@@ -187,7 +187,7 @@ func (u *user) readFirst() {
 		return
 	}
 	buf := make([]byte, mostFirst)
-	n, _ := conn.ReadNow(u.conn, buf) // an error comes again
+	n, _ := conn.TryRead(u.conn, buf) // an error comes again
 	if n > 0 {
 		u.first = buf[:n]
 	}

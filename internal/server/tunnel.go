@@ -243,7 +243,7 @@ func (t *tunnel) introduceNow(u *user, c conn.Conn) bool {
 		return true
 	}
 	u.hello = hello
-	return err == nil && conn.WriteNow(c, hello)
+	return err == nil && conn.TryWrite(c, hello)
 }
 
 // hello gives what is to be said to the relay client before the user is joined: a

@@ -35,9 +35,9 @@ type socket struct {
 }
 
 var (
-	_ conn.Conn       = (*socket)(nil)
-	_ conn.Prompt     = (*socket)(nil)
-	_ conn.Detachable = (*socket)(nil)
+	_ conn.Conn          = (*socket)(nil)
+	_ conn.TryReadWriter = (*socket)(nil)
+	_ conn.Detachable    = (*socket)(nil)
 )
 
 // known gives the connection as one that the runtime knows.
@@ -127,7 +127,7 @@ func (s *socket) end(linger int) error {
 
 // Write writes at once what the kernel takes, which is all of a line.
 func (s *socket) Write(b []byte) (int, error) {
-	n := s.writeNow(b)
+	n := s.tryWrite(b)
 	if n == len(b) {
 		return n, nil
 	}
@@ -139,17 +139,17 @@ func (s *socket) Write(b []byte) (int, error) {
 	return n + rest, err
 }
 
-// WriteNow writes b if the kernel takes it, all of it.
-func (s *socket) WriteNow(b []byte) bool {
-	n := s.writeNow(b)
+// TryWrite writes b if the kernel takes it, all of it.
+func (s *socket) TryWrite(b []byte) bool {
+	n := s.tryWrite(b)
 	if n > 0 && n < len(b) {
 		_ = s.Reset() // half of it is worse than none
 	}
 	return n == len(b)
 }
 
-// writeNow leaves what fails, and a connection that was known, to Conn.
-func (s *socket) writeNow(b []byte) int {
+// tryWrite leaves what fails, and a connection that was known, to Conn.
+func (s *socket) tryWrite(b []byte) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fd < 0 || passed(s.writeBy) {
@@ -161,7 +161,7 @@ func (s *socket) writeNow(b []byte) int {
 
 // Read reads at once what has come, if something has.
 func (s *socket) Read(b []byte) (int, error) {
-	if n, err := s.ReadNow(b); !errors.Is(err, unix.EAGAIN) {
+	if n, err := s.TryRead(b); !errors.Is(err, unix.EAGAIN) {
 		return n, err
 	}
 	c, err := s.known()
@@ -171,8 +171,8 @@ func (s *socket) Read(b []byte) (int, error) {
 	return c.Read(b)
 }
 
-// ReadNow leaves a connection that was known to Conn.
-func (s *socket) ReadNow(b []byte) (int, error) {
+// TryRead leaves a connection that was known to Conn.
+func (s *socket) TryRead(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fd < 0 || passed(s.readBy) || len(b) == 0 {

@@ -41,8 +41,8 @@ type TLSConn struct {
 }
 
 var (
-	_ conn.Conn   = (*TLSConn)(nil)
-	_ conn.Waiter = (*TLSConn)(nil)
+	_ conn.Conn       = (*TLSConn)(nil)
+	_ conn.ReadWaiter = (*TLSConn)(nil)
 )
 
 // newTLSConn takes over below. Begin is tls.Client or tls.Server.
@@ -162,12 +162,12 @@ func (c *TLSConn) isClosing() bool {
 	return c.closing
 }
 
-// AwaitDelivery is for join: it waits, for as long as a join does before a reset,
+// Drain is for join: it waits, for as long as a join does before a reset,
 // until the peer has what was written.
-func (c *TLSConn) AwaitDelivery() {
+func (c *TLSConn) Drain() {
 	if socket, ok := c.below.Conn.(conn.Socket); ok {
 		if tcp := socket.TCP(); tcp != nil {
-			join.AwaitDelivery(tcp)
+			join.Drain(tcp)
 		}
 	}
 }

@@ -14,18 +14,18 @@ import (
 func TestReadNow(t *testing.T) {
 	opened, accepted := streams(t)
 	buf := make([]byte, 10)
-	if n, err := accepted.ReadNow(buf); n != 0 || !errors.Is(err, syscall.EAGAIN) {
+	if n, err := accepted.TryRead(buf); n != 0 || !errors.Is(err, syscall.EAGAIN) {
 		t.Fatalf("before anything came: %d, %v", n, err)
 	}
 	conntest.Write(t, opened, "hello")
 	check(t, opened.CloseWrite())
 	accepted.WaitReadable()
-	if n, err := accepted.ReadNow(buf[:2]); string(buf[:n]) != "he" || err != nil {
+	if n, err := accepted.TryRead(buf[:2]); string(buf[:n]) != "he" || err != nil {
 		t.Errorf("got %q, %v", buf[:n], err)
 	}
 	conntest.WantRead(t, accepted, "llo")
 	accepted.WaitReadable()
-	if _, err := accepted.ReadNow(buf); err != io.EOF {
+	if _, err := accepted.TryRead(buf); err != io.EOF {
 		t.Errorf("at the end: %v", err)
 	}
 }
@@ -34,7 +34,7 @@ func TestReadNow(t *testing.T) {
 // room for do not go at all.
 func TestWriteNow(t *testing.T) {
 	opened, accepted := streams(t)
-	if !opened.WriteNow([]byte("first ")) {
+	if !opened.TryWrite([]byte("first ")) {
 		t.Fatal("a few bytes would have to wait")
 	}
 	conntest.Write(t, opened, "second")
@@ -42,18 +42,18 @@ func TestWriteNow(t *testing.T) {
 
 	const window = 256 << 10
 	conntest.Write(t, opened, make([]byte, window-12-3)) // nobody reads, and the window does not open
-	if opened.WriteNow([]byte("four")) {
+	if opened.TryWrite([]byte("four")) {
 		t.Error("four bytes went where there was room for three")
 	}
-	if !opened.WriteNow([]byte("for")) {
+	if !opened.TryWrite([]byte("for")) {
 		t.Error("three bytes did not go")
 	}
-	if opened.WriteNow([]byte("x")) {
+	if opened.TryWrite([]byte("x")) {
 		t.Error("a byte went where there was no room")
 	}
 	conntest.WantRead(t, accepted, append(make([]byte, window-12-3), "for"...))
 	check(t, opened.CloseWrite())
-	if opened.WriteNow([]byte("x")) {
+	if opened.TryWrite([]byte("x")) {
 		t.Error("a byte went after the end")
 	}
 }
@@ -66,7 +66,7 @@ func TestOpenNowTellsWithTheFirstBytes(t *testing.T) {
 	if first == nil || second == nil {
 		t.Fatal("no stream can be opened")
 	}
-	if !second.WriteNow([]byte("hello")) {
+	if !second.TryWrite([]byte("hello")) {
 		t.Fatal("a few bytes would have to wait")
 	}
 	peer.want(update(1, flagSYN, 0))

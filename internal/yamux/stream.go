@@ -130,9 +130,9 @@ func (st *Stream) WaitReadable() {
 	}
 }
 
-// Room waits until Write would not wait for the peer, and returns for how many bytes.
+// WaitWritable waits until Write would not wait for the peer, and returns for how many bytes.
 // Its errors are those of Write.
-func (st *Stream) Room() (int, error) {
+func (st *Stream) WaitWritable() (int, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if err := st.waitWindowLocked(); err != nil {
@@ -163,8 +163,8 @@ func (st *Stream) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// ReadNow is Read, or returns EAGAIN if there is nothing to read yet.
-func (st *Stream) ReadNow(b []byte) (int, error) {
+// TryRead is Read, or returns EAGAIN if there is nothing to read yet.
+func (st *Stream) TryRead(b []byte) (int, error) {
 	if !st.isReadable() {
 		return 0, syscall.EAGAIN
 	}
@@ -182,8 +182,8 @@ func (st *Stream) readableLocked() bool {
 	return st.received.size > 0 || st.finReceived || st.err != nil || st.closed || st.readTimeout.passed()
 }
 
-// WriteNow sends all of b if that takes no waiting, or none of it, and reports which.
-func (st *Stream) WriteNow(b []byte) bool {
+// TryWrite sends all of b if that takes no waiting, or none of it, and reports which.
+func (st *Stream) TryWrite(b []byte) bool {
 	if !st.writeMu.TryLock() {
 		return false
 	}

@@ -45,7 +45,7 @@ func (st *Stream) sendFINAndUnlock() error {
 		return nil
 	}
 	st.finSent = true
-	st.writable.Broadcast() // for a caller that waits in Room
+	st.writable.Broadcast() // for a caller that waits in WaitWritable
 	st.mu.Unlock()
 	err := st.session.out.sendOrdered(st, header{typeWindowUpdate, flagFIN, st.id, 0})
 	st.mu.Lock()

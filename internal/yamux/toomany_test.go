@@ -86,7 +86,7 @@ func TestPeerHasTooManyStreamsAtOnce(t *testing.T) {
 			peer.want(update(uint32(511-2*n), flagRST, 0))
 		}
 		for i, st := range opened {
-			_, err := st.ReadNow(make([]byte, 1))
+			_, err := st.TryRead(make([]byte, 1))
 			if lives := errors.Is(err, syscall.EAGAIN); lives != (i < 250) {
 				t.Errorf("stream %d gives %v", i, err)
 			}

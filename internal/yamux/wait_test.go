@@ -51,7 +51,7 @@ func TestWaitReadable(t *testing.T) {
 	}
 }
 
-// Room is what Write takes without waiting for the peer.
+// WaitWritable is what Write takes without waiting for the peer.
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memoryPair()
@@ -60,7 +60,7 @@ func TestRoom(t *testing.T) {
 		check(t, st.SetDeadline(time.Time{}))
 		wantRoom := func(want int) {
 			t.Helper()
-			if n, err := st.Room(); n != want || err != nil {
+			if n, err := st.WaitWritable(); n != want || err != nil {
 				t.Errorf("there is room for %d, %v; want %d", n, err, want)
 			}
 		}
@@ -81,7 +81,7 @@ func TestRoom(t *testing.T) {
 	})
 }
 
-// The errors of Room are those of Write, also where there is room.
+// The errors of WaitWritable are those of Write, also where there is room.
 func TestRoomErrors(t *testing.T) {
 	for name, tt := range map[string]struct {
 		happens func(a, b *yamux.Stream, s *yamux.Session)
@@ -102,7 +102,7 @@ func TestRoomErrors(t *testing.T) {
 					check(t, a.SetDeadline(time.Time{}))
 					conntest.Write(t, a, make([]byte, n))
 					waiting := async(func() error { // for room, if there is none
-						_, err := a.Room()
+						_, err := a.WaitWritable()
 						return err
 					})
 					synctest.Wait()
@@ -116,7 +116,7 @@ func TestRoomErrors(t *testing.T) {
 							t.Errorf("who waits gets %v, want %v", err, tt.err)
 						}
 					}
-					if n, err := a.Room(); n != 0 || !errors.Is(err, tt.err) {
+					if n, err := a.WaitWritable(); n != 0 || !errors.Is(err, tt.err) {
 						t.Errorf("got %d, %v; want %v", n, err, tt.err)
 					}
 				})

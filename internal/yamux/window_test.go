@@ -65,7 +65,7 @@ func wantRoom(t *testing.T, from, to *yamux.Stream, want int) {
 	_, _ = io.Copy(io.Discard, to)
 	check(t, from.SetDeadline(time.Time{}))
 	check(t, to.SetDeadline(time.Time{}))
-	if room, err := from.Room(); err != nil || room <= want/2 || room > want {
+	if room, err := from.WaitWritable(); err != nil || room <= want/2 || room > want {
 		t.Errorf("there is room for %d, %v; want the half of %d at least, and no more than it", room, err, want)
 	}
 }

@@ -35,10 +35,10 @@ func accepted(t *testing.T) (near conn.Conn, far *net.TCPConn) {
 func TestPrompt(t *testing.T) {
 	near, far := accepted(t)
 	buf := make([]byte, 10)
-	if n, err := conn.ReadNow(near, buf); n != 0 || !errors.Is(err, syscall.EAGAIN) {
+	if n, err := conn.TryRead(near, buf); n != 0 || !errors.Is(err, syscall.EAGAIN) {
 		t.Errorf("before anything came: %d, %v", n, err)
 	}
-	if !conn.WriteNow(near, []byte("hello")) {
+	if !conn.TryWrite(near, []byte("hello")) {
 		t.Fatal("a few bytes would have to wait")
 	}
 	if _, err := io.ReadFull(far, buf[:5]); err != nil || string(buf[:5]) != "hello" {

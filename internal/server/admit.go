@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"math"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -161,42 +160,10 @@ const (
 	tunnelDescriptors = 2
 )
 
-// user is somebody who was let in, and is counted until leave.
-type user struct {
-	conn   conn.Conn
-	addr   net.Addr
-	port   *publicPort
-	source admission.Source
-	turn   *turn // or nil, before the user is let in
-	came   time.Time
-	passed *bounds        // that did not refuse the user
-	in     bool           // is counted among those who are here: see refuse
-	wait   time.Duration  // before being let in
-	waits  admission.Kind // why
-	first  []byte         // what has been read of the user before being joined
-	hello  []byte         // what that connection begins with which was at hand
-}
-
-// mostFirst is how much is read of a user before being joined: together with a
-// header one packet.
-const mostFirst = 1 << 10
-
-// readFirst reads what the user has said already.
-func (u *user) readFirst() {
-	if u.first != nil {
-		return
-	}
-	buf := make([]byte, mostFirst)
-	n, _ := conn.TryRead(u.conn, buf) // an error comes again
-	if n > 0 {
-		u.first = buf[:n]
-	}
-}
-
 // admit lets a user in, perhaps after a wait, or says which limit is in the way.
-func (p *publicPort) admit(conn conn.Conn) (u user, reason admission.Kind, ok bool) {
+func (p *publicPort) admit(conn conn.Conn) (u *user, reason admission.Kind, ok bool) {
 	addr, b, s := conn.RemoteAddr(), p.bounds.Load(), p.server
-	u = user{conn: conn, addr: addr, port: p, source: s.sourceAt(conn, addr), came: time.Now(), passed: b}
+	u = &user{conn: conn, addr: addr, port: p, source: s.sourceAt(conn, addr), came: time.Now(), passed: b}
 	switch {
 	case !b.admits(addr):
 		return u, admission.DeniedAddresses, false
@@ -207,7 +174,7 @@ func (p *publicPort) admit(conn conn.Conn) (u user, reason admission.Kind, ok bo
 	if u.wait, ok = b.take(u.source, mostHeldUp); !ok {
 		return u, u.waits, false
 	}
-	reason = s.take(&u)
+	reason = s.take(u)
 	return u, reason, reason == 0
 }
 
@@ -242,7 +209,7 @@ func (s *Server) take(u *user) (reason admission.Kind) {
 }
 
 // leave gives back what the user took.
-func (u user) leave() {
+func (u *user) leave() {
 	s := u.port.server
 	u.port.order.leave(u.source, u.turn)
 	if !u.source.StandsForMany() {

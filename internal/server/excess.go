@@ -23,12 +23,10 @@ const (
 	excessInterval = 10 * time.Second
 )
 
-// holdUp lets a user in who has to wait for that. What the user sends stays where it
-// is meanwhile.
-func (p *publicPort) holdUp(u user) {
+// delay has a user wait who comes too fast. Its bytes stay in the kernel meanwhile.
+func (p *publicPort) delay(u *user) {
 	if !p.heldUp.enter(maxHeldUp) {
-		u.leave()
-		p.reset(u, limitError(u.waits))
+		u.fail(limitError(u.waits))
 		return
 	}
 	u.turn.holdUp(u.wait)
@@ -39,10 +37,9 @@ func (p *publicPort) holdUp(u user) {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			p.letIn(u)
+			p.route(u)
 		case <-p.done:
-			u.leave()
-			p.reset(u, p.ended())
+			u.fail(p.ended())
 		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 // record logs what became of a user who was joined, once: who, for how long, how
 // much, and who ended it, how. It is not held back like other lines that strangers
 // cause: each has cost a connection, and those are bounded.
-func (t *tunnel) record(u user, joined time.Time, r join.Result) {
+func (t *tunnel) record(u *user, joined time.Time, r join.Result) {
 	if !t.port.server.log.Enabled(context.Background(), slog.LevelInfo) {
 		return
 	}

@@ -3,19 +3,15 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
-	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
 // tunnel is the way from a public port to a relay client.
@@ -161,133 +157,6 @@ func (t *tunnel) finish() {
 		}
 	})()
 	t.reach.Finish()
-}
-
-// openNow gives a connection to the relay client for a user who has entered, if
-// there is one at hand, and tells whether the user has been introduced on it. If it
-// panics the user has left.
-func (t *tunnel) openNow(u *user) (conn conn.Conn, introduced bool) {
-	quick, ok := t.reach.(protocol.Quick)
-	if !ok {
-		return nil, false
-	}
-	if _, err := t.refuse(u, 0); err != nil { // of which open tells
-		return nil, false
-	}
-	ok = false
-	defer t.leaveUnless(&ok)
-	defer func() {
-		if !ok && conn != nil {
-			_ = conn.Reset()
-		}
-	}()
-	if conn = quick.OpenNow(); conn != nil {
-		introduced = t.introduceNow(u, conn)
-	}
-	ok = true
-	return conn, introduced
-}
-
-// open gives a connection to the relay client for a user who has entered, or has
-// the user leave.
-func (t *tunnel) open(ctx context.Context, u *user) (conn.Conn, error) {
-	ok := false
-	defer t.leaveUnless(&ok)
-	wait, err := t.refuse(u, mostHeldUp)
-	if err == nil && wait > 0 {
-		u.turn.holdUp(wait)
-		t.port.exceeded(admission.UsersPerSecondOfTunnel, false)
-		err = pause(ctx, wait)
-	}
-	if err != nil {
-		return nil, err
-	}
-	conn, err := t.reach.Open(ctx)
-	if err == nil {
-		err = t.introduce(u, conn)
-	}
-	if errors.Is(err, protocol.ErrTunnelEnded) {
-		t.end(t.reach.Err()) // or else the port would have it still
-	}
-	ok = err == nil
-	return conn, err
-}
-
-// introduceWait is how long a header may wait to be sent. Only in a session that is
-// full of other users' bytes does it wait at all, and such a session is dead after as
-// long; on one that is just slow a user is better late than reset.
-const introduceWait = 30 * time.Second
-
-// introduce says on conn who the user is, if the relay client wants to know. It has
-// closed conn if it fails.
-func (t *tunnel) introduce(u *user, conn conn.Conn) error {
-	hello, err := t.hello(u)
-	if err == nil && len(hello) > 0 {
-		_ = conn.SetWriteDeadline(time.Now().Add(introduceWait)) // fails as the write does
-		_, err = conn.Write(hello)
-		_ = conn.SetWriteDeadline(noDeadline)
-	}
-	if err != nil {
-		_ = conn.Reset()
-		return fmt.Errorf("telling the relay client who the user is: %w", err)
-	}
-	return nil
-}
-
-// introduceNow is introduce if that takes no waiting. Else it gives false, and leaves
-// for introduce what is to be said: a notice is in one header only.
-func (t *tunnel) introduceNow(u *user, c conn.Conn) bool {
-	hello, err := t.hello(u)
-	if err == nil && len(hello) == 0 {
-		conn.Flush(c)
-		return true
-	}
-	u.hello = hello
-	return err == nil && conn.TryWrite(c, hello)
-}
-
-// hello gives what is to be said to the relay client before the user is joined: a
-// header, and in one piece with it what the user has said already. Two would cost
-// twice, here and there.
-func (t *tunnel) hello(u *user) ([]byte, error) {
-	switch {
-	case !t.proxy:
-		return u.first, nil
-	case u.hello != nil:
-		return u.hello, nil
-	}
-	header, err := proxyproto.HeaderWithDetails(u.conn.RemoteAddr(), u.conn.LocalAddr(), proxyproto.Details{
-		Notice: t.port.notice(), Turn: u.turn.tell(t),
-	})
-	if err != nil {
-		return nil, err
-	}
-	if !t.bounds.countsBytes() {
-		u.readFirst()
-	}
-	return append(header, u.first...), nil
-}
-
-// leaveUnless is deferred where a user leaves unless all goes well.
-func (t *tunnel) leaveUnless(ok *bool) {
-	if !*ok {
-		t.users.Done()
-	}
-}
-
-// join is where a user and the relay client meet.
-func (t *tunnel) join(u user, conn conn.Conn) {
-	t.log(slog.LevelDebug, "user joined", "user", inLog{u.addr})
-	s := t.port.server
-	joined, said := time.Now(), int64(len(u.first))
-	u.first, u.hello = nil, nil // or they would be held for as long as the user is there
-	s.engine.Join(t.alive, t.bounds.slow(u.conn), conn, func(r join.Result) {
-		defer t.users.Done()
-		r.AToB += said
-		u.leave()
-		s.crashed(r.Err)
-		t.record(u, joined, r)
-	})
 }
 
 // revoke ends the tunnel of an identity that no longer holds, its users, and its

@@ -8,7 +8,6 @@ import (
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
-	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
@@ -17,7 +16,7 @@ import (
 // kernel's queue, where they cost nothing and lose nothing.
 func (p *publicPort) accept(conn conn.Conn) {
 	if s := p.server; !s.comesFrom(conn, s.config.TrustedProxies) {
-		p.enterUser(conn)
+		p.serveUser(conn)
 		return
 	}
 	select {
@@ -35,97 +34,62 @@ func (p *publicPort) accept(conn conn.Conn) {
 				"proxy", inLog{conn.RemoteAddr()}, "reason", err)
 			return
 		}
-		p.enterUser(user)
+		p.serveUser(user)
 	})
 }
 
-// enterUser lets a user in whose address is known.
-func (p *publicPort) enterUser(conn conn.Conn) {
-	defer p.server.resetOnPanic(conn)
-	u, reason, ok := p.admit(conn)
+// serveUser admits a user whose address is known, and joins it with the relay client.
+func (p *publicPort) serveUser(c conn.Conn) {
+	defer p.server.resetOnPanic(c)
+	u, reason, ok := p.admit(c)
 	if !ok {
 		p.reset(u, limitError(reason))
 		return
 	}
 	u.turn = p.order.take(u.source)
 	if u.wait > 0 {
-		p.holdUp(u)
+		p.delay(u)
 		return
 	}
-	p.letIn(u)
+	p.route(u)
 }
 
-// letIn has a user joined who has been admitted.
-func (p *publicPort) letIn(u user) {
-	defer p.leaveOnPanic(&u)
-	t, _ := p.enter()
-	var reached conn.Conn
-	if t != nil {
-		introduced := false
-		if reached, introduced = t.openNow(&u); introduced {
-			t.join(u, reached)
+// route joins an admitted user: at once if nothing has to be waited for, and otherwise
+// from a goroutine, of which there is a bounded number.
+func (p *publicPort) route(u *user) {
+	defer u.failOnPanic()
+	if u.connectNow() {
+		u.join()
+		return
+	}
+	select {
+	case p.waiting <- struct{}{}:
+	default:
+		p.server.counters.Add(admission.Waiting)
+		select {
+		case p.waiting <- struct{}{}:
+		case <-p.done:
+			u.fail(p.ended())
 			return
 		}
 	}
-	p.wait(u, t, reached)
+	p.server.running.Go(func() { p.park(u) })
 }
 
-// wait has a user served who has to wait for that, and has entered t and is to get
-// conn if there are such.
-func (p *publicPort) wait(u user, t *tunnel, conn conn.Conn) {
-	select {
-	case p.waiting <- struct{}{}:
-		p.server.running.Go(func() { p.serve(u, t, conn) })
-		return
-	default:
-		p.server.counters.Add(admission.Waiting)
-	}
-	select {
-	case p.waiting <- struct{}{}:
-		p.server.running.Go(func() { p.serve(u, t, conn) })
-	case <-p.done:
-		if conn != nil {
-			_ = conn.Reset()
-		}
-		if t != nil {
-			t.users.Done()
-		}
-		p.reset(u, p.ended())
-		u.leave()
-	}
-}
-
-// serve joins a user who has to wait for that.
-func (p *publicPort) serve(u user, t *tunnel, conn conn.Conn) {
-	defer p.leaveOnPanic(&u)
-	var err error
-	if conn == nil {
-		t, conn, err = p.open(&u, t)
-	} else {
-		err = p.introduce(&u, t, conn)
-	}
-	if err != nil {
-		u.leave()
-		p.reset(u, err)
+// park has a user wait until it is connected to the relay client, which may have to
+// come first. Until then the user's bytes stay in the kernel. A user who resets is let
+// go.
+func (p *publicPort) park(u *user) {
+	defer u.failOnPanic()
+	if err := p.connect(u); err != nil {
+		u.fail(err)
 		return
 	}
-	t.join(u, conn)
+	u.join()
 }
 
-// introduce says on conn who the user is who has entered t, or has the user leave.
-func (p *publicPort) introduce(u *user, t *tunnel, conn conn.Conn) error {
-	defer func() { <-p.waiting }()
-	ok := false
-	defer t.leaveUnless(&ok)
-	err := t.introduce(u, conn)
-	ok = err == nil
-	return err
-}
-
-// open gets the user a connection to the relay client, which may have to come
-// first. Until it has, what the user sends stays where it is. It gives up if the
-// user resets.
-func (p *publicPort) open(u *user, t *tunnel) (*tunnel, conn.Conn, error) {
+// connect connects a user while it has a place among those who wait.
+func (p *publicPort) connect(u *user) error {
 	ctx, giveUp := context.WithCancelCause(p.server.impatient)
 	defer giveUp(nil)
 	defer time.AfterFunc(p.server.config.Limits.UserWait, func() { giveUp(protocol.ErrTooLong) }).Stop()
@@ -133,20 +97,11 @@ func (p *publicPort) open(u *user, t *tunnel) (*tunnel, conn.Conn, error) {
 	defer watch.Stop()
 	defer func() { <-p.waiting }()
 	for {
-		var err error
-		if t == nil {
-			if t, err = p.await(ctx); err != nil {
-				return nil, nil, err
-			}
+		err := u.connect(ctx)
+		if err == nil || !errors.Is(err, protocol.ErrTunnelEnded) || p.lease == nil {
+			return err
 		}
-		conn, err := t.open(ctx, u)
-		if err == nil {
-			return t, conn, nil
-		}
-		if !errors.Is(err, protocol.ErrTunnelEnded) || p.lease == nil {
-			return nil, nil, err
-		}
-		t = nil
+		u.leaveTunnel()
 	}
 }
 
@@ -198,7 +153,7 @@ type limitError admission.Kind
 func (e limitError) Error() string { return "limit: " + admission.Kind(e).String() }
 
 // reset resets a user for a reason.
-func (p *publicPort) reset(u user, reason error) {
+func (p *publicPort) reset(u *user, reason error) {
 	_ = u.conn.Reset()
 	if kind, counted := kindOf(reason); counted {
 		p.server.counters.Add(kind)
@@ -227,13 +182,4 @@ func kindOf(reason error) (kind admission.Kind, counted bool) {
 	}
 	var l limitError
 	return admission.Kind(l), errors.As(reason, &l)
-}
-
-// leaveOnPanic is deferred where a panic would end more than one user.
-func (p *publicPort) leaveOnPanic(u *user) {
-	if e := crash.Caught(recover()); e != nil {
-		p.server.crashed(e)
-		_ = u.conn.Reset()
-		u.leave()
-	}
 }

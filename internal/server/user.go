@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/proxyproto"
+)
+
+// user is an admitted user on the way to the relay client. The way has three steps:
+// to count as one of a tunnel's users, to have the tunnel's session open a connection,
+// and to write on that connection who the user is. What is done is noted in the user,
+// so that a step which has to wait goes on where one that could not had stopped. Only
+// one goroutine uses a user at a time.
+type user struct {
+	conn   conn.Conn
+	addr   net.Addr
+	port   *publicPort
+	source admission.Source
+	turn   *turn // or nil, before the user is admitted
+	came   time.Time
+	passed *bounds        // that did not refuse the user
+	in     bool           // is counted among those who are here: see refuse
+	wait   time.Duration  // before being routed
+	waits  admission.Kind // why
+
+	tunnel  *tunnel   // that counts the user, or nil
+	reached conn.Conn // to the relay client, or nil
+	first   []byte    // what has been read of the user before being joined
+	header  []byte    // what is yet to be written on reached
+}
+
+// connectNow takes as many steps as can be taken without waiting, and reports whether
+// those were all.
+func (u *user) connectNow() bool {
+	if u.tunnel, _ = u.port.enter(); u.tunnel == nil {
+		return false
+	}
+	quick, ok := u.tunnel.reach.(protocol.Quick)
+	if !ok {
+		return false
+	}
+	if _, err := u.tunnel.refuse(u, 0); err != nil {
+		return false // connect finds out why, or waits
+	}
+	if u.reached = quick.OpenNow(); u.reached == nil {
+		return false
+	}
+	if err := u.prepareHeader(); err != nil {
+		return false
+	}
+	if len(u.header) == 0 {
+		conn.Flush(u.reached)
+		return true
+	}
+	return conn.TryWrite(u.reached, u.header)
+}
+
+// connect takes the steps that are left, and waits for each until ctx is done. It
+// returns protocol.ErrTunnelEnded if the next tunnel of the port may do better.
+func (u *user) connect(ctx context.Context) error {
+	if u.tunnel == nil {
+		var err error
+		if u.tunnel, err = u.port.await(ctx); err != nil {
+			return err
+		}
+	}
+	if u.reached == nil {
+		if err := u.open(ctx); err != nil {
+			return err
+		}
+	}
+	return u.writeHeader()
+}
+
+// open has the user's tunnel open a connection, once the tunnel's limits allow it.
+func (u *user) open(ctx context.Context) error {
+	wait, err := u.tunnel.refuse(u, mostHeldUp)
+	if err == nil && wait > 0 {
+		u.turn.holdUp(wait)
+		u.port.exceeded(admission.UsersPerSecondOfTunnel, false)
+		err = pause(ctx, wait)
+	}
+	if err != nil {
+		return err
+	}
+	u.reached, err = u.tunnel.reach.Open(ctx)
+	if errors.Is(err, protocol.ErrTunnelEnded) {
+		u.tunnel.end(u.tunnel.reach.Err()) // or else the port would have it still
+	}
+	return err
+}
+
+// headerTimeout is how long a header may wait to be sent. Only in a session that is
+// full of other users' bytes does it wait at all, and such a session is dead after as
+// long. On a session that is just slow a user is better late than reset.
+const headerTimeout = 30 * time.Second
+
+// writeHeader tells the relay client who the user is, if it wants to know.
+func (u *user) writeHeader() error {
+	err := u.prepareHeader()
+	if err == nil && len(u.header) > 0 {
+		_ = u.reached.SetWriteDeadline(time.Now().Add(headerTimeout)) // fails as the write does
+		_, err = u.reached.Write(u.header)
+		_ = u.reached.SetWriteDeadline(noDeadline)
+	}
+	if err != nil {
+		return fmt.Errorf("telling the relay client who the user is: %w", err)
+	}
+	return nil
+}
+
+// prepareHeader makes, once, what is to be written to the relay client before the user
+// is joined: a header, and in one piece with it what the user has sent already. Two
+// pieces would cost twice, here and there.
+func (u *user) prepareHeader() error {
+	if u.header != nil {
+		return nil
+	}
+	if !u.tunnel.proxy {
+		u.header = u.first // of a user who was to be joined by another tunnel before
+		return nil
+	}
+	header, err := proxyproto.HeaderWithDetails(u.conn.RemoteAddr(), u.conn.LocalAddr(), proxyproto.Details{
+		Notice: u.port.notice(), Turn: u.turn.tell(u.tunnel),
+	})
+	if err != nil {
+		return err
+	}
+	if !u.tunnel.bounds.countsBytes() {
+		u.readFirst()
+	}
+	u.header = append(header, u.first...)
+	return nil
+}
+
+// mostFirst is how much is read of a user before being joined: together with a
+// header one packet.
+const mostFirst = 1 << 10
+
+// readFirst reads what the user has sent already.
+func (u *user) readFirst() {
+	if u.first != nil {
+		return
+	}
+	buf := make([]byte, mostFirst)
+	n, _ := conn.TryRead(u.conn, buf) // an error comes again
+	if n > 0 {
+		u.first = buf[:n]
+	}
+}
+
+// join joins a user with the relay client.
+func (u *user) join() {
+	t := u.tunnel
+	t.log(slog.LevelDebug, "user joined", "user", inLog{u.addr})
+	s := u.port.server
+	joined, said, reached := time.Now(), int64(len(u.first)), u.reached
+	u.first, u.header, u.reached, u.tunnel = nil, nil, nil, nil // or they would be held for as long as the user is there
+	s.engine.Join(t.alive, t.bounds.slow(u.conn), reached, func(r join.Result) {
+		defer t.users.Done()
+		r.AToB += said
+		u.leave()
+		s.crashed(r.Err)
+		t.record(u, joined, r)
+	})
+}
+
+// leaveTunnel undoes the steps that were taken.
+func (u *user) leaveTunnel() {
+	if u.reached != nil {
+		_ = u.reached.Reset()
+		u.reached = nil
+	}
+	u.header = nil
+	if u.tunnel != nil {
+		u.tunnel.users.Done()
+		u.tunnel = nil
+	}
+}
+
+// fail resets an admitted user who cannot be joined.
+func (u *user) fail(reason error) {
+	u.leaveTunnel()
+	u.leave()
+	u.port.reset(u, reason)
+}
+
+// failOnPanic is deferred where a panic would end more than one user.
+func (u *user) failOnPanic() {
+	if e := crash.Caught(recover()); e != nil {
+		u.port.server.crashed(e)
+		u.leaveTunnel()
+		_ = u.conn.Reset()
+		u.leave()
+	}
+}

@@ -38,6 +38,8 @@ var mayImport = []struct {
 		"it knows headers, and nothing of who sends them"},
 	{"internal/port", nil,
 		"it knows numbers, and nothing of what listens on them"},
+	{"internal/lease", []string{"internal/conn", "internal/port", "internal/sockerr", "go.etcd.io/bbolt/...", "golang.org/x/time/rate"},
+		"it knows who owns which port, and nothing of the tunnel behind it"},
 	{"internal/lossy", nil,
 		"it writes lines, and knows nothing of what they say"},
 	{"internal/policy", nil,

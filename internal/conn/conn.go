@@ -19,6 +19,14 @@ type Conn interface {
 	Reset() error
 }
 
+// Listener is where connections come from.
+type Listener interface {
+	// Accept waits for a connection. After Close it returns net.ErrClosed.
+	Accept() (Conn, error)
+	Addr() net.Addr
+	Close() error
+}
+
 // Socket is a Conn that is a TCP connection. Its bytes may be read and written
 // there, past the Conn's own Read and Write.
 type Socket interface {

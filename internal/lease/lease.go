@@ -5,8 +5,8 @@
 // a key that only its owner has. While the owner is served it has no end; when the
 // owner is away it has one.
 //
-// The package keeps leases, in a file ([Open]). It opens no
-// ports, and decides nothing about who may have which: that is internal/server.
+// [Ports] hands out the ports, and a [Store] keeps the leases, in a file ([Open]). Which
+// relay client may have which port is decided by internal/server.
 package lease
 
 import (

@@ -33,7 +33,7 @@ func (s *Server) findPort(identity Identity, source admission.Source, wish wire.
 		return nil, errSuperseded
 	}
 	if old != nil && (wish.Port == 0 || wish.Port == old.number) && s.mayHave(identity, old.number) {
-		if !old.isOpen() {
+		if !lease.IsOpen(old.listener) {
 			return nil, errNotOpen
 		}
 		err := s.welcome(old, source, wish.Name)
@@ -150,7 +150,7 @@ func (s *Server) openAgain(i Identity, source admission.Source, wanted int, owne
 		if account == nil {
 			continue
 		}
-		listener, err := s.ports.openOne(number, owners...)
+		listener, err := s.ports.OpenOne(number, owners...)
 		if err == nil {
 			return newPublicPort(s, number, listener, account, source, owners[0]), nil
 		}
@@ -173,11 +173,11 @@ func (s *Server) openCounted(i Identity, source admission.Source, wanted int, ow
 	number := wanted
 	switch {
 	case wanted != 0:
-		listener, err = s.ports.openOne(wanted, owners...)
+		listener, err = s.ports.OpenOne(wanted, owners...)
 	case i.Ports != nil:
-		listener, number, err = s.ports.open(i.Ports, owners...)
+		listener, number, err = s.ports.Open(i.Ports, owners...)
 	default:
-		listener, number, err = s.ports.open(port.Set{s.config.Ports}, owners...)
+		listener, number, err = s.ports.Open(port.Set{s.config.Ports}, owners...)
 	}
 	if err != nil {
 		leave()
@@ -192,7 +192,7 @@ func (s *Server) openCounted(i Identity, source admission.Source, wanted int, ow
 func ownersOf(i Identity, source admission.Source) []string {
 	owners := []string{ownerOf(i.Name, source)}
 	if i.Ports != nil {
-		owners = append(owners, noOwner)
+		owners = append(owners, lease.NoOwner)
 	}
 	return owners
 }

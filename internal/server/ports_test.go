@@ -9,7 +9,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 )
@@ -147,5 +149,29 @@ func TestPortsAreNotInOrder(t *testing.T) {
 	}
 	if rising {
 		t.Errorf("the ports came in order: %s", strings.Join(got, ", "))
+	}
+}
+
+// Another address cannot have a port by asking for it as soon as its owner is gone,
+// though that has no lease.
+func TestPortIsNotHijacked(t *testing.T) {
+	r := start(t)
+	owner := r.request("multiplex\n")
+	tunnel := <-r.fake.tunnels
+	_ = owner.Close()
+	tunnel.end()
+	wantClosed(t, "the end of the tunnel", tunnel.closed)
+	request := fmt.Sprintf("+port %d\nmultiplex\n", tunnel.port)
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	thief, err := from.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thief.Close()
+	_ = thief.SetDeadline(time.Now().Add(patience))
+	conntest.Write(t, thief, request)
+	conntest.WantRead(t, thief, "-port-taken ")
+	if got := string(conntest.Read(t, r.request(request), 5)); strings.HasPrefix(got, "-") {
+		t.Errorf("the owner is answered by %q", got)
 	}
 }

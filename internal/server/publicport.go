@@ -98,17 +98,14 @@ func (p *publicPort) release() {
 		reason, owner := p.reason, p.owner
 		p.mu.Unlock()
 		if errors.Is(reason, errLeaseOver) {
-			p.server.ports.free(p.number)
+			p.server.ports.Free(p.number)
 		} else {
-			p.server.ports.release(p.number, owner)
+			p.server.ports.Release(p.number, owner)
 		}
 		p.server.admission.descriptors.Give(tunnelDescriptors)
 		p.server.accounts.close(p.account)
 	})
 }
-
-// noOwner has lost a port for good.
-const noOwner = ""
 
 // ownerOf is who has a port: an identity, or else an address, the same one for all
 // who share it.
@@ -137,7 +134,7 @@ func (p *publicPort) disown(t *tunnel, reason error) {
 }
 
 func (p *publicPort) disownLocked() bool {
-	p.owner = noOwner
+	p.owner = lease.NoOwner
 	return true
 }
 

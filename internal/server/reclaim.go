@@ -64,9 +64,9 @@ func (s *Server) isInTheWay(p *publicPort, i Identity, wish wire.Preamble, err e
 	switch {
 	case errors.Is(err, errNameTaken):
 		return p.lease != nil && p.lease.Name == wish.Name
-	case errors.Is(err, errPortTaken):
+	case errors.Is(err, lease.ErrPortTaken):
 		return p.number == wish.Port
-	case errors.Is(err, errNoPort):
+	case errors.Is(err, lease.ErrNoPort):
 		return s.mayHave(i, p.number)
 	}
 	return errors.Is(err, errTooManyOfIdentity)
@@ -107,7 +107,7 @@ func (s *Server) explainOwn(i Identity, wish wire.Preamble, err error) error {
 		p.mu.Unlock()
 		if own {
 			code := s.explain(err).Code
-			if errors.Is(err, errPortTaken) || errors.Is(err, errNameTaken) {
+			if errors.Is(err, lease.ErrPortTaken) || errors.Is(err, errNameTaken) {
 				code = wire.CodeInUse // which passes: that one may be dead, or give way
 			}
 			return fmt.Errorf("%w; %w", &wire.Refusal{

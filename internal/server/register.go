@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
@@ -119,6 +120,7 @@ var (
 	errSuperseded    = errors.New("another relay client with the same lease key has taken over from this one, and is there")
 	errMoved         = errors.New("its owner has moved to another port")
 	errEvicted       = errors.New("its address has other tunnels by now, as many as it may")
+	errNotOpen       = errors.New("your port is not open yet, as another program has it; the relay tries on, so try again")
 	errNotTold       = errors.New("the relay client could not be told")
 )
 
@@ -159,11 +161,11 @@ func (s *Server) explain(err error) *wire.Refusal {
 		return &wire.Refusal{Code: wire.CodeSuperseded, Text: err.Error()}
 	case errors.Is(err, errNameTaken):
 		return &wire.Refusal{Code: wire.CodeNameTaken, Text: err.Error()}
-	case errors.Is(err, errPortTaken), sockerr.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, lease.ErrPortTaken), sockerr.Is(err, syscall.EADDRINUSE):
 		return &wire.Refusal{Code: wire.CodePortTaken, Text: "somebody else has this port"}
 	case errors.Is(err, errNotOpen):
 		return &wire.Refusal{Code: wire.CodeNotOpen, Text: err.Error()}
-	case errors.Is(err, errNoPort):
+	case errors.Is(err, lease.ErrNoPort):
 		return &wire.Refusal{Code: wire.CodeNoPort, Text: err.Error()}
 	}
 	return &wire.Refusal{Code: wire.CodeNoPort, Text: "the relay cannot open a public port"}

@@ -105,7 +105,7 @@ func (s *Server) restoreOne(l lease.Lease, places []lease.Place) (p *publicPort,
 func (s *Server) keepClosed(restored []*publicPort, shelved []lease.Lease) {
 	for _, l := range shelved {
 		for _, place := range l.Places() {
-			s.ports.keep(place.Port, place.Until)
+			s.ports.Withhold(place.Port, place.Until)
 		}
 	}
 	for _, p := range restored {
@@ -113,7 +113,7 @@ func (s *Server) keepClosed(restored []*publicPort, shelved []lease.Lease) {
 		others := p.lease.Places()[1:]
 		p.mu.Unlock()
 		for _, place := range others {
-			s.ports.keep(place.Port, place.Until)
+			s.ports.Withhold(place.Port, place.Until)
 		}
 	}
 }
@@ -143,12 +143,12 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 		l.Name = "" // somebody else's by now, or nobody's
 	}
 	owner := ownerOf(l.Identity, admission.Source{})
-	listener, err := s.ports.openOne(l.Port, owner)
+	listener, err := s.ports.OpenOne(l.Port, owner)
 	if sockerr.Is(err, syscall.EADDRINUSE) {
 		s.log.Warn("another program has a leased port: it is tried again for as long as the lease stands", "port", l.Port, "error", err)
-		listener, err = s.ports.openLate(l.Port, s.log)
+		listener, err = s.ports.OpenLate(l.Port, s.log)
 	}
-	if errors.Is(err, errPortTaken) {
+	if errors.Is(err, lease.ErrPortTaken) {
 		err = errors.New("another lease has the port by now")
 	}
 	if err != nil {
@@ -156,7 +156,7 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 	}
 	if err := s.takeDescriptors(); err != nil {
 		_ = listener.Close()
-		s.ports.free(l.Port)
+		s.ports.Free(l.Port)
 		return nil, err
 	}
 	leave, _ := s.count(Identity{Name: l.Identity, Tunnels: math.MaxInt}, admission.Source{}) // cannot be too many

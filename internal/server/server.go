@@ -16,7 +16,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -33,12 +32,7 @@ import (
 )
 
 // Listener is where connections come from; package transport has some.
-type Listener interface {
-	// Accept waits for a connection. After Close it returns net.ErrClosed.
-	Accept() (conn.Conn, error)
-	Addr() net.Addr
-	Close() error
-}
+type Listener = conn.Listener
 
 // Config is what a Server stands on. Protocols, Ports and Listen are needed.
 type Config struct {
@@ -126,7 +120,7 @@ var ErrServerClosed = errors.New("relay closed")
 type Server struct {
 	config Config
 	log    *slog.Logger
-	ports  *ports
+	ports  *lease.Ports
 	leases *leases
 	engine *join.Engine
 	// watcher watches users who wait.
@@ -161,7 +155,7 @@ func New(config Config) (*Server, error) {
 	s := &Server{
 		config:    config,
 		log:       config.Logger,
-		ports:     newPorts(config.Listen),
+		ports:     lease.NewPorts(config.Listen),
 		leases:    newLeases(config.Leases, config.Logger),
 		engine:    engine,
 		admission: newLimits(config.Limits),

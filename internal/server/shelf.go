@@ -46,7 +46,7 @@ func (s *Server) openShelved(i Identity, source admission.Source, wanted int, ke
 		}
 		// It is kept as one that nobody may have back. If it cannot be opened now it goes
 		// on to be.
-		owners := append(ownersOf(i, source), noOwner)
+		owners := append(ownersOf(i, source), lease.NoOwner)
 		if p, err := s.openPort(i, source, place.Port, owners); err == nil {
 			return p
 		}

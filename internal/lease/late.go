@@ -1,7 +1,6 @@
-package server
+package lease
 
 import (
-	"errors"
 	"log/slog"
 	"net"
 	"sync"
@@ -18,25 +17,22 @@ const (
 	maxLatePause = 5 * time.Second
 )
 
-// errNotOpen is what the owner is told of a port that is its own, and not open yet.
-var errNotOpen = errors.New("your port is not open yet, as another program has it; the relay tries on, so try again")
-
-// lateListener is a Listener on a port that another program has, and that is opened as
-// soon as that lets go of it.
+// lateListener is a listener on a port that another program has. It opens the port as
+// soon as that program lets go of it.
 type lateListener struct {
 	number int
-	listen func(port int) (Listener, error)
+	listen func(port int) (conn.Listener, error)
 	log    *slog.Logger
 	since  time.Time
 	open   chan struct{} // closed when the port is open
 	closed chan struct{}
 
-	mu      sync.Mutex // guards what follows, and is never held for long: nothing of it waits
-	on      Listener   // or nil
+	mu      sync.Mutex    // guards what follows, and is never held for long: nothing of it waits
+	on      conn.Listener // or nil
 	closing bool
 }
 
-func newLateListener(number int, listen func(port int) (Listener, error), log *slog.Logger) *lateListener {
+func newLateListener(number int, listen func(port int) (conn.Listener, error), log *slog.Logger) *lateListener {
 	return &lateListener{
 		number: number, listen: listen, log: log, since: time.Now(),
 		open: make(chan struct{}), closed: make(chan struct{}),
@@ -59,7 +55,7 @@ func (l *lateListener) Accept() (conn.Conn, error) {
 	return l.on.Accept() // nobody changes it any more
 }
 
-// tryNow opens the port, if it can be had by now, and reports whether it is open.
+// tryNow opens the port, if it is free by now, and reports whether it is open.
 func (l *lateListener) tryNow() bool {
 	isOpen, first := l.try()
 	if first {
@@ -84,7 +80,7 @@ func (l *lateListener) try() (isOpen, first bool) {
 	return true, true
 }
 
-// Addr has no more than the port until that is open.
+// Addr has only the port until that is open.
 func (l *lateListener) Addr() net.Addr {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,10 +105,10 @@ func (l *lateListener) Close() error {
 	return nil
 }
 
-// isOpen reports whether users can reach the port, which is so unless another program
-// had it when it was restored. Who asks is the owner, who is there: it is tried once
-// more.
-func (p *publicPort) isOpen() bool {
-	late, isLate := p.listener.(*lateListener)
+// IsOpen reports whether users can reach a port of Ports. They cannot while another
+// program has it, see [Ports.OpenLate]; IsOpen tries once more then, as its caller has
+// the owner waiting.
+func IsOpen(l conn.Listener) bool {
+	late, isLate := l.(*lateListener)
 	return !isLate || late.tryNow()
 }

@@ -18,7 +18,7 @@ type site struct {
 	near, far place
 	backend   string // its address
 	dir       string // for files of the contender, empty
-	relay     string // the command
+	relay     string // the command, if the contender is a relay
 	ports     *ports
 	limit     int // descriptors that a process may have
 }
@@ -26,8 +26,8 @@ type site struct {
 // contender is a way to bring users to a backend that is somewhere else.
 type contender struct {
 	name string
-	// protocol is the relay's; empty for the others.
-	protocol string
+	// protocol and relay are the relay's, and its command; empty for the others.
+	protocol, relay string
 	// hops says what runs on the two sides.
 	hops string
 	// programs that it needs, and the packages that have them.
@@ -82,30 +82,45 @@ func (s *setup) startFar(cmd *exec.Cmd) error {
 	return err
 }
 
-func allContenders() []contender {
-	return []contender{
-		{name: "direct", hops: "none: users reach the backend", start: startDirect},
+// allContenders are those of this relay command, and of the one before it if there
+// is one, beside other programs.
+func allContenders(relay, before string) []contender {
+	all := []contender{{name: "direct", hops: "none: users reach the backend", start: startDirect}}
+	for _, c := range []contender{
 		relayContender("multiplex", false),
 		relayContender("pool", false),
 		relayContender("event", false),
 		relayContender("multiplex", true),
 		relayContender("pool", true),
-		{
+	} {
+		if before != "" {
+			all = append(all, c.of("before", before))
+		}
+		all = append(all, c.of("relay", relay))
+	}
+	return append(all,
+		contender{
 			name: "stunnel", hops: "stunnel, TLS 1.3; stunnel", start: startStunnel,
 			programs: []string{"stunnel"}, packages: "stunnel4", version: []string{"stunnel", "-version"},
 			fewConns: "it has a thread for each",
 		},
-		{
+		contender{
 			name: "haproxy", hops: "haproxy; haproxy", start: startHAProxy,
 			programs: []string{"haproxy"}, packages: "haproxy", version: []string{"haproxy", "-v"},
 		},
-		{
+		contender{
 			name: "ssh", hops: "sshd; ssh -R", start: startSSH,
 			programs: []string{"sshd", "ssh", "ssh-keygen"}, packages: "openssh-server openssh-client",
 			version:  []string{"ssh", "-V"},
 			fewConns: "it looks at all of its connections whenever one moves, and takes minutes to open so many",
 		},
-	}
+	)
+}
+
+// of returns the relay c with the command at a path, and a name that begins with name.
+func (c contender) of(name, path string) contender {
+	c.name, c.relay, c.version = name+"-"+c.name, path, []string{path, "--version"}
+	return c
 }
 
 // missing says what there is to do before the contender can run.
@@ -136,7 +151,7 @@ func startDirect(_ context.Context, s *site, _ int) (*setup, error) {
 
 func relayContender(protocol string, encrypted bool) contender {
 	c := contender{
-		name:     "relay-" + protocol,
+		name:     protocol,
 		protocol: protocol,
 		hops:     "relay; forwarder --protocol=" + protocol,
 		start: func(ctx context.Context, s *site, far int) (*setup, error) {

@@ -69,18 +69,14 @@ func setting(name string) string {
 
 // versionOf is what the contender's program says of itself, on one line.
 func versionOf(ctx context.Context, c contender, b *bench) string {
-	args := c.version
-	if c.protocol != "" {
-		args = []string{b.relay, "--version"}
-	}
-	if len(args) == 0 || c.missing() != "" {
+	if len(c.version) == 0 || c.missing() != "" {
 		return ""
 	}
-	path, err := program(args[0])
+	path, err := program(c.version[0])
 	if err != nil {
 		return ""
 	}
-	out, err := exec.CommandContext(ctx, path, args[1:]...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, path, c.version[1:]...).CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("unknown: %v", err)
 	}
@@ -90,7 +86,7 @@ func versionOf(ctx context.Context, c contender, b *bench) string {
 	if i := slices.IndexFunc(lines, func(line string) bool { return strings.ContainsAny(line, "0123456789") }); i >= 0 {
 		text = strings.TrimSpace(lines[i])
 	}
-	if c.protocol != "" && b.commit != "" {
+	if c.relay == b.relay && b.commit != "" {
 		text += ", commit " + b.commit
 	}
 	return text

@@ -30,6 +30,7 @@ type options struct {
 	idle       int
 	tunnels    int
 	relay      string
+	before     string
 	json       string
 	svg        string
 	markdown   string
@@ -77,6 +78,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.idle, "idle", 10000, "connections of the scenario idle")
 	fs.IntVar(&o.tunnels, "tunnels", 1000, "tunnels of the scenario tunnels")
 	fs.StringVar(&o.relay, "relay", "", "the relay command to measure (default: built from this tree)")
+	fs.StringVar(&o.before, "before", "", "a relay command of another build, to measure beside relay-... as before-..., in turns")
 	fs.StringVar(&o.json, "json", "", "file for all figures as JSON")
 	fs.StringVar(&o.svg, "svg", "", "directory for a chart of each scenario")
 	fs.StringVar(&o.markdown, "markdown", "", "file for the tables as Markdown")
@@ -109,15 +111,15 @@ func benchMain(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("-scenarios: %w", err)
 	}
-	contenders, err := choose(allContenders(), o.contenders, func(c contender) string { return c.name })
-	if err != nil {
-		return fmt.Errorf("-contenders: %w", err)
-	}
 	b, err := newBench(ctx, o, limit, stderr)
 	if err != nil {
 		return err
 	}
 	defer b.close()
+	contenders, err := choose(allContenders(b.relay, b.before), o.contenders, func(c contender) string { return c.name })
+	if err != nil {
+		return fmt.Errorf("-contenders: %w", err)
+	}
 	report := newReport(ctx, b, contenders)
 	if o.idle < wanted && slices.ContainsFunc(scenarios, func(s scenario) bool { return s.name == idleName }) {
 		report.Notes = append(report.Notes, fmt.Sprintf("Of %d idle connections there are %d, "+

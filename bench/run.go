@@ -54,6 +54,9 @@ func newBench(ctx context.Context, o options, limit int, stderr io.Writer) (*ben
 	} else {
 		b.relay, err = filepath.Abs(b.relay)
 	}
+	if err == nil && o.before != "" {
+		b.before, err = filepath.Abs(o.before)
+	}
 	if err != nil {
 		b.close()
 		return nil, err
@@ -112,8 +115,11 @@ func (b *bench) run(ctx context.Context, scenarios []scenario, contenders []cont
 		report := newScenarioReport(s, contenders)
 		for round := range b.rounds {
 			for i := range contenders {
-				// Whoever is first finds the machine cooler, or warmer.
+				// The first one finds the machine cooler, or warmer.
 				at := (i + round) % len(contenders)
+				if round%2 == 1 {
+					at = len(contenders) - 1 - at // and each follows another one
+				}
 				if row := &report.Rows[at]; row.LeftOut == "" && row.Error == "" && ctx.Err() == nil {
 					b.runOne(ctx, s, contenders[at], round, row)
 				}
@@ -155,7 +161,7 @@ func (b *bench) measure(ctx context.Context, s scenario, c contender) (m measure
 	if err != nil {
 		return m, fmt.Errorf("making a directory: %w", err)
 	}
-	at := &site{near: place{host: loopback}, far: place{host: loopback}, dir: dir, relay: b.relay, ports: b.ports, limit: b.limit}
+	at := &site{near: place{host: loopback}, far: place{host: loopback}, dir: dir, relay: c.relay, ports: b.ports, limit: b.limit}
 	if s.wire {
 		n, err := newNetwork(ctx)
 		if err != nil {

@@ -1,43 +1,51 @@
-# What a newcomer needs is demo and test; neither needs anything but Go.
+# make demo and make test need nothing but Go.
 
 GO := go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-# The race detector needs a C compiler; without one the tests run all the same.
+# The race detector needs a C compiler. Without one the tests run without it.
 RACE := $(if $(shell command -v cc 2>/dev/null || command -v gcc 2>/dev/null),-race)
 
 FUZZTIME ?= 1m
 
-.PHONY: demo build test portable wine fuzz bench lab soak lint fmt clean
+.PHONY: help demo build test portable wine fuzz bench lab soak lint fmt clean
 
-demo: ## a relay, a web server and a forwarder for each protocol, in one process
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## run a relay, a web server and a forwarder for each protocol, in one process
 	$(GO) run ./cmd/relay demo
 
-build: ## the command, at bin/relay
+build: ## build the command, as bin/relay
 	$(GO) build -o bin/relay ./cmd/relay
 
-test: ## every test; at the end, which were left out, and how to have them
-	$(TOOL) gotestsum --format=pkgname -- $(RACE) -shuffle=on -timeout=15m ./...
+# Tests wait most of the time, so two packages for each processor run at once.
+PACKAGES := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
-portable: ## the tests of connections, with what macOS and the BSDs have in place of event loops
+test: ## run every test, and list those that are left out, with what they need
+	@mkdir -p bin
+	$(TOOL) gotestsum --format=pkgname --format-hide-empty-pkg --hide-summary=skipped --jsonfile=bin/test.jsonl \
+		--post-run-command='.ci/leftout bin/test.jsonl' -- $(RACE) -p=$(PACKAGES) -shuffle=on -timeout=15m ./...
+
+portable: ## test connections on Linux with what macOS and the BSDs have in place of event loops
 	.ci/portable
 
-wine: ## the Windows build beside this system's; needs Debian's wine64 and gcc-mingw-w64-x86-64-win32
+wine: ## test the Windows build with this system's; needs Debian's wine64 and gcc-mingw-w64-x86-64-win32
 	$(GO) test -tags wine -count=1 -timeout=10m ./internal/wine
 
-fuzz: ## every fuzz target, for FUZZTIME=1m each
+fuzz: ## run every fuzz target, for FUZZTIME=1m each
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
-bench: ## Relay beside HAProxy, ssh -R and no relay at all; BENCH="-rounds 1" for less; see bin/bench
+bench: ## measure Relay, HAProxy, ssh -R and no relay at all, into bin/bench; BENCH="-rounds 1" takes less time
 	mkdir -p bin/bench
 	$(GO) -C bench run . -json $(CURDIR)/bin/bench/figures.json -svg $(CURDIR)/bin/bench -markdown $(CURDIR)/bin/bench/figures.md $(BENCH)
 
-# Rows wait most of the time, so that more of them run than there are processors.
+# Rows wait most of the time, so more of them run at once than there are processors.
 LABFLAGS := -count=1 -parallel=15 -p=1
 LABPACKAGES = $(sort $(dir $(shell grep -rlE --include='*_test.go' '^//go:build.*\blab\b' .)))
-ROOT = @[ "$$(id -u)" = 0 ] || { echo "it makes networks, for which it has to be root: sudo env PATH=\"\$$PATH\" make $@"; exit 1; }
+ROOT = @[ "$$(id -u)" = 0 ] || { echo "only root can make networks: sudo env PATH=\"\$$PATH\" make $@"; exit 1; }
 
-lab: ## what fails around Relay, in networks that are made for it; LAB=-short for less; needs root
+lab: ## run the real command in networks that fail; LAB=-short takes less time; needs root
 	$(ROOT)
 	mkdir -p bin && rm -f bin/lab.jsonl
 	LAB_REPORT=$(CURDIR)/bin/lab.jsonl $(GO) test -tags lab $(LABFLAGS) -timeout=60m $(LAB) $(LABPACKAGES)
@@ -45,17 +53,17 @@ lab: ## what fails around Relay, in networks that are made for it; LAB=-short fo
 SOAK ?= 30m
 SOAK_SEED ?= 1
 
-soak: ## all protocols at once under one fault after the other, for SOAK=30m; needs root
+soak: ## run all protocols at once under one fault after the other, for SOAK=30m; needs root
 	$(ROOT)
 	mkdir -p bin && rm -f bin/soak.jsonl
 	SOAK=$(SOAK) SOAK_SEED=$(SOAK_SEED) LAB_REPORT=$(CURDIR)/bin/soak.jsonl $(GO) test -tags lab,soak $(LABFLAGS) -timeout=0 -v -run TestSoak ./internal/lab
 
-lint: ## what .ci/run checks beside the tests
+lint: ## run the linters
 	$(TOOL) golangci-lint run ./...
 	$(GO) mod tidy -diff
 
-fmt: ## the layout that lint wants
+fmt: ## format the code
 	$(TOOL) golangci-lint fmt ./...
 
-clean:
+clean: ## remove bin
 	rm -rf bin

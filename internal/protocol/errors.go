@@ -11,22 +11,20 @@ var (
 	// ErrFull is why a connection was turned away although its id is right, or a
 	// user although the tunnel is alive: too much waits already.
 	ErrFull = errors.New("too many connections wait already")
-	// ErrTunnelEnded is returned by Tunnel.Open when the relay client is gone.
+	// ErrTunnelEnded is returned by Session.Open when the relay client is gone.
 	ErrTunnelEnded = errors.New("the relay client is gone")
-	// ErrRetired is why a tunnel has ended that was told to.
-	ErrRetired = errors.New("the tunnel takes no more users")
 	// ErrLeft is why a tunnel has ended whose relay client has said that it takes no
 	// more users.
 	ErrLeft = errors.New("the relay client has shut down")
 	// ErrNoClaims is returned by protocols that have no data connections.
 	ErrNoClaims = errors.New("this protocol has no data connections")
-	// ErrTooLong is the cause of Tunnel.Open's context when a user has waited for as
+	// ErrTooLong is the cause of Session.Open's context when a user has waited for as
 	// long as users may.
 	ErrTooLong = errors.New("the relay client did not come for the user in time")
-	// ErrNotAcknowledged is returned by Tunnel.Open in place of ErrTooLong if the
+	// ErrNotAcknowledged is returned by Session.Open in place of ErrTooLong if the
 	// user has waited for the relay client to acknowledge the streams of others.
 	ErrNotAcknowledged = errors.New("not acknowledged: too many users before this one wait for the relay client to accept them")
-	// ErrNoStream is returned by Tunnel.Open when the connection to the relay
+	// ErrNoStream is returned by Session.Open when the connection to the relay
 	// client has as many streams as it may have.
 	ErrNoStream = errors.New("the relay client has too many users")
 )

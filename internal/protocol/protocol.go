@@ -2,8 +2,8 @@
 // pool and event each implement both, and nothing above them asks which one it
 // has.
 //
-//   - At the relay, a [Tunnel] opens a connection to its relay client for a
-//     user. A [Relay] makes tunnels out of registrations.
+//   - At the relay, a [Session] opens a connection to its relay client for a
+//     user. A [Relay] makes sessions out of registrations.
 //   - At the relay client, a [Registration] hands those connections to an
 //     [Acceptor]. A [Client] makes registrations.
 //
@@ -21,11 +21,11 @@ import (
 // Relay is the relay's half of a protocol. Its methods may be called
 // concurrently.
 type Relay interface {
-	// Register answers the registration that arrived on conn, and gives the
-	// tunnel. It takes conn over, and has closed it if it returns an error.
-	Register(conn conn.Conn, g Grant) (Tunnel, error)
+	// Register answers the registration that arrived on conn, and returns the
+	// session. It takes conn over, and has closed it if it returns an error.
+	Register(conn conn.Conn, g Grant) (Session, error)
 
-	// Claim gives conn, a data connection of owner's, to whom it was opened for.
+	// Claim hands conn, a data connection of owner's, to the user it was opened for.
 	// It takes conn over. For an id that nothing of owner's waits for it resets
 	// conn and returns ErrUnknownID.
 	Claim(conn conn.Conn, owner, id string) error
@@ -39,53 +39,66 @@ type Grant struct {
 	Owner string
 }
 
-// Tunnel is the way to one relay client. Its methods may be called
-// concurrently.
-type Tunnel interface {
-	// Open gives a connection to the relay client for one user. It waits for
-	// it until ctx is done, and then returns ctx's cause, or what is known
-	// better in place of ErrTooLong. The caller closes the connection.
+// Session is the relay's way to one relay client. Its methods may be called concurrently.
+type Session interface {
+	// Open returns a connection to the relay client for one user. It waits for it until
+	// ctx is done, and then returns ctx's cause, or a more precise error in place of
+	// ErrTooLong. The caller closes the connection.
 	Open(ctx context.Context) (conn.Conn, error)
 
-	// Done is closed when the relay client takes no more users. Connections
-	// that were opened may live on until Close.
-	Done() <-chan struct{}
+	// Ended returns a context that is done when the relay client takes no more users.
+	// Its cause says why: after Close it wraps net.ErrClosed, unless the session had
+	// ended before. Connections that were opened may live on until Close.
+	Ended() context.Context
 
-	// Err says why, and is nil before Done is closed. After Close it wraps
-	// net.ErrClosed, if nothing else came before.
-	Err() error
-
-	// AfterDone has f called, on a goroutine of its own, when Done is closed. It
-	// costs no goroutine before. Stop prevents that, and tells whether it has.
-	AfterDone(f func()) (stop func() bool)
-
-	// Retire has the tunnel take no more users, and no more claims for those who
-	// wait. Connections that were opened live on until Close. It does not wait.
-	Retire()
-
-	// Close ends the tunnel, waits for its goroutines, and resets whatever waits
-	// or is multiplexed. It takes half a second at most, and may be called any
-	// number of times.
+	// Close ends the session, waits for its goroutines, and resets whatever waits or is
+	// multiplexed. It takes half a second at most, and may be called any number of
+	// times.
 	Close() error
-
-	// Finish is Close for a tunnel whose connections have all been closed: what
-	// was written to them still arrives. It takes up to half a minute; Close
-	// cuts it short.
-	Finish()
 }
 
-// Quick is a Tunnel that may have a connection at hand.
-type Quick interface {
-	// OpenNow is Open for a caller who cannot wait. It gives nil if there is no
-	// connection at the moment. The relay client may learn of it with the first
-	// bytes only; whoever has none calls conn.Flush.
-	OpenNow() conn.Conn
+// TryOpener is a Session that may have a connection at hand.
+type TryOpener interface {
+	// TryOpen is Open for a caller that cannot wait. It returns nil if there is no
+	// connection at the moment. The relay client may hear of the user with the first
+	// bytes only; a caller that has none calls conn.Flush.
+	TryOpen() conn.Conn
 }
 
-// Expecting is a Tunnel whose relay client makes data connections.
-type Expecting interface {
-	// Expected is how many would be taken at the moment.
-	Expected() int
+// Drainer is a Session that carries the connections of its users, and so has to outlive
+// them. Others have nothing to drain: Close leaves their users alone.
+type Drainer interface {
+	// StopAccepting has the session take no more users. Connections that were opened
+	// live on until Close. It does not wait.
+	StopAccepting()
+
+	// Drain is Close for a session whose connections have all been closed: what was
+	// written to them still arrives. It takes up to half a minute; Close cuts it short.
+	Drain()
+}
+
+// StopAccepting has s take no more users, and leaves those alone that it has.
+func StopAccepting(s Session) {
+	if d, ok := s.(Drainer); ok {
+		d.StopAccepting()
+		return
+	}
+	_ = s.Close()
+}
+
+// Drain closes s when its last user has been served: what was written last arrives.
+func Drain(s Session) {
+	if d, ok := s.(Drainer); ok {
+		d.Drain()
+		return
+	}
+	_ = s.Close()
+}
+
+// Claimable is a Session whose relay client makes data connections.
+type Claimable interface {
+	// ExpectedClaims returns how many the session would take at the moment.
+	ExpectedClaims() int
 }
 
 // Recent remembers the ids that were in use of late, by their keys, so that a

@@ -104,8 +104,8 @@ func (s *Server) expected(source admission.Source) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for t := range s.tunnels[source] {
-		if e, ok := t.reach.(protocol.Expecting); ok {
-			n += e.Expected()
+		if e, ok := t.session.(protocol.Claimable); ok {
+			n += e.ExpectedClaims()
 		}
 	}
 	return n

@@ -27,15 +27,16 @@ func newFakeProtocol() *fakeProtocol {
 	return &fakeProtocol{tunnels: make(chan *fakeTunnel, 100), claims: make(chan claim, 100)}
 }
 
-func (f *fakeProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (f *fakeProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, err
 	}
 	t := &fakeTunnel{
 		conn: conn, port: g.Answer.Port, grant: g,
-		opens: make(chan *opening), Ending: protocol.NewEnding(), closed: make(chan struct{}),
+		opens: make(chan *opening), closed: make(chan struct{}),
 	}
+	t.ended, t.stop = context.WithCancelCause(context.Background())
 	t.close = sync.OnceFunc(func() { close(t.closed) })
 	f.tunnels <- t
 	return t, nil
@@ -48,11 +49,12 @@ func (f *fakeProtocol) Claim(conn conn.Conn, owner, id string) error {
 
 // fakeTunnel asks the test for a connection for each user.
 type fakeTunnel struct {
-	conn  conn.Conn
-	port  int
-	grant protocol.Grant
-	opens chan *opening
-	protocol.Ending
+	conn   conn.Conn
+	port   int
+	grant  protocol.Grant
+	opens  chan *opening
+	ended  context.Context // done when it takes no more users
+	stop   context.CancelCauseFunc
 	closed chan struct{} // closed by Close
 	close  func()
 }
@@ -78,16 +80,18 @@ func (t *fakeTunnel) Open(ctx context.Context) (conn.Conn, error) {
 			return a.conn, a.err
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-t.Done():
+		case <-t.ended.Done():
 			return nil, protocol.ErrTunnelEnded
 		}
 	}
 }
 
 // end is the relay client going away.
-func (t *fakeTunnel) end() { t.End(protocol.ErrTunnelEnded) }
+func (t *fakeTunnel) end() { t.stop(protocol.ErrTunnelEnded) }
 
-func (t *fakeTunnel) Retire() { t.End(protocol.ErrRetired) }
+func (t *fakeTunnel) Ended() context.Context { return t.ended }
+
+func (t *fakeTunnel) StopAccepting() { t.end() }
 
 func (t *fakeTunnel) Close() error {
 	t.end()
@@ -96,7 +100,7 @@ func (t *fakeTunnel) Close() error {
 	return nil
 }
 
-func (t *fakeTunnel) Finish() { _ = t.Close() }
+func (t *fakeTunnel) Drain() { _ = t.Close() }
 
 // fakeListener accepts what the test says.
 type fakeListener struct {
@@ -139,7 +143,7 @@ type slowProtocol struct {
 	proceed chan struct{}
 }
 
-func (p slowProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (p slowProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	p.asked <- g
 	<-p.proceed
 	return p.fakeProtocol.Register(conn, g)
@@ -148,7 +152,7 @@ func (p slowProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunne
 // brokenProtocol takes nobody.
 type brokenProtocol struct{}
 
-func (brokenProtocol) Register(conn conn.Conn, _ protocol.Grant) (protocol.Tunnel, error) {
+func (brokenProtocol) Register(conn conn.Conn, _ protocol.Grant) (protocol.Session, error) {
 	_ = conn.Reset()
 	return nil, protocol.ErrTunnelEnded
 }

@@ -88,7 +88,7 @@ func TestTakeover(t *testing.T) {
 	if newer.port != old.port {
 		t.Errorf("the newer has port %d, want %d", newer.port, old.port)
 	}
-	wantClosed(t, "the end of the old tunnel", old.Done())
+	wantClosed(t, "the end of the old tunnel", old.ended.Done())
 	r.join(newer)
 	conntest.WantPair(t, u, client)
 	select {
@@ -146,12 +146,12 @@ func TestSuperseded(t *testing.T) {
 	r := start(t)
 	old := r.own(as("a", "1"))
 	newer := r.own(as("a", "2"))
-	wantClosed(t, "the end of the old tunnel", old.Done())
+	wantClosed(t, "the end of the old tunnel", old.ended.Done())
 	r.wantRefusal(as("a", "1"), wire.CodeSuperseded)
 	again := r.own(as("a", "2")) // it comes again
 	newest := r.own(as("a", "3"))
-	wantClosed(t, "the end of the newer tunnel", newer.Done())
-	wantClosed(t, "the end of the one after it", again.Done())
+	wantClosed(t, "the end of the newer tunnel", newer.ended.Done())
+	wantClosed(t, "the end of the one after it", again.ended.Done())
 	r.wantRefusal(as("a", "1"), wire.CodeSuperseded)
 	r.wantRefusal(as("a", "2"), wire.CodeSuperseded)
 	r.leave(newest)

@@ -126,16 +126,16 @@ type expecting struct {
 }
 
 type expectingTunnel struct {
-	protocol.Tunnel
+	protocol.Session
 	n int
 }
 
-func (e expecting) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (e expecting) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	tunnel, err := e.Relay.Register(conn, g)
 	return expectingTunnel{tunnel, e.n}, err
 }
 
-func (e expectingTunnel) Expected() int { return e.n }
+func (e expectingTunnel) ExpectedClaims() int { return e.n }
 
 // What a tunnel expects gets in, beside what is the source's own.
 func TestExpectedHandshakes(t *testing.T) {

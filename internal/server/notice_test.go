@@ -17,7 +17,7 @@ type quickProtocol struct {
 	hand chan conn.Conn
 }
 
-func (p quickProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (p quickProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	t, err := p.fakeProtocol.Register(conn, g)
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ type quickTunnel struct {
 	hand chan conn.Conn
 }
 
-func (t quickTunnel) OpenNow() conn.Conn {
+func (t quickTunnel) TryOpen() conn.Conn {
 	select {
 	case conn := <-t.hand:
 		return conn

@@ -307,7 +307,7 @@ func TestOldTunnelIsRevoked(t *testing.T) {
 	endOld := <-w.ended
 	u, _ := r.join(old) // which stays
 	newer := r.own(as("a", "2", "+token a"))
-	wantClosed(t, "taking no more users", old.Done())
+	wantClosed(t, "taking no more users", old.ended.Done())
 	r.leave(newer)
 	endOld(errors.New("revoked"))
 	conntest.WantReset(t, u)

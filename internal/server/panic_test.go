@@ -24,7 +24,7 @@ type broken struct {
 // brokenHere is what every bug in a test panics with.
 const brokenHere = "broken here"
 
-func (b broken) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (b broken) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	if b.in == "Register" {
 		panic(brokenHere)
 	}
@@ -40,7 +40,7 @@ func (b broken) Claim(conn conn.Conn, owner, id string) error {
 }
 
 type brokenTunnel struct {
-	protocol.Tunnel
+	protocol.Session
 	in string
 }
 
@@ -48,22 +48,24 @@ func (t brokenTunnel) Open(ctx context.Context) (conn.Conn, error) {
 	if t.in == "Open" {
 		panic(brokenHere)
 	}
-	conn, err := t.Tunnel.Open(ctx)
+	conn, err := t.Session.Open(ctx)
 	return brokenConn{conn, t.in}, err
 }
 
-func (t brokenTunnel) OpenNow() conn.Conn {
-	if t.in == "OpenNow" {
+func (t brokenTunnel) TryOpen() conn.Conn {
+	if t.in == "TryOpen" {
 		panic(brokenHere)
 	}
 	return nil
 }
 
-func (t brokenTunnel) Finish() {
-	if t.in == "Finish" {
+func (t brokenTunnel) StopAccepting() { protocol.StopAccepting(t.Session) }
+
+func (t brokenTunnel) Drain() {
+	if t.in == "Drain" {
 		panic(brokenHere)
 	}
-	t.Tunnel.Finish()
+	protocol.Drain(t.Session)
 }
 
 type brokenConn struct {
@@ -101,7 +103,7 @@ func (l *lockedBuffer) count(what string) int64 { return int64(strings.Count(l.S
 // A bug in the code of one connection or tunnel ends that, is counted, and has one
 // line in the log with its stack. Whoever else is there notices nothing.
 func TestPanics(t *testing.T) {
-	for _, in := range []string{"Register", "Claim", "Open", "OpenNow", "Finish", "Read"} {
+	for _, in := range []string{"Register", "Claim", "Open", "TryOpen", "Drain", "Read"} {
 		t.Run(in, func(t *testing.T) {
 			var log lockedBuffer
 			r := start(t, func(c *server.Config) {
@@ -142,10 +144,10 @@ func (r *relay) provoke(t *testing.T, in string, log *lockedBuffer) {
 	conn := r.request("event\nnew\n")
 	tunnel := <-r.fake.tunnels
 	conntest.Read(t, conn, len("1234\n"))
-	// Who comes before the tunnel is behind its port has to wait, instead of OpenNow.
+	// Who comes before the tunnel is behind its port has to wait, instead of TryOpen.
 	r.wantSoon("tunnels opened", opened+1, func() int64 { return log.count("tunnel opened") })
 	switch in {
-	case "Open", "OpenNow":
+	case "Open", "TryOpen":
 		wantTurnedAway(t, tunnel)
 	case "Read":
 		u := user(t, tunnel)

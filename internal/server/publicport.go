@@ -11,6 +11,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/protocol"
 )
 
 // publicPort is where users enter. Behind it is a tunnel, or none for a while: a
@@ -236,7 +237,7 @@ func (p *publicPort) attach(t *tunnel) error {
 			reason = errAgain
 		}
 		old.end(reason) // first, or retiring would be the reason
-		old.reach.Retire()
+		protocol.StopAccepting(old.session)
 	}
 	if p.lease != nil {
 		p.server.leases.save(p) // it has no end any more, and may have another name

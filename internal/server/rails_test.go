@@ -118,7 +118,7 @@ type slowRegister struct {
 	goOn  chan struct{}
 }
 
-func (s slowRegister) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (s slowRegister) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	s.ports <- g.Answer.Port
 	<-s.goOn
 	return s.fakeProtocol.Register(conn, g)

@@ -44,7 +44,7 @@ func (t *tunnel) endedBy(r join.Result) (by, how string) {
 	switch {
 	case how == record.Drain:
 		return by, t.stopped()
-	case by == record.ByServer && how == record.Lost && t.reach.Err() != nil:
+	case by == record.ByServer && how == record.Lost && t.session.Ended().Err() != nil:
 		return record.ByClient, how
 	}
 	return by, how

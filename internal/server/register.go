@@ -36,13 +36,13 @@ func (s *Server) register(conn conn.Conn, req wire.Request) error {
 	if p.lease != nil {
 		answer.Lease = p.lease.keep
 	}
-	t.reach, err = s.config.Protocols[req.Verb].Register(conn, protocol.Grant{Answer: answer, Owner: t.identity.Name})
+	t.session, err = s.config.Protocols[req.Verb].Register(conn, protocol.Grant{Answer: answer, Owner: t.identity.Name})
 	if err != nil {
 		return err
 	}
 	_ = conn.SetWriteDeadline(noDeadline) // what is left of the handshake's
 	if err := s.startTunnel(t); err != nil {
-		_ = t.reach.Close()
+		_ = t.session.Close()
 		return err
 	}
 	kept = true

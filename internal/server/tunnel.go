@@ -17,7 +17,7 @@ import (
 // tunnel is the way from a public port to a relay client.
 type tunnel struct {
 	port     *publicPort
-	reach    protocol.Tunnel
+	session  protocol.Session
 	source   admission.Source // of the relay client
 	verb     string
 	client   net.Addr
@@ -89,7 +89,7 @@ func (s *Server) startTunnel(t *tunnel) error {
 	}
 	t.logLife("tunnel opened")
 	t.watchIdentity()
-	t.reach.AfterDone(func() { t.end(t.reach.Err()) })
+	context.AfterFunc(t.session.Ended(), func() { t.end(context.Cause(t.session.Ended())) })
 	return nil
 }
 
@@ -142,21 +142,21 @@ func (t *tunnel) finish() {
 	defer func() {
 		if e := crash.Caught(recover()); e != nil {
 			s.crashed(e)
-			_ = t.reach.Close()
+			_ = t.session.Close()
 		}
 	}()
-	defer context.AfterFunc(s.closed, func() { _ = t.reach.Close() })()
+	defer context.AfterFunc(s.closed, func() { _ = t.session.Close() })()
 	t.users.Wait()
 	finished := make(chan struct{})
 	defer close(finished)
 	defer context.AfterFunc(s.draining, func() {
 		select {
 		case <-time.After(stillQueued): // what was said last has arrived, or there is nobody
-			_ = t.reach.Close()
+			_ = t.session.Close()
 		case <-finished:
 		}
 	})()
-	t.reach.Finish()
+	protocol.Drain(t.session)
 }
 
 // revoke ends the tunnel of an identity that no longer holds, its users, and its
@@ -167,5 +167,5 @@ func (t *tunnel) revoke(reason error) {
 		t.port.disown(t, reason)
 	}
 	t.end(reason)
-	_ = t.reach.Close()
+	_ = t.session.Close()
 }

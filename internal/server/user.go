@@ -45,14 +45,14 @@ func (u *user) connectNow() bool {
 	if u.tunnel, _ = u.port.enter(); u.tunnel == nil {
 		return false
 	}
-	quick, ok := u.tunnel.reach.(protocol.Quick)
+	opener, ok := u.tunnel.session.(protocol.TryOpener)
 	if !ok {
 		return false
 	}
 	if _, err := u.tunnel.refuse(u, 0); err != nil {
 		return false // connect finds out why, or waits
 	}
-	if u.reached = quick.OpenNow(); u.reached == nil {
+	if u.reached = opener.TryOpen(); u.reached == nil {
 		return false
 	}
 	if err := u.prepareHeader(); err != nil {
@@ -93,9 +93,9 @@ func (u *user) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	u.reached, err = u.tunnel.reach.Open(ctx)
+	u.reached, err = u.tunnel.session.Open(ctx)
 	if errors.Is(err, protocol.ErrTunnelEnded) {
-		u.tunnel.end(u.tunnel.reach.Err()) // or else the port would have it still
+		u.tunnel.end(context.Cause(u.tunnel.session.Ended())) // or else the port would have it still
 	}
 	return err
 }

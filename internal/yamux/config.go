@@ -47,6 +47,9 @@ type Config struct {
 	// longest time in which nothing goes over the connection. The default is 15
 	// seconds.
 	PingAfter time.Duration
+	// GoneAway is the cause of Refusing once the peer has said that it accepts no more
+	// streams. The default is ErrGoneAway.
+	GoneAway error
 	// Counters count what happens at the limits. Nil means not counted.
 	Counters *Counters
 }
@@ -60,6 +63,7 @@ func (c Config) orDefaults() Config {
 	c.ControlBurst = cmp.Or(c.ControlBurst, 1000)
 	c.MaxStrays = cmp.Or(c.MaxStrays, 100)
 	c.PingAfter = cmp.Or(c.PingAfter, pingAfter)
+	c.GoneAway = cmp.Or(c.GoneAway, ErrGoneAway)
 	if c.Counters == nil {
 		c.Counters = new(Counters)
 	}

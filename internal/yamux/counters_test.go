@@ -40,7 +40,7 @@ func TestCounters(t *testing.T) {
 		"too many streams": {func(s *yamux.Session, p peer) {
 			p.open(s, 1)
 			p.open(s, 3)
-			if st := s.OpenNow(); st != nil { // and asks again
+			if st := s.TryOpen(); st != nil { // and asks again
 				t.Error("a third stream was opened")
 			}
 			if _, err := s.Open(p.Context()); !errors.Is(err, yamux.ErrTooManyStreams) {

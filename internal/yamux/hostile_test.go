@@ -219,14 +219,14 @@ func TestNeverAcknowledges(t *testing.T) {
 	var counters yamux.Counters
 	session, peer := newPeer(t, yamux.Client, yamux.Config{Counters: &counters})
 	for id := uint32(1); id < 512; id += 2 {
-		st := session.OpenNow()
+		st := session.TryOpen()
 		if st == nil {
 			t.Fatalf("stream %d cannot be opened", id)
 		}
 		st.Flush()
 		peer.want(update(id, flagSYN, 0))
 	}
-	if st := session.OpenNow(); st != nil {
+	if st := session.TryOpen(); st != nil {
 		t.Error("a stream was opened, though 256 are not acknowledged")
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -241,7 +241,7 @@ func TestNeverAcknowledges(t *testing.T) {
 	}
 	peer.send(update(511, flagRST, 0)) // is as good as an acknowledgement
 	peer.sync()
-	if session.OpenNow() == nil {
+	if session.TryOpen() == nil {
 		t.Error("no stream can be opened, though only 255 are not acknowledged")
 	}
 	if n := counters.Waited.Load(); n != 1 {

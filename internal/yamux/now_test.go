@@ -60,9 +60,9 @@ func TestWriteNow(t *testing.T) {
 
 // A stream that is opened by somebody who cannot wait is told of with its first
 // bytes, in one piece, or by Flush.
-func TestOpenNowTellsWithTheFirstBytes(t *testing.T) {
+func TestTryOpenTellsWithTheFirstBytes(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
-	first, second := session.OpenNow(), session.OpenNow()
+	first, second := session.TryOpen(), session.TryOpen()
 	if first == nil || second == nil {
 		t.Fatal("no stream can be opened")
 	}
@@ -72,10 +72,10 @@ func TestOpenNowTellsWithTheFirstBytes(t *testing.T) {
 	peer.want(update(1, flagSYN, 0))
 	peer.want(update(3, flagSYN, 0))
 	peer.want(data(3, 0, "hello"))
-	third := session.OpenNow()
+	third := session.TryOpen()
 	third.Flush()
 	peer.want(update(5, flagSYN, 0))
-	fourth := session.OpenNow() // and gives up again
+	fourth := session.TryOpen() // and gives up again
 	check(t, fourth.Reset())
 	peer.want(update(7, flagSYN, 0))
 	peer.want(update(7, flagRST, 0))

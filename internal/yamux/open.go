@@ -32,10 +32,10 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	return st, err
 }
 
-// OpenNow is Open for a caller that cannot wait. It returns nil if a stream cannot be
+// TryOpen is Open for a caller that cannot wait. It returns nil if a stream cannot be
 // opened at the moment, or at all. The peer hears of the stream with the first write,
 // in the same packet, or by Flush.
-func (s *Session) OpenNow() *Stream {
+func (s *Session) TryOpen() *Stream {
 	select {
 	case <-s.refusing.Done():
 		return nil

@@ -155,7 +155,7 @@ func (r *receiver) handleFrame(h header) error {
 	}
 	switch {
 	case h.length == goAwayNormal:
-		r.session.refuse(ErrGoneAway)
+		r.session.refuse(r.session.config.GoneAway)
 	case !r.session.resetRefusedStream():
 		return fmt.Errorf("the peer ended the session: GO_AWAY, reason %d", h.length)
 	}

@@ -133,7 +133,7 @@ func (s *Session) writeLoop() {
 }
 
 // Refusing returns a context that is done when Open cannot succeed any more. Its cause
-// is ErrGoneAway if the peer has said so, or else why the session has ended.
+// is Config.GoneAway if the peer has said so, or else why the session has ended.
 func (s *Session) Refusing() context.Context { return s.refusing }
 
 // Done returns a channel that is closed when the session has ended.
@@ -148,7 +148,7 @@ func (s *Session) Err() error {
 
 // StopOpening has Open fail from now on, as if the peer had sent GO_AWAY. Open streams
 // go on.
-func (s *Session) StopOpening() { s.refuse(ErrGoneAway) }
+func (s *Session) StopOpening() { s.refuse(s.config.GoneAway) }
 
 // GoAway tells the peer that no more streams are accepted. It resets streams that the
 // peer opens from then on, and those that wait for Accept. Accepted streams go on.

@@ -44,7 +44,7 @@ func TestPeerHasTooManyStreams(t *testing.T) {
 		check(t, had[0].Reset())
 		peer.want(update(1, flagRST, 0))
 		openPlainly(t, peer, session, 11)
-		if st := session.OpenNow(); st != nil {
+		if st := session.TryOpen(); st != nil {
 			t.Error("a stream too many was opened")
 		}
 
@@ -64,7 +64,7 @@ func TestPeerHasTooManyStreams(t *testing.T) {
 // openOne opens a stream that is not acknowledged.
 func (p peer) openOne(s *yamux.Session) *yamux.Stream {
 	p.Helper()
-	st := s.OpenNow()
+	st := s.TryOpen()
 	if st == nil {
 		p.Fatal("a stream cannot be opened")
 	}

@@ -22,7 +22,7 @@ func unacked(t *testing.T) (*yamux.Session, peer) {
 func (p peer) openAll(s *yamux.Session) (opened []*yamux.Stream) {
 	p.Helper()
 	for {
-		st := s.OpenNow()
+		st := s.TryOpen()
 		if st == nil {
 			return opened
 		}

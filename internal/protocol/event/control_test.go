@@ -17,9 +17,9 @@ const maxChatter = 4 << 10
 
 func pass(d time.Duration) { <-time.After(d) }
 
-func ended(tunnel protocol.Tunnel) bool {
+func ended(tunnel protocol.Session) bool {
 	select {
-	case <-tunnel.Done():
+	case <-tunnel.Ended().Done():
 		return true
 	default:
 		return false

@@ -17,9 +17,9 @@ import (
 )
 
 // wantErr expects that the tunnel has ended for this reason.
-func wantErr(t *testing.T, tunnel protocol.Tunnel, want string) {
+func wantErr(t *testing.T, tunnel protocol.Session, want string) {
 	t.Helper()
-	if err := tunnel.Err(); err == nil || !strings.Contains(err.Error(), want) {
+	if err := context.Cause(tunnel.Ended()); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("the tunnel has ended because of %v, want %q", err, want)
 	}
 }
@@ -36,7 +36,7 @@ func TestErr(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newTunnel(t)
-			if err := e.tunnel.Err(); err != nil {
+			if err := context.Cause(e.tunnel.Ended()); err != nil {
 				t.Errorf("Err is %v before the end", err)
 			}
 			tt.end(e)
@@ -55,8 +55,8 @@ func TestErrOfSlowClient(t *testing.T) {
 		defer e.control.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		got := e.user(ctx)
-		<-e.tunnel.Done()
-		if err := e.tunnel.Err(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		<-e.tunnel.Ended().Done()
+		if err := context.Cause(e.tunnel.Ended()); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("Err is %v, want %v", err, os.ErrDeadlineExceeded)
 		}
 		cancel()
@@ -100,7 +100,7 @@ func TestPanicEndsTunnel(t *testing.T) {
 			trigger(e)
 			wantDone(t, e.tunnel)
 			var crashed *crash.Error
-			if err := e.tunnel.Err(); !errors.As(err, &crashed) || crashed.Value != "injected" {
+			if err := context.Cause(e.tunnel.Ended()); !errors.As(err, &crashed) || crashed.Value != "injected" {
 				t.Errorf("Err is %v, want the panic", err)
 			}
 			_ = e.tunnel.Close()

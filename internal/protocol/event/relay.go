@@ -42,13 +42,13 @@ func NewRelay(config Config) *Relay {
 }
 
 // Register makes conn the control connection of a tunnel.
-func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
 	protocol.AlwaysRead(conn, takesNothing)
-	return newTunnel(r, conn, g.Owner), nil
+	return newSession(r, conn, g.Owner), nil
 }
 
 // Claim gives conn to the user who waits for id.

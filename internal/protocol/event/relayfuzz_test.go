@@ -47,7 +47,7 @@ func FuzzRelay(f *testing.F) {
 type model struct {
 	*testing.T
 	relay   *event.Relay
-	tunnel  protocol.Tunnel
+	tunnel  protocol.Session
 	control *conntest.MemoryConn
 	chatter int // bytes said in this minute
 	over    bool
@@ -183,7 +183,7 @@ func (m *model) clientGoes(way int) {
 	case 2:
 		_ = m.tunnel.Close()
 	case 3:
-		m.tunnel.Finish()
+		_ = m.tunnel.Close()
 	}
 	m.ended()
 }

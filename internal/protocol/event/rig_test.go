@@ -37,7 +37,7 @@ func tcpPair(t *testing.T) (relay, client *transport.Conn) {
 type relayEnd struct {
 	*testing.T
 	relay   *event.Relay
-	tunnel  protocol.Tunnel
+	tunnel  protocol.Session
 	control conn.Conn // the relay client's end
 	lines   *bufio.Reader
 }
@@ -124,10 +124,10 @@ func (e *relayEnd) serve() (user conn.Conn, client *transport.Conn) {
 }
 
 // wantDone expects that the tunnel ends by itself.
-func wantDone(t *testing.T, tunnel protocol.Tunnel) {
+func wantDone(t *testing.T, tunnel protocol.Session) {
 	t.Helper()
 	select {
-	case <-tunnel.Done():
+	case <-tunnel.Ended().Done():
 	case <-time.After(patience):
 		t.Fatal("the tunnel does not end")
 	}

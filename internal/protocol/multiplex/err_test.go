@@ -1,6 +1,7 @@
 package multiplex_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -26,12 +27,12 @@ func TestErr(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tunnel, client := newTunnel(t)
-			if err := tunnel.Err(); err != nil {
+			if err := context.Cause(tunnel.Ended()); err != nil {
 				t.Errorf("Err is %v before the end", err)
 			}
 			tt.end(client)
 			wantDone(t, tunnel)
-			if err := tunnel.Err(); !errors.Is(err, tt.want) {
+			if err := context.Cause(tunnel.Ended()); !errors.Is(err, tt.want) {
 				t.Errorf("Err is %v, want %v", err, tt.want)
 			}
 		})
@@ -39,7 +40,7 @@ func TestErr(t *testing.T) {
 	t.Run("Close", func(t *testing.T) {
 		tunnel, _ := newTunnel(t)
 		_ = tunnel.Close()
-		if err := tunnel.Err(); !errors.Is(err, net.ErrClosed) {
+		if err := context.Cause(tunnel.Ended()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Err is %v, want %v", err, net.ErrClosed)
 		}
 	})
@@ -62,7 +63,7 @@ func TestPanicEndsTunnel(t *testing.T) {
 	peer.send(frame{kind: typeWindow, flags: flagACK, stream: 1})
 	wantDone(t, tunnel)
 	_, err := user.Read(make([]byte, 1))
-	for what, err := range map[string]error{"Err": tunnel.Err(), "the error of a user's stream": err} {
+	for what, err := range map[string]error{"Err": context.Cause(tunnel.Ended()), "the error of a user's stream": err} {
 		var crashed *crash.Error
 		if !errors.As(err, &crashed) || crashed.Value != "injected" {
 			t.Errorf("%s is %v, want the panic", what, err)

@@ -45,7 +45,7 @@ func TestOpenBehindTheEnd(t *testing.T) {
 					t.Fatal("the end did not arrive")
 				}
 			}
-			if user := tunnel.(protocol.Quick).OpenNow(); user != nil {
+			if user := tunnel.(protocol.TryOpener).TryOpen(); user != nil {
 				t.Error("a user has a stream to who is gone")
 			}
 			left, leave := context.WithCancelCause(t.Context())

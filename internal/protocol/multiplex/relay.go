@@ -43,10 +43,14 @@ type Budget = yamux.Budget
 // NewBudget gives a budget of so many bytes.
 func NewBudget(bytes int64) *Budget { return yamux.NewBudget(bytes) }
 
-var _ protocol.Relay = Relay{}
+var (
+	_ protocol.Relay     = Relay{}
+	_ protocol.TryOpener = (*session)(nil)
+	_ protocol.Drainer   = (*session)(nil)
+)
 
-// What OpenNow gives is told of with the first bytes, or by conn.Flush, on every
-// system.
+// The relay client hears of what TryOpen returns with the first bytes, or by conn.Flush,
+// on every system.
 var _ conn.Flusher = (*yamux.Stream)(nil)
 
 // LogValue gives what was counted.
@@ -68,13 +72,14 @@ func (r Relay) LogValue() slog.Value {
 }
 
 // Register makes conn a yamux session.
-func (r Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (r Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
 	protocol.AlwaysRead(conn, takesNothing)
-	return &tunnel{conn, yamux.Client(conn, yamux.Config{
+	return &session{conn, yamux.Client(conn, yamux.Config{
+		GoneAway:   protocol.ErrLeft,
 		Budget:     r.Budget,
 		MaxStreams: r.MaxStreams,
 		Counters:   r.Counters,
@@ -87,26 +92,26 @@ func (Relay) Claim(conn conn.Conn, _, _ string) error {
 	return protocol.ErrNoClaims
 }
 
-// tunnel is a session in which the relay opens a stream for each user.
-type tunnel struct {
-	conn    conn.Conn // the session's
-	session *yamux.Session
+// session opens a stream for each user.
+type session struct {
+	conn  conn.Conn // carries the streams
+	yamux *yamux.Session
 }
 
-// gone tells whether the kernel knows that the relay client has ended, which the
-// session learns only when it has read all that came before. A stream that is opened
-// in between leads nowhere, and takes the user's bytes along.
-func (t *tunnel) gone() bool { return tcpstate.Of(t.conn) >= tcpstate.Ended }
+// isGone reports whether the kernel knows that the relay client has ended, which yamux
+// learns only when it has read all that came before. A stream that is opened in between
+// leads nowhere, and takes the user's bytes along.
+func (s *session) isGone() bool { return tcpstate.Of(s.conn) >= tcpstate.Ended }
 
-func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
-	if t.gone() {
+func (s *session) Open(ctx context.Context) (conn.Conn, error) {
+	if s.isGone() {
 		select {
-		case <-t.Done():
+		case <-s.Ended().Done():
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
-	st, err := t.session.Open(ctx)
+	st, err := s.yamux.Open(ctx)
 	switch {
 	case err == nil:
 		return st, nil
@@ -120,40 +125,28 @@ func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 	return nil, err
 }
 
-// OpenNow opens a stream, or gives nil if that would have to wait or fails.
-func (t *tunnel) OpenNow() conn.Conn {
-	if t.gone() {
+// TryOpen opens a stream, or returns nil if that would have to wait or fails.
+func (s *session) TryOpen() conn.Conn {
+	if s.isGone() {
 		return nil
 	}
-	if st := t.session.OpenNow(); st != nil {
+	if st := s.yamux.TryOpen(); st != nil {
 		return st
 	}
 	return nil
 }
 
-func (t *tunnel) Done() <-chan struct{} { return t.session.Refusing().Done() }
+// Ended returns a context that is done when no more streams can be opened.
+func (s *session) Ended() context.Context { return s.yamux.Refusing() }
 
-// Err gives the session's error, or that the relay client takes no more users.
-func (t *tunnel) Err() error {
-	err := context.Cause(t.session.Refusing())
-	if errors.Is(err, yamux.ErrGoneAway) {
-		return protocol.ErrLeft
-	}
-	return err
-}
+// StopAccepting opens no more streams.
+func (s *session) StopAccepting() { s.yamux.StopOpening() }
 
-func (t *tunnel) AfterDone(f func()) (stop func() bool) {
-	return context.AfterFunc(t.session.Refusing(), f)
-}
-
-// Retire opens no more streams.
-func (t *tunnel) Retire() { t.session.StopOpening() }
-
-// Close resets the streams that there are, and ends the session.
-func (t *tunnel) Close() error {
-	t.session.Abort()
+// Close resets the open streams, and ends the yamux session.
+func (s *session) Close() error {
+	s.yamux.Abort()
 	return nil
 }
 
-// Finish lets the last FIN of the last stream through.
-func (t *tunnel) Finish() { t.session.Drain() }
+// Drain lets the FIN of the last stream through.
+func (s *session) Drain() { s.yamux.Drain() }

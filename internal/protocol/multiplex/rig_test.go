@@ -34,28 +34,28 @@ func tcpPair(t *testing.T) (relay, client *transport.Conn) {
 }
 
 // newTunnel makes a tunnel at the relay, and gives its relay client.
-func newTunnel(t *testing.T) (protocol.Tunnel, yamuxPeer) {
+func newTunnel(t *testing.T) (protocol.Session, yamuxPeer) {
 	t.Helper()
 	conn, client := tcpPair(t)
 	return register(t, conn, client)
 }
 
 // registerAt makes a tunnel at this relay.
-func registerAt(t *testing.T, relay protocol.Relay) (protocol.Tunnel, yamuxPeer) {
+func registerAt(t *testing.T, relay protocol.Relay) (protocol.Session, yamuxPeer) {
 	t.Helper()
 	conn, client := tcpPair(t)
 	return registerOver(t, relay, conn, client)
 }
 
 // register registers over any pair of connections.
-func register(t *testing.T, conn, client conn.Conn) (protocol.Tunnel, yamuxPeer) {
+func register(t *testing.T, conn, client conn.Conn) (protocol.Session, yamuxPeer) {
 	t.Helper()
 	return registerOver(t, multiplex.Relay{}, conn, client)
 }
 
-func registerOver(t *testing.T, relay protocol.Relay, conn, client conn.Conn) (protocol.Tunnel, yamuxPeer) {
+func registerOver(t *testing.T, relay protocol.Relay, conn, client conn.Conn) (protocol.Session, yamuxPeer) {
 	t.Helper()
-	var tunnel protocol.Tunnel
+	var tunnel protocol.Session
 	registered := make(chan error, 1)
 	go func() {
 		var err error
@@ -76,7 +76,7 @@ func registerOver(t *testing.T, relay protocol.Relay, conn, client conn.Conn) (p
 }
 
 // open is a user who gets a stream at once.
-func open(t *testing.T, tunnel protocol.Tunnel) conn.Conn {
+func open(t *testing.T, tunnel protocol.Session) conn.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -91,7 +91,7 @@ func open(t *testing.T, tunnel protocol.Tunnel) conn.Conn {
 }
 
 // openAcknowledged opens the first stream of a tunnel.
-func openAcknowledged(t *testing.T, tunnel protocol.Tunnel, client yamuxPeer) conn.Conn {
+func openAcknowledged(t *testing.T, tunnel protocol.Session, client yamuxPeer) conn.Conn {
 	t.Helper()
 	user := open(t, tunnel)
 	client.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})
@@ -108,18 +108,18 @@ func wantFailure(t *testing.T, conn io.Reader) {
 	}
 }
 
-func wantDone(t *testing.T, tunnel protocol.Tunnel) {
+func wantDone(t *testing.T, tunnel protocol.Session) {
 	t.Helper()
 	select {
-	case <-tunnel.Done():
+	case <-tunnel.Ended().Done():
 	case <-time.After(patience):
 		t.Fatal("the tunnel does not end")
 	}
 }
 
-func ended(tunnel protocol.Tunnel) bool {
+func ended(tunnel protocol.Session) bool {
 	select {
-	case <-tunnel.Done():
+	case <-tunnel.Ended().Done():
 		return true
 	default:
 		return false

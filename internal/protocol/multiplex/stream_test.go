@@ -185,7 +185,7 @@ func TestSilence(t *testing.T) {
 		synctest.Wait()
 		since := time.Now()
 		go func() { _, _ = io.Copy(io.Discard, far) }()
-		<-tunnel.Done()
+		<-tunnel.Ended().Done()
 		if took := time.Since(since); took < 15*time.Second || took > 45*time.Second {
 			t.Errorf("ended after a silence of %v", took)
 		}

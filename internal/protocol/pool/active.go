@@ -10,7 +10,7 @@ import (
 // it is closed.
 type activeConn struct {
 	conn.Conn
-	tunnel   *tunnel
+	session  *session
 	released atomic.Bool
 }
 
@@ -19,7 +19,7 @@ func (c *activeConn) Unwrap() conn.Conn { return c.Conn }
 
 func (c *activeConn) release() {
 	if !c.released.Swap(true) {
-		c.tunnel.release()
+		c.session.release()
 	}
 }
 

@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -18,11 +19,11 @@ import (
 
 func TestErrOfClosed(t *testing.T) {
 	p := newPool(t)
-	if err := p.tunnel.Err(); err != nil {
+	if err := context.Cause(p.tunnel.Ended()); err != nil {
 		t.Errorf("Err is %v before the end", err)
 	}
 	_ = p.tunnel.Close()
-	if err := p.tunnel.Err(); !errors.Is(err, net.ErrClosed) {
+	if err := context.Cause(p.tunnel.Ended()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Err is %v, want %v", err, net.ErrClosed)
 	}
 }
@@ -41,9 +42,9 @@ func TestErrOfLonely(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = user.Close()
-		<-tunnel.Done()
+		<-tunnel.Ended().Done()
 		_ = tunnel.Close()
-		if err := tunnel.Err(); err == nil || !strings.Contains(err.Error(), "no connection any more") {
+		if err := context.Cause(tunnel.Ended()); err == nil || !strings.Contains(err.Error(), "no connection any more") {
 			t.Errorf("Err is %v", err)
 		}
 	})
@@ -66,9 +67,9 @@ func TestPanicEndsPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = client.CloseWrite() // has it taken out, and what it said read
-	<-p.tunnel.Done()
+	<-p.tunnel.Ended().Done()
 	var crashed *crash.Error
-	if err := p.tunnel.Err(); !errors.As(err, &crashed) || crashed.Value != "injected" {
+	if err := context.Cause(p.tunnel.Ended()); !errors.As(err, &crashed) || crashed.Value != "injected" {
 		t.Errorf("Err is %v, want the panic", err)
 	}
 	wantEnd(t, client)

@@ -18,7 +18,7 @@ import (
 // The relay cannot watch them for their end.
 type memoryPool struct {
 	relay  *pool.Relay
-	tunnel protocol.Tunnel
+	tunnel protocol.Session
 	id     string
 	first  *conntest.MemoryConn
 }
@@ -94,9 +94,9 @@ func wantMemoryPair(t *testing.T, conn io.Writer, client io.Reader) {
 	}
 }
 
-func ended(tunnel protocol.Tunnel) bool {
+func ended(tunnel protocol.Session) bool {
 	select {
-	case <-tunnel.Done():
+	case <-tunnel.Ended().Done():
 		return true
 	default:
 		return false

@@ -21,7 +21,7 @@ type Relay struct {
 	idle    atomic.Int64 // connections that wait, in all pools
 
 	mu    sync.Mutex // guards what follows
-	pools map[wire.Key]*tunnel
+	pools map[wire.Key]*session
 }
 
 var _ protocol.Relay = (*Relay)(nil)
@@ -48,7 +48,7 @@ func NewRelay(config Config) *Relay {
 	if config.Ended == nil {
 		config.Ended = protocol.Forget{}
 	}
-	return &Relay{config: config, pools: make(map[wire.Key]*tunnel)}
+	return &Relay{config: config, pools: make(map[wire.Key]*session)}
 }
 
 // LogValue returns how many connections wait for users, in all pools.
@@ -64,10 +64,10 @@ func (r *Relay) takeIdle() bool {
 }
 
 // Register makes a pool whose first connection is conn.
-func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Tunnel, error) {
+func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	id := wire.NewID()
 	key := wire.KeyOf(g.Owner, id)
-	t := newTunnel(r, lingerOf(g), func() { r.remove(key) })
+	t := newSession(r, lingerOf(g), func() { r.remove(key) })
 	// Known before the relay client can know it; usable only once the reply is
 	// written, because a user's bytes must not overtake it.
 	r.add(key, t)
@@ -98,13 +98,13 @@ func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	return protocol.ErrUnknownID
 }
 
-func (r *Relay) add(key wire.Key, t *tunnel) {
+func (r *Relay) add(key wire.Key, t *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pools[key] = t
 }
 
-func (r *Relay) find(key wire.Key) *tunnel {
+func (r *Relay) find(key wire.Key) *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.pools[key]

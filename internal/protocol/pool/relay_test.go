@@ -50,21 +50,21 @@ func TestNewestFirst(t *testing.T) {
 
 // Who cannot wait gets the newest connection that is alive, and nothing when
 // there is none.
-func TestOpenNow(t *testing.T) {
+func TestTryOpen(t *testing.T) {
 	p := newPool(t)
-	quick := p.tunnel.(protocol.Quick)
+	session := p.tunnel.(protocol.TryOpener)
 	_ = p.add().Close()
-	conn := quick.OpenNow()
+	conn := session.TryOpen()
 	if conn == nil {
 		t.Fatal("there is no connection")
 	}
 	defer conn.Close()
 	conntest.WantPair(t, conn, p.first)
-	if conn := quick.OpenNow(); conn != nil {
+	if conn := session.TryOpen(); conn != nil {
 		t.Errorf("got %v from an empty pool", conn)
 	}
 	_ = p.tunnel.Close()
-	if conn := quick.OpenNow(); conn != nil {
+	if conn := session.TryOpen(); conn != nil {
 		t.Errorf("got %v from a pool that is closed", conn)
 	}
 }
@@ -153,7 +153,7 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	<-p.tunnel.Done()
+	<-p.tunnel.Ended().Done()
 	wantEnd(t, p.first) // it waited
 	conntest.WantPair(t, user, busy)
 	if _, err := p.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {

@@ -88,7 +88,7 @@ func (m *model) step(what byte, arg int) {
 		if arg%2 == 0 {
 			_ = m.tunnel.Close()
 		} else {
-			m.tunnel.Finish()
+			_ = m.tunnel.Close()
 		}
 		m.ended()
 	}

@@ -40,7 +40,7 @@ func tcpPair(t *testing.T) (relay, client *transport.Conn) {
 type relayPool struct {
 	*testing.T
 	relay  *pool.Relay
-	tunnel protocol.Tunnel
+	tunnel protocol.Session
 	id     string
 	first  *transport.Conn // the relay client's end of the connection that said new
 }

@@ -102,7 +102,7 @@ func TestLinger(t *testing.T) {
 		}
 		since := time.Now()
 		_ = user.Close()
-		<-p.tunnel.Done()
+		<-p.tunnel.Ended().Done()
 		if took := time.Since(since); took != linger {
 			t.Errorf("ended %v after its last connection, want %v", took, linger)
 		}
@@ -139,7 +139,7 @@ func TestLingerOfLeased(t *testing.T) {
 		}
 		_ = user.Close()
 		since := time.Now()
-		<-tunnel.Done()
+		<-tunnel.Ended().Done()
 		if took := time.Since(since); took != leasedLinger {
 			t.Errorf("ended %v after its last connection, want %v", took, leasedLinger)
 		}
@@ -175,7 +175,7 @@ func TestLingerStartsAnew(t *testing.T) {
 		wantMemoryPair(t, other, one)
 		since := time.Now()
 		_ = other.Close()
-		<-p.tunnel.Done()
+		<-p.tunnel.Ended().Done()
 		if took := time.Since(since); took != linger {
 			t.Errorf("ended %v after its last connection, want %v", took, linger)
 		}
@@ -215,7 +215,7 @@ func TestServedUserKeepsThePool(t *testing.T) {
 			t.Error("ended while a user was served")
 		}
 		_ = o.conn.Close()
-		<-p.tunnel.Done()
+		<-p.tunnel.Ended().Done()
 	})
 }
 

@@ -62,7 +62,7 @@ type idleRig struct {
 	running sync.WaitGroup
 }
 
-func (r *idleRig) register() (*Registration, protocol.Tunnel) {
+func (r *idleRig) register() (*Registration, protocol.Session) {
 	r.Helper()
 	registration, err := Register(r.Context(), r.client, r.dial)
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *idleRig) register() (*Registration, protocol.Tunnel) {
 }
 
 // user is a user who is served.
-func (r *idleRig) user(registration *Registration, tunnel protocol.Tunnel) {
+func (r *idleRig) user(registration *Registration, tunnel protocol.Session) {
 	r.Helper()
 	select {
 	case <-registration.Ended():

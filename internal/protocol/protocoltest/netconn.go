@@ -62,7 +62,7 @@ func connect(t *testing.T, relay protocol.Relay, client protocol.Client) (user, 
 
 // registered is a tunnel at the relay.
 type registered struct {
-	tunnel protocol.Tunnel
+	tunnel protocol.Session
 	err    error
 }
 

@@ -33,11 +33,12 @@ func lingerOf(g protocol.Grant) time.Duration {
 	return linger
 }
 
-// tunnel is a pool: connections that wait for users, or users that wait for
+// session is a pool: connections that wait for users, or users that wait for
 // connections, and never both.
-type tunnel struct {
-	relay *Relay
-	protocol.Ending
+type session struct {
+	relay  *Relay
+	ended  context.Context // done when the pool has ended
+	end    context.CancelCauseFunc
 	forget func()        // takes the pool out of the Relay, once
 	linger time.Duration // how long it is kept without any connection
 
@@ -55,74 +56,75 @@ type idleConn struct {
 	watch *tcpstate.Watch
 }
 
-func newTunnel(r *Relay, linger time.Duration, forget func()) *tunnel {
-	t := &tunnel{relay: r, Ending: protocol.NewEnding(), linger: linger, forget: sync.OnceFunc(forget)}
-	t.lonely = time.AfterFunc(linger, func() { t.run(t.closeIfLonely) })
-	return t
+func newSession(r *Relay, linger time.Duration, forget func()) *session {
+	s := &session{relay: r, linger: linger, forget: sync.OnceFunc(forget)}
+	s.ended, s.end = context.WithCancelCause(context.Background())
+	s.lonely = time.AfterFunc(linger, func() { s.run(s.closeIfLonely) })
+	return s
 }
 
 // run runs what has no caller who could be told of a panic. It ends the pool.
-func (t *tunnel) run(f func()) {
+func (s *session) run(f func()) {
 	defer func() {
 		if e := crash.Caught(recover()); e != nil {
-			t.close(e)
+			s.closeWithError(e)
 		}
 	}()
 	f()
 }
 
-// Expected is one for each free place, and for each user who waits.
-func (t *tunnel) Expected() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.relay.config.MaxIdle - len(t.idle) + len(t.waiting)
+// ExpectedClaims is one for each free place, and for each user who waits.
+func (s *session) ExpectedClaims() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.relay.config.MaxIdle - len(s.idle) + len(s.waiting)
 }
 
 // add puts conn into the pool, or hands it to the user who has waited longest.
 // It takes conn over.
-func (t *tunnel) add(conn conn.Conn) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (s *session) add(conn conn.Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case t.err != nil:
+	case s.err != nil:
 		_ = conn.Reset()
 		return protocol.ErrTunnelEnded
-	case len(t.waiting) > 0:
-		t.waiting[0] <- t.activateLocked(conn) // has room for one
-		t.waiting = t.waiting[1:]
+	case len(s.waiting) > 0:
+		s.waiting[0] <- s.activateLocked(conn) // has room for one
+		s.waiting = s.waiting[1:]
 		return nil
-	case len(t.idle) >= t.relay.config.MaxIdle, !t.relay.takeIdle():
+	case len(s.idle) >= s.relay.config.MaxIdle, !s.relay.takeIdle():
 		// An end, not a reset: the id is right, and the relay client is not to
 		// think that its pool is gone.
 		_ = conn.Close()
 		return protocol.ErrFull
 	}
 	i := &idleConn{conn: conn}
-	i.watch = t.relay.watcher.Start(conn, tcpstate.Ended, func() { t.run(func() { t.drop(i) }) })
-	t.idle = append(t.idle, i)
-	t.lonely.Stop()
+	i.watch = s.relay.watcher.Start(conn, tcpstate.Ended, func() { s.run(func() { s.drop(i) }) })
+	s.idle = append(s.idle, i)
+	s.lonely.Stop()
 	return nil
 }
 
 // drop takes a connection that has ended out of the pool.
-func (t *tunnel) drop(i *idleConn) {
-	if t.takeOut(i) {
-		defer t.release()
+func (s *session) drop(i *idleConn) {
+	if s.takeOut(i) {
+		defer s.release()
 		discard(i.conn)
 	} // else somebody has taken it, and will see for himself
 }
 
 // takeOut takes i, if it is still idle, which then counts as active.
-func (t *tunnel) takeOut(i *idleConn) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	at := slices.Index(t.idle, i)
+func (s *session) takeOut(i *idleConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := slices.Index(s.idle, i)
 	if at < 0 {
 		return false
 	}
-	t.idle = slices.Delete(t.idle, at, at+1)
-	t.relay.idle.Add(-1)
-	t.active++
+	s.idle = slices.Delete(s.idle, at, at+1)
+	s.relay.idle.Add(-1)
+	s.active++
 	return true
 }
 
@@ -135,98 +137,98 @@ func discard(conn conn.Conn) {
 }
 
 // Open gives the newest connection that is alive, or the next that comes.
-func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
+func (s *session) Open(ctx context.Context) (conn.Conn, error) {
 	for {
-		i, next, err := t.takeOrWait()
+		i, next, err := s.takeOrWait()
 		if err != nil {
 			return nil, err
 		}
 		if i == nil {
-			return t.wait(ctx, next)
+			return s.wait(ctx, next)
 		}
-		if conn := t.check(i); conn != nil {
+		if conn := s.check(i); conn != nil {
 			return conn, nil
 		}
 	}
 }
 
-// OpenNow gives the newest connection that is alive, or nil.
-func (t *tunnel) OpenNow() conn.Conn {
+// TryOpen returns the newest connection that is alive, or nil.
+func (s *session) TryOpen() conn.Conn {
 	for {
-		t.mu.Lock()
-		i := t.takeLocked()
-		t.mu.Unlock()
+		s.mu.Lock()
+		i := s.takeLocked()
+		s.mu.Unlock()
 		if i == nil {
 			return nil
 		}
-		if conn := t.check(i); conn != nil {
+		if conn := s.check(i); conn != nil {
 			return conn
 		}
 	}
 }
 
 // check gives a user a connection that was taken, unless it has ended.
-func (t *tunnel) check(i *idleConn) conn.Conn {
+func (s *session) check(i *idleConn) conn.Conn {
 	i.watch.Stop()
 	switch tcpstate.Of(i.conn) {
 	case tcpstate.Open:
-		return t.activeConn(i.conn)
+		return s.activeConn(i.conn)
 	case tcpstate.Silent:
 		_ = i.conn.Close()
 	default:
 		discard(i.conn)
 	}
-	t.release()
+	s.release()
 	return nil
 }
 
 // takeOrWait takes an idle connection, which then counts as active, or else
 // joins the queue of users.
-func (t *tunnel) takeOrWait() (*idleConn, chan conn.Conn, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.err != nil {
+func (s *session) takeOrWait() (*idleConn, chan conn.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
 		return nil, nil, protocol.ErrTunnelEnded
 	}
-	if i := t.takeLocked(); i != nil {
+	if i := s.takeLocked(); i != nil {
 		return i, nil, nil
 	}
 	next := make(chan conn.Conn, 1)
-	t.waiting = append(t.waiting, next)
+	s.waiting = append(s.waiting, next)
 	return nil, next, nil
 }
 
 // takeLocked takes the newest idle connection, or gives nil.
-func (t *tunnel) takeLocked() *idleConn {
-	n := len(t.idle)
+func (s *session) takeLocked() *idleConn {
+	n := len(s.idle)
 	if n == 0 {
 		return nil
 	}
-	i := t.idle[n-1]
-	t.idle = t.idle[:n-1]
-	t.relay.idle.Add(-1)
-	t.active++
+	i := s.idle[n-1]
+	s.idle = s.idle[:n-1]
+	s.relay.idle.Add(-1)
+	s.active++
 	return i
 }
 
-func (t *tunnel) wait(ctx context.Context, next chan conn.Conn) (conn.Conn, error) {
+func (s *session) wait(ctx context.Context, next chan conn.Conn) (conn.Conn, error) {
 	select {
 	case conn := <-next:
 		return conn, nil
 	case <-ctx.Done():
-	case <-t.Done():
+	case <-s.ended.Done():
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if at := slices.Index(t.waiting, chan<- conn.Conn(next)); at >= 0 {
-		t.waiting = slices.Delete(t.waiting, at, at+1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := slices.Index(s.waiting, chan<- conn.Conn(next)); at >= 0 {
+		s.waiting = slices.Delete(s.waiting, at, at+1)
 	}
 	select {
 	case conn := <-next: // it came in the last moment
 		return conn, nil
 	default:
 	}
-	if t.err != nil {
+	if s.err != nil {
 		return nil, protocol.ErrTunnelEnded
 	}
 	return nil, context.Cause(ctx)
@@ -236,41 +238,41 @@ func (t *tunnel) wait(ctx context.Context, next chan conn.Conn) (conn.Conn, erro
 var errLonely = errors.New("the relay client has no connection any more")
 
 // closeIfLonely ends the pool if no connection has come in the last moment.
-func (t *tunnel) closeIfLonely() {
-	t.mu.Lock()
-	lonely := t.active == 0 && len(t.idle) == 0
-	if lonely && t.err == nil {
-		t.err = errLonely
+func (s *session) closeIfLonely() {
+	s.mu.Lock()
+	lonely := s.active == 0 && len(s.idle) == 0
+	if lonely && s.err == nil {
+		s.err = errLonely
 	}
-	t.mu.Unlock()
+	s.mu.Unlock()
 	if lonely {
-		t.close(errLonely)
+		s.closeWithError(errLonely)
 	}
 }
 
-// Retire ends the pool: connections that users have are their own.
-func (t *tunnel) Retire() { t.close(protocol.ErrRetired) }
+// Ended returns a context that is done when the pool has ended.
+func (s *session) Ended() context.Context { return s.ended }
 
-// Close ends the pool. Connections that users have live on.
-func (t *tunnel) Close() error {
-	t.close(net.ErrClosed)
+// Close ends the pool. Connections that users have are their own, and live on.
+func (s *session) Close() error {
+	s.closeWithError(net.ErrClosed)
 	return nil
 }
 
-// close ends the pool for the given reason, unless it has one already.
-func (t *tunnel) close(reason error) {
-	t.mu.Lock()
-	if t.err == nil {
-		t.err = reason
+// closeWithError ends the pool for the given reason, unless it has one already.
+func (s *session) closeWithError(reason error) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.err = reason
 	}
-	reason = t.err
-	t.lonely.Stop()
-	idle := t.idle
-	t.idle = nil
-	t.mu.Unlock()
-	t.relay.idle.Add(-int64(len(idle)))
-	t.forget()
-	t.End(reason)
+	reason = s.err
+	s.lonely.Stop()
+	idle := s.idle
+	s.idle = nil
+	s.mu.Unlock()
+	s.relay.idle.Add(-int64(len(idle)))
+	s.forget()
+	s.end(reason)
 	for _, i := range idle {
 		i.watch.Stop()
 		_ = i.conn.Close()
@@ -278,30 +280,27 @@ func (t *tunnel) close(reason error) {
 }
 
 // activateLocked makes conn one that a user has.
-func (t *tunnel) activateLocked(conn conn.Conn) conn.Conn {
-	t.active++
-	t.lonely.Stop()
-	return t.activeConn(conn)
+func (s *session) activateLocked(conn conn.Conn) conn.Conn {
+	s.active++
+	s.lonely.Stop()
+	return s.activeConn(conn)
 }
 
-func (t *tunnel) activeConn(conn conn.Conn) conn.Conn {
-	return &activeConn{Conn: conn, tunnel: t}
+func (s *session) activeConn(conn conn.Conn) conn.Conn {
+	return &activeConn{Conn: conn, session: s}
 }
 
 // release counts a connection out that a user had.
-func (t *tunnel) release() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.active--
-	t.restLocked()
+func (s *session) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active--
+	s.restLocked()
 }
 
 // restLocked starts the clock if the pool has no connection any more.
-func (t *tunnel) restLocked() {
-	if t.err == nil && t.active == 0 && len(t.idle) == 0 {
-		t.lonely.Reset(t.linger)
+func (s *session) restLocked() {
+	if s.err == nil && s.active == 0 && len(s.idle) == 0 {
+		s.lonely.Reset(s.linger)
 	}
 }
-
-// Finish is Close: connections that users have are their own.
-func (t *tunnel) Finish() { _ = t.Close() }

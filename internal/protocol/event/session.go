@@ -29,15 +29,16 @@ const (
 	chatterTime = time.Minute
 )
 
-// tunnel is a control connection.
-type tunnel struct {
+// session is a control connection.
+type session struct {
 	relay   *Relay
 	control conn.Conn
 	owner   string
 	queued  chan struct{} // holds one if there are ids to be written; never closed
 	pending atomic.Int32  // users who wait for a claim
 	running sync.WaitGroup
-	protocol.Ending
+	ended   context.Context // done when the session has ended
+	end     context.CancelCauseFunc
 
 	mu  sync.Mutex // guards what follows
 	ids []string   // to be written: at most Config.MaxPending
@@ -49,106 +50,107 @@ var (
 	errChatter      = errors.New("the relay client sends on the control connection, where it has nothing to say")
 )
 
-func newTunnel(r *Relay, control conn.Conn, owner string) *tunnel {
-	t := &tunnel{
+func newSession(r *Relay, control conn.Conn, owner string) *session {
+	s := &session{
 		relay:   r,
 		control: control,
 		owner:   owner,
 		queued:  make(chan struct{}, 1),
-		Ending:  protocol.NewEnding(),
 	}
-	t.running.Go(func() { t.endAfter(t.announceIDs) })
-	t.running.Go(func() { t.endAfter(t.readChatter) })
-	return t
+	s.ended, s.end = context.WithCancelCause(context.Background())
+	s.running.Go(func() { s.endAfter(s.announceIDs) })
+	s.running.Go(func() { s.endAfter(s.readChatter) })
+	return s
 }
 
 // endAfter ends the tunnel with what run gives, or panics with.
-func (t *tunnel) endAfter(run func() error) {
+func (s *session) endAfter(run func() error) {
 	err := net.ErrClosed
 	defer func() {
 		if e := crash.Caught(recover()); e != nil {
 			err = e
 		}
-		t.end(err)
+		s.closeWithError(err)
 	}()
 	err = run()
 }
 
-// end ends the tunnel for the given reason, unless it has ended already.
-func (t *tunnel) end(reason error) {
-	t.End(reason)
-	_ = t.control.Close()
+// Ended returns a context that is done when the session has ended.
+func (s *session) Ended() context.Context { return s.ended }
+
+// closeWithError ends the session for the given reason, unless it has ended already.
+func (s *session) closeWithError(reason error) {
+	s.end(reason)
+	_ = s.control.Close()
 }
 
-func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
-	t.pending.Add(1)
-	defer t.pending.Add(-1)
-	return t.relay.open(ctx, t.owner, t.enqueue, t.Done())
+func (s *session) Open(ctx context.Context) (conn.Conn, error) {
+	s.pending.Add(1)
+	defer s.pending.Add(-1)
+	return s.relay.open(ctx, s.owner, s.enqueue, s.ended.Done())
 }
 
-// Expected is one for each user who waits.
-func (t *tunnel) Expected() int { return int(t.pending.Load()) }
+// ExpectedClaims is one for each user who waits.
+func (s *session) ExpectedClaims() int { return int(s.pending.Load()) }
 
-// Retire ends the tunnel: connections that users have are their own.
-func (t *tunnel) Retire() { t.end(protocol.ErrRetired) }
-
-func (t *tunnel) Close() error {
-	t.end(net.ErrClosed)
-	t.running.Wait()
+// Close ends the session. Connections that users have are their own, and live on.
+func (s *session) Close() error {
+	s.closeWithError(net.ErrClosed)
+	s.running.Wait()
 	return nil
 }
 
-func (t *tunnel) enqueue(id string) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (s *session) enqueue(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case t.Err() != nil:
+	case s.ended.Err() != nil:
 		return protocol.ErrTunnelEnded
-	case len(t.ids) >= t.relay.config.MaxPending:
+	case len(s.ids) >= s.relay.config.MaxPending:
 		return protocol.ErrFull
 	}
-	t.ids = append(t.ids, id)
+	s.ids = append(s.ids, id)
 	select {
-	case t.queued <- struct{}{}:
+	case s.queued <- struct{}{}:
 	default: // it is known already
 	}
 	return nil
 }
 
 // dequeue gives all ids that wait to be written, as lines.
-func (t *tunnel) dequeue() []byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (s *session) dequeue() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var lines []byte
-	for _, id := range t.ids {
+	for _, id := range s.ids {
 		lines = append(lines, id+"\n"...)
 	}
-	t.ids = nil // a tunnel at rest holds none
+	s.ids = nil // a tunnel at rest holds none
 	return lines
 }
 
 // announceIDs writes the ids, as many at a time as there are, until the tunnel
 // ends or has to.
-func (t *tunnel) announceIDs() error {
+func (s *session) announceIDs() error {
 	for {
 		select {
-		case <-t.queued:
-		case <-t.Done():
+		case <-s.queued:
+		case <-s.ended.Done():
 			return nil
 		}
-		_ = t.control.SetWriteDeadline(time.Now().Add(writeWait)) // fails as the write does
-		if _, err := t.control.Write(t.dequeue()); err != nil {
+		_ = s.control.SetWriteDeadline(time.Now().Add(writeWait)) // fails as the write does
+		if _, err := s.control.Write(s.dequeue()); err != nil {
 			return fmt.Errorf("telling the relay client of users: %w", err)
 		}
 	}
 }
 
 // readChatter waits for the end of the control connection, and says how it came.
-func (t *tunnel) readChatter() error {
+func (s *session) readChatter() error {
 	read, since := 0, time.Now()
 	buf := make([]byte, 64) // there is next to nothing to read
 	for {
-		n, err := t.control.Read(buf)
+		n, err := s.control.Read(buf)
 		if time.Since(since) > chatterTime {
 			read, since = 0, time.Now()
 		}
@@ -162,6 +164,3 @@ func (t *tunnel) readChatter() error {
 		}
 	}
 }
-
-// Finish is Close: connections that users have are their own.
-func (t *tunnel) Finish() { _ = t.Close() }

@@ -89,8 +89,8 @@ func TestCounters(t *testing.T) {
 	}
 }
 
-func TestRecent(t *testing.T) {
-	r := admission.NewRecent[int]()
+func TestRecentSet(t *testing.T) {
+	r := admission.NewRecentSet[int]()
 	for i := range 20000 {
 		r.Add(i)
 	}

@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// Source is who stands behind an address: an IPv4 address, or the /64 that an
-// IPv6 address is in, since that is the least that anybody is given. The zero
-// value is whoever has no address.
+// Source is the unit in which peers are counted: an IPv4 address, or the /64 that an IPv6
+// address is in, since that is the least that a customer is given. The zero value is that
+// of peers without an address.
 type Source struct {
-	addr netip.Addr
-	many bool // see StandsForMany
+	addr   netip.Addr
+	shared bool // see IsShared
 }
 
-// prefixBits is how much of an IPv6 address tells sources apart.
+// prefixBits is the length of an IPv6 source.
 const prefixBits = 64
 
-// SourceOf gives the source of a peer's address.
+// SourceOf returns the source of a peer's address.
 func SourceOf(peer net.Addr) Source {
 	tcp, ok := peer.(*net.TCPAddr)
 	if !ok {
@@ -32,13 +32,13 @@ func SourceOf(peer net.Addr) Source {
 	return Source{addr: addr}
 }
 
-// IsLoopback tells whether the source is the machine itself.
+// IsLoopback reports whether the source is the machine itself.
 func (s Source) IsLoopback() bool { return s.addr.IsLoopback() || s.addr == loopback6 }
 
 // loopback6 is what becomes of ::1.
 var loopback6 = netip.IPv6Unspecified()
 
-// String gives the address, or the prefix.
+// String returns the address, or the prefix.
 func (s Source) String() string {
 	if s.addr.Is6() {
 		return s.prefix().String()
@@ -53,7 +53,7 @@ const (
 	networkBits6 = 48
 )
 
-// Network gives the network that the source is in, as a source of its own: a /24 of
+// Network returns the network that the source is in, as a source of its own: a /24 of
 // IPv4, or a /48 of IPv6.
 func (s Source) Network() Source {
 	bits := networkBits4
@@ -64,18 +64,18 @@ func (s Source) Network() Source {
 	return Source{addr: network.Addr()}
 }
 
-// AsPeer gives the source as the one that has connected itself, which stands for many if
-// it is the machine itself, or a private address of these networks, behind which are
-// proxies. Whom a load balancer names does so at no address.
-func (s Source) AsPeer(networks []netip.Prefix) Source {
-	s.many = s.IsLoopback() ||
+// MarkShared returns the source, marked as shared if it is the machine itself, or a
+// private address within these networks, where the load balancers are. It is for the peer
+// of a connection: one that a load balancer has named has an address of its own.
+func (s Source) MarkShared(networks []netip.Prefix) Source {
+	s.shared = s.IsLoopback() ||
 		len(networks) > 0 && s.addr.IsPrivate() && slices.ContainsFunc(networks, s.prefix().Overlaps)
 	return s
 }
 
-// StandsForMany reports whether many come from the source who have nothing to do with
-// each other, as far as that is known.
-func (s Source) StandsForMany() bool { return s.many }
+// IsShared reports whether peers that have nothing to do with each other are known to
+// share the source, as those behind a proxy do. Limits for one source do not hold for it.
+func (s Source) IsShared() bool { return s.shared }
 
 func (s Source) prefix() netip.Prefix {
 	bits := s.addr.BitLen()

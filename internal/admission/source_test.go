@@ -46,12 +46,12 @@ func TestSourceOf(t *testing.T) {
 		"192.0.2.1": false, "2001:db8::1": false,
 	} {
 		trusted := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::1/128"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
-		if got := source(t, ip).AsPeer(trusted).StandsForMany(); got != want {
-			t.Errorf("%s stands for many: %v", ip, got)
+		if got := source(t, ip).MarkShared(trusted).IsShared(); got != want {
+			t.Errorf("%s is shared: %v", ip, got)
 		}
 	}
-	if (admission.Source{}).AsPeer([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}).StandsForMany() {
-		t.Error("who has no address stands for many")
+	if (admission.Source{}).MarkShared([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}).IsShared() {
+		t.Error("the source without an address is shared")
 	}
 	for _, same := range [][2]string{{"192.0.2.1", "192.0.2.200"}, {"2001:db8:1:2::3", "2001:db8:1:fff::4"}} {
 		if a, b := source(t, same[0]).Network(), source(t, same[1]).Network(); a != b {

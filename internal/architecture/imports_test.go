@@ -32,7 +32,7 @@ var mayImport = []struct {
 		"it knows whose a file is, and nothing of what is in it"},
 	{"internal/certificate", []string{"internal/secretfile"},
 		"clients that verify a relay want no client of certificate authorities with it: that is package acme below"},
-	{"internal/admission", []string{"github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate", "golang.org/x/sys/..."},
+	{"internal/admission", []string{"internal/policy", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate", "golang.org/x/sys/..."},
 		"it counts, and knows nothing of what is counted"},
 	{"internal/proxyproto", []string{"internal/conn", "github.com/pires/go-proxyproto"},
 		"it knows headers, and nothing of who sends them"},

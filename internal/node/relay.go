@@ -66,11 +66,11 @@ func Relay(c Config) (*server.Server, error) {
 			wire.Pool: pool.NewRelay(pool.Config{
 				MaxIdle:      limits.Idle,
 				MaxIdleInAll: limits.IdleInAll,
-				Ended:        admission.NewRecent[wire.Key](),
+				Ended:        admission.NewRecentSet[wire.Key](),
 			}),
 			wire.Event: event.NewRelay(event.Config{
 				MaxPending: limits.Pending,
-				Served:     admission.NewRecent[wire.Key](),
+				Served:     admission.NewRecentSet[wire.Key](),
 			}),
 		},
 		Ports: c.Ports,

@@ -44,7 +44,7 @@ func (s *Server) acceptAll(ctx context.Context, l Listener, handle func(conn.Con
 			s.log.Error("cannot accept connections; trying on", "address", l.Addr(), "error", err)
 		}
 		if isShortage(err) {
-			s.counters.Add(admission.Shortages)
+			s.admission.Counters.Add(admission.Shortages)
 			if s.acceptShort(l, short) {
 				pause = minAcceptPause // for the log: it is the same shortage
 				continue
@@ -77,7 +77,7 @@ func (s *Server) acceptShort(l Listener, short shortage) bool {
 	if !short.lend() {
 		return false
 	}
-	defer s.admission.reserve.Fill()
+	defer s.admission.Reserve.Fill()
 	conn, err := l.Accept()
 	if err == nil {
 		short.take(conn)
@@ -88,12 +88,12 @@ func (s *Server) acceptShort(l Listener, short shortage) bool {
 // takeOver hands a connection on, unless it has got the reserve's last descriptor,
 // which was lent to another listener for a moment.
 func (s *Server) takeOver(conn conn.Conn, handle func(conn.Conn)) {
-	s.admission.reserve.Fill()
-	if !s.admission.reserve.Empty() {
+	s.admission.Reserve.Fill()
+	if !s.admission.Reserve.Empty() {
 		handle(conn)
 		return
 	}
-	s.counters.Add(admission.Shortages)
+	s.admission.Counters.Add(admission.Shortages)
 	_ = conn.Reset()
-	s.admission.reserve.Fill()
+	s.admission.Reserve.Fill()
 }

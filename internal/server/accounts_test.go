@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
@@ -246,54 +245,4 @@ func otherThan(port, a, b int) int {
 		return b
 	}
 	return a
-}
-
-// What is left of an account is kept for as long as it makes a difference.
-func TestAccountsAreForgotten(t *testing.T) {
-	for name, c := range map[string]struct {
-		moved int // bytes, of 16 KiB that may go at once, and 2000 a second
-		kept  time.Duration
-	}{
-		"rates of users": {0, 2 * time.Second},
-		"bytes":          {12_000, 6 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				a := server.NewAccounts()
-				defer a.Stop()
-				want := func(n int) {
-					t.Helper()
-					synctest.Wait()
-					if got := a.Len(); got != n {
-						t.Fatalf("there are %d accounts, want %d", got, n)
-					}
-				}
-				open := func() server.Account { return a.Open("a", 1, policy.Policy{BytesPerSecond: 2000}) }
-				open().Close()
-				<-time.After(time.Second)
-				again := open()
-				<-time.After(time.Hour)
-				want(1)
-				again.Move(c.moved)
-				again.Close()
-				<-time.After(c.kept - time.Millisecond)
-				want(1)
-				<-time.After(2 * time.Millisecond)
-				want(0)
-			})
-		})
-	}
-}
-
-// Who registers at many ports, one after the other, has the relay remember so much
-// and no more.
-func TestAccountsAreBounded(t *testing.T) {
-	a := server.NewAccounts()
-	defer a.Stop()
-	for port := range 2 * server.MaxIdleAccounts {
-		a.Open("a", port, policy.Policy{}).Close()
-	}
-	if n := a.Len(); n != server.MaxIdleAccounts {
-		t.Errorf("there are %d accounts, want %d", n, server.MaxIdleAccounts)
-	}
 }

@@ -12,9 +12,6 @@ import (
 )
 
 const (
-	// mostHeldUp is how long a user waits who has come too fast: a burst is spread
-	// by that, and nobody is kept who would have been better off with a reset.
-	mostHeldUp = time.Second
 	// maxHeldUp bounds the users of one port who wait for that, as Limits.Waiting
 	// does by default for others: each is a goroutine.
 	maxHeldUp = 128
@@ -25,15 +22,15 @@ const (
 
 // delay has a user wait who comes too fast. Its bytes stay in the kernel meanwhile.
 func (p *publicPort) delay(u *user) {
-	if !p.heldUp.enter(maxHeldUp) {
-		u.fail(limitError(u.waits))
+	if !p.heldUp.Acquire(maxHeldUp) {
+		u.fail(admission.LimitError(u.DelayedBy))
 		return
 	}
-	u.turn.holdUp(u.wait)
-	p.exceeded(u.waits, false)
+	u.turn.holdUp(u.Delay)
+	p.exceeded(u.DelayedBy, false)
 	p.server.running.Go(func() {
-		defer p.heldUp.leave()
-		timer := time.NewTimer(u.wait)
+		defer p.heldUp.Release()
+		timer := time.NewTimer(u.Delay)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -166,7 +163,7 @@ func (p *publicPort) logExcess(news wire.Notice) {
 	}
 	about = append(about, "limit", news.Limit, "waited", news.Waited, "reset", news.Reset)
 	s := p.server
-	s.logWithin(s.admission.excessLines, source, slog.LevelWarn, "users come faster, or are more, than a limit allows", about...)
+	s.admission.Logs.Users.Log(source, slog.LevelWarn, "users come faster, or are more, than a limit allows", about...)
 }
 
 // notice gives what the owner is to be told with the next user, or nothing.

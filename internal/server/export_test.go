@@ -6,43 +6,8 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
-	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/wire"
 )
-
-// MaxIdleAccounts is how many accounts of ports that are closed are remembered.
-const MaxIdleAccounts = maxIdleAccounts
-
-// Accounts are what owners use of their bounds.
-type Accounts struct{ of *accounts }
-
-func NewAccounts() Accounts { return Accounts{newAccounts(admission.Limits{}.WithDefaults())} }
-
-// Account is one of a port that has been opened.
-type Account struct {
-	in *accounts
-	of *account
-	*bounds
-}
-
-func (a Accounts) Open(owner string, port int, rails policy.Policy) Account {
-	of := a.of.open(owner, port, func() {})
-	return Account{a.of, of, a.of.bounds(of, rails)}
-}
-
-func (a Accounts) Len() int {
-	a.of.mu.Lock()
-	defer a.of.mu.Unlock()
-	return len(a.of.of)
-}
-
-func (a Accounts) Stop() { a.of.stop() }
-
-// Close closes the port.
-func (a Account) Close() { a.in.close(a.of) }
-
-// Move moves some bytes.
-func (a Account) Move(n int) { a.bytes.AllowN(time.Now(), n) }
 
 // Telling is what somebody was told of limits for users.
 type Telling struct{ of telling }
@@ -61,7 +26,7 @@ type Exceeding struct{ p *publicPort }
 
 func NewExceeding(log *slog.Logger) Exceeding {
 	s := &Server{log: log, draining: context.Background()}
-	s.admission.excessLines = admission.NewLines(admission.Limits{}.WithDefaults().LogLines)
+	s.admission = admission.NewController(admission.Limits{}.WithDefaults(), nil, log)
 	return Exceeding{&publicPort{server: s}}
 }
 
@@ -69,7 +34,10 @@ func NewExceeding(log *slog.Logger) Exceeding {
 func (e Exceeding) Exceeded(kind admission.Kind) { e.p.exceeded(kind, false) }
 
 // End ends the port.
-func (e Exceeding) End() { e.p.endExcess() }
+func (e Exceeding) End() {
+	e.p.endExcess()
+	e.p.server.admission.Close()
+}
 
 // Order is the order of users who come from one address, and go to one relay client.
 type Order struct {

@@ -20,17 +20,17 @@ import (
 
 // handshake reads what a connection to the control port wants, and gives it to
 // whom it concerns. Whatever is not a request is closed without a word.
-func (s *Server) handshake(conn conn.Conn, pass *admission.Pass) {
+func (s *Server) handshake(conn conn.Conn, slot *admission.Slot) {
 	defer s.resetOnPanic(conn)
 	// It took a moment to get here. Waiting is dear, and that has often been enough.
 	if req, ok := s.readClaimNow(conn); ok {
-		if s.admission.handshakes.Leave(pass) {
+		if s.admission.ReleaseHandshake(slot) {
 			s.refused(conn, req, s.claim(conn, req))
 		}
 		return
 	}
 	defer context.AfterFunc(s.closed, func() { _ = conn.Reset() })()
-	carried, req, ok := s.readRequest(conn, pass)
+	carried, req, ok := s.readRequest(conn, slot)
 	switch {
 	case !ok:
 	case req.IsClaim():
@@ -44,7 +44,7 @@ func (s *Server) handshake(conn conn.Conn, pass *admission.Pass) {
 // readRequest reads what a connection wants, and gives it as it goes on from there: TLS
 // if that is spoken. What has not said it in time, or says something else, it closes.
 // What is left of the time bounds what is written next.
-func (s *Server) readRequest(raw conn.Conn, pass *admission.Pass) (conn conn.Conn, req wire.Request, ok bool) {
+func (s *Server) readRequest(raw conn.Conn, slot *admission.Slot) (conn conn.Conn, req wire.Request, ok bool) {
 	_ = raw.SetDeadline(time.Now().Add(s.config.Limits.HandshakeTimeout)) // fails as the read does
 	conn, err := s.config.Secure(raw)
 	if err != nil {
@@ -52,11 +52,11 @@ func (s *Server) readRequest(raw conn.Conn, pass *admission.Pass) (conn conn.Con
 	} else {
 		req, err = wire.ReadRequest(wire.NewReader(conn))
 	}
-	if !s.admission.handshakes.Leave(pass) {
+	if !s.admission.ReleaseHandshake(slot) {
 		return nil, req, false // it was reset
 	}
 	if err != nil {
-		s.counters.Add(notRequest(err))
+		s.admission.Counters.Add(notRequest(err))
 		s.log.Debug("connection closed: not a request", "relayClient", inLog{conn.RemoteAddr()}, "error", err)
 		_ = conn.Close()
 		return nil, req, false
@@ -110,8 +110,8 @@ func (s *Server) resetOnPanic(conn conn.Conn) {
 func (s *Server) crashed(err error) {
 	var e *crash.Error
 	if errors.As(err, &e) && e.First() {
-		s.counters.Add(admission.Panics)
-		s.logAbout(admission.Source{}, slog.LevelError, "panic: this is a bug in Relay; a connection or a tunnel was ended, and the rest goes on",
+		s.admission.Counters.Add(admission.Panics)
+		s.admission.Logs.Peers.Log(admission.Source{}, slog.LevelError, "panic: this is a bug in Relay; a connection or a tunnel was ended, and the rest goes on",
 			"panic", fmt.Sprint(e.Value), "stack", e.Stack)
 	}
 }
@@ -124,19 +124,19 @@ func (s *Server) refused(conn conn.Conn, req wire.Request, err error) {
 	source := s.sourceOf(conn)
 	switch {
 	case errors.Is(err, protocol.ErrUnknownID), errors.Is(err, protocol.ErrNoClaims):
-		s.counters.Add(admission.WrongClaims)
-		s.offend(source, admission.WrongID)
+		s.admission.Counters.Add(admission.WrongClaims)
+		s.admission.Penalize(source, admission.WrongID)
 	case errors.Is(err, protocol.ErrLate), errors.Is(err, protocol.ErrTunnelEnded):
-		s.counters.Add(admission.LateClaims)
+		s.admission.Counters.Add(admission.LateClaims)
 	case errors.Is(err, protocol.ErrFull):
-		s.counters.Add(admission.Idle)
+		s.admission.Counters.Add(admission.Idle)
 	}
 	s.crashed(err)
 	level := slog.LevelInfo
 	if errors.Is(err, errSuperseded) {
 		level = slog.LevelDebug // it stands by for days, and asks every few seconds
 	}
-	s.logAbout(source, level, "request refused", "relayClient", inLog{conn.RemoteAddr()},
+	s.admission.Logs.Peers.Log(source, level, "request refused", "relayClient", inLog{conn.RemoteAddr()},
 		"protocol", req.Verb, "claim", req.IsClaim(), "error", err)
 }
 
@@ -151,7 +151,9 @@ func (s *Server) claim(conn conn.Conn, req wire.Request) error {
 	identity, err := s.config.Identify(conn, said.Token)
 	if err != nil {
 		_ = conn.Reset()
-		_ = s.wrongToken(s.sourceOf(conn), said.Token, err) // who claims gets no answer, late or not
+		if errors.Is(err, ErrUnauthorized) {
+			_ = s.admission.PenalizeToken(s.sourceOf(conn), said.Token) // a claim gets no answer, late or not
+		}
 		return err
 	}
 	return s.config.Protocols[req.Verb].Claim(conn, identity.Name, req.ID)

@@ -266,17 +266,9 @@ func (l *leases) drop(k lease.Key, port int) {
 	}
 }
 
-// How often strangers from one address may have a new lease written to disk, which
-// costs the relay more than it costs them. What goes beyond is a lease all the same,
-// until the relay is started again.
-const (
-	keptLeasesPerSecond = 1
-	keptLeasesAtOnce    = 20
-)
-
 // keepLease tells whether a new lease is to be kept for the next start.
 func (s *Server) keepLease(i Identity, source admission.Source) bool {
-	return i.Name != "" || s.admission.keptLeases.Allow(source)
+	return i.Name != "" || s.admission.AllowSavedLease(source)
 }
 
 // successor gives what the lease of p hands on to one that instance opens in its

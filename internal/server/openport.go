@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/seed96252745/relay/internal/admission"
@@ -119,7 +120,7 @@ func (s *Server) mayAskFor(i Identity, number int) bool {
 // openPort opens a public port, and gives it before it takes users. Owners are those
 // whose ports it may be, as ownersOf has them.
 func (s *Server) openPort(i Identity, source admission.Source, wanted int, owners []string) (*publicPort, error) {
-	if err := s.takeDescriptors(); err != nil {
+	if err := s.admission.AcquireTunnelDescriptors(); err != nil {
 		return nil, err
 	}
 	p, err := s.openAgain(i, source, wanted, owners)
@@ -127,7 +128,7 @@ func (s *Server) openPort(i Identity, source admission.Source, wanted int, owner
 		p, err = s.openCounted(i, source, wanted, owners)
 	}
 	if err != nil {
-		s.admission.descriptors.Give(tunnelDescriptors)
+		s.admission.ReleaseTunnelDescriptors()
 	}
 	return p, err
 }
@@ -140,13 +141,13 @@ func (s *Server) openAgain(i Identity, source admission.Source, wanted int, owne
 		if i.Name == "" {
 			return nil, nil // which port it gets is nobody's to guess
 		}
-		numbers = s.accounts.leftBy(owners[0])
+		numbers = s.admission.Accounts.ClosedPorts(owners[0])
 	}
 	for _, number := range numbers {
 		if !s.mayHave(i, number) {
 			continue
 		}
-		account := s.accounts.rejoin(owners[0], number)
+		account := s.admission.Accounts.Resume(owners[0], number)
 		if account == nil {
 			continue
 		}
@@ -154,9 +155,9 @@ func (s *Server) openAgain(i Identity, source admission.Source, wanted int, owne
 		if err == nil {
 			return newPublicPort(s, number, listener, account, source, owners[0]), nil
 		}
-		s.accounts.close(account)
+		s.admission.Accounts.Close(account)
 		if wanted != 0 {
-			s.counters.Add(admission.NoPort)
+			s.admission.Counters.Add(admission.NoPort)
 			return nil, err
 		}
 	}
@@ -165,7 +166,12 @@ func (s *Server) openAgain(i Identity, source admission.Source, wanted int, owne
 
 // openCounted opens a port that is counted now.
 func (s *Server) openCounted(i Identity, source admission.Source, wanted int, owners []string) (*publicPort, error) {
-	leave, err := s.countFor(i, source)
+	release, err := s.admission.AdmitTunnel(i.Name, i.Tunnels, source)
+	// What an address left alone longest gives way to what it opens anew, and to nothing
+	// that others of its network have; what an identity did, see reclaim.
+	if errors.Is(err, admission.ErrTunnelsPerSource) && s.evict(source) {
+		release, err = s.admission.AdmitTunnel(i.Name, i.Tunnels, source)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -180,11 +186,11 @@ func (s *Server) openCounted(i Identity, source admission.Source, wanted int, ow
 		listener, number, err = s.ports.Open(port.Set{s.config.Ports}, owners...)
 	}
 	if err != nil {
-		leave()
-		s.counters.Add(admission.NoPort)
+		release()
+		s.admission.Counters.Add(admission.NoPort)
 		return nil, err
 	}
-	return newPublicPort(s, number, listener, s.accounts.open(owners[0], number, leave), source, owners[0]), nil
+	return newPublicPort(s, number, listener, s.admission.Accounts.Open(owners[0], number, release), source, owners[0]), nil
 }
 
 // ownersOf gives whose ports somebody may have: its own first, and if the operator has

@@ -40,11 +40,7 @@ func (s *Server) sourceOf(conn conn.Conn) admission.Source {
 
 // sourceAt is sourceOf for a connection whose remote address is known.
 func (s *Server) sourceAt(conn conn.Conn, addr net.Addr) admission.Source {
-	source := admission.SourceOf(addr)
-	if isNamed(conn) {
-		return source
-	}
-	return source.AsPeer(s.trusted)
+	return s.admission.SourceOf(addr, isNamed(conn))
 }
 
 // isNamed reports whether a load balancer has said whose a connection is.
@@ -65,23 +61,21 @@ func isNamed(conn net.Conn) bool {
 // that has said whose it is, it has a place among others of which that is not known, and
 // then one among those of its owner's.
 func (s *Server) startProxied(conn conn.Conn) {
-	source := s.sourceOf(conn)
-	pass, reason := s.admission.headers.EnterAlone(func() { _ = conn.Reset() })
-	s.crowded(conn, source, reason)
+	slot := s.admission.AdmitHeader(conn.RemoteAddr(), s.sourceOf(conn), func() { _ = conn.Reset() })
 	go func() {
 		defer s.handshakes.Done()
-		defer s.admission.headers.Leave(pass)
+		defer s.admission.ReleaseHeader(slot)
 		defer s.resetOnPanic(conn)
 		conn, err := s.relayClientOf(conn)
-		if !s.admission.headers.Leave(pass) {
+		if !s.admission.ReleaseHeader(slot) {
 			return // it was reset
 		}
 		if err != nil {
 			s.unknown(conn, err)
 			return
 		}
-		if pass, shutOut := s.enter(conn); pass != nil {
-			s.answer(conn, pass, shutOut)
+		if slot, banned := s.admitHandshake(conn); slot != nil {
+			s.answer(conn, slot, banned)
 		}
 	}()
 }
@@ -105,8 +99,8 @@ func (s *Server) unknown(conn conn.Conn, err error) {
 	if kind == admission.NotRequests {
 		level = slog.LevelWarn
 	}
-	s.counters.Add(kind)
-	s.logAbout(s.sourceOf(conn), level, "connection closed: a trusted proxy does not say whose it is",
+	s.admission.Counters.Add(kind)
+	s.admission.Logs.Peers.Log(s.sourceOf(conn), level, "connection closed: a trusted proxy does not say whose it is",
 		"proxy", inLog{conn.RemoteAddr()}, "error", err)
 	_ = conn.Close()
 }

@@ -21,13 +21,13 @@ type publicPort struct {
 	server   *Server
 	number   int
 	listener Listener
-	account  *account               // what its users count against
-	waiting  chan struct{}          // holds one for each user who waits for the relay client
-	bounds   atomic.Pointer[bounds] // of the tunnel; nil is none
-	heldUp   number                 // users who wait because they have come too fast
-	order    order                  // in which users have come
-	excess   atomic.Pointer[excess] // nil until there is some
-	done     chan struct{}          // closed when no more users are taken
+	account  *admission.Account // what its users count against
+	waiting  chan struct{}      // holds one for each user who waits for the relay client
+	policy   atomic.Pointer[admission.TunnelPolicy]
+	heldUp   admission.BoundedCounter // users who wait because they have come too fast
+	order    order                    // in which users have come
+	excess   atomic.Pointer[excess]   // nil until there is some
+	done     chan struct{}            // closed when no more users are taken
 	released sync.Once
 
 	mu     sync.Mutex       // guards what follows
@@ -45,7 +45,7 @@ type publicPort struct {
 const maxWaiting = 1 << 20
 
 // newPublicPort gives a port without a tunnel, for which descriptors were taken.
-func newPublicPort(s *Server, number int, l Listener, a *account, source admission.Source, owner string) *publicPort {
+func newPublicPort(s *Server, number int, l Listener, a *admission.Account, source admission.Source, owner string) *publicPort {
 	return &publicPort{
 		server:   s,
 		number:   number,
@@ -85,8 +85,8 @@ func (p *publicPort) run() {
 		defer s.mu.Unlock()
 		delete(s.open, p)
 	}()
-	_ = s.acceptAll(s.draining, p.listener, p.accept, shortage{s.admission.reserve.Lend, func(conn conn.Conn) {
-		s.counters.Add(admission.Users)
+	_ = s.acceptAll(s.draining, p.listener, p.accept, shortage{s.admission.Reserve.Lend, func(conn conn.Conn) {
+		s.admission.Counters.Add(admission.Users)
 		_ = conn.Reset()
 	}})
 }
@@ -103,8 +103,8 @@ func (p *publicPort) release() {
 		} else {
 			p.server.ports.Release(p.number, owner)
 		}
-		p.server.admission.descriptors.Give(tunnelDescriptors)
-		p.server.accounts.close(p.account)
+		p.server.admission.ReleaseTunnelDescriptors()
+		p.server.admission.Accounts.Close(p.account)
 	})
 }
 
@@ -180,11 +180,11 @@ func (p *publicPort) logLeaseEnd(reason error) {
 		about = append(about, "awayFor", time.Since(away).Round(time.Second).String())
 	}
 	s := p.server
-	s.logWithin(s.admission.tunnelLines, source, slog.LevelInfo, "lease ended", about...)
+	s.admission.Logs.Tunnels.Log(source, slog.LevelInfo, "lease ended", about...)
 }
 
 // hasUsers reports whether it would go on to count if it were closed.
-func (p *publicPort) hasUsers() bool { return p.account.users.users() > 0 }
+func (p *publicPort) hasUsers() bool { return p.account.Users() > 0 }
 
 // aboutLease gives what logs say of a lease.
 func aboutLease(l lease.Lease) []any {
@@ -224,12 +224,12 @@ func (p *publicPort) attach(t *tunnel) error {
 		close(p.behind)
 	}
 	p.lease.served(t, old)
-	if was := p.bounds.Load(); was != nil && was.rails.Equal(t.rails) {
-		t.bounds = was // and who has passed them is not asked again
+	if was := p.policy.Load(); was != nil && was.Equal(t.asked) {
+		t.policy = was // and who has passed them is not asked again
 	} else {
-		t.bounds = p.server.accounts.bounds(p.account, t.rails)
+		t.policy = p.server.admission.Accounts.Apply(p.account, t.asked)
 	}
-	p.bounds.Store(t.bounds)
+	p.policy.Store(t.policy)
 	p.mu.Unlock()
 	if old != nil {
 		reason := errTakenOver

@@ -43,7 +43,7 @@ func (s *Server) reclaim(i Identity, source admission.Source, wish wire.Preamble
 	}
 	p := s.longestAway(func(p *publicPort) bool {
 		// Who may have the same port has its users with it, which count as they are.
-		helps := !errors.Is(err, errTooManyOfIdentity) || wish.Port == 0 || wish.Port == p.number || !p.hasUsers()
+		helps := !errors.Is(err, admission.ErrTunnelsPerIdentity) || wish.Port == 0 || wish.Port == p.number || !p.hasUsers()
 		return helps && p.lease.Identity == i.Name && s.isInTheWay(p, i, wish, err)
 	})
 	if p == nil {
@@ -51,7 +51,7 @@ func (s *Server) reclaim(i Identity, source admission.Source, wish wire.Preamble
 	}
 	fits := wish.Lease != "" && (wish.Port == 0 || wish.Port == p.number) && s.mayHave(i, p.number)
 	if fits && s.leases.pass(p, lease.KeyOf(i.Name, wish.Lease)) {
-		s.logWithin(s.admission.tunnelLines, source, slog.LevelInfo, "lease passed to another key of its token",
+		s.admission.Logs.Tunnels.Log(source, slog.LevelInfo, "lease passed to another key of its token",
 			"port", p.number, "identity", i.Name)
 		return true
 	}
@@ -69,7 +69,7 @@ func (s *Server) isInTheWay(p *publicPort, i Identity, wish wire.Preamble, err e
 	case errors.Is(err, lease.ErrNoPort):
 		return s.mayHave(i, p.number)
 	}
-	return errors.Is(err, errTooManyOfIdentity)
+	return errors.Is(err, admission.ErrTunnelsPerIdentity)
 }
 
 // longestAway gives the port that nobody has served for longest, of those that may

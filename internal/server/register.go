@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/policy"
@@ -57,7 +58,7 @@ func (s *Server) prepare(conn conn.Conn, req wire.Request) (*tunnel, *publicPort
 	}
 	identity, err := s.config.Identify(conn, wish.Token)
 	if err != nil {
-		s.stall(conn, s.wrongToken(s.sourceOf(conn), wish.Token, err))
+		s.delayRefusal(conn, wish.Token, err)
 		return nil, nil, err
 	}
 	if s.draining.Err() != nil {
@@ -70,7 +71,7 @@ func (s *Server) prepare(conn conn.Conn, req wire.Request) (*tunnel, *publicPort
 	t := &tunnel{
 		port:     p,
 		alive:    s.closed,
-		rails:    railsOf(wish).Within(identity.Rails),
+		asked:    policyOf(wish).Within(identity.Rails),
 		source:   s.sourceOf(conn),
 		verb:     req.Verb,
 		client:   conn.RemoteAddr(),
@@ -86,8 +87,8 @@ func (s *Server) prepare(conn conn.Conn, req wire.Request) (*tunnel, *publicPort
 	return t, p, nil
 }
 
-// railsOf gives the bounds that a relay client wishes for.
-func railsOf(wish wire.Preamble) policy.Policy {
+// policyOf returns the policy that a relay client asks for.
+func policyOf(wish wire.Preamble) policy.Policy {
 	r := policy.Policy{
 		Deny: wish.Deny, Users: wish.Users, UsersPerSecond: wish.UsersPerSecond, BytesPerSecond: wish.BytesPerSecond,
 	}
@@ -153,7 +154,7 @@ func (s *Server) explain(err error) *wire.Refusal {
 		return &wire.Refusal{Code: wire.CodeBadOption, Text: bad.Error()}
 	case errors.Is(err, errDraining):
 		return &wire.Refusal{Code: wire.CodeDraining, Text: errDraining.Error()}
-	case errors.Is(err, errTooManyTunnels), errors.Is(err, errTooManyOfNetwork), errors.Is(err, errTooManyOfIdentity):
+	case errors.Is(err, admission.ErrTunnelsPerSource), errors.Is(err, admission.ErrTunnelsPerNetwork), errors.Is(err, admission.ErrTunnelsPerIdentity):
 		return &wire.Refusal{Code: wire.CodeLimit, Text: err.Error()}
 	case errors.Is(err, errForbiddenPort):
 		return &wire.Refusal{Code: wire.CodeForbidden, Text: err.Error()}

@@ -154,13 +154,13 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.takeDescriptors(); err != nil {
+	if err := s.admission.AcquireTunnelDescriptors(); err != nil {
 		_ = listener.Close()
 		s.ports.Free(l.Port)
 		return nil, err
 	}
-	leave, _ := s.count(Identity{Name: l.Identity, Tunnels: math.MaxInt}, admission.Source{}) // cannot be too many
-	p := newPublicPort(s, l.Port, listener, s.accounts.open(owner, l.Port, leave), admission.Source{}, owner)
+	release, _ := s.admission.AdmitTunnel(l.Identity, math.MaxInt, admission.Source{}) // cannot be too many
+	p := newPublicPort(s, l.Port, listener, s.admission.Accounts.Open(owner, l.Port, release), admission.Source{}, owner)
 	p.lease = &holding{Lease: l, keep: s.keep(l.Identity), saved: saved}
 	if _, err := s.leases.enter(p); err != nil {
 		p.release()
@@ -188,15 +188,15 @@ func (s *Server) adopt(p *publicPort, source admission.Source) error {
 	if !orphan {
 		return nil
 	}
-	leave := s.countBeyond(source)
+	release := s.admission.CountTunnel(source)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reason != nil || !p.isOrphanLocked() { // somebody was quicker
-		leave()
+		release()
 		return p.reason
 	}
 	p.source, p.owner = source, ownerOf("", source)
-	s.accounts.adopt(p.account, p.owner, leave)
+	s.admission.Accounts.Bind(p.account, p.owner, release)
 	return nil
 }
 

@@ -125,11 +125,7 @@ type Server struct {
 	engine *join.Engine
 	// watcher watches users who wait.
 	watcher   tcpstate.Watcher
-	admission limits
-	trusted   []netip.Prefix // all networks in which there are proxies
-	accounts  *accounts
-	counters  admission.Counters
-	users     number // of all tunnels
+	admission *admission.Controller
 
 	// Stages of the end. Draining: no new tunnel, no new user. Impatient: no user who
 	// waits. Closed: no connection at all.
@@ -158,16 +154,14 @@ func New(config Config) (*Server, error) {
 		ports:     lease.NewPorts(config.Listen),
 		leases:    newLeases(config.Leases, config.Logger),
 		engine:    engine,
-		admission: newLimits(config.Limits),
-		trusted:   slices.Concat(config.TrustedProxies, config.ControlProxies),
-		accounts:  newAccounts(config.Limits),
+		admission: admission.NewController(config.Limits, slices.Concat(config.TrustedProxies, config.ControlProxies), config.Logger),
 		listeners: make(map[Listener]struct{}),
 		open:      make(map[*publicPort]struct{}),
 		tunnels:   make(map[admission.Source]map[*tunnel]struct{}),
 	}
 	crashed := func(e *crash.Error) { s.crashed(e) }
 	engine.OnCrash, s.watcher.OnCrash = crashed, crashed
-	engine.Reserve = s.admission.reserve
+	engine.Reserve = s.admission.Reserve
 	s.closed, s.close = context.WithCancelCause(context.Background())
 	s.draining, s.drain = context.WithCancelCause(s.closed)
 	s.impatient, s.endWaits = context.WithCancelCause(s.closed)
@@ -183,7 +177,7 @@ func (s *Server) Serve(l Listener) error {
 		return ErrServerClosed
 	}
 	defer s.untrackListener(l)
-	err := s.acceptAll(s.closed, l, s.startHandshake, shortage{s.admission.reserve.LendSpare, s.startHandshake})
+	err := s.acceptAll(s.closed, l, s.startHandshake, shortage{s.admission.Reserve.LendSpare, s.startHandshake})
 	if s.closed.Err() != nil {
 		return ErrServerClosed
 	}
@@ -237,10 +231,9 @@ func (s *Server) Close() {
 	s.mu.Unlock()
 	s.handshakes.Wait()
 	s.running.Wait()
-	s.accounts.stop()
 	s.engine.Close()
 	s.watcher.Close()
-	s.admission.reserve.Close()
+	s.admission.Close()
 }
 
 // stopTaking ends what tells of the stage, after which nothing starts, and all
@@ -281,29 +274,29 @@ func (s *Server) startHandshake(conn conn.Conn) {
 		s.startProxied(conn)
 		return
 	}
-	if !s.config.Encrypted && !s.admission.penalties.Any() && s.claimNow(conn) {
+	if !s.config.Encrypted && !s.admission.AnyBanned() && s.claimNow(conn) {
 		s.handshakes.Done()
 		return
 	}
-	pass, shutOut := s.enter(conn)
-	if pass == nil {
+	slot, banned := s.admitHandshake(conn)
+	if slot == nil {
 		s.handshakes.Done()
 		return
 	}
 	go func() {
 		defer s.handshakes.Done()
-		s.answer(conn, pass, shutOut)
+		s.answer(conn, slot, banned)
 	}()
 }
 
 // answer answers a connection that was let in.
-func (s *Server) answer(conn conn.Conn, pass *admission.Pass, shutOut bool) {
-	defer s.admission.handshakes.Leave(pass)
-	if shutOut {
-		s.turnAway(conn, pass)
+func (s *Server) answer(conn conn.Conn, slot *admission.Slot, banned bool) {
+	defer s.admission.ReleaseHandshake(slot)
+	if banned {
+		s.answerBanned(conn, slot)
 		return
 	}
-	s.handshake(conn, pass)
+	s.handshake(conn, slot)
 }
 
 // trackHandshake counts a handshake, unless the server has been closed.

@@ -25,12 +25,13 @@ type State struct {
 func (s *Server) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	usage := s.admission.Usage()
 	state := State{
-		Handshakes:  s.admission.handshakes.Inside() + s.admission.headers.Inside(),
-		Stalled:     int(s.admission.stalls.all.Load()),
-		Users:       int(s.users.Load()),
-		Descriptors: s.admission.descriptors.Used(),
-		Counters:    &s.counters,
+		Handshakes:  usage.Handshakes,
+		Stalled:     usage.Delayed,
+		Users:       usage.Users,
+		Descriptors: usage.Descriptors,
+		Counters:    &s.admission.Counters,
 		Protocols:   make(map[string]slog.LogValuer),
 	}
 	for verb, p := range s.config.Protocols {

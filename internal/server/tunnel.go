@@ -25,9 +25,9 @@ type tunnel struct {
 	since    time.Time // when it registered
 	instance string    // which process it is, of those that have the lease
 	name     string
-	rails    policy.Policy
-	bounds   *bounds // they, as soon as it is behind its port
-	proxy    bool    // each user's bytes come behind a PROXY protocol header
+	asked    policy.Policy           // that is to hold
+	policy   *admission.TunnelPolicy // it, as soon as the tunnel is behind its port
+	proxy    bool                    // each user's bytes come behind a PROXY protocol header
 
 	// alive is done when users of the tunnel have to end.
 	alive context.Context
@@ -55,7 +55,7 @@ func (t *tunnel) log(level slog.Level, message string, args ...any) {
 // logLife logs that the tunnel begins or ends, which its owner can have happen often.
 func (t *tunnel) logLife(message string, args ...any) {
 	s := t.port.server
-	s.logWithin(s.admission.tunnelLines, t.source, slog.LevelInfo, message, append(t.about(), args...)...)
+	s.admission.Logs.Tunnels.Log(t.source, slog.LevelInfo, message, append(t.about(), args...)...)
 }
 
 func (t *tunnel) about() []any {

@@ -14,6 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/proxyproto"
+	"github.com/seed96252745/relay/internal/throttle"
 )
 
 // user is an admitted user on the way to the relay client. The way has three steps:
@@ -22,16 +23,12 @@ import (
 // so that a step which has to wait goes on where one that could not had stopped. Only
 // one goroutine uses a user at a time.
 type user struct {
-	conn   conn.Conn
-	addr   net.Addr
-	port   *publicPort
-	source admission.Source
-	turn   *turn // or nil, before the user is admitted
-	came   time.Time
-	passed *bounds        // that did not refuse the user
-	in     bool           // is counted among those who are here: see refuse
-	wait   time.Duration  // before being routed
-	waits  admission.Kind // why
+	admission.Ticket
+	conn conn.Conn
+	addr net.Addr
+	port *publicPort
+	turn *turn // or nil, before the user is admitted
+	came time.Time
 
 	tunnel  *tunnel   // that counts the user, or nil
 	reached conn.Conn // to the relay client, or nil
@@ -49,7 +46,7 @@ func (u *user) connectNow() bool {
 	if !ok {
 		return false
 	}
-	if _, err := u.tunnel.refuse(u, 0); err != nil {
+	if _, err := u.tunnel.admit(u, 0); err != nil {
 		return false // connect finds out why, or waits
 	}
 	if u.reached = opener.TryOpen(); u.reached == nil {
@@ -84,11 +81,11 @@ func (u *user) connect(ctx context.Context) error {
 
 // open has the user's tunnel open a connection, once the tunnel's limits allow it.
 func (u *user) open(ctx context.Context) error {
-	wait, err := u.tunnel.refuse(u, mostHeldUp)
-	if err == nil && wait > 0 {
-		u.turn.holdUp(wait)
+	delay, err := u.tunnel.admit(u, admission.MaxUserDelay)
+	if err == nil && delay > 0 {
+		u.turn.holdUp(delay)
 		u.port.exceeded(admission.UsersPerSecondOfTunnel, false)
-		err = pause(ctx, wait)
+		err = pause(ctx, delay)
 	}
 	if err != nil {
 		return err
@@ -136,7 +133,7 @@ func (u *user) prepareHeader() error {
 	if err != nil {
 		return err
 	}
-	if !u.tunnel.bounds.countsBytes() {
+	if u.tunnel.policy.Bytes() == nil {
 		u.readFirst()
 	}
 	u.header = append(header, u.first...)
@@ -166,7 +163,11 @@ func (u *user) join() {
 	s := u.port.server
 	joined, said, reached := time.Now(), int64(len(u.first)), u.reached
 	u.first, u.header, u.reached, u.tunnel = nil, nil, nil, nil // or they would be held for as long as the user is there
-	s.engine.Join(t.alive, t.bounds.slow(u.conn), reached, func(r join.Result) {
+	from := u.conn
+	if bytes := t.policy.Bytes(); bytes != nil {
+		from = throttle.New(from, bytes)
+	}
+	s.engine.Join(t.alive, from, reached, func(r join.Result) {
 		defer t.users.Done()
 		r.AToB += said
 		u.leave()

@@ -30,7 +30,7 @@ func (p *publicPort) accept(conn conn.Conn) {
 		<-p.waiting
 		if err != nil {
 			_ = conn.Reset()
-			p.server.logAbout(p.server.sourceOf(conn), slog.LevelWarn, "user reset", "port", p.number,
+			p.server.admission.Logs.Peers.Log(p.server.sourceOf(conn), slog.LevelWarn, "user reset", "port", p.number,
 				"proxy", inLog{conn.RemoteAddr()}, "reason", err)
 			return
 		}
@@ -41,13 +41,13 @@ func (p *publicPort) accept(conn conn.Conn) {
 // serveUser admits a user whose address is known, and joins it with the relay client.
 func (p *publicPort) serveUser(c conn.Conn) {
 	defer p.server.resetOnPanic(c)
-	u, reason, ok := p.admit(c)
-	if !ok {
-		p.reset(u, limitError(reason))
+	u, err := p.admit(c)
+	if err != nil {
+		p.reset(u, err)
 		return
 	}
-	u.turn = p.order.take(u.source)
-	if u.wait > 0 {
+	u.turn = p.order.take(u.Source)
+	if u.Delay > 0 {
 		p.delay(u)
 		return
 	}
@@ -65,7 +65,7 @@ func (p *publicPort) route(u *user) {
 	select {
 	case p.waiting <- struct{}{}:
 	default:
-		p.server.counters.Add(admission.Waiting)
+		p.server.admission.Counters.Add(admission.Waiting)
 		select {
 		case p.waiting <- struct{}{}:
 		case <-p.done:
@@ -147,21 +147,16 @@ var (
 	errDraining = errors.New("the relay is shutting down")
 )
 
-// limitError is why a user is reset who is one too many.
-type limitError admission.Kind
-
-func (e limitError) Error() string { return "limit: " + admission.Kind(e).String() }
-
 // reset resets a user for a reason.
 func (p *publicPort) reset(u *user, reason error) {
 	_ = u.conn.Reset()
 	if kind, counted := kindOf(reason); counted {
-		p.server.counters.Add(kind)
+		p.server.admission.Counters.Add(kind)
 	}
-	if l := limitError(0); errors.As(reason, &l) && admission.Kind(l) != admission.DeniedAddresses { // which is as its owner wishes
+	if l := admission.LimitError(0); errors.As(reason, &l) && admission.Kind(l) != admission.DeniedAddresses { // which is as its owner wishes
 		p.exceeded(admission.Kind(l), true)
 	}
-	p.server.logAbout(u.source, slog.LevelWarn, "user reset", "port", p.number, "user", inLog{u.addr}, "reason", reason)
+	p.server.admission.Logs.Peers.Log(u.Source, slog.LevelWarn, "user reset", "port", p.number, "user", inLog{u.addr}, "reason", reason)
 }
 
 // kindOf gives what is counted for a user who is reset.
@@ -180,6 +175,6 @@ func kindOf(reason error) (kind admission.Kind, counted bool) {
 			return k.kind, true
 		}
 	}
-	var l limitError
+	var l admission.LimitError
 	return admission.Kind(l), errors.As(reason, &l)
 }

@@ -1,0 +1,139 @@
+package admission
+
+import (
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+)
+
+// Controller has all limiters of a relay, so that limits are asked in one place. Make it
+// with NewController, and close it. Its methods may be called concurrently.
+type Controller struct {
+	limits  Limits
+	proxies []netip.Prefix // where private addresses are shared: see Source.IsShared
+
+	// Counters count what the limiters refuse, and other events.
+	Counters Counters
+	// Logs bound what the log says about one source.
+	Logs Logs
+	// Reserve has the descriptors to accept with when no others are left.
+	Reserve *Reserve
+	// Accounts have what owners use on their public ports.
+	Accounts *Accounts
+
+	handshakes  *HandshakeLimiter
+	headers     *HandshakeLimiter // connections of load balancers that have not named a peer yet
+	penalties   *Penalties
+	banNotices  *RateLimiter
+	repeats     *RepeatDelay
+	delayed     BoundedCounter // refusals
+	delayedBy   QuotaTable[Source]
+	tunnels     QuotaTable[Source]
+	networks    QuotaTable[Source] // of the same tunnels
+	identities  QuotaTable[string]
+	savedLeases *RateLimiter
+	users       BoundedCounter // of all tunnels
+	descriptors *DescriptorBudget
+}
+
+// Logs have a budget of lines each, so that no kind of event uses up that of another.
+type Logs struct {
+	Peers      *SourceLog // whatever has no budget of its own
+	Tunnels    *SourceLog // the life of tunnels and leases
+	Users      *SourceLog // limits that users meet
+	Handshakes *SourceLog // limits that handshakes meet
+	Bans       *SourceLog
+}
+
+// reserved descriptors are for accepting when no others are left: one is enough to turn
+// users away, and each further one lets a relay client in.
+const reserved = 16
+
+// tunnelLines is how many times as many lines a source's tunnels have: ten tunnels that
+// come and go ten times a minute are a trouble that an operator wants to see.
+const tunnelLines = 20
+
+// A banned source that registers is told so at this rate. That costs no more than any
+// handshake; at one a second from each source it keeps nobody else's place, and a peer
+// that tries now and then finds out.
+const (
+	banNoticesPerSecond = 1
+	banNoticesBurst     = 3
+)
+
+// An address without an identity has new leases written to disk at this rate: writing
+// costs the relay more than it costs the peer. A lease beyond it lasts until the relay is
+// restarted.
+const (
+	savedLeasesPerSecond = 1
+	savedLeasesBurst     = 20
+)
+
+// rateSources is how many sources one RateLimiter tells apart.
+const rateSources = 1024
+
+// NewController returns a controller for complete limits (see [Limits.WithDefaults]).
+// Proxies are the networks of the trusted load balancers.
+func NewController(l Limits, proxies []netip.Prefix, log *slog.Logger) *Controller {
+	c := &Controller{
+		limits:      l,
+		proxies:     proxies,
+		Reserve:     NewReserve(reserved),
+		Accounts:    NewAccounts(l),
+		handshakes:  NewHandshakeLimiter(l.Handshakes, l.HandshakesPerSource),
+		headers:     NewHandshakeLimiter(l.Handshakes, l.Handshakes),
+		penalties:   NewPenalties(l.WrongClaims),
+		banNotices:  NewRateLimiter(banNoticesPerSecond, banNoticesBurst, rateSources),
+		repeats:     NewRepeatDelay(l.RefusalDelay),
+		savedLeases: NewRateLimiter(savedLeasesPerSecond, savedLeasesBurst, rateSources),
+		descriptors: NewDescriptorBudget(l.Descriptors),
+	}
+	newLog := func(perMinute int) *SourceLog { return NewSourceLog(log, perMinute, &c.Counters) }
+	c.Logs = Logs{
+		Peers:      newLog(l.LogLines),
+		Tunnels:    newLog(tunnelLines * min(l.LogLines, math.MaxInt/tunnelLines)),
+		Users:      newLog(l.LogLines),
+		Handshakes: newLog(l.LogLines),
+		Bans:       newLog(l.LogLines),
+	}
+	return c
+}
+
+// Close stops what runs, and frees the reserve.
+func (c *Controller) Close() {
+	c.Accounts.Stop()
+	c.Reserve.Close()
+}
+
+// SourceOf returns the source of a peer, by its address. Named is whether a load
+// balancer has given the address: then it is the peer's own, and not shared.
+func (c *Controller) SourceOf(peer net.Addr, named bool) Source {
+	source := SourceOf(peer)
+	if named {
+		return source
+	}
+	return source.MarkShared(c.proxies)
+}
+
+// AllowSavedLease reports whether a new lease of a source without an identity may be
+// written to disk.
+func (c *Controller) AllowSavedLease(source Source) bool { return c.savedLeases.Allow(source) }
+
+// Usage is what is in use at a moment.
+type Usage struct {
+	Handshakes  int // connections that have not sent their request yet
+	Delayed     int // connections that wait for their refusal
+	Users       int
+	Descriptors int // of the budget
+}
+
+// Usage returns what is in use.
+func (c *Controller) Usage() Usage {
+	return Usage{
+		Handshakes:  c.handshakes.Len() + c.headers.Len(),
+		Delayed:     c.delayed.Len(),
+		Users:       c.users.Len(),
+		Descriptors: c.descriptors.Used(),
+	}
+}

@@ -1,0 +1,114 @@
+package admission
+
+import (
+	"log/slog"
+	"net"
+	"time"
+)
+
+// How many refusals of wrong tokens are delayed at a time. Further ones are sent at once:
+// that costs the relay least, and each that waits is a goroutine and a descriptor.
+const (
+	maxDelayed          = 64
+	maxDelayedPerSource = 8
+)
+
+// AdmitHandshake admits a connection to the control port whose request is not read yet.
+// A nil slot is that it has to be reset. If the source is banned, the connection may
+// only be told so, unless tunnels of the source expect connections: somebody else behind
+// the same address must not cut those tunnels off. Evict resets the connection.
+func (c *Controller) AdmitHandshake(peer net.Addr, source Source, expected int, evict func()) (slot *Slot, banned bool) {
+	if source.IsShared() {
+		slot, reason := c.handshakes.AdmitShared(evict)
+		c.logHandshakeLimit(peer, source, reason)
+		return slot, false
+	}
+	if banned = expected == 0 && c.penalties.Banned(source) > 0; banned {
+		c.Counters.Add(ShutOut)
+		if !c.banNotices.Allow(source) {
+			return nil, true
+		}
+	}
+	slot, reason := c.handshakes.Admit(source, expected, evict)
+	c.logHandshakeLimit(peer, source, reason)
+	return slot, banned
+}
+
+// ReleaseHandshake releases the slot of a connection whose request has been read. It
+// reports false if the slot was released before, by this or by eviction.
+func (c *Controller) ReleaseHandshake(slot *Slot) bool { return c.handshakes.Release(slot) }
+
+// AdmitHeader admits a connection of a load balancer that has not sent the PROXY header
+// yet. Its slot is among those of other such connections, and ReleaseHeader releases it.
+func (c *Controller) AdmitHeader(peer net.Addr, source Source, evict func()) *Slot {
+	slot, reason := c.headers.AdmitShared(evict)
+	c.logHandshakeLimit(peer, source, reason)
+	return slot
+}
+
+// ReleaseHeader is ReleaseHandshake for a slot of AdmitHeader.
+func (c *Controller) ReleaseHeader(slot *Slot) bool { return c.headers.Release(slot) }
+
+// logHandshakeLimit counts and logs the limit that a connection has met, if any.
+func (c *Controller) logHandshakeLimit(peer net.Addr, source Source, reason Kind) {
+	if reason != 0 {
+		c.Counters.Add(reason)
+		c.Logs.Handshakes.Log(source, slog.LevelWarn, "too many connections have not said yet what they want",
+			"relayClient", Address{peer}, "limit", reason.String())
+	}
+}
+
+// Address is an address that logs show as text, in JSON too.
+type Address struct{ net.Addr }
+
+// LogValue returns the text.
+func (a Address) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// Penalize counts an offense of a source, which may have the source banned.
+func (c *Controller) Penalize(source Source, offense Offense) {
+	if source.IsShared() {
+		return
+	}
+	if ban := c.penalties.Penalize(source, offense); ban > 0 {
+		c.Counters.Add(SourcesShutOut)
+		c.Logs.Bans.Log(source, slog.LevelWarn, "source shut out for a while: too many wrong ids or tokens",
+			"source", source.String(), "for", ban.String())
+	}
+}
+
+// PenalizeToken counts a token that the relay does not know, or that was not shown, and
+// returns by how much its refusal is to be delayed. A token that comes again is not a
+// guess: it is most often that of a forwarder that nobody has told of the new one.
+func (c *Controller) PenalizeToken(source Source, token string) (delay time.Duration) {
+	c.Counters.Add(WrongTokens)
+	delay, first := c.repeats.Next(token)
+	if first {
+		c.Penalize(source, WrongToken)
+	}
+	return delay
+}
+
+// AnyBanned reports whether any source may be banned.
+func (c *Controller) AnyBanned() bool { return c.penalties.Any() }
+
+// Banned returns for how much longer a source is banned, and zero if it is not.
+func (c *Controller) Banned(source Source) time.Duration { return c.penalties.Banned(source) }
+
+// AdmitDelayed reports whether a refusal to a source may be delayed. ReleaseDelayed has
+// to follow then.
+func (c *Controller) AdmitDelayed(source Source) bool {
+	if !c.delayed.Acquire(maxDelayed) {
+		return false
+	}
+	if !c.delayedBy.Acquire(source, maxDelayedPerSource) {
+		c.delayed.Release()
+		return false
+	}
+	return true
+}
+
+// ReleaseDelayed releases what AdmitDelayed took.
+func (c *Controller) ReleaseDelayed(source Source) {
+	c.delayedBy.Release(source)
+	c.delayed.Release()
+}

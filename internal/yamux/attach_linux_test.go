@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// What users say arrives as it was said, both ways at once, with its end behind
-// it, however much it is.
+// What users send arrives unchanged, both ways at once, followed by its end, whatever
+// its size.
 func TestAttachedBytes(t *testing.T) {
 	wantPipes(t)
 	client, server := sessions(t)
@@ -48,8 +48,7 @@ func TestAttachedBytes(t *testing.T) {
 	}
 }
 
-// Frames out of pipes and frames from memory keep their order, and there are
-// both.
+// Frames out of pipes and frames from memory keep their order, and both kinds occur.
 func TestAttachedOrder(t *testing.T) {
 	wantPipes(t)
 	session, peer := newPeer(t, yamux.Server, accepting)
@@ -95,8 +94,8 @@ func TestAttachedOrder(t *testing.T) {
 	check(t, wait(t, filling, "the end"))
 }
 
-// While the peer reads nothing, what waits for it is bounded, nothing of it is
-// lost, and how the stream ends comes behind it.
+// While the peer reads nothing, what waits for it is bounded, none of it is lost, and
+// the stream's end comes after it.
 func TestAttachedToBlockedSession(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end  func(*yamux.Stream) error
@@ -121,7 +120,7 @@ func TestAttachedToBlockedSession(t *testing.T) {
 			select {
 			case <-a.roomy:
 				if n := a.fillUntilFull(); n == 0 {
-					t.Error("there is said to be room, where there is none")
+					t.Error("onWritable is called without space")
 				} else {
 					filled += n
 				}
@@ -150,7 +149,7 @@ func TestAttachedToBlockedSession(t *testing.T) {
 	}
 }
 
-// Who was told that there is no room is told when there is, and then all goes
+// A stream that found no space is notified when there is some, and then everything goes
 // on.
 func TestAttachedGoesOnWhenPeerReads(t *testing.T) {
 	wantPipes(t)

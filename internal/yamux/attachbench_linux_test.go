@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// joined makes users who are joined in pairs by streams of two sessions, as
-// those of a relay and a forwarder are.
+// joined returns users that are joined in pairs by streams of two sessions, like those
+// of a relay and a forwarder.
 func joined(b *testing.B, count int) (near, far []*transport.Conn) {
 	b.Helper()
 	engines := make([]*join.Engine, 2)
@@ -29,7 +29,7 @@ func joined(b *testing.B, count int) (near, far []*transport.Conn) {
 	})
 	client, server := sessions(b)
 	for range count {
-		from, to := unhurried(b, client, server)
+		from, to := openWithoutDeadlines(b, client, server)
 		inner, user := tcpPair(b)
 		near = append(near, user)
 		engines[0].Join(ctx, inner, from, func(join.Result) {})
@@ -43,8 +43,8 @@ func joined(b *testing.B, count int) (near, far []*transport.Conn) {
 	return near, far
 }
 
-// BenchmarkAttached is from user to user, through sockets and two sessions, in
-// one direction.
+// BenchmarkAttached moves data from user to user in one direction, through sockets and
+// two sessions.
 func BenchmarkAttached(b *testing.B) {
 	for _, count := range []int{1, 8} {
 		b.Run(fmt.Sprintf("streams=%d", count), func(b *testing.B) {
@@ -54,8 +54,8 @@ func BenchmarkAttached(b *testing.B) {
 	}
 }
 
-// BenchmarkAttachedPingPong is 64 bytes from user to user and back, on each
-// stream at a time.
+// BenchmarkAttachedPingPong moves 64 bytes from user to user and back, on all streams
+// at once.
 func BenchmarkAttachedPingPong(b *testing.B) {
 	for _, count := range []int{1, 64} {
 		b.Run(fmt.Sprintf("streams=%d", count), func(b *testing.B) {

@@ -8,8 +8,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// A stream may be ended while it is poured and filled. The other end then sees
-// a failure or all, and nothing is kept.
+// A stream may be ended during PourTo and FillFrom. The other end then sees a failure
+// or all bytes, and nothing is kept.
 func TestEndWhileAttached(t *testing.T) {
 	for name, end := range map[string]func(*attached, *yamux.Session){
 		"Close":           func(a *attached, _ *yamux.Session) { _ = a.Close() },
@@ -26,7 +26,7 @@ func TestEndWhileAttached(t *testing.T) {
 				sending := async(func() error { _, _ = b.user.Write(make([]byte, 4<<20)); return nil })
 				back := async(func() error { _, _ = a.user.Write(make([]byte, 4<<20)); return nil })
 				ends := []<-chan error{async(a.pour), async(a.fill), async(b.pour), async(b.fill)}
-				// In the midst of it.
+				// In the middle of it.
 				_, err := io.CopyN(io.Discard, a.user, int64(1+round*100_000))
 				check(t, err)
 				end(a, client)
@@ -37,7 +37,7 @@ func TestEndWhileAttached(t *testing.T) {
 					if err := wait(t, ending, "the end"); err == nil && i < 2 {
 						t.Error("pouring or filling a stream that was ended ends well")
 					}
-					if i == 0 { // who fills may wait for somebody who waits for us
+					if i == 0 { // fill may wait for somebody who waits for us
 						_, _ = a.user.Reset(), b.user.Reset()
 						client.Close()
 						server.Close()
@@ -56,7 +56,7 @@ func TestEndWhileAttached(t *testing.T) {
 	}
 }
 
-// What came in pipes is given back with the stream that nobody has read.
+// Pipes that nobody has read are given back with their stream.
 func TestPipesOfDeadSession(t *testing.T) {
 	for name, end := range map[string]func(*attached) error{
 		"Close": func(a *attached) error { return a.Close() },
@@ -91,7 +91,7 @@ func TestPipesOfDeadSession(t *testing.T) {
 	}
 }
 
-// So is what waits in pipes to be sent, with the session.
+// Pipes that wait to be sent are given back with their session.
 func TestQueuedPipesOfDeadSession(t *testing.T) {
 	wantPipes(t)
 	before := freePipes()
@@ -107,7 +107,7 @@ func TestQueuedPipesOfDeadSession(t *testing.T) {
 		check(t, a.socket.SetReadBuffer(1<<20))
 		running = append(running, async(func() error { _, err := io.Copy(a.user, endless{}); return err }))
 		for streamErr := error(nil); streamErr == nil; {
-			a.awaitQueued(100_000) // so that it is worth a pipe
+			a.awaitQueued(100_000) // enough for a pipe
 			_, _, streamErr, _ = a.fillOnce()
 		}
 	}
@@ -117,7 +117,7 @@ func TestQueuedPipesOfDeadSession(t *testing.T) {
 	session.Close()
 	for _, a := range ends {
 		if _, _, streamErr, _ := a.fillOnce(); !errors.Is(streamErr, yamux.ErrSessionEnded) {
-			t.Errorf("then FillFrom gives %v", streamErr)
+			t.Errorf("then FillFrom returns %v", streamErr)
 		}
 		_ = a.user.Reset()
 	}

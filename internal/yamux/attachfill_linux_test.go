@@ -12,8 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Filling stops where the peer's window does, to the byte, and goes on with what
-// the peer gives.
+// FillFrom stops at the peer's window, to the byte, and goes on with each update.
 func TestFillWindow(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
 	a := attach(t, peer.accept(session, 1))
@@ -45,10 +44,10 @@ func TestFillWindow(t *testing.T) {
 			<-a.roomy
 		}
 		if more, _, streamErr, _ := a.fillOnce(); more != 0 || streamErr != unix.EAGAIN {
-			t.Fatalf("FillFrom gives %d, %v, where there is no window", more, streamErr)
+			t.Fatalf("FillFrom returns %d, %v without a window", more, streamErr)
 		}
 		if len(a.roomy) > 0 {
-			t.Error("there is said to be room, where there is none")
+			t.Error("onWritable is called without space")
 		}
 		peer.send(update(1, 0, uint32(n)))
 		wait(t, a.roomy, "room")
@@ -69,20 +68,20 @@ func TestFillWindow(t *testing.T) {
 	<-saying
 }
 
-// A read that gave less than it could have is told from one that may have left
-// some, and the end from an error.
+// FillFrom tells a short read from one that may have left bytes, and an end from an
+// error.
 func TestFillShort(t *testing.T) {
 	a, b := streams(t)
 	end := attach(t, a)
 	conntest.Write(t, end.user, "hello")
 	if n, short, err1, err2 := end.fillOnce(); n != 5 || !short || err1 != nil || err2 != nil {
-		t.Errorf("FillFrom gives %d, %v, %v, %v", n, short, err1, err2)
+		t.Errorf("FillFrom returns %d, %v, %v, %v", n, short, err1, err2)
 	}
 	end.Flush()
 	conntest.WantRead(t, b, "hello")
 	check(t, end.raw.Control(func(fd uintptr) {
 		if n, _, err1, err2 := end.FillFrom(int(fd)); n != 0 || err1 != nil || err2 != unix.EAGAIN {
-			t.Errorf("of nothing FillFrom gives %d, %v, %v", n, err1, err2)
+			t.Errorf("without data FillFrom returns %d, %v, %v", n, err1, err2)
 		}
 	}))
 	saying := async(func() error { _, err := end.user.Write(make([]byte, window)); return err })
@@ -92,7 +91,7 @@ func TestFillShort(t *testing.T) {
 		if sum += n; err1 == unix.EAGAIN {
 			wait(t, end.roomy, "room")
 		} else if n == 0 && !short || err1 != nil || err2 != nil && err2 != unix.EAGAIN {
-			t.Fatalf("FillFrom gives %d, %v, %v, %v", n, short, err1, err2)
+			t.Fatalf("FillFrom returns %d, %v, %v, %v", n, short, err1, err2)
 		}
 	}
 	end.Flush()
@@ -101,18 +100,18 @@ func TestFillShort(t *testing.T) {
 	check(t, end.user.CloseWrite())
 	for range 2 {
 		if n, _, err1, err2 := end.fillOnce(); n != 0 || err1 != nil || err2 != io.EOF {
-			t.Errorf("at the end FillFrom gives %d, %v, %v", n, err1, err2)
+			t.Errorf("at the end FillFrom returns %d, %v, %v", n, err1, err2)
 		}
 	}
 	check(t, end.CloseWrite())
 	if n, _, err1, _ := end.fillOnce(); n != 0 || !errors.Is(err1, unix.EPIPE) {
-		t.Errorf("after CloseWrite FillFrom gives %d, %v", n, err1)
+		t.Errorf("after CloseWrite FillFrom returns %d, %v", n, err1)
 	}
 	wantReadErr(t, b, io.EOF)
 }
 
-// Who fills as much as he can has no more than others who do, though what he
-// sends goes in larger frames than theirs who write.
+// A stream that fills at full speed gets no more than the others, although its frames
+// are larger than those of Write.
 func TestAttachedFairShares(t *testing.T) {
 	const count = 8
 	session, peer := newPeer(t, yamux.Server, accepting)
@@ -123,7 +122,7 @@ func TestAttachedFairShares(t *testing.T) {
 	}
 	peer.sync()
 	var running []<-chan error
-	peer.conn = lateConn{peer.conn} // for which all have to wait
+	peer.conn = lateConn{peer.conn} // so that all have to wait for it
 	wantShares(t, peer, count, 96<<20, func() {
 		for _, a := range ends {
 			running = append(running, async(a.fill), async(func() error {
@@ -141,17 +140,17 @@ func TestAttachedFairShares(t *testing.T) {
 	}
 }
 
-// lateConn is read late.
-type lateConn struct{ resetConn }
+// lateConn delays its reads.
+type lateConn struct{ resettableConn }
 
 func (c lateConn) Read(b []byte) (int, error) {
 	if len(b) > 12 {
 		<-time.After(time.Millisecond)
 	}
-	return c.resetConn.Read(b)
+	return c.resettableConn.Read(b)
 }
 
-// endless has always more to say.
+// endless never ends.
 type endless struct{}
 
 func (endless) Read(b []byte) (int, error) { return len(b), nil }

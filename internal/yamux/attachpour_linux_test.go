@@ -13,9 +13,9 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// A user who does not read keeps what comes waiting, of which nothing is lost,
-// and what the stream has ended with comes behind it, again and again.
-func TestPourToWhoDoesNotRead(t *testing.T) {
+// What comes for a user who does not read waits, and none of it is lost. The stream's
+// end comes after it, and is returned again and again.
+func TestPourToBlockedUser(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end func(peer, *yamux.Session)
 		err error
@@ -38,10 +38,10 @@ func TestPourToWhoDoesNotRead(t *testing.T) {
 			check(t, wait(t, sending, "the peer's end"))
 			peer.sync()
 			if n, err1, err2 := a.tryPour(); n == 0 || n == window || err1 != nil || err2 != unix.EAGAIN {
-				t.Fatalf("PourTo gives %d, %v, %v; want %v for the socket", n, err1, err2, unix.EAGAIN)
+				t.Fatalf("PourTo returns %d, %v, %v; want %v for the socket", n, err1, err2, unix.EAGAIN)
 			}
 			if _, err1, err2 := a.tryPour(); err1 != nil || err2 != unix.EAGAIN {
-				t.Fatalf("then PourTo gives %v, %v; want %v for the socket", err1, err2, unix.EAGAIN)
+				t.Fatalf("then PourTo returns %v, %v; want %v for the socket", err1, err2, unix.EAGAIN)
 			}
 			for len(a.arrived) > 0 {
 				<-a.arrived
@@ -65,17 +65,17 @@ func TestPourToWhoDoesNotRead(t *testing.T) {
 				t.Errorf("PourTo ends with %v, want %v", err, tt.err)
 			}
 			if n, err1, _ := a.tryPour(); n != 0 || !errors.Is(err1, tt.err) {
-				t.Errorf("then it gives %d, %v", n, err1)
+				t.Errorf("then it returns %d, %v", n, err1)
 			}
 			check(t, a.Close())
 			if n, err1, _ := a.tryPour(); n != 0 || err1 != net.ErrClosed {
-				t.Errorf("after Close it gives %d, %v", n, err1)
+				t.Errorf("after Close it returns %d, %v", n, err1)
 			}
 		})
 	}
 }
 
-// A user's socket that is dead ends pouring with an error of the socket's.
+// A dead socket ends PourTo with an error of the socket.
 func TestPourToDeadSocket(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
 	a := attach(t, peer.accept(session, 1))
@@ -85,7 +85,7 @@ func TestPourToDeadSocket(t *testing.T) {
 		peer.sync()
 		_, err1, err2 := a.tryPour()
 		if err1 != nil || time.Since(start) > patience {
-			t.Fatalf("PourTo gives %v, %v", err1, err2)
+			t.Fatalf("PourTo returns %v, %v", err1, err2)
 		}
 		if err2 != nil && err2 != unix.EAGAIN {
 			break
@@ -95,13 +95,13 @@ func TestPourToDeadSocket(t *testing.T) {
 	peer.want(update(1, flagRST, 0))
 }
 
-// Users who do not read keep pipes, and do not stop the others.
-func TestLateUsers(t *testing.T) {
+// Users who do not read hold pipes, and do not block the others.
+func TestSlowUsers(t *testing.T) {
 	wantPipes(t)
 	client, server := sessions(t)
 	var late []*attached
 	for range 8 {
-		a, b := unhurried(t, client, server)
+		a, b := openWithoutDeadlines(t, client, server)
 		end := attach(t, b)
 		end.setBuffers(32 << 10)
 		late = append(late, end)

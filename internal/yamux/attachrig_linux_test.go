@@ -15,13 +15,13 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// attached is a stream with a socket, the other end of which the user has.
+// attached is a stream with a socket; the user has the socket's other end.
 type attached struct {
 	*yamux.Stream
 	tb             testing.TB
 	socket, user   *transport.Conn
 	raw            syscall.RawConn
-	arrived, roomy chan struct{} // have room for one
+	arrived, roomy chan struct{} // hold one
 }
 
 func attach(tb testing.TB, st *yamux.Stream) *attached {
@@ -31,7 +31,7 @@ func attach(tb testing.TB, st *yamux.Stream) *attached {
 	check(tb, err)
 	a := &attached{st, tb, socket, user, raw, make(chan struct{}, 1), make(chan struct{}, 1)}
 	st.Attach(func() { tell(a.arrived) }, func() { tell(a.roomy) })
-	tell(a.arrived) // of what has come before
+	tell(a.arrived) // something may have come before
 	return a
 }
 
@@ -42,13 +42,13 @@ func tell(c chan struct{}) {
 	}
 }
 
-// setBuffers has the socket and its user hold little.
+// setBuffers gives the socket and its user small buffers.
 func (a *attached) setBuffers(size int) {
 	check(a.tb, a.socket.SetWriteBuffer(size))
 	check(a.tb, a.user.SetReadBuffer(size))
 }
 
-// awaitQueued waits until the user has said so much that was not read.
+// awaitQueued waits until the user has sent n bytes that were not read.
 func (a *attached) awaitQueued(n int) {
 	a.tb.Helper()
 	for queued, start := 0, time.Now(); queued < n; {
@@ -60,7 +60,7 @@ func (a *attached) awaitQueued(n int) {
 	}
 }
 
-// fillOnce calls FillFrom once, after the socket has something.
+// fillOnce calls FillFrom once, when the socket has something.
 func (a *attached) fillOnce() (n int, short bool, streamErr, socketErr error) {
 	err := a.raw.Read(func(fd uintptr) bool {
 		n, short, streamErr, socketErr = a.FillFrom(int(fd))
@@ -76,8 +76,7 @@ func (a *attached) fillOnce() (n int, short bool, streamErr, socketErr error) {
 	return n, short, streamErr, socketErr
 }
 
-// fillUntilFull fills until the stream takes no more, and gives how much it
-// took.
+// fillUntilFull fills until the stream takes no more, and returns how much it took.
 func (a *attached) fillUntilFull() (sum int) {
 	a.tb.Helper()
 	for {
@@ -87,13 +86,12 @@ func (a *attached) fillUntilFull() (sum int) {
 		case streamErr == unix.EAGAIN:
 			return sum
 		case streamErr != nil || socketErr != nil && socketErr != unix.EAGAIN:
-			a.tb.Fatalf("after %d bytes FillFrom gives %v, %v", sum, streamErr, socketErr)
+			a.tb.Fatalf("after %d bytes FillFrom returns %v, %v", sum, streamErr, socketErr)
 		}
 	}
 }
 
-// fill sends what the user says, and the end of it. It gives what ends that
-// otherwise.
+// fill sends what the user sends, and its end. It returns any other reason to stop.
 func (a *attached) fill() error {
 	for {
 		_, _, streamErr, socketErr := a.fillOnce()
@@ -111,7 +109,7 @@ func (a *attached) fill() error {
 	}
 }
 
-// pourOnce calls PourTo until it says that there is no more, or ends.
+// pourOnce calls PourTo until there is no more, or it ends.
 func (a *attached) pourOnce() (n int, streamErr, socketErr error) {
 	err := a.raw.Write(func(fd uintptr) bool {
 		m, err1, err2 := a.PourTo(int(fd))
@@ -125,7 +123,7 @@ func (a *attached) pourOnce() (n int, streamErr, socketErr error) {
 	return n, streamErr, socketErr
 }
 
-// pour tells the user what comes, and the end of it.
+// pour passes what comes on to the user, and its end.
 func (a *attached) pour() error {
 	for {
 		_, streamErr, socketErr := a.pourOnce()
@@ -146,14 +144,14 @@ func (a *attached) tryPour() (n int, streamErr, socketErr error) {
 	return n, streamErr, socketErr
 }
 
-// attachedPair is a stream with users at both ends, over TCP.
+// attachedPair returns a stream with users at both ends, over TCP.
 func attachedPair(tb testing.TB, client, server *yamux.Session) (near, far *attached) {
 	tb.Helper()
-	a, b := unhurried(tb, client, server)
+	a, b := openWithoutDeadlines(tb, client, server)
 	return attach(tb, a), attach(tb, b)
 }
 
-// freePipes is how many pipes there are that nobody has.
+// freePipes returns how many pipes are free.
 func freePipes() int {
 	var taken []*splice.Pipe
 	for p := splice.Take(); p != nil; p = splice.Take() {
@@ -165,7 +163,7 @@ func freePipes() int {
 	return len(taken)
 }
 
-// wantPipes has a test fail that loses pipes.
+// wantPipes fails a test that loses pipes.
 func wantPipes(tb testing.TB) {
 	before := freePipes()
 	tb.Cleanup(func() {

@@ -11,8 +11,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// unhurried makes both ends of a stream without deadlines.
-func unhurried(b testing.TB, from, to *yamux.Session) (opened, accepted *yamux.Stream) {
+// unhurried returns both ends of a stream without deadlines.
+func openWithoutDeadlines(b testing.TB, from, to *yamux.Session) (opened, accepted *yamux.Stream) {
 	b.Helper()
 	opened, accepted = open(b, from, to)
 	check(b, opened.SetDeadline(time.Time{}))
@@ -20,8 +20,8 @@ func unhurried(b testing.TB, from, to *yamux.Session) (opened, accepted *yamux.S
 	return opened, accepted
 }
 
-// share has pairs do b.N things, at the same time and each a share of them. The
-// roles are what is done for pair i n times.
+// share divides b.N operations among pairs, which work at the same time. It calls each
+// role with the pair i and its number n of operations.
 func share(b *testing.B, pairs int, roles ...func(i, n int) error) {
 	b.Helper()
 	b.ReportAllocs()
@@ -96,45 +96,45 @@ func bounce[C io.ReadWriter](b *testing.B, near, far []C) {
 	})
 }
 
-// unhurriedStreams makes so many of them in one session.
-func unhurriedStreams(b *testing.B, count int) (opened, accepted []*yamux.Stream) {
+// unhurriedStreams returns count such streams of one session.
+func streamsWithoutDeadlines(b *testing.B, count int) (opened, accepted []*yamux.Stream) {
 	b.Helper()
 	client, server := sessions(b)
 	for range count {
-		from, to := unhurried(b, client, server)
+		from, to := openWithoutDeadlines(b, client, server)
 		opened, accepted = append(opened, from), append(accepted, to)
 	}
 	return opened, accepted
 }
 
-// BenchmarkThroughput is streams in one direction, in pieces of the size in
-// which connections are copied.
+// BenchmarkThroughput moves data over streams in one direction, in pieces of the size
+// in which connections are copied.
 func BenchmarkThroughput(b *testing.B) {
 	for _, count := range []int{1, 8} {
 		b.Run(fmt.Sprintf("streams=%d", count), func(b *testing.B) {
-			from, to := unhurriedStreams(b, count)
+			from, to := streamsWithoutDeadlines(b, count)
 			carry(b, 32<<10, from, to)
 		})
 	}
 }
 
-// BenchmarkTCP is what the same costs without streams.
+// BenchmarkTCP measures the same without streams.
 func BenchmarkTCP(b *testing.B) {
 	near, far := tcpPair(b)
 	carry(b, 32<<10, []*transport.Conn{near}, []*transport.Conn{far})
 }
 
-// BenchmarkPingPong is 64 bytes there and back, on each stream at a time.
+// BenchmarkPingPong moves 64 bytes there and back, on all streams at once.
 func BenchmarkPingPong(b *testing.B) {
 	for _, count := range []int{1, 64} {
 		b.Run(fmt.Sprintf("streams=%d", count), func(b *testing.B) {
-			near, far := unhurriedStreams(b, count)
+			near, far := streamsWithoutDeadlines(b, count)
 			bounce(b, near, far)
 		})
 	}
 }
 
-// BenchmarkOpenClose is a stream from its SYN to both FINs.
+// BenchmarkOpenClose measures a stream from its SYN to both FINs.
 func BenchmarkOpenClose(b *testing.B) {
 	client, server := sessions(b)
 	accepting := async(func() error {

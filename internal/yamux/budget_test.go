@@ -8,8 +8,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// held makes a session with a budget that is shared, and streams on which the
-// peer has said so many bytes.
+// held returns a session with a shared budget, and streams on which the peer has sent
+// these numbers of bytes.
 func held(t *testing.T, limit int64, sizes ...int) (*yamux.Session, peer, *yamux.Budget, []*yamux.Stream) {
 	t.Helper()
 	budget := yamux.NewBudget(limit)
@@ -24,12 +24,12 @@ func held(t *testing.T, limit int64, sizes ...int) (*yamux.Session, peer, *yamux
 	return session, peer, budget, streams
 }
 
-// What is held for readers who are late is counted, and no more once they have
-// read it, or whatever else has ended their stream.
+// Bytes held for slow readers are counted until they are read, or anything else ends
+// their stream.
 func TestBudgetIsGivenBack(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end func(*yamux.Session, peer, *yamux.Stream)
-		err error // what is read then, behind what was held
+		err error // what is read after the held bytes
 	}{
 		"read":    {func(*yamux.Session, peer, *yamux.Stream) {}, nil},
 		"Close":   {func(_ *yamux.Session, _ peer, st *yamux.Stream) { st.Close() }, nil},
@@ -68,8 +68,8 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
-// Many streams that nobody reads hold no more than they may, beside a frame. The
-// ones that hold most are reset, and the others live.
+// Many unread streams hold no more than the limit and one frame. The streams that hold
+// most are reset, and the others live.
 func TestBudgetSheds(t *testing.T) {
 	const count, limit, largest = 64, 1 << 20, 8 << 10
 	for name, config := range map[string]yamux.Config{
@@ -90,7 +90,7 @@ func TestBudgetSheds(t *testing.T) {
 					if reset[i] {
 						continue
 					}
-					n := 1000 + int(i)*100 // those behind get more
+					n := 1000 + int(i)*100 // later streams get more
 					sent[i] += n
 					peer.send(data(2*i+1, 0, string(make([]byte, n))))
 					most := 0
@@ -144,8 +144,8 @@ func TestBudgetSheds(t *testing.T) {
 	}
 }
 
-// Who reads in time is not reset, however much goes through.
-func TestBudgetOfWhoReads(t *testing.T) {
+// A reader that keeps up is not reset, however much goes through.
+func TestBudgetOfPromptReader(t *testing.T) {
 	budget := yamux.NewBudget(16 << 20) // several windows
 	near, far := tcpPair(t)
 	client, server := yamux.Client(near, yamux.Config{}), yamux.Server(far, yamux.Config{Accept: true, Budget: budget})

@@ -7,8 +7,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// A Write comes back when its session ends, also at the moment at which the
-// connection takes no more.
+// A Write returns when its session ends, even at the moment when the connection takes
+// no more.
 func TestWriteWhileSessionEnds(t *testing.T) {
 	for round := range 200 {
 		near, far := tcpPair(t)
@@ -17,7 +17,7 @@ func TestWriteWhileSessionEnds(t *testing.T) {
 		check(t, st.SetDeadline(time.Time{}))
 		peer.send(update(1, 0, 1<<30))
 		writing := async(func() error { pump(st); return nil })
-		for range round % 50 { // so that it takes some more
+		for range round % 50 { // vary how much it takes
 			if _, err := far.Read(make([]byte, 64<<10)); err != nil {
 				t.Fatal(err)
 			}

@@ -9,9 +9,9 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Everything that other implementations must agree on, as the specification
-// has it. None of it can ever change.
-func TestNumbers(t *testing.T) {
+// These values are what other implementations must agree on, from the specification.
+// They can never change.
+func TestConstants(t *testing.T) {
 	for _, number := range []struct {
 		name      string
 		got, want int64
@@ -69,7 +69,7 @@ func TestBadHeaders(t *testing.T) {
 	}
 }
 
-// What a stream does, byte by byte.
+// What a stream sends, byte by byte.
 func TestBytesOnTheWire(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, accepting)
 	want := func(doing, bytes string) {
@@ -99,14 +99,14 @@ func TestBytesOnTheWire(t *testing.T) {
 	peer.sendBytes([]byte("\x00\x02\x00\x01\x00\x00\x00\x00\x12\x34\x56\x78"))
 	want("a ping", "\x00\x02\x00\x02\x00\x00\x00\x00\x12\x34\x56\x78")
 	for range 2 {
-		session.GoAway() // is said once
+		session.GoAway() // sent once only
 	}
 	want("GoAway", "\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 	peer.wantNothing()
 }
 
-// A window update is sent when half of the window is used up, and gives back
-// what was read until then.
+// A window update is sent when half of the window is used up, and returns what was read
+// until then.
 func TestWindowUpdate(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
 	st := peer.open(session, 1)

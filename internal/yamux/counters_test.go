@@ -8,7 +8,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// counted is Counters as numbers, so that they can be compared.
+// counted holds Counters as plain numbers, so that they can be compared.
 type counted struct{ flooded, broken, silent, refused, waited, shed, strays int64 }
 
 func count(c *yamux.Counters) counted {
@@ -18,8 +18,8 @@ func count(c *yamux.Counters) counted {
 	}
 }
 
-// What happens at a limit is counted, under one name, for all sessions together,
-// and the ordinary ends of sessions are not.
+// What happens at a limit is counted under one name, for all sessions together.
+// Ordinary ends of sessions are not counted.
 func TestCounters(t *testing.T) {
 	for name, tt := range map[string]struct {
 		do   func(*yamux.Session, peer)
@@ -40,11 +40,11 @@ func TestCounters(t *testing.T) {
 		"too many streams": {func(s *yamux.Session, p peer) {
 			p.open(s, 1)
 			p.open(s, 3)
-			if st := s.TryOpen(); st != nil { // and asks again
+			if st := s.TryOpen(); st != nil { // the caller tries again
 				t.Error("a third stream was opened")
 			}
 			if _, err := s.Open(p.Context()); !errors.Is(err, yamux.ErrTooManyStreams) {
-				t.Errorf("Open gives %v, want %v", err, yamux.ErrTooManyStreams)
+				t.Errorf("Open returns %v, want %v", err, yamux.ErrTooManyStreams)
 			}
 			s.Close()
 		}, counted{refused: 1}},

@@ -8,10 +8,9 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// The one that is told that there is room may be told from within a call to
-// another stream, whose caller holds a lock that the first one wants. So the
-// session ends elsewhere.
-func TestPanicOfRoomy(t *testing.T) {
+// A session may call onWritable from within a call to another stream, whose caller
+// holds a lock that the callback's owner wants. So the session ends elsewhere.
+func TestPanicOfOnWritable(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
 	st := peer.open(session, 1)
 	socket, user := tcpPair(t)
@@ -24,7 +23,7 @@ func TestPanicOfRoomy(t *testing.T) {
 			for left := n; left > 0; {
 				n, _, streamErr, socketErr := st.FillFrom(int(fd))
 				if left -= n; streamErr != nil || socketErr != nil && socketErr != unix.EAGAIN {
-					t.Errorf("FillFrom gives %v, %v", streamErr, socketErr)
+					t.Errorf("FillFrom returns %v, %v", streamErr, socketErr)
 					return
 				}
 				st.Flush()
@@ -33,7 +32,7 @@ func TestPanicOfRoomy(t *testing.T) {
 	}
 	check(t, socket.Control(func(fd uintptr) {
 		if _, _, streamErr, _ := st.FillFrom(int(fd)); streamErr != unix.EAGAIN {
-			t.Errorf("FillFrom gives %v without a window, want %v", streamErr, unix.EAGAIN)
+			t.Errorf("FillFrom returns %v without a window, want %v", streamErr, unix.EAGAIN)
 		}
 	}))
 	peer.send(update(1, 0, 1))

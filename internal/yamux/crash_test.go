@@ -13,9 +13,9 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// panickyConn panics in one of its methods, once it has been told to.
+// panickyConn panics in one of its methods, once it is told to.
 type panickyConn struct {
-	resetConn
+	resettableConn
 	in    string
 	armed atomic.Bool
 }
@@ -27,34 +27,34 @@ func (c *panickyConn) panicIn(method string) {
 }
 
 func (c *panickyConn) Read(b []byte) (int, error) {
-	n, err := c.resetConn.Read(b)
+	n, err := c.resettableConn.Read(b)
 	c.panicIn("Read")
 	return n, err
 }
 
 func (c *panickyConn) Write(b []byte) (int, error) {
 	c.panicIn("Write")
-	return c.resetConn.Write(b)
+	return c.resettableConn.Write(b)
 }
 
-// Close closes first: a connection that is left open is another matter.
+// Close closes before it panics: a connection that stays open is another matter.
 func (c *panickyConn) Close() error {
-	err := c.resetConn.Close()
+	err := c.resettableConn.Close()
 	c.panicIn("Close")
 	return err
 }
 
 func (c *panickyConn) CloseWrite() error {
 	c.panicIn("CloseWrite")
-	return c.resetConn.CloseWrite()
+	return c.resettableConn.CloseWrite()
 }
 
 func (c *panickyConn) SetWriteDeadline(t time.Time) error {
 	c.panicIn("SetWriteDeadline")
-	return c.resetConn.SetWriteDeadline(t)
+	return c.resettableConn.SetWriteDeadline(t)
 }
 
-// wantCrash expects an error that comes from a panic which says this.
+// wantCrash expects the error of a panic with this value.
 func wantCrash(tb testing.TB, what string, err error, says string) {
 	tb.Helper()
 	var e *crash.Error
@@ -69,18 +69,18 @@ func wantCrash(tb testing.TB, what string, err error, says string) {
 	}
 }
 
-// A connection that panics is one that fails: its session ends, streams learn
-// why, and Close still comes back.
+// A connection that panics counts as failed: its session ends, streams learn why, and
+// Close still returns.
 func TestPanicOfConnection(t *testing.T) {
 	for in, trigger := range map[string]func(peer, *yamux.Stream){
-		// The connection may be closed while this is on its way.
+		// The connection may be closed while this is in flight.
 		"Read":  func(p peer, _ *yamux.Stream) { _, _ = p.conn.Write(encode(data(1, 0, "x"))) },
 		"Write": func(_ peer, st *yamux.Stream) { _, _ = st.Write([]byte("x")) },
 	} {
 		for _, side := range []string{"attached", "read"} {
 			t.Run(in+", "+side, func(t *testing.T) {
 				near, far := memoryPair()
-				conn := &panickyConn{resetConn: near, in: in}
+				conn := &panickyConn{resettableConn: near, in: in}
 				session, peer := newPeerOn(t, yamux.Client(conn, yamux.Config{}), far)
 				st := peer.open(session, 1)
 				arrived := make(chan struct{}, 100)
@@ -108,12 +108,12 @@ func TestPanicOfConnection(t *testing.T) {
 	}
 }
 
-// Nor does a panic on the way out keep a session from ending.
+// A panic during the end of a session does not keep it from ending.
 func TestPanicWhileEnding(t *testing.T) {
 	for _, in := range []string{"Close", "CloseWrite", "SetWriteDeadline"} {
 		t.Run(in, func(t *testing.T) {
 			near, far := memoryPair()
-			conn := &panickyConn{resetConn: near, in: in}
+			conn := &panickyConn{resettableConn: near, in: in}
 			session, peer := newPeerOn(t, yamux.Client(conn, yamux.Config{}), far)
 			st := peer.open(session, 1)
 			conn.armed.Store(true)
@@ -131,8 +131,8 @@ func TestPanicWhileEnding(t *testing.T) {
 	}
 }
 
-// Code that a session calls ends its session by a panic, and no other, not even
-// one that shares the budget.
+// A callback that panics ends its own session, and no other, not even one that shares
+// the budget.
 func TestPanicOfCallback(t *testing.T) {
 	panics := func() { panic("injected") }
 	nothing := func() {}
@@ -184,7 +184,7 @@ func TestPanicOfCallback(t *testing.T) {
 	}
 }
 
-// A panic that follows from the end of the session is not lost either.
+// A panic that follows from the end of the session is not lost.
 func TestPanicAfterTheEnd(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
 	st := peer.open(session, 1)

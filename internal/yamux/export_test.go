@@ -1,6 +1,6 @@
 package yamux
 
-// What const_test.go pins of the inside, under names of its own.
+// The internals that const_test.go pins, exported.
 const (
 	Version          = version
 	HeaderSize       = headerSize
@@ -35,14 +35,14 @@ func ParseHeader(b []byte) (Header, error) {
 	return Header{uint8(h.kind), uint16(h.flags), h.stream, h.length}, err
 }
 
-// HoldSender stops all sending until it is released: whoever has something to
-// send waits, as though another goroutine had come first each time.
+// HoldSender blocks all sending until it is released, as if another goroutine had come
+// first each time.
 func (s *Session) HoldSender() (release func()) {
 	s.out.mu.Lock()
 	return s.out.mu.Unlock
 }
 
-// Unacknowledged is how many streams the session holds because they are not
+// Unacknowledged returns how many streams the session holds because they are not
 // acknowledged.
 func (s *Session) Unacknowledged() int {
 	s.mu.Lock()
@@ -50,7 +50,7 @@ func (s *Session) Unacknowledged() int {
 	return len(s.unacked.streams)
 }
 
-// FinSent tells whether the stream takes its FIN for sent.
+// FinSent reports whether the stream has sent its FIN.
 func (st *Stream) FinSent() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()

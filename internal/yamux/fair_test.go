@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// While the connection takes nothing, what is small overtakes what is large of
-// other streams, and answers to pings overtake both.
+// While the connection takes nothing, small frames overtake large ones of other
+// streams, and answers to pings overtake both.
 func TestSmallOvertakesLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memoryPair()
@@ -45,8 +45,8 @@ func TestSmallOvertakesLarge(t *testing.T) {
 	})
 }
 
-// Who sends as much as he can has no more than others who do, where the
-// connection is what all wait for.
+// A stream that sends at full speed gets no more than the others, where all wait for
+// the connection.
 func TestFairShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const count, total = 8, 16 << 20
@@ -72,8 +72,8 @@ func TestFairShares(t *testing.T) {
 	})
 }
 
-// wantShares expects of so many streams, which begin to send without end, that
-// each has its share of a total.
+// wantShares has count streams begin to send without end, and expects each to get its
+// share of total.
 func wantShares(t *testing.T, peer peer, count, total int, begin func()) {
 	t.Helper()
 	shares, sum := make([]int, count), 0
@@ -100,8 +100,8 @@ func wantShares(t *testing.T, peer peer, count, total int, begin func()) {
 	}
 }
 
-// A ping is answered, and a small message comes, while another stream sends all
-// that the connection takes.
+// A ping is answered, and a small message comes, while another stream sends all that
+// the connection takes.
 func TestAnswersWithinBulk(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
 	bulk, small := peer.accept(session, 1), peer.accept(session, 3)
@@ -118,7 +118,7 @@ func TestAnswersWithinBulk(t *testing.T) {
 			sum += len(f.body)
 		}
 	}
-	// What the sockets hold is ahead of everything.
+	// The content of the sockets is ahead of everything.
 	const most = 16 << 20
 	for i := range uint32(20) {
 		peer.send(frame{typePing, flagSYN, 0, 1 + i, ""})
@@ -133,11 +133,11 @@ func TestAnswersWithinBulk(t *testing.T) {
 	}
 }
 
-// Streams whose readers are late do not stop the others.
-func TestLateReaders(t *testing.T) {
+// Streams with slow readers do not block the others.
+func TestSlowReaders(t *testing.T) {
 	client, server := sessions(t)
 	for range 4 {
-		a, b := unhurried(t, client, server)
+		a, b := openWithoutDeadlines(t, client, server)
 		conntest.Write(t, a, make([]byte, window))
 		conntest.Write(t, b, make([]byte, window))
 	}
@@ -148,7 +148,7 @@ func TestLateReaders(t *testing.T) {
 	check(t, wait(t, writing, "the end"))
 }
 
-// The memory that streams at rest take, all told, and that none has a goroutine.
+// Idle streams take a bounded amount of memory in all, and no goroutines.
 func TestTenThousandStreams(t *testing.T) {
 	const count, most = 10_000, 1536
 	near, far := tcpPair(t)
@@ -164,8 +164,8 @@ func TestTenThousandStreams(t *testing.T) {
 	before := restingMemory()
 	goroutines := runtime.NumGoroutine()
 	for range count {
-		a, b := unhurried(t, client, server)
-		a.Attach(func() {}, func() {}) // which is how streams rest
+		a, b := openWithoutDeadlines(t, client, server)
+		a.Attach(func() {}, func() {}) // as idle streams are
 		b.Attach(func() {}, func() {})
 		use(a, b)
 	}
@@ -184,10 +184,10 @@ func TestTenThousandStreams(t *testing.T) {
 	}
 }
 
-// restingMemory is what the process holds that is not garbage.
+// restingMemory returns how much memory of the process is not garbage.
 func restingMemory() int64 {
 	runtime.GC()
-	runtime.GC() // what was pooled is gone after the second
+	runtime.GC() // the second one frees the pools
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapInuse + stats.StackInuse)

@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Who pings and does not read gets no more answers than 32 that wait, beside
-// those that are being written, and gets answers again once he reads.
+// A peer that sends pings and does not read has 32 answers wait for it, besides those
+// that are being written. It gets answers again once it reads.
 func TestPingFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memoryPair()
@@ -23,7 +23,7 @@ func TestPingFlood(t *testing.T) {
 		pong := func(value uint32) frame { return frame{typePing, flagACK, 0, value, ""} }
 		peer.send(ping(0))
 		synctest.Wait()              // its answer is being written
-		for i := range uint32(900) { // of the 1000 that are put up with
+		for i := range uint32(900) { // of the 1000 that are tolerated
 			peer.send(ping(1 + i))
 		}
 		synctest.Wait()
@@ -41,8 +41,8 @@ func TestPingFlood(t *testing.T) {
 	})
 }
 
-// Frames that must be answered cannot be dropped, so that a peer who does not
-// read the answers is given up before they need much memory.
+// Frames that must be answered cannot be dropped. So a peer that does not read the
+// answers loses its session before they need much memory.
 func TestFloodWithoutReading(t *testing.T) {
 	for name, f := range map[string]frame{
 		"data of no stream": data(9, 0, ""),
@@ -53,10 +53,10 @@ func TestFloodWithoutReading(t *testing.T) {
 			near, far := memoryPair()
 			session, peer := newPeerOn(t, yamux.Server(near, yamux.Config{
 				Accept: true, MaxStreams: 1,
-				ControlBurst: 1 << 20, // not what this is about
+				ControlBurst: 1 << 20, // not under test here
 				Counters:     &counters,
 			}), far)
-			peer.accept(session, 1) // is all that is taken
+			peer.accept(session, 1) // the only one that is accepted
 			before := allocated()
 			frames := bytes.Repeat(f.bytes(), 1000)
 			for range 200 {
@@ -76,17 +76,17 @@ func TestFloodWithoutReading(t *testing.T) {
 	}
 }
 
-// So is one for whom streams of ours are in the way: the session ends, though what
-// is being written to him never does.
+// The same holds for a peer that has our streams wait: the session ends, though the
+// write to that peer never does.
 func TestStreamsWithoutReading(t *testing.T) {
-	for name, pair := range map[string]func() (near, far resetConn){
-		"TCP": func() (near, far resetConn) {
+	for name, pair := range map[string]func() (near, far resettableConn){
+		"TCP": func() (near, far resettableConn) {
 			a, b := tcpPair(t)
 			check(t, a.SetWriteBuffer(4<<10))
 			check(t, b.SetReadBuffer(4<<10))
 			return a, b
 		},
-		"memory": func() (near, far resetConn) { return memoryPair() },
+		"memory": func() (near, far resettableConn) { return memoryPair() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			near, far := pair()
@@ -109,7 +109,7 @@ func TestStreamsWithoutReading(t *testing.T) {
 }
 
 // A stream costs no goroutine, whatever it does.
-func TestOneGoroutine(t *testing.T) {
+func TestStreamsHaveNoGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := memorySessions(t)
 		for i := range 64 {
@@ -137,7 +137,7 @@ func TestOneGoroutine(t *testing.T) {
 	})
 }
 
-// Streams that have nothing to say and nothing to read hold little.
+// Idle streams hold little memory.
 func TestIdleStreamsAreSmall(t *testing.T) {
 	const count, most = 1000, 4 << 10
 	client, server := sessions(t)
@@ -153,7 +153,7 @@ func TestIdleStreamsAreSmall(t *testing.T) {
 		conntest.WantRead(t, b, "x")
 	}
 	runtime.GC()
-	runtime.GC() // what was pooled is gone after the second
+	runtime.GC() // the second one frees the pools
 	runtime.ReadMemStats(&after)
 	if size := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / (2 * count); size > most {
 		t.Errorf("a stream holds %d bytes, want at most %d", size, most)
@@ -162,7 +162,7 @@ func TestIdleStreamsAreSmall(t *testing.T) {
 	runtime.KeepAlive(server)
 }
 
-// Nor does a session that has ended, though what it had to say is lost and somebody
+// A session that has ended holds little, though its unsent data is lost and somebody
 // still has a stream of it.
 func TestDeadSessionsAreSmall(t *testing.T) {
 	const count, most = 200, 32 << 10
@@ -174,7 +174,7 @@ func TestDeadSessionsAreSmall(t *testing.T) {
 		near, far := memoryPair()
 		session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
 		st := peer.open(session, 1)
-		for range 2 { // of which one waits for the other
+		for range 2 { // one waits for the other
 			conntest.Write(t, st, "nobody reads this")
 		}
 		session.Close()
@@ -182,7 +182,7 @@ func TestDeadSessionsAreSmall(t *testing.T) {
 		kept = append(kept, st)
 	}
 	runtime.GC()
-	runtime.GC() // what was pooled is gone after the second
+	runtime.GC() // the second one frees the pools
 	runtime.ReadMemStats(&after)
 	if size := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / count; size > most {
 		t.Errorf("a session holds %d bytes, want at most %d", size, most)
@@ -190,8 +190,8 @@ func TestDeadSessionsAreSmall(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
-// Nothing is allocated for a length that is only declared.
-func TestDeclaredLength(t *testing.T) {
+// A declared length alone allocates nothing.
+func TestDeclaredLengthAllocatesNothing(t *testing.T) {
 	huge := func(stream uint32) []byte {
 		return frame{kind: typeData, stream: stream, length: 1<<32 - 1}.bytes()
 	}
@@ -208,7 +208,7 @@ func TestDeclaredLength(t *testing.T) {
 				wait(t, session.Done(), "the end of the session")
 				wantReadErr(t, st, yamux.ErrSessionEnded)
 			} else {
-				// All of it would be read and thrown away. Some of it is.
+				// All of it would be read and discarded. Some of it is.
 				for range 64 {
 					peer.sendBytes(part)
 				}
@@ -222,15 +222,15 @@ func TestDeclaredLength(t *testing.T) {
 	}
 }
 
-// allocated is how many bytes have ever been allocated.
+// allocated returns how many bytes have ever been allocated.
 func allocated() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.TotalAlloc
 }
 
-// sessionGoroutines counts the goroutines that sessions have started in the
-// bubble of the caller. Elsewhere timers of tests that are over may run.
+// sessionGoroutines counts the goroutines that sessions have started in the caller's
+// bubble. Elsewhere timers of earlier tests may run.
 func sessionGoroutines() (n int) {
 	b := make([]byte, 1<<20)
 	all := string(b[:runtime.Stack(b, true)])

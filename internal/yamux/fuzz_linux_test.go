@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Whatever the peer sends to streams that are poured into sockets, which take
-// some of it or all, nothing is kept and nobody waits for ever.
+// Whatever the peer sends to streams that pour into sockets, which take some of it or
+// all, nothing is kept and nobody waits for ever.
 func FuzzAttached(f *testing.F) {
 	for _, name := range slices.Sorted(maps.Keys(broken)) {
 		f.Add(false, true, broken[name])
@@ -58,7 +58,7 @@ func FuzzAttached(f *testing.F) {
 			}
 		})
 		draining := async(func() error { _, err := io.Copy(io.Discard, far); return err })
-		_, _ = far.Write(in) // fails when the session has given the peer up
+		_, _ = far.Write(in) // fails when the session has ended
 		_ = far.CloseWrite()
 		wait(t, session.Done(), "the end of the session")
 		wantSessionErr(t, "Err", session.Err())
@@ -74,14 +74,14 @@ func FuzzAttached(f *testing.F) {
 	})
 }
 
-// sink is a stream that is poured into a socket.
+// sink is a stream that pours into a socket.
 type sink struct {
 	t  *testing.T
 	st *yamux.Stream
 
 	mu  sync.Mutex // guards what follows
 	fds [2]int
-	buf []byte // to read what was poured, or nil
+	buf []byte // for reads from the socket, or nil
 }
 
 func newSink(t *testing.T, st *yamux.Stream, reads bool) *sink {

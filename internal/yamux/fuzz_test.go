@@ -15,8 +15,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Whatever the peer sends, the session works through it without a panic and
-// without waiting for anybody, answers with sound frames, and can be closed.
+// Whatever the peer sends, the session handles it without a panic and without blocking,
+// answers with valid frames, and can be closed.
 func FuzzReceiver(f *testing.F) {
 	for _, name := range slices.Sorted(maps.Keys(broken)) {
 		f.Add(false, broken[name])
@@ -51,7 +51,7 @@ func FuzzReceiver(f *testing.F) {
 	})
 }
 
-// manySYN opens more streams than are taken.
+// manySYN opens more streams than are accepted.
 func manySYN() (b []byte) {
 	for i := range uint32(300) {
 		b = append(b, update(2+i, flagSYN, 0).bytes()...)
@@ -92,7 +92,7 @@ func receive(t *testing.T, server bool, in []byte) {
 			start(func() { use(t, st) })
 		}
 	})
-	_, _ = far.Write(in) // fails when the session has given the peer up
+	_, _ = far.Write(in) // fails when the session has ended
 	synctest.Wait()
 	most := 3
 	if session.Err() != nil {
@@ -101,7 +101,7 @@ func receive(t *testing.T, server bool, in []byte) {
 	if n := budget.Used(); n > 100_000 {
 		t.Errorf("%d bytes are held, and 100,000 may be", n)
 	}
-	// The quick count is one too high at times; it saves looking at all stacks.
+	// The quick count is one too high at times; it saves a look at all stacks.
 	if n := runtime.NumGoroutine() - before - int(helpers.Load()); n > most {
 		if n = sessionGoroutines(); n > most {
 			t.Errorf("the session has %d goroutines, want at most %d", n, most)
@@ -123,7 +123,7 @@ func receive(t *testing.T, server bool, in []byte) {
 	}
 }
 
-// use sends back what comes on a stream, and ends it.
+// use echoes what comes on a stream, and ends it.
 func use(t *testing.T, st *yamux.Stream) {
 	ended := make(chan struct{})
 	st.OnEnd(func() { close(ended) })
@@ -139,7 +139,7 @@ func use(t *testing.T, st *yamux.Stream) {
 	<-ended
 }
 
-// drain reads what the session sends, and checks that it makes sense.
+// drain reads what the session sends, and checks that it is valid.
 func drain(p peer) {
 	for {
 		f, err := p.receive()

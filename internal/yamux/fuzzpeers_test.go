@@ -9,8 +9,9 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// FuzzPeers takes the walk of TestStateMachine over a connection that is cut into
-// pieces, at places that have nothing to do with frames. The fuzzer chooses both.
+// FuzzPeers takes the walk of TestStateMachine over a connection that is cut into pieces
+// anywhere, not
+// only between frames. The fuzzer chooses both.
 func FuzzPeers(f *testing.F) {
 	f.Add([]byte{})
 	peers := rapid.MakeFuzz(func(rt *rapid.T) {
@@ -27,10 +28,10 @@ func FuzzPeers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) { peers(t, slices.Concat(in, zeros)) })
 }
 
-// slicer is a connection of which a few bytes are read at a time.
+// slicer is a connection that returns a few bytes from each read.
 type slicer struct {
 	yamux.Conn
-	sizes []int // used one after the other, again and again
+	sizes []int // in turn, again and again
 	next  int   // only the session's reader reads
 }
 

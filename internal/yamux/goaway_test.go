@@ -13,7 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Who says GO_AWAY takes no more streams, and keeps those that there are.
+// A side that sends GO_AWAY accepts no more streams, and keeps those that are open.
 func TestGoAway(t *testing.T) {
 	client, server := sessions(t)
 	a, b := open(t, client, server)
@@ -21,7 +21,7 @@ func TestGoAway(t *testing.T) {
 	wait(t, client.Refusing().Done(), "that the peer's session refuses")
 	for range 100 {
 		if _, err := client.Open(t.Context()); !errors.Is(err, yamux.ErrGoneAway) {
-			t.Fatalf("Open gives %v, want %v", err, yamux.ErrGoneAway)
+			t.Fatalf("Open returns %v, want %v", err, yamux.ErrGoneAway)
 		}
 	}
 	conntest.Write(t, a, "question")
@@ -29,9 +29,9 @@ func TestGoAway(t *testing.T) {
 	conntest.Write(t, b, "answer")
 	conntest.WantRead(t, a, "answer")
 	if isClosed(server.Refusing().Done()) {
-		t.Error("who says GO_AWAY cannot open streams itself any more")
+		t.Error("a side that sent GO_AWAY cannot open streams itself")
 	}
-	open(t, server, client) // the other side has said nothing
+	open(t, server, client) // the other side has sent none
 	for _, s := range []*yamux.Session{client, server} {
 		if isClosed(s.Done()) || s.Err() != nil {
 			t.Errorf("GO_AWAY ended a session: %v", s.Err())
@@ -39,7 +39,7 @@ func TestGoAway(t *testing.T) {
 	}
 }
 
-// Streams that were on their way are reset, once GO_AWAY has been said.
+// Streams that were in flight when GO_AWAY was sent are reset.
 func TestStreamsAfterGoAway(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
 	st := peer.accept(session, 1)
@@ -53,8 +53,8 @@ func TestStreamsAfterGoAway(t *testing.T) {
 	}
 }
 
-// Nobody will accept what has not been accepted before.
-func TestGoAwayResetsWhoWaitsToBeAccepted(t *testing.T) {
+// GoAway resets streams that wait to be accepted.
+func TestGoAwayResetsUnaccepted(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
 	peer.send(update(1, flagSYN, 0), frame{kind: typePing, flags: flagSYN, length: 7})
 	peer.want(frame{kind: typePing, flags: flagACK, length: 7}) // so the stream has come
@@ -62,7 +62,7 @@ func TestGoAwayResetsWhoWaitsToBeAccepted(t *testing.T) {
 	peer.want(frame{kind: typeGoAway}, update(1, flagRST, 0))
 }
 
-// Whoever waits to open a stream learns of it too.
+// GO_AWAY ends an Open that waits.
 func TestGoAwayWhileOpenWaits(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
 	for range 256 {
@@ -76,8 +76,8 @@ func TestGoAwayWhileOpenWaits(t *testing.T) {
 	}
 }
 
-// Finish is for the end of all streams: nothing of them is lost.
-func TestFinish(t *testing.T) {
+// Drain follows the end of all streams: nothing of them is lost.
+func TestDrain(t *testing.T) {
 	const count = 32
 	client, server := sessions(t)
 	sent := pattern(11, 0, window)
@@ -100,39 +100,39 @@ func TestFinish(t *testing.T) {
 	wait(t, server.Done(), "the end of the peer's session")
 }
 
-// Who finishes has said all, and can answer nothing any more. What the peer asks
-// meanwhile does not keep it from reading the rest.
-func TestFinishWhilePeerTalks(t *testing.T) {
+// A session that drains has sent everything, and answers nothing any more. Requests of
+// the peer do not keep it from reading the rest.
+func TestDrainWhilePeerSends(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, accepting)
 	sent := pattern(3, 0, window)
 	st := peer.open(session, 1)
 	conntest.Write(t, st, sent)
 	check(t, st.Close())
-	finished := async(func() error { session.Drain(); return nil })
+	drained := async(func() error { session.Drain(); return nil })
 	rest, err := io.ReadAll(peer.conn)
 	if check(t, err); len(rest) < len(sent) {
 		t.Errorf("the peer has read %d bytes, want %d and the end", len(rest), len(sent))
 	}
 	peer.send(
-		frame{typePing, flagSYN, 0, 77, ""},                               // is answered
-		update(2, flagSYN, 0), data(4, flagSYN, "hello"), update(4, 0, 1), // are reset
+		frame{typePing, flagSYN, 0, 77, ""},                               // asks for an answer
+		update(2, flagSYN, 0), data(4, flagSYN, "hello"), update(4, 0, 1), // ask for a reset
 		update(1, flagFIN, 0),
 	)
 	select {
-	case <-finished:
+	case <-drained:
 		t.Error("the session has ended before its peer has")
-	case <-time.After(30 * time.Millisecond): // in which it would
+	case <-time.After(30 * time.Millisecond): // in which it would have ended
 	}
 	if n, err := peer.conn.Read(make([]byte, 1)); n > 0 || err != io.EOF {
 		t.Errorf("the peer reads %d bytes, %v; want the end still", n, err)
 	}
 	check(t, peer.conn.Close())
-	wait(t, finished, "Finish")
+	wait(t, drained, "Drain")
 }
 
-// Finish does not wait for ever, neither for a peer that does not read nor for
-// one that does not end.
-func TestFinishWithoutPeer(t *testing.T) {
+// Drain does not wait for ever, neither for a peer that does not read nor for one that
+// does not end.
+func TestDrainWithoutPeer(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reads  bool
 		write  int
@@ -164,22 +164,22 @@ func TestFinishWithoutPeer(t *testing.T) {
 					t.Errorf("took %v, want half a minute", took)
 				}
 				<-writing
-				check(t, st.SetReadDeadline(time.Time{})) // it is over
+				check(t, st.SetReadDeadline(time.Time{})) // the stream has ended
 				wantReadErr(t, st, yamux.ErrSessionEnded)
 			})
 		})
 	}
 }
 
-// Both sides may finish at once, and more than once.
-func TestFinishTogether(t *testing.T) {
+// Both sides may drain at once, and more than once.
+func TestDrainTogether(t *testing.T) {
 	client, server := sessions(t)
 	var done []<-chan error
 	for _, s := range []*yamux.Session{client, server, client, server} {
 		done = append(done, async(func() error { s.Drain(); return nil }))
 	}
 	for _, d := range done {
-		wait(t, d, "Finish")
+		wait(t, d, "Drain")
 	}
 	client.Drain()
 	server.Close()

@@ -12,8 +12,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// After a FIN the other direction goes on for as long as it likes, in either
-// direction and whoever has opened the stream.
+// After a FIN the other direction goes on without a time limit, in either direction and
+// whichever side has opened the stream.
 func TestHalfClose(t *testing.T) {
 	for name, swap := range map[string]bool{"by who opened": false, "by who accepted": true} {
 		t.Run(name, func(t *testing.T) {
@@ -50,8 +50,7 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// What was sent before a FIN is read before the end, also when the FIN came
-// first to be seen.
+// Data sent before a FIN is read before the end, even if the FIN is handled first.
 func TestDataBeforeFIN(t *testing.T) {
 	for name, end := range map[string][]frame{
 		"in a window update":   {data(1, 0, "all of it"), update(1, flagFIN, 0)},
@@ -82,16 +81,16 @@ func TestWriteAfterCloseWrite(t *testing.T) {
 	check(t, a.CloseWrite())
 	for _, n := range []int{0, 1, 2 * window} {
 		if n, err := a.Write(make([]byte, n)); n != 0 || !errors.Is(err, syscall.EPIPE) {
-			t.Errorf("writing after CloseWrite gives %d, %v; want %v", n, err, syscall.EPIPE)
+			t.Errorf("Write after CloseWrite returns %d, %v; want %v", n, err, syscall.EPIPE)
 		}
 	}
-	check(t, a.CloseWrite()) // nothing more to say, as on TCP
+	check(t, a.CloseWrite()) // has no effect, as on TCP
 	wantReadErr(t, b, io.EOF)
 	check(t, b.CloseWrite())
 	check(t, a.CloseWrite())
 }
 
-// A closed stream is closed for everything, and says so like a socket.
+// Every call on a closed stream fails as on a closed socket.
 func TestUseAfterClose(t *testing.T) {
 	for name, end := range map[string]func(*yamux.Stream) error{
 		"Close": (*yamux.Stream).Close, "Reset": (*yamux.Stream).Reset,
@@ -105,14 +104,14 @@ func TestUseAfterClose(t *testing.T) {
 				"Read": readErr, "Write": writeErr, "Close": a.Close(), "CloseWrite": a.CloseWrite(), "Reset": a.Reset(),
 			} {
 				if !errors.Is(err, net.ErrClosed) {
-					t.Errorf("%s gives %v, want %v", call, err, net.ErrClosed)
+					t.Errorf("%s returns %v, want %v", call, err, net.ErrClosed)
 				}
 			}
 		})
 	}
 }
 
-// Close is no CloseWrite, but what was written is still delivered, with a FIN.
+// Close is not CloseWrite, but what was written is still delivered, followed by FIN.
 func TestCloseDelivers(t *testing.T) {
 	a, b := streams(t)
 	sent := pattern(3, 0, window)
@@ -124,9 +123,9 @@ func TestCloseDelivers(t *testing.T) {
 	check(t, b.Close())
 }
 
-// A FIN for which nobody reads leaves nothing of the stream behind, on either
-// side: the limit of streams is not used up.
-func TestStreamsAreForgotten(t *testing.T) {
+// A FIN that nobody reads leaves nothing of the stream behind, on either side: the
+// limit of streams is not used up.
+func TestEndedStreamsLeaveNothing(t *testing.T) {
 	near, far := tcpPair(t)
 	client, server := yamux.Client(near, yamux.Config{MaxStreams: 1}), yamux.Server(far, accepting)
 	defer server.Close()
@@ -146,7 +145,7 @@ func TestStreamsAreForgotten(t *testing.T) {
 	} {
 		a, b := open(t, client, server)
 		if _, err := client.Open(t.Context()); !errors.Is(err, yamux.ErrTooManyStreams) {
-			t.Fatalf("a second stream gives %v, want %v", err, yamux.ErrTooManyStreams)
+			t.Fatalf("a second stream returns %v, want %v", err, yamux.ErrTooManyStreams)
 		}
 		check(t, end(a, b))
 	}
@@ -159,8 +158,9 @@ func drained(st *yamux.Stream) error {
 	return err
 }
 
-// whenGone gives what waits until the stream has ended. It is to be called before the
-// end: who asks while a stream ends may be told before its place is free.
+// whenGone returns a function that waits until the stream has ended. Call it before the
+// end: if it is called during the end, wait may return before the stream's slot is
+// free.
 func whenGone(st *yamux.Stream) (wait func() error) {
 	gone := make(chan struct{})
 	st.OnEnd(func() { close(gone) })

@@ -17,27 +17,27 @@ import (
 )
 
 const (
-	// flood is what an attacker sends who does not stop by himself.
+	// flood is how much an attacker sends who does not stop.
 	flood = 3 << 19
-	// maxAmplification is how many bytes of memory one byte of an attacker may
-	// cost: Envoy calls a hundred a vulnerability; it is four.
+	// maxAmplification is how many bytes of memory one byte of an attacker may cost:
+	// Envoy calls a hundred a vulnerability; it is four.
 	maxAmplification = 12 * poolsLose
 	// shortAttack is what any attack may cost, however short: a session that has
-	// something to read or to write holds a buffer of 64 KiB for each, which a
-	// quiet one has given back, and as much again is for stacks, and for the test.
+	// something to read or to write holds a buffer of 64 KiB for each, which an idle
+	// one has given back, and as much again is for stacks, and for the test.
 	shortAttack = poolsLose * 256 << 10
 	// maxGoroutines is how many goroutines an attack may cost at any time.
 	maxGoroutines = 10
 )
 
-// attack is what a relay client does to the relay's session, which has opened
-// stream 1, stream 3 that has got FIN, stream 5 that has ended, and stream 7 that
+// attack is what a relay client does to the relay's session. The session has opened
+// stream 1, stream 3 that has received FIN, stream 5 that has ended, and stream 7 that
 // nobody reads.
 type attack struct {
-	frames []byte // which are sent again and again, if
+	frames []byte // sent again and again, if
 	again  bool
 	lives  bool // the session goes on
-	stuck  bool // in the middle of a frame, so that nothing can be said after it
+	stuck  bool // in the middle of a frame, so that nothing can follow it
 }
 
 var attacks = map[string]attack{
@@ -76,7 +76,7 @@ var attacks = map[string]attack{
 	"half a header":                        {frames: []byte{0, 0, 0, 0, 0, 0}, lives: true, stuck: true},
 }
 
-// strays opens many streams, which only the relay may, with so much data each.
+// strays opens many streams, which only the relay may do, each with size bytes of data.
 func strays(size int) (b []byte) {
 	for id := uint32(2); id < 2000; id += 2 {
 		b = append(b, data(id, flagSYN, strings.Repeat("x", size)).bytes()...)
@@ -89,7 +89,7 @@ func huge(stream uint32) []byte {
 	return frame{kind: typeData, stream: stream, length: 1<<32 - 1}.bytes()
 }
 
-// bytes gives all that the attacker sends.
+// bytes returns everything that the attacker sends.
 func (a attack) bytes() []byte {
 	if !a.again {
 		return a.frames
@@ -97,10 +97,10 @@ func (a attack) bytes() []byte {
 	return bytes.Repeat(a.frames, flood/len(a.frames)+1)
 }
 
-// TestHostile lets every attack loose, from one who reads the answers and from
-// one who does not. The session ends, or is as good as before. How soon it ends is
-// told where time is simulated: at once, or half a second after the peer has
-// stopped reading.
+// TestHostile tries every attack, from an attacker that reads the answers and from one
+// that does not. The session ends, or is as good as before. Other tests show how soon
+// it ends, in simulated time: at once, or half a second after the peer has stopped
+// reading.
 func TestHostile(t *testing.T) {
 	for name, a := range attacks {
 		t.Run(name+", reading", func(t *testing.T) {
@@ -116,8 +116,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-func testAttack(t *testing.T, a attack, near, far resetConn, reads bool) {
-	check(t, far.SetDeadline(time.Now().Add(5*patience))) // in which all is sent, and all memory looked through again and again
+func testAttack(t *testing.T, a attack, near, far resettableConn, reads bool) {
+	check(t, far.SetDeadline(time.Now().Add(5*patience))) // time to send everything, and to measure memory again and again
 	session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
 	target := openPlainly(t, peer, session, 1)
 	openPlainly(t, peer, session, 3)
@@ -163,7 +163,7 @@ func testAttack(t *testing.T, a attack, near, far resetConn, reads bool) {
 	}
 }
 
-// sendSampled sends b as far as it can, and looks between.
+// sendSampled sends as much of b as it can, and samples memory in between.
 func sendSampled(to io.Writer, b []byte, memory *memoryWatch) (sent int) {
 	for part := range slices.Chunk(b, 64<<10) {
 		n, err := to.Write(part)
@@ -175,11 +175,11 @@ func sendSampled(to io.Writer, b []byte, memory *memoryWatch) (sent int) {
 	return sent
 }
 
-// lastPing is the value of the last ping of an attacker.
+// lastPing is the value of an attacker's last ping.
 const lastPing = 77
 
-// drain reads what comes, and closes answered with the answer to the last ping, or
-// with the end.
+// drain reads what comes, and closes answered at the answer to the last ping, or at the
+// end.
 func (p peer) drain(answered chan<- struct{}) {
 	for tell := sync.OnceFunc(func() { close(answered) }); ; {
 		f, err := p.receiveAny()
@@ -192,8 +192,8 @@ func (p peer) drain(answered chan<- struct{}) {
 	}
 }
 
-// openPlainly opens a stream and acknowledges it. It has no deadlines, which have
-// timers.
+// openPlainly opens a stream and acknowledges it. It sets no deadlines, which would
+// need timers.
 func openPlainly(t *testing.T, p peer, s *yamux.Session, id uint32) *yamux.Stream {
 	t.Helper()
 	st := p.open(s, id)
@@ -201,7 +201,7 @@ func openPlainly(t *testing.T, p peer, s *yamux.Session, id uint32) *yamux.Strea
 	return st
 }
 
-// readAll reads to the end, as a user does who is quick.
+// readAll reads to the end, like a fast user.
 func readAll(st *yamux.Stream) <-chan error {
 	return async(func() error {
 		buf := make([]byte, 32<<10)
@@ -213,8 +213,7 @@ func readAll(st *yamux.Stream) <-chan error {
 	})
 }
 
-// One who acknowledges nothing keeps users waiting beyond the 256 that have a
-// stream.
+// A peer that acknowledges nothing has users wait beyond the 256 that have a stream.
 func TestNeverAcknowledges(t *testing.T) {
 	var counters yamux.Counters
 	session, peer := newPeer(t, yamux.Client, yamux.Config{Counters: &counters})
@@ -237,7 +236,7 @@ func TestNeverAcknowledges(t *testing.T) {
 	}
 	cancel(errGivenUp)
 	if err := wait(t, waiting, "Open"); err != errGivenUp {
-		t.Errorf("Open gives %v, want %v", err, errGivenUp)
+		t.Errorf("Open returns %v, want %v", err, errGivenUp)
 	}
 	peer.send(update(511, flagRST, 0)) // is as good as an acknowledgement
 	peer.sync()

@@ -8,9 +8,9 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// A peer that takes what is sent to it, however slowly, is alive, though its answer
-// to a ping that is behind all that is late. It is looked at for longer than a
-// silent peer has.
+// A peer that reads what is sent to it, however slowly, is alive, though it answers
+// late to a ping behind all that. The test watches it for longer than a silent peer may
+// live.
 func TestPeerIsSlow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 40 seconds")

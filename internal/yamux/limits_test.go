@@ -14,8 +14,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// idle is what moves nothing forward, for a client session that has opened
-// streams 1 and 3 and whose stream 3 has got FIN.
+// idle are frames that make no progress, for a client session that has opened streams 1
+// and 3 and whose stream 3 has received FIN.
 var idle = map[string]frame{
 	"ping":                           {typePing, flagSYN, 0, 7, ""},
 	"answer that nobody asked for":   {typePing, flagACK, 0, 7, ""},
@@ -35,8 +35,8 @@ var idle = map[string]frame{
 	"GO_AWAY":                        {typeGoAway, 0, 0, 0, ""},
 }
 
-// A session puts up with a thousand frames at once that move nothing forward, and
-// with 200 a second.
+// A session tolerates a thousand frames at once that make no progress, and 200 a
+// second.
 func TestIdleFrames(t *testing.T) {
 	for name, f := range idle {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestIdleFrames(t *testing.T) {
 					<-time.After(time.Second)
 				}
 				for range 201 {
-					_, _ = far.Write(f.bytes()) // fails with the last ones
+					_, _ = far.Write(f.bytes()) // the last ones fail
 				}
 				<-session.Done()
 				<-reading
@@ -74,8 +74,8 @@ func TestIdleFrames(t *testing.T) {
 	}
 }
 
-// Sessions that work hard do not come near the limits, though streams come and go
-// while bytes are on their way in both directions.
+// Sessions that work hard do not come near the limits, though streams come and go while
+// bytes are in flight in both directions.
 func TestBusySessionsAreNotIdle(t *testing.T) {
 	config := yamux.Config{Accept: true, ControlRate: 5, ControlBurst: 20} // a few pings
 	near, far := tcpPair(t)
@@ -90,7 +90,7 @@ func TestBusySessionsAreNotIdle(t *testing.T) {
 			if err != nil {
 				return
 			}
-			serving.Go(func() { // an echo
+			serving.Go(func() { // echoes
 				_, _ = io.Copy(st, st)
 				_ = st.Close()
 			})
@@ -120,24 +120,24 @@ func TestBusySessionsAreNotIdle(t *testing.T) {
 	serving.Wait()
 }
 
-// busyUser uses a stream in one of several ways. Most leave frames on their way
-// that then belong to no stream.
+// busyUser uses a stream in one of several ways. Most leave frames in flight that then
+// belong to no stream.
 func busyUser(st *yamux.Stream, round int) {
 	switch round % 4 {
-	case 0: // bytes one by one
+	case 0: // single bytes
 		for range 200 {
 			_, _ = st.Write([]byte("x"))
 		}
 		_ = st.CloseWrite()
 		_, _ = io.Copy(io.Discard, st)
 		_ = st.Close()
-	case 1: // much, and both directions at once
+	case 1: // much data, in both directions at once
 		reading := async(func() error { _, err := io.Copy(io.Discard, st); return err })
 		_, _ = st.Write(make([]byte, 4*window))
 		_ = st.CloseWrite()
 		<-reading
 		_ = st.Close()
-	case 2: // small frames, of which most come back after the end
+	case 2: // small frames, most of which come back after the end
 		for range 500 {
 			_, _ = st.Write([]byte("hello"))
 		}
@@ -148,10 +148,10 @@ func busyUser(st *yamux.Stream, round int) {
 	}
 }
 
-// What is on its way when a stream ends is nobody's fault, as far as its window
-// goes, and for as long as that can take.
-func TestTail(t *testing.T) {
-	const frames = 10_000 // of the 262144 that the window has room for
+// Frames that are in flight when a stream ends are allowed, up to its window, and for
+// as long as they can take.
+func TestLateFrames(t *testing.T) {
+	const frames = 10_000 // of the 262144 that the window allows
 	late := encode(data(1, 0, "x"))
 	for name, tt := range map[string]struct {
 		after time.Duration
@@ -171,7 +171,7 @@ func TestTail(t *testing.T) {
 				reading := async(func() error { _, err := io.Copy(io.Discard, far); return err })
 				for waited := time.Duration(0); waited < tt.after; waited += time.Second {
 					<-time.After(time.Second)
-					peer.send(frame{typePing, flagSYN, 0, 1, ""}) // lives
+					peer.send(frame{typePing, flagSYN, 0, 1, ""}) // the session is alive
 				}
 				if name == "more than there is" {
 					peer.send(data(1, 0, strings.Repeat("x", window)))
@@ -188,9 +188,9 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// It is not answered frame by frame either: the peer hears of the end by itself, and
+// They are not answered one by one either: the peer is told of the end anyway, and
 // thousands of answers would be a flood to it.
-func TestTailIsNotAnswered(t *testing.T) {
+func TestLateFramesAreNotAnswered(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
 	st := peer.open(session, 1)
 	check(t, st.CloseWrite())
@@ -203,8 +203,8 @@ func TestTailIsNotAnswered(t *testing.T) {
 	}
 }
 
-// The same goes for streams that were refused: the peer may send before it knows.
-func TestTailOfRefused(t *testing.T) {
+// The same holds for streams that were refused: the peer may send before it knows.
+func TestLateFramesOfRefusedStream(t *testing.T) {
 	var counters yamux.Counters
 	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxStreams: 1, ControlBurst: 10, Counters: &counters})
 	peer.accept(session, 1)

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// memoryWatch finds the most that there is at any time, beyond what there was at
-// first.
+// memoryWatch finds the most memory and goroutines in use at any time, beyond those at
+// the start.
 type memoryWatch struct {
 	quit     chan struct{}
 	watching sync.WaitGroup
@@ -19,9 +19,9 @@ type memoryWatch struct {
 	firstHeld, held             int64
 }
 
-// watchMemory looks all the time.
+// watchMemory samples all the time.
 func watchMemory() *memoryWatch {
-	runtime.GC() // what was pooled is gone after the second
+	runtime.GC() // the second one frees the pools
 	w := &memoryWatch{quit: make(chan struct{})}
 	w.firstGoroutines, w.firstHeld = inUse()
 	w.goroutines, w.held = w.firstGoroutines, w.firstHeld
@@ -42,11 +42,11 @@ func (w *memoryWatch) sample() {
 	goroutines, held := inUse()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	goroutines -= 1 // the one that looks
+	goroutines -= 1 // the sampler itself
 	stacks := ""
 	if goroutines > w.firstGoroutines+maxGoroutines {
-		// The runtime counts without stopping anybody, and may be wrong by some
-		// dozens that it just moves from one list of idle ones to another.
+		// The runtime counts without stopping anything. It may be wrong by some dozens
+		// that it is moving from one list of idle goroutines to another.
 		all := make([]byte, 1<<20)
 		stacks = string(all[:runtime.Stack(all, true)])
 		goroutines = strings.Count("\n"+stacks, "\ngoroutine ") - 1
@@ -63,8 +63,8 @@ func (w *memoryWatch) stop() (goroutines int, held int64) {
 	return w.goroutines - w.firstGoroutines, w.held - w.firstHeld
 }
 
-// inUse is what the process holds, in bytes of stacks and of what on the heap is not
-// garbage.
+// inUse returns the goroutines of the process, and the bytes of its stacks and of the
+// heap that is not garbage.
 func inUse() (goroutines int, held int64) {
 	runtime.GC()
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}

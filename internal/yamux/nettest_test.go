@@ -9,7 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// A stream is a net.Conn like any other, whoever opened it.
+// A stream is a net.Conn like any other, whichever side opened it.
 func TestConn(t *testing.T) {
 	for name, roles := range map[string]func(client, server *yamux.Session) (opener, acceptor *yamux.Session){
 		"client opens": func(c, s *yamux.Session) (opener, acceptor *yamux.Session) { return c, s },

@@ -74,7 +74,7 @@ func TestOnEnd(t *testing.T) {
 					step(a, b, client)
 				}
 				synctest.Wait()
-				// Nothing that can still happen makes it happen again.
+				// Nothing that follows calls it again.
 				_, _, _, _ = a.Close(), b.Close(), a.Reset(), b.Reset()
 				client.Close()
 				server.Close()
@@ -91,7 +91,7 @@ func TestOnEnd(t *testing.T) {
 	}
 }
 
-// OnEnd may be set while the stream ends: that is still once.
+// OnEnd may be set while the stream ends, and is still called once.
 func TestOnEndWhileEnding(t *testing.T) {
 	client, server := sessions(t)
 	for range 200 {
@@ -108,9 +108,9 @@ func TestOnEndWhileEnding(t *testing.T) {
 	}
 }
 
-// Who ends the session with its last stream must not cut off the FIN of that
-// stream: the stream has not ended before its FIN is on its way.
-func TestOnEndComesBehindFIN(t *testing.T) {
+// Ending the session in the last stream's OnEnd must not cut off that stream's FIN: the
+// stream has not ended before its FIN is queued.
+func TestOnEndFollowsFIN(t *testing.T) {
 	for name, finish := range map[string]func(*yamux.Stream) error{
 		"CloseWrite": (*yamux.Stream).CloseWrite, "Close": (*yamux.Stream).Close,
 	} {
@@ -122,14 +122,14 @@ func TestOnEndComesBehindFIN(t *testing.T) {
 
 			release := session.HoldSender()
 			finishing := async(func() error { return finish(st) })
-			for range 10_000 { // until it waits for its turn to send
+			for range 10_000 { // until it waits to send
 				if st.FinSent() {
 					break
 				}
 				runtime.Gosched()
 			}
 			peer.send(update(1, flagFIN, 0), data(3, 0, "x"))
-			conntest.WantRead(t, other, "x") // the FIN before it has been seen
+			conntest.WantRead(t, other, "x") // the FIN before it has been handled
 			early := ended.count()
 			release()
 			check(t, <-finishing)

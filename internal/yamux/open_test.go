@@ -13,7 +13,7 @@ import (
 
 var errUserLeft = errors.New("the user left")
 
-// Ids say who opened a stream, and are never used again.
+// Ids show which side opened a stream, and are never reused.
 func TestStreamIDs(t *testing.T) {
 	for name, tt := range map[string]struct {
 		side  func(yamux.Conn, yamux.Config) *yamux.Session
@@ -32,8 +32,8 @@ func TestStreamIDs(t *testing.T) {
 	}
 }
 
-// At most 256 streams are not acknowledged: many implementations accept no
-// more, and some end the session then.
+// At most 256 streams are unacknowledged: many implementations accept no more, and some
+// end the session then.
 func TestUnacknowledgedStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memoryPair()
@@ -60,11 +60,11 @@ func TestUnacknowledgedStreams(t *testing.T) {
 		}
 		cancel(errUserLeft)
 		if err := <-opening; !errors.Is(err, errUserLeft) {
-			t.Errorf("who gives up gets %v, want the cause of the context", err)
+			t.Errorf("who returns up gets %v, want the cause of the context", err)
 		}
 		peer.wantNothing()
 
-		// Each way in which a stream can stop being unacknowledged makes room.
+		// Each way in which a stream can stop being unacknowledged frees a slot.
 		id := uint32(513)
 		for i, makeRoom := range []func(){
 			func() { peer.send(update(1, flagACK, 0)) },
@@ -90,7 +90,7 @@ func TestUnacknowledgedStreams(t *testing.T) {
 			peer.sync()
 			id += 2
 		}
-		peer.send(update(1, flagACK, 0), data(3, flagACK, "x")) // once is enough
+		peer.send(update(1, flagACK, 0), data(3, flagACK, "x")) // one is enough
 		opening = async(func() error { _, err := session.Open(t.Context()); return err })
 		synctest.Wait()
 		if len(opening) > 0 {
@@ -101,8 +101,8 @@ func TestUnacknowledgedStreams(t *testing.T) {
 	})
 }
 
-// Streams are acknowledged by Accept and not before: a side that does not
-// accept must be able to slow the other one down.
+// Accept acknowledges streams, and nothing earlier does: a side that does not accept
+// must be able to slow the other one down.
 func TestAcceptAcknowledges(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
 	peer.send(update(1, flagSYN, 0), data(3, flagSYN, "hello"))
@@ -119,7 +119,7 @@ func TestAcceptAcknowledges(t *testing.T) {
 	}
 }
 
-// Nothing that is sent before Accept is lost, not even the end.
+// Nothing sent before Accept is lost, not even the end.
 func TestAcceptOfEndedStream(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
 	peer.send(data(1, flagSYN|flagFIN, "all"), data(3, flagSYN, "some"), update(3, flagRST, 0))
@@ -135,11 +135,11 @@ func TestAcceptOfEndedStream(t *testing.T) {
 	}
 }
 
-// Streams that nobody accepts are bounded. Those beyond are reset, and the
-// session lives.
+// The streams that wait for Accept are bounded. Those beyond are reset, and the session
+// lives.
 func TestAcceptBacklog(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
-	const backlog = 1280 // what the other side may have that is not acknowledged
+	const backlog = 1280 // what the other side may leave unacknowledged
 	for i := range uint32(backlog) {
 		peer.send(update(2*i+1, flagSYN, 0))
 	}
@@ -160,7 +160,7 @@ func TestMaxStreams(t *testing.T) {
 	peer.accept(session, 3)
 	own := peer.open(session, 2) // counts too
 	if _, err := session.Open(t.Context()); !errors.Is(err, yamux.ErrTooManyStreams) {
-		t.Errorf("a fourth stream gives %v, want %v", err, yamux.ErrTooManyStreams)
+		t.Errorf("a fourth stream returns %v, want %v", err, yamux.ErrTooManyStreams)
 	}
 	peer.send(update(5, flagSYN, 0))
 	peer.want(update(5, flagRST, 0))
@@ -175,7 +175,7 @@ func TestMaxStreams(t *testing.T) {
 	}
 }
 
-// Without a limit of its own a session has one of 4096.
+// The default limit is 4096 streams.
 func TestDefaultMaxStreams(t *testing.T) {
 	client, server := sessions(t)
 	for range 4096 {

@@ -12,8 +12,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Frames of yamux, written down from its specification and not from the
-// package, so that tests which play the peer do not repeat its mistakes.
+// Frames of yamux, written from its specification and not from the package, so that
+// tests that play the peer do not repeat its mistakes.
 const (
 	typeData, typeWindow, typePing, typeGoAway = 0, 1, 2, 3
 
@@ -55,16 +55,16 @@ func update(stream uint32, flags uint16, grow uint32) frame {
 	return frame{typeWindow, flags, stream, grow, ""}
 }
 
-// protocolError is the GO_AWAY that says that the receiver broke the rules.
+// protocolError is the GO_AWAY for a receiver that violates the protocol.
 var protocolError = frame{typeGoAway, 0, 0, 1, ""}
 
-// peer is the other side of a session, played by the test.
+// peer is the other side of a session, which the test plays.
 type peer struct {
 	testing.TB
-	conn resetConn
+	conn resettableConn
 }
 
-// newPeer makes a session of which the test plays the other side, over TCP.
+// newPeer returns a session over TCP, and its other side for the test to play.
 func newPeer(tb testing.TB, side func(yamux.Conn, yamux.Config) *yamux.Session, config yamux.Config) (*yamux.Session, peer) {
 	tb.Helper()
 	near, far := tcpPair(tb)
@@ -72,7 +72,7 @@ func newPeer(tb testing.TB, side func(yamux.Conn, yamux.Config) *yamux.Session, 
 	return newPeerOn(tb, side(near, config), far)
 }
 
-func newPeerOn(tb testing.TB, s *yamux.Session, conn resetConn) (*yamux.Session, peer) {
+func newPeerOn(tb testing.TB, s *yamux.Session, conn resettableConn) (*yamux.Session, peer) {
 	tb.Cleanup(func() { _ = conn.Close(); s.Close() })
 	return s, peer{tb, conn}
 }
@@ -98,8 +98,8 @@ func (p peer) receive() (f frame, err error) {
 	}
 }
 
-// measures tells whether f is a ping that only wants to know how far away the
-// peer is. One may come at any time while windows could grow.
+// measures reports whether f is a ping that measures the round trip. One may come at
+// any time while windows could grow.
 func (f frame) measures() bool { return f.kind == typePing && f.flags == flagSYN && f.length != 0 }
 
 func (p peer) receiveAny() (f frame, err error) {
@@ -134,10 +134,9 @@ func (p peer) want(frames ...frame) {
 	}
 }
 
-// sync waits until everything that was sent has been worked through and
-// answered: frames are worked through in their order. It gives what came
-// meanwhile. The answer to a ping may overtake others that wait to be sent with
-// it, but not the answer to a second ping.
+// sync waits until everything sent has been handled and answered: frames are handled in
+// order. It returns what came meanwhile. The answer to a ping may overtake others that
+// wait to be sent with it, but not the answer to a second ping.
 func (p peer) sync() (frames []frame) {
 	p.Helper()
 	for value := range uint32(2) {
@@ -157,7 +156,7 @@ func (p peer) sync() (frames []frame) {
 	return frames
 }
 
-// wantNothing expects that what was sent has no answer.
+// wantNothing expects no answer to what was sent.
 func (p peer) wantNothing() {
 	p.Helper()
 	if frames := p.sync(); len(frames) > 0 {
@@ -189,8 +188,8 @@ func (p peer) accept(s *yamux.Session, id uint32) *yamux.Stream {
 	return st
 }
 
-// wantEnd expects these frames and then the end of the connection, by FIN or,
-// if what was sent was not all read, by RST.
+// wantEnd expects these frames and then the end of the connection, by FIN or, if the
+// other side has not read everything, by RST.
 func (p peer) wantEnd(frames ...frame) {
 	p.Helper()
 	p.want(frames...)

@@ -2,6 +2,6 @@
 
 package yamux_test
 
-// poolsLose is how much more memory is seen with the race detector, which makes
+// poolsLose is how much more memory tests see under the race detector, which makes
 // every pool lose a part of what it is given back.
 const poolsLose = 8

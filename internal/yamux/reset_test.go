@@ -20,7 +20,7 @@ func TestErrResetIsAReset(t *testing.T) {
 	}
 }
 
-// A reset is a failure of both directions, and comes behind what was sent.
+// A reset is a failure of both directions, and comes after what was sent.
 func TestReset(t *testing.T) {
 	for name, swap := range map[string]bool{"by who opened": false, "by who accepted": true} {
 		for when, n := range map[string]int{"at once": 0, "behind a little": 5, "behind a window": window} {
@@ -38,16 +38,16 @@ func TestReset(t *testing.T) {
 				wantReadErr(t, b, yamux.ErrReset)
 				wantWriteErr(t, b, syscall.ECONNRESET)
 				if err := b.CloseWrite(); !errors.Is(err, yamux.ErrReset) {
-					t.Errorf("CloseWrite gives %v, want %v", err, yamux.ErrReset)
+					t.Errorf("CloseWrite returns %v, want %v", err, yamux.ErrReset)
 				}
-				check(t, b.Close()) // a socket can be closed too
+				check(t, b.Close()) // as a socket can
 			})
 		}
 	}
 }
 
-// Whoever is in a Read or a Write when the peer resets comes out.
-func TestResetUnderWay(t *testing.T) {
+// A reset by the peer ends a blocked Read and Write.
+func TestResetDuringReadAndWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memoryStreams(t)
 		reading := async(func() error { _, err := b.Read(make([]byte, 1)); return err })
@@ -62,8 +62,8 @@ func TestResetUnderWay(t *testing.T) {
 	})
 }
 
-// After the peer's FIN all that it said is said: a reset behind it changes
-// nothing for the reader. It does for the writer.
+// After the peer's FIN its data is complete: a reset after it changes nothing for the
+// reader. It does for the writer.
 func TestResetAfterFIN(t *testing.T) {
 	a, b := streams(t)
 	conntest.Write(t, a, "all")
@@ -74,7 +74,7 @@ func TestResetAfterFIN(t *testing.T) {
 	wantWriteErr(t, b, yamux.ErrReset)
 }
 
-// After both FINs a reset has nothing left to reset.
+// After both FINs a reset has no effect.
 func TestResetAfterBothFINs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memoryStreams(t)
@@ -87,7 +87,7 @@ func TestResetAfterBothFINs(t *testing.T) {
 		conntest.WantRead(t, b, "all")
 		wantReadErr(t, b, io.EOF)
 		if _, err := b.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
-			t.Errorf("writing gives %v, want %v", err, syscall.EPIPE)
+			t.Errorf("Write returns %v, want %v", err, syscall.EPIPE)
 		}
 		check(t, b.Close())
 	})
@@ -136,8 +136,8 @@ func TestPeerSendsAfterClose(t *testing.T) {
 	}
 }
 
-// What arrives for a closed stream does not touch others.
-func TestOthersLiveOn(t *testing.T) {
+// What arrives for a closed stream does not affect others.
+func TestDataForClosedStream(t *testing.T) {
 	client, server := sessions(t)
 	a1, b1 := open(t, client, server)
 	a2, b2 := open(t, client, server)
@@ -149,9 +149,8 @@ func TestOthersLiveOn(t *testing.T) {
 	conntest.WantRead(t, a2, "both ways")
 }
 
-// Whoever is in a Read or a Write of a stream that is closed on this side comes
-// out, and the peer is told.
-func TestCloseUnderWay(t *testing.T) {
+// Closing a stream ends its blocked Read and Write, and the peer is told.
+func TestCloseDuringReadAndWrite(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end  func(*yamux.Stream) error
 		peer error

@@ -13,11 +13,10 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// patience bounds every wait that is over long before, unless the code is
-// wrong.
+// patience bounds every wait. Each ends long before, unless the code is wrong.
 const patience = 20 * time.Second
 
-// background is for waits that end with what they wait for.
+// background is for waits that need no bound.
 var background = context.Background()
 
 // window is what may be sent on a stream before its reader has read.
@@ -26,24 +25,24 @@ const window = 256 << 10
 // accepting is the configuration of a side whose peer may open streams.
 var accepting = yamux.Config{Accept: true}
 
-// resetConn is what the tests have sessions run on.
-type resetConn interface {
+// resetConn is the connection that the tests run sessions on.
+type resettableConn interface {
 	yamux.Conn
 	Reset() error
 }
 
-// tcpPair and memoryPair make what sessions run on.
+// tcpPair and memoryPair return both ends of such a connection.
 var tcpPair, memoryPair = conntest.Pair, conntest.Memory
 
-// sessions makes both sides of a session over TCP. Both may open streams.
+// sessions returns both sides of a session over TCP. Both may open streams.
 func sessions(tb testing.TB) (client, server *yamux.Session) {
 	tb.Helper()
 	near, far := tcpPair(tb)
 	return sessionsOn(tb, near, far)
 }
 
-// memorySessions makes both sides of a session in memory. It is for tests in
-// which time is simulated.
+// memorySessions returns both sides of a session in memory, for tests in simulated
+// time.
 func memorySessions(tb testing.TB) (client, server *yamux.Session) {
 	tb.Helper()
 	near, far := memoryPair()
@@ -56,7 +55,7 @@ func sessionsOn(tb testing.TB, near, far yamux.Conn) (client, server *yamux.Sess
 	return client, server
 }
 
-// open opens a stream, and gives both ends of it.
+// open opens a stream, and returns both ends.
 func open(tb testing.TB, from, to *yamux.Session) (opened, accepted *yamux.Stream) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -77,26 +76,26 @@ func open(tb testing.TB, from, to *yamux.Session) (opened, accepted *yamux.Strea
 	return opened, accepted
 }
 
-// streams makes both ends of a stream over TCP.
+// streams returns both ends of a stream over TCP.
 func streams(tb testing.TB) (opened, accepted *yamux.Stream) {
 	tb.Helper()
 	client, server := sessions(tb)
 	return open(tb, client, server)
 }
 
-// wantReadErr expects that Read gives no byte and exactly this error, again and
+// wantReadErr expects that Read returns no byte and exactly this error, again and
 // again.
 func wantReadErr(tb testing.TB, from io.Reader, want error) {
 	tb.Helper()
 	for range 2 {
 		if n, err := from.Read(make([]byte, 1)); n != 0 || !errors.Is(err, want) {
-			tb.Errorf("reading gives %d, %v; want %v", n, err, want)
+			tb.Errorf("Read returns %d, %v; want %v", n, err, want)
 		}
 	}
 }
 
-// wantWriteErr expects that writing fails so, at the latest when what is on its
-// way has arrived.
+// wantWriteErr expects that writes fail with this error, at the latest when everything
+// in flight has arrived.
 func wantWriteErr(tb testing.TB, to io.Writer, want error) {
 	tb.Helper()
 	for start := time.Now(); ; {
@@ -105,13 +104,13 @@ func wantWriteErr(tb testing.TB, to io.Writer, want error) {
 		case errors.Is(err, want):
 			return
 		case err != nil || time.Since(start) > patience:
-			tb.Errorf("writing gives %v; want %v", err, want)
+			tb.Errorf("Write returns %v; want %v", err, want)
 			return
 		}
 	}
 }
 
-// check is for calls that must not fail.
+// check fails the test on an error.
 func check(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {
@@ -119,7 +118,7 @@ func check(tb testing.TB, err error) {
 	}
 }
 
-// wait waits for something that must happen.
+// wait receives from c, and fails the test if nothing comes.
 func wait[T any](tb testing.TB, c <-chan T, what string) (v T) {
 	tb.Helper()
 	select {
@@ -130,14 +129,14 @@ func wait[T any](tb testing.TB, c <-chan T, what string) (v T) {
 	return v
 }
 
-// async starts f and gives a channel with its error.
+// async starts f and returns a channel that carries its error.
 func async(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	return done
 }
 
-// isClosed tells whether c is closed at this moment.
+// isClosed reports whether c is closed.
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -147,8 +146,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// wantSessionErr expects an error that says that the session has ended, and
-// that nobody can take for the end of a stream.
+// wantSessionErr expects an error that wraps ErrSessionEnded and cannot be taken for
+// the end of a stream.
 func wantSessionErr(tb testing.TB, what string, err error) {
 	tb.Helper()
 	if !errors.Is(err, yamux.ErrSessionEnded) || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -156,8 +155,8 @@ func wantSessionErr(tb testing.TB, what string, err error) {
 	}
 }
 
-// pattern gives n bytes in which no two places look alike, from the given
-// offset of an endless sequence.
+// pattern returns n bytes of an endless sequence, from the given offset, in which no
+// two places look alike.
 func pattern(seed byte, offset, n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -185,7 +184,7 @@ func (c *counter) count() int {
 	return c.n
 }
 
-// memoryStreams makes both ends of a stream in memory.
+// memoryStreams returns both ends of a stream in memory.
 func memoryStreams(tb testing.TB) (opened, accepted *yamux.Stream) {
 	tb.Helper()
 	client, server := memorySessions(tb)

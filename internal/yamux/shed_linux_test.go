@@ -11,13 +11,13 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// pourHeld has st poured to somebody who takes a part of the first chunk, and
-// then makes the call wait. Release ends the call with an error, and waits for it.
+// pourHeld has st pour to a socket that takes a part of the first chunk, and then
+// blocks the call. Release ends the call with an error, and waits for it.
 func pourHeld(tb testing.TB, st *yamux.Stream) (release func()) {
 	tb.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	check(tb, err)
-	check(tb, unix.SetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUF, 0)) // the least there is
+	check(tb, unix.SetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUF, 0)) // the minimum
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	check(tb, unix.SetsockoptTimeval(fds[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
 	pouring := async(func() error { _, _, err := st.PourTo(fds[1]); return err })
@@ -34,7 +34,7 @@ func pourHeld(tb testing.TB, st *yamux.Stream) (release func()) {
 	}
 }
 
-// What is being poured when a stream is shed is shed too.
+// A stream that is shed during PourTo loses the bytes in progress too.
 func TestShedWhilePoured(t *testing.T) {
 	budget := yamux.NewBudget(1 << 40)
 	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 100_000, Budget: budget})
@@ -51,9 +51,9 @@ func TestShedWhilePoured(t *testing.T) {
 	wantReadErr(t, st, yamux.ErrOverBudget)
 }
 
-// A stream that ends while the last of it is being poured, to somebody who does
-// not take it, can still be shed.
-func TestShedWhatWasPouredAtTheEnd(t *testing.T) {
+// A stream that ends during PourTo of its last bytes, to a socket that does not take
+// them, can still be shed.
+func TestShedWhilePouredAtTheEnd(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 16_000})
 	st, other := peer.accept(session, 1), peer.accept(session, 3)
 	peer.send(data(1, 0, string(make([]byte, 16_000))))
@@ -69,7 +69,7 @@ func TestShedWhatWasPouredAtTheEnd(t *testing.T) {
 	}
 }
 
-// A stream that is shed gives the pipes back that it holds, and counts no more.
+// A stream that is shed gives its pipes back, and is no longer counted.
 func TestShedPipes(t *testing.T) {
 	wantPipes(t)
 	budget := yamux.NewBudget(3 * window)
@@ -92,7 +92,7 @@ func TestShedPipes(t *testing.T) {
 	peer.want(update(1, flagRST, 0))
 	wait(t, ends[0].arrived, "news of the end")
 	if _, err, _ := ends[0].tryPour(); !errors.Is(err, yamux.ErrOverBudget) {
-		t.Errorf("PourTo gives %v, want %v", err, yamux.ErrOverBudget)
+		t.Errorf("PourTo returns %v, want %v", err, yamux.ErrOverBudget)
 	}
 	conntest.WantRead(t, late, "more")
 	if n := budget.Used(); n != 2*window-3 {

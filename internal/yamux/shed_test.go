@@ -9,8 +9,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// A stream that is shed when its peer has already said FIN must not read as a whole one.
-func TestShedStreamIsNoEnd(t *testing.T) {
+// A stream that is shed after its peer has sent FIN must not look complete.
+func TestShedStreamIsNotComplete(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 100_000})
 	st := peer.accept(session, 1)
 	peer.accept(session, 3)
@@ -22,8 +22,8 @@ func TestShedStreamIsNoEnd(t *testing.T) {
 	}
 }
 
-// A stream may be shed while a frame comes. The rest of it is for nobody: after
-// the hole it would be wrong, and it must not count against others.
+// A stream may be shed while a frame comes. The rest of the frame is discarded: after
+// the gap it would be wrong, and it must not count against others.
 func TestShedWithinFrame(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 100_000})
 	st := peer.accept(session, 1)
@@ -46,8 +46,7 @@ func TestShedWithinFrame(t *testing.T) {
 	}
 }
 
-// Nor must a FIN that comes with the rest of the frame make the stream read as a
-// whole one.
+// A FIN in the rest of the frame must not make the stream look complete.
 func TestShedWithinLastFrame(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 100_000})
 	st := peer.accept(session, 1)
@@ -59,8 +58,8 @@ func TestShedWithinLastFrame(t *testing.T) {
 	}
 }
 
-// What was sent before an end may be held for long. It is shed too, before that of
-// streams that hold less.
+// Data sent before an end may be held for long. It is shed too, before that of streams
+// that hold less.
 func TestShedStreamThatHasEnded(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, MaxBuffered: 300_000})
 	st := peer.accept(session, 1)
@@ -74,7 +73,7 @@ func TestShedStreamThatHasEnded(t *testing.T) {
 	}
 }
 
-// Streams that nobody has accepted when the session ends.
+// The budget of streams that nobody has accepted when the session ends.
 func TestBudgetOfUnacceptedStream(t *testing.T) {
 	budget := yamux.NewBudget(1 << 20)
 	session, peer := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: budget})
@@ -86,8 +85,8 @@ func TestBudgetOfUnacceptedStream(t *testing.T) {
 	}
 }
 
-// Whoever is modest does not pay for another session, be it that this one has
-// ended and its stream is still to be read.
+// A modest session does not pay for another one, even if that one has ended and its
+// stream is still unread.
 func TestSharedBudgetShedsLargest(t *testing.T) {
 	for name, ended := range map[string]bool{"of a session": false, "of one that has ended": true} {
 		t.Run(name, func(t *testing.T) {

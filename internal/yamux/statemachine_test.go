@@ -17,9 +17,9 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Two sessions do what comes to mind, on up to eight streams, and each step is
-// compared with what TCP connections would do. Between steps everything comes
-// to rest, so that the outcome of each is certain.
+// Two sessions take random steps on up to eight streams, and each step is compared with
+// what TCP connections would do. Between steps everything comes to rest, so that the
+// outcome of each is certain.
 func TestStateMachine(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rapid.SyncTest(rt, func(rt *rapid.T) {
@@ -29,7 +29,7 @@ func TestStateMachine(t *testing.T) {
 	})
 }
 
-// walk has two sessions on a connection in memory do what rt chooses.
+// walk has two sessions on a connection in memory take the steps that rt chooses.
 func walk(rt *rapid.T, near, far yamux.Conn) {
 	m := &machine{sides: [2]*yamux.Session{yamux.Client(near, accepting), yamux.Server(far, accepting)}}
 	defer m.close(rt)
@@ -54,13 +54,13 @@ type machine struct {
 type half struct {
 	*yamux.Stream
 	peer *half
-	seed byte // of what is written here
+	seed byte // of what this end writes
 
 	written, read int
-	fin           bool  // sent here
-	closed        bool  // here, by Close or Reset
-	err           error // of what fails for good
-	over          bool  // the stream has ended, on both sides
+	fin           bool  // sent from this end
+	closed        bool  // this end, by Close or Reset
+	err           error // of every later call
+	over          bool  // the stream has ended, at both ends
 	ends          counter
 }
 
@@ -101,13 +101,13 @@ func (m *machine) write(rt *rapid.T) {
 			rt.Fatalf("%d bytes were written, and %v", n, err)
 		}
 	case h.peer.closed:
-		// The first bytes go off, and have the peer refuse them.
+		// The first bytes are sent, and the peer refuses them.
 		if size > 0 {
 			h.gone(yamux.ErrReset)
 		}
 	case err == nil && n == size && unread+n <= window:
 	case errors.Is(err, os.ErrDeadlineExceeded) && n < size && unread+n <= window && unread+n >= window/2:
-		// Less than half of the window may be read and not yet given back.
+		// Less than half of the window may be read and not yet returned by an update.
 	default:
 		rt.Fatalf("wrote %d of %d, with %d unread: %v", n, size, unread, err)
 	}
@@ -183,8 +183,8 @@ func (m *machine) reset(rt *rapid.T) {
 	}
 }
 
-// close ends the session, after which each stream must have ended once and
-// nothing be lost that had arrived.
+// close ends the session. Each stream must then have ended once, and nothing that had
+// arrived may be lost.
 func (m *machine) close(rt *rapid.T) {
 	synctest.Wait()
 	for i, st := range m.streams {
@@ -233,7 +233,7 @@ func (h *half) rest() error {
 	return nil
 }
 
-// writeErr is what writing fails with at once.
+// writeErr returns the error with which a write fails at once.
 func (h *half) writeErr() error {
 	switch {
 	case h.closed:
@@ -246,7 +246,7 @@ func (h *half) writeErr() error {
 	return nil
 }
 
-// finish is a FIN that is sent here.
+// finish records a FIN from this end.
 func (h *half) finish() {
 	h.fin = true
 	if h.peer.fin {
@@ -254,7 +254,7 @@ func (h *half) finish() {
 	}
 }
 
-// gone is the end of the stream with an error at this end.
+// gone records the end of the stream with an error at this end.
 func (h *half) gone(err error) {
 	if !h.over {
 		h.err, h.over, h.peer.over = err, true, true
@@ -276,6 +276,6 @@ func must(rt *rapid.T, err error) {
 func expect(rt *rapid.T, what string, got, want error) {
 	rt.Helper()
 	if !errors.Is(got, want) {
-		rt.Fatalf("%s gives %v, want %v", what, got, want)
+		rt.Fatalf("%s returns %v, want %v", what, got, want)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// unacked is a session in simulated time, whose peer takes note of streams and
+// unacked returns a session in simulated time, whose peer records streams and
 // acknowledges none by itself.
 func unacked(t *testing.T) (*yamux.Session, peer) {
 	t.Helper()
@@ -18,7 +18,7 @@ func unacked(t *testing.T) (*yamux.Session, peer) {
 	return newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
 }
 
-// openAll opens streams until the next one would have to wait, and gives them.
+// openAll opens streams until the next one would have to wait, and returns them.
 func (p peer) openAll(s *yamux.Session) (opened []*yamux.Stream) {
 	p.Helper()
 	for {
@@ -34,7 +34,7 @@ func (p peer) openAll(s *yamux.Session) (opened []*yamux.Stream) {
 	}
 }
 
-// wantRoom expects that so many streams can be opened, and no more.
+// wantRoom expects that exactly want streams can be opened.
 func (p peer) wantRoom(s *yamux.Session, want int) (opened []*yamux.Stream) {
 	p.Helper()
 	opened = p.openAll(s)
@@ -44,8 +44,8 @@ func (p peer) wantRoom(s *yamux.Session, want int) (opened []*yamux.Stream) {
 	return opened
 }
 
-// A peer that sends something on a stream has it, with the ACK flag or without:
-// several libraries forget the flag once the stream has moved on.
+// A frame acknowledges its stream, with the ACK flag or without: several libraries
+// forget the flag once the stream has changed state.
 func TestFramesAcknowledge(t *testing.T) {
 	for name, f := range map[string]frame{
 		"ACK":                   update(511, flagACK, 0),
@@ -67,16 +67,16 @@ func TestFramesAcknowledge(t *testing.T) {
 				peer.send(f)
 				if f.flags&flagFIN == 0 || f.kind == typeWindow {
 					peer.wantNothing()
-					peer.wantRoom(session, 0) // once is enough
+					peer.wantRoom(session, 0) // one is enough
 				}
 			})
 		})
 	}
 }
 
-// Streams are accepted in the order in which they were opened. A peer that has one
-// of them has those before it, though it may never say so: some libraries
-// acknowledge with the first data that they send, and some servers send none.
+// Streams are accepted in the order in which they were opened. A peer that has one of
+// them has those before it, though it may never say so: some libraries acknowledge with
+// the first data that they send, and some servers send none.
 func TestLaterStreamAcknowledges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)
@@ -84,7 +84,7 @@ func TestLaterStreamAcknowledges(t *testing.T) {
 		peer.send(update(2*100-1, flagACK, 0))
 		peer.wantNothing()
 		peer.wantRoom(session, 100)
-		peer.send(update(1, flagACK, 0), update(2*99-1, 0, 1)) // which are no news
+		peer.send(update(1, flagACK, 0), update(2*99-1, 0, 1)) // both repeat what is known
 		peer.wantNothing()
 		peer.wantRoom(session, 0)
 		peer.send(update(511, 0, 1))
@@ -93,8 +93,7 @@ func TestLaterStreamAcknowledges(t *testing.T) {
 	})
 }
 
-// A reset says nothing about other streams: it is what peers answer who have too
-// many.
+// A reset says nothing about other streams: peers send it when they have too many.
 func TestResetAcknowledgesNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)
@@ -107,15 +106,15 @@ func TestResetAcknowledgesNoOther(t *testing.T) {
 		peer.wantRoom(session, 1)
 		peer.send(update(509, flagACK, 0))
 		peer.wantNothing()
-		peer.wantRoom(session, 254) // two of those before it are gone, and two came after it
+		peer.wantRoom(session, 254) // two of those before it have ended, and two came after it
 	})
 }
 
-// Some libraries never acknowledge a stream whose end came before it was accepted.
-// It counts apart, after a second in which others would be acknowledged, so that
-// users who ask and end at once do not keep others away until they are answered;
-// there are 1024 of them at most.
-func TestEndedStreamsCountApart(t *testing.T) {
+// Some libraries never acknowledge a stream whose end came before it was accepted. It
+// counts separately, after a second in which others would be acknowledged. So users who
+// ask and end at once do not keep others away until they are answered. At most 1024
+// streams count separately.
+func TestEndedStreamsCountSeparately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)
 		end := func(streams []*yamux.Stream) {
@@ -147,7 +146,7 @@ func TestEndedStreamsCountApart(t *testing.T) {
 		<-time.After(5 * time.Second)
 		peer.wantRoom(session, 0)
 
-		// Answers make room for those who wait to be counted apart.
+		// Answers free slots for streams that wait to count separately.
 		for i := range uint32(100) {
 			peer.send(data(2*i+1, flagFIN, "answer"))
 		}
@@ -157,7 +156,7 @@ func TestEndedStreamsCountApart(t *testing.T) {
 	})
 }
 
-// Who waits for a stream gets one as soon as others count apart.
+// An Open that waits gets a slot as soon as another stream counts separately.
 func TestOpenWaitsForEndedStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)
@@ -176,8 +175,7 @@ func TestOpenWaitsForEndedStreams(t *testing.T) {
 	})
 }
 
-// Streams that come and go before their peer acknowledges them leave nothing
-// behind.
+// Streams that come and go before their peer acknowledges them leave nothing behind.
 func TestUnacknowledgedStreamsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)

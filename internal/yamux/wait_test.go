@@ -14,7 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// WaitReadable waits for all that Read waits for, and takes nothing.
+// WaitReadable waits for everything that Read waits for, and consumes nothing.
 func TestWaitReadable(t *testing.T) {
 	for name, tt := range map[string]struct {
 		happens func(a, b *yamux.Stream, s *yamux.Session)
@@ -35,23 +35,23 @@ func TestWaitReadable(t *testing.T) {
 				a, b := open(t, client, server)
 				check(t, a.SetDeadline(time.Time{}))
 				waiting := async(func() error { a.WaitReadable(); return nil })
-				check(t, a.SetWriteDeadline(time.Now())) // is another direction
+				check(t, a.SetWriteDeadline(time.Now())) // the other direction
 				synctest.Wait()
 				if len(waiting) > 0 {
 					t.Fatal("does not wait")
 				}
 				tt.happens(a, b, server)
 				<-waiting
-				a.WaitReadable() // is at once as long as nobody reads
+				a.WaitReadable() // returns at once until somebody reads
 				if n, err := a.Read(make([]byte, 2)); err != tt.err && !errors.Is(err, tt.err) || (err == nil) != (n == 1) {
-					t.Errorf("reading then gives %d, %v; want %v", n, err, tt.err)
+					t.Errorf("then Read returns %d, %v; want %v", n, err, tt.err)
 				}
 			})
 		})
 	}
 }
 
-// WaitWritable is what Write takes without waiting for the peer.
+// WaitWritable returns what Write takes without waiting for the peer.
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memoryPair()
@@ -65,13 +65,13 @@ func TestRoom(t *testing.T) {
 			}
 		}
 		wantRoom(window)
-		wantRoom(window) // asking takes nothing
+		wantRoom(window) // asking consumes nothing
 		go func() { _, _ = io.Copy(io.Discard, far) }()
 		conntest.Write(t, st, make([]byte, 1000))
 		wantRoom(window - 1000)
 		conntest.Write(t, st, make([]byte, window-1000))
 		waiting := async(func() error { wantRoom(7); return nil })
-		check(t, st.SetReadDeadline(time.Now())) // is another direction
+		check(t, st.SetReadDeadline(time.Now())) // the other direction
 		synctest.Wait()
 		if len(waiting) > 0 {
 			t.Fatal("does not wait")
@@ -81,7 +81,7 @@ func TestRoom(t *testing.T) {
 	})
 }
 
-// The errors of WaitWritable are those of Write, also where there is room.
+// The errors of WaitWritable are those of Write, even where there is room.
 func TestRoomErrors(t *testing.T) {
 	for name, tt := range map[string]struct {
 		happens func(a, b *yamux.Stream, s *yamux.Session)

@@ -15,12 +15,12 @@ import (
 const (
 	roundTrip = 100 * time.Millisecond
 	wireRate  = 12_500_000
-	// maxWindow is what a window grows to.
+	// maxWindow is the size that a window grows to.
 	maxWindow = 4 << 20
 )
 
-// distant makes a session over a wire, and a stream, with the configuration of
-// the side that reads.
+// distant returns both ends of a stream over a wire, and the session that reads, which
+// has the configuration.
 func distant(t *testing.T, config yamux.Config) (from, to *yamux.Stream, reading *yamux.Session) {
 	t.Helper()
 	near, far := wirePair(roundTrip/2, wireRate)
@@ -34,7 +34,7 @@ func distant(t *testing.T, config yamux.Config) (from, to *yamux.Stream, reading
 	return from, to, server
 }
 
-// pump writes until it cannot.
+// pump writes until a write fails.
 func pump(st *yamux.Stream) {
 	b := make([]byte, 64<<10)
 	for {
@@ -44,7 +44,7 @@ func pump(st *yamux.Stream) {
 	}
 }
 
-// readFor reads for a time, and gives how much.
+// readFor reads for a time, and returns how much.
 func readFor(t *testing.T, st *yamux.Stream, d time.Duration) (sum int) {
 	t.Helper()
 	b := make([]byte, 64<<10)
@@ -56,11 +56,11 @@ func readFor(t *testing.T, st *yamux.Stream, d time.Duration) (sum int) {
 	return sum
 }
 
-// wantRoom expects that the reader's window is so large: as much can be sent,
-// less what it has read and not yet given back, which is less than half.
+// wantRoom expects the reader's window to be want: as much can be sent, less what it
+// has read and not yet returned by an update, which is less than half.
 func wantRoom(t *testing.T, from, to *yamux.Stream, want int) {
 	t.Helper()
-	check(t, from.SetWriteDeadline(time.Now())) // who writes stops
+	check(t, from.SetWriteDeadline(time.Now())) // the writer stops
 	check(t, to.SetReadDeadline(time.Now().Add(10*time.Second)))
 	_, _ = io.Copy(io.Discard, to)
 	check(t, from.SetDeadline(time.Time{}))
@@ -70,8 +70,7 @@ func wantRoom(t *testing.T, from, to *yamux.Stream, want int) {
 	}
 }
 
-// Who reads as fast as bytes come is given a window that fills the wire, after a
-// few round trips.
+// A reader that keeps up gets a window that fills the wire, after a few round trips.
 func TestWindowGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from, to, _ := distant(t, yamux.Config{})
@@ -87,8 +86,7 @@ func TestWindowGrows(t *testing.T) {
 	})
 }
 
-// Who reads slowly is not given more to hold: the window is opened by what was
-// read.
+// A slow reader gets no larger window: only what was read opens it.
 func TestWindowOfSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := wirePair(roundTrip/2, wireRate)
@@ -133,8 +131,7 @@ func TestWindowOfSlowReader(t *testing.T) {
 	})
 }
 
-// While there is little memory, windows do not grow, and those that have grown
-// shrink.
+// Under memory pressure windows do not grow, and grown ones shrink.
 func TestWindowWhenMemoryIsShort(t *testing.T) {
 	for name, share := range map[string]bool{"the session's": false, "a shared one": true} {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +158,7 @@ func TestWindowWhenMemoryIsShort(t *testing.T) {
 				wantRoom(t, from, to, limit/8) // one stream may not have all of it
 				<-writing
 
-				for range hoard { // more than half of what may be held
+				for range hoard { // more than half of the budget
 					a, _ := fast()
 					conntest.Write(t, a, make([]byte, window))
 				}
@@ -182,8 +179,8 @@ func TestWindowWhenMemoryIsShort(t *testing.T) {
 	}
 }
 
-// A peer that does not answer pings has the window that it has always had. It is
-// asked now and then, and only while it sends much.
+// A peer that does not answer pings keeps its initial window. It is pinged now and
+// then, and only while it sends much.
 func TestWindowOfMutePeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := wirePair(roundTrip/2, wireRate)
@@ -191,7 +188,7 @@ func TestWindowOfMutePeer(t *testing.T) {
 		st := peer.accept(session, 1)
 		check(t, st.SetDeadline(time.Time{}))
 		go func() { _, _ = io.Copy(io.Discard, st) }()
-		// send sends as the window allows, with a pause after each frame.
+		// send sends within the window, with a pause after each frame.
 		left := window
 		var pings []time.Time
 		send := func(d, pause time.Duration) {
@@ -225,7 +222,7 @@ func TestWindowOfMutePeer(t *testing.T) {
 				t.Errorf("a ping came %v after another", pause)
 			}
 		}
-		send(time.Second, 300*time.Millisecond) // what is on its way from before
+		send(time.Second, 300*time.Millisecond) // left in flight from before
 		pings = nil
 		send(30*time.Second, 300*time.Millisecond)
 		if len(pings) > 0 {

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// wire is one direction of a connection over a distance, for tests in which
-// time is simulated.
+// wire is one direction of a connection over a distance, for tests in simulated time.
 type wire struct {
 	latency time.Duration
 	rate    int // bytes per second
@@ -18,11 +17,11 @@ type wire struct {
 
 	mu      sync.Mutex // guards what follows
 	changed sync.Cond
-	free    time.Time // when what was written has left
+	free    time.Time // when everything written has left
 	flying  []parcel
 	ended   bool // by CloseWrite
 	broken  bool
-	until   time.Time // of writes
+	until   time.Time // the write deadline
 }
 
 type parcel struct {
@@ -36,7 +35,7 @@ func newWire(latency time.Duration, rate int) *wire {
 	return w
 }
 
-// wake looks again at a given time.
+// wake wakes the waiting calls at a given time.
 func (w *wire) wake(at time.Time) {
 	time.AfterFunc(time.Until(at), func() {
 		w.mu.Lock()
@@ -122,7 +121,7 @@ func (c *wireConn) Read(b []byte) (int, error)  { return c.in.Read(b) }
 func (c *wireConn) Write(b []byte) (int, error) { return c.out.Write(b) }
 func (c *wireConn) CloseWrite() error           { return c.out.set(func() { c.out.ended = true }) }
 
-// SetDeadline sets that of writes, which is all that a session needs.
+// SetDeadline sets the write deadline, which is all that a session needs.
 func (c *wireConn) SetDeadline(t time.Time) error { return c.SetWriteDeadline(t) }
 
 func (c *wireConn) SetWriteDeadline(t time.Time) error {

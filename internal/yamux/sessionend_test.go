@@ -14,7 +14,7 @@ import (
 )
 
 // deaths are the ways in which a session can end, and what its Err then wraps.
-var deaths = map[string]struct {
+var sessionEnds = map[string]struct {
 	end func(*yamux.Session, peer)
 	err error
 }{
@@ -27,19 +27,19 @@ var deaths = map[string]struct {
 	"GO_AWAY, error":  {func(_ *yamux.Session, p peer) { p.send(protocolError) }, nil},
 	"GO_AWAY, broken": {func(_ *yamux.Session, p peer) { p.send(frame{kind: typeGoAway, length: 2}) }, nil},
 	"Close":           {func(s *yamux.Session, _ peer) { s.Close() }, net.ErrClosed},
-	"Finish": {func(s *yamux.Session, p peer) {
+	"Drain": {func(s *yamux.Session, p peer) {
 		// The peer ends its side when it sees the end, as a session does.
 		finished := async(func() error { s.Drain(); return nil })
 		_, _ = io.Copy(io.Discard, p.conn)
 		_ = p.conn.Close()
-		wait(p, finished, "Finish")
+		wait(p, finished, "Drain")
 	}, nil},
 }
 
-// Whatever ends a session, no stream takes it for its own end, and what was
-// received is still read.
+// Whatever ends a session, no stream takes it for its own end, and received bytes can
+// still be read.
 func TestSessionEnds(t *testing.T) {
-	for name, death := range deaths {
+	for name, death := range sessionEnds {
 		t.Run(name, func(t *testing.T) {
 			session, peer := newPeer(t, yamux.Client, accepting)
 			idle := peer.open(session, 1)
@@ -72,7 +72,7 @@ func TestSessionEnds(t *testing.T) {
 			if !errors.Is(session.Err(), death.err) && death.err != nil {
 				t.Errorf("Err is %v, want %v in it", session.Err(), death.err)
 			}
-			session.Close() // from here on nothing is under way
+			session.Close() // nothing is in flight after this
 			conntest.WantRead(t, buffered, "more")
 			for _, st := range []*yamux.Stream{idle, buffered, half, writer, accepted} {
 				wantReadErr(t, st, yamux.ErrSessionEnded)
@@ -87,7 +87,7 @@ func TestSessionEnds(t *testing.T) {
 				wantSessionErr(t, "CloseWrite afterwards", st.CloseWrite())
 			}
 			if _, err := ended.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
-				t.Errorf("writing behind a good end gives %v, want %v", err, syscall.EPIPE)
+				t.Errorf("a Write after a good end returns %v, want %v", err, syscall.EPIPE)
 			}
 			_, err := session.Open(t.Context())
 			wantSessionErr(t, "Open afterwards", err)
@@ -100,9 +100,9 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
-// Open waits for acknowledgements, but not for those of the dead.
+// Open waits for acknowledgements only while the session lives.
 func TestSessionEndsWhileOpenWaits(t *testing.T) {
-	for name, death := range deaths {
+	for name, death := range sessionEnds {
 		t.Run(name, func(t *testing.T) {
 			session, peer := newPeer(t, yamux.Client, accepting)
 			for range 256 {
@@ -112,7 +112,7 @@ func TestSessionEndsWhileOpenWaits(t *testing.T) {
 			opening := async(func() error { _, err := session.Open(context.Background()); return err })
 			death.end(session, peer)
 			err := wait(t, opening, "Open")
-			// Who names an error may mean that there are too many streams.
+			// An error code may mean that there are too many streams.
 			if tooMany := strings.HasPrefix(name, "GO_AWAY") && errors.Is(err, yamux.ErrTooManyStreams); !tooMany {
 				wantSessionErr(t, "Open", err)
 			}
@@ -120,14 +120,14 @@ func TestSessionEndsWhileOpenWaits(t *testing.T) {
 	}
 }
 
-// A stream that nobody accepted in time has ended too.
+// A stream that was not accepted in time has ended too.
 func TestSessionEndsBeforeAccept(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, accepting)
 	peer.send(update(2, flagSYN, 0), data(4, flagSYN, "hello"))
 	peer.sync()
 	session.Close()
 	for {
-		st, err := session.Accept(background) // may still give those that waited
+		st, err := session.Accept(background) // may still return a stream that waited
 		if err != nil {
 			wantSessionErr(t, "Accept", err)
 			return
@@ -137,10 +137,10 @@ func TestSessionEndsBeforeAccept(t *testing.T) {
 	}
 }
 
-// Two sessions, of which one ends: what it wrote before is not lost by that.
+// When one of two sessions ends, what it wrote before is not lost.
 func TestPeerSessionCloses(t *testing.T) {
 	for name, end := range map[string]func(*yamux.Session){
-		"Close": (*yamux.Session).Close, "Finish": (*yamux.Session).Drain,
+		"Close": (*yamux.Session).Close, "Drain": (*yamux.Session).Drain,
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, server := sessions(t)
@@ -151,7 +151,7 @@ func TestPeerSessionCloses(t *testing.T) {
 			conntest.WantRead(t, b, sent[:1])
 			check(t, complete.CloseWrite())
 			end(client)
-			if name == "Finish" { // Close promises nothing for what is on its way
+			if name == "Drain" { // Close promises nothing for what is in flight
 				conntest.WantRead(t, b, sent[1:])
 			} else if _, err := io.Copy(io.Discard, b); err == nil {
 				t.Error("the end of the session looks like an end of the stream")
@@ -164,8 +164,7 @@ func TestPeerSessionCloses(t *testing.T) {
 	}
 }
 
-// failingConn is a connection that can be read for ever, and not be written to
-// any more.
+// failingConn is a connection whose reads block and whose writes fail.
 type failingConn struct {
 	yamux.Conn
 	broken chan struct{}
@@ -180,17 +179,17 @@ func (c failingConn) Write(b []byte) (int, error) {
 	}
 }
 
-// A connection that fails in a Write has ended the session for everybody who
-// sees that: its own error, which may be an EPIPE, is no error of a stream.
+// A connection that fails in a Write has ended the session by the time a caller sees
+// that. Its error, which may be EPIPE, is not an error of a stream.
 func TestConnectionFailsInWrite(t *testing.T) {
-	for range 100 { // who comes first differs
+	for range 100 { // the order differs
 		near, far := tcpPair(t)
 		conn := failingConn{near, make(chan struct{})}
 		session, peer := newPeerOn(t, yamux.Client(conn, yamux.Config{}), far)
 		st, other := peer.open(session, 1), peer.open(session, 3)
 		close(conn.broken)
 		var err error
-		for err == nil { // the first Write may not know yet
+		for err == nil { // the first Write may succeed
 			_, err = st.Write([]byte("x"))
 		}
 		wantSessionErr(t, "Write", err)

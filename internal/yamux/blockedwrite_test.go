@@ -13,13 +13,13 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Whatever ends the wait for the peer's window, Write returns what was taken
-// until then, which is exactly what the peer gets.
+// Whatever ends the wait for the peer's window, Write returns how much was taken until
+// then, and exactly that reaches the peer.
 func TestBlockedWriteEnds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end func(a, b *yamux.Stream, peer *yamux.Session)
 		err error
-		got error // what the peer reads behind the bytes
+		got error // what the peer reads after the bytes
 	}{
 		"Close":            {func(a, _ *yamux.Stream, _ *yamux.Session) { a.Close() }, net.ErrClosed, io.EOF},
 		"Reset":            {func(a, _ *yamux.Stream, _ *yamux.Session) { a.Reset() }, net.ErrClosed, yamux.ErrReset},
@@ -42,7 +42,7 @@ func TestBlockedWriteEnds(t *testing.T) {
 				synctest.Wait()
 				tt.end(a, b, server)
 				if err := <-writing; !errors.Is(err, tt.err) || n != window {
-					t.Errorf("Write gives %d, %v; want %d, %v", n, err, window, tt.err)
+					t.Errorf("Write returns %d, %v; want %d, %v", n, err, window, tt.err)
 				}
 				if tt.got != net.ErrClosed {
 					conntest.WantRead(t, b, sent[:n])
@@ -60,7 +60,7 @@ func TestBlockedWriteEnds(t *testing.T) {
 	}
 }
 
-// A Write that waits goes on with each byte that it is given.
+// A blocked Write goes on with each byte that the window grows by.
 func TestBlockedWriteGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memoryPair()
@@ -100,12 +100,12 @@ func TestReadDeadline(t *testing.T) {
 		}
 		conntest.Write(t, b, "data")
 		synctest.Wait()
-		wantReadErr(t, a, os.ErrDeadlineExceeded) // like a socket, even with data there
-		conntest.Write(t, a, "x")                 // is another direction
+		wantReadErr(t, a, os.ErrDeadlineExceeded) // as on a socket, even with data there
+		conntest.Write(t, a, "x")                 // the other direction works
 		check(t, a.SetReadDeadline(time.Time{}))
 		conntest.WantRead(t, a, "data")
 
-		// A deadline that is moved, or taken away, under way.
+		// A deadline that is moved, or removed, during a Read.
 		check(t, a.SetReadDeadline(time.Now().Add(time.Second)))
 		reading = async(func() error { _, err := a.Read(make([]byte, 1)); return err })
 		synctest.Wait()
@@ -113,26 +113,26 @@ func TestReadDeadline(t *testing.T) {
 		time.AfterFunc(time.Second+time.Millisecond, func() { a.SetReadDeadline(time.Time{}) })
 		time.AfterFunc(time.Minute, func() { b.Write([]byte("x")) })
 		if err := <-reading; err != nil {
-			t.Errorf("a Read without a deadline gives %v", err)
+			t.Errorf("a Read without a deadline returns %v", err)
 		}
 	})
 }
 
-// Deadlines can be set, and matter not, when there is nothing to wait for.
+// Deadlines of a stream that has ended have no effect.
 func TestDeadlineOfEndedStream(t *testing.T) {
 	a, b := streams(t)
 	check(t, a.Close())
 	for _, set := range []func(time.Time) error{a.SetDeadline, a.SetReadDeadline, a.SetWriteDeadline} {
 		if err := set(time.Now()); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("setting a deadline of a closed stream gives %v, want %v", err, net.ErrClosed)
+			t.Errorf("setting a deadline of a closed stream returns %v, want %v", err, net.ErrClosed)
 		}
 	}
 	wantReadErr(t, b, io.EOF)
 	check(t, b.SetDeadline(time.Now()))
 }
 
-// Reads and writes of nothing do not wait.
-func TestNothing(t *testing.T) {
+// Empty reads and writes do not wait.
+func TestEmptyReadsAndWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memoryStreams(t)
 		conntest.Write(t, a, make([]byte, window))

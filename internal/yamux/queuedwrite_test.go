@@ -15,8 +15,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// stalled makes a session whose connection takes nothing, because somebody is
-// in a write of it, and two streams, the peer's ids of which are 3 and 5.
+// stalled returns a session whose connection is blocked in a write, and two streams,
+// which the peer knows as 3 and 5.
 func stalled(t *testing.T) (*yamux.Session, peer, *yamux.Stream, *yamux.Stream) {
 	near, far := memoryPair()
 	session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
@@ -30,13 +30,13 @@ func stalled(t *testing.T) (*yamux.Session, peer, *yamux.Stream, *yamux.Stream) 
 	return session, peer, a, b
 }
 
-// A frame that waits for the connection is called back when there is no need
-// for it any more, and costs nothing of the window then.
+// A frame that waits for the connection is canceled when its stream or deadline ends,
+// and then takes nothing of the window.
 func TestQueuedWriteEnds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end  func(*yamux.Session, peer, *yamux.Stream)
 		err  error
-		then []frame // what the peer gets of the stream
+		then []frame // what the peer receives of the stream
 	}{
 		"Close":    {func(_ *yamux.Session, _ peer, st *yamux.Stream) { st.Close() }, net.ErrClosed, []frame{update(3, flagFIN, 0)}},
 		"Reset":    {func(_ *yamux.Session, _ peer, st *yamux.Stream) { st.Reset() }, net.ErrClosed, []frame{update(3, flagRST, 0)}},
@@ -55,15 +55,15 @@ func TestQueuedWriteEnds(t *testing.T) {
 				synctest.Wait()
 				tt.end(session, peer, st)
 				if err := <-writing; !errors.Is(err, tt.err) || n != 0 {
-					t.Errorf("Write gives %d, %v; want 0, %v", n, err, tt.err)
+					t.Errorf("Write returns %d, %v; want 0, %v", n, err, tt.err)
 				}
 				if tt.err == yamux.ErrSessionEnded {
 					wantSessionErr(t, "another Write", <-behind)
 					return
 				}
 				peer.want(data(1, 0, "first"))
-				// The other stream's is not called back with it. Streams have no
-				// order between them.
+				// The frame of the other stream is not canceled with it. Streams have
+				// no order between them.
 				then := append(tt.then, data(5, 0, string(sent[:20_000])))
 				for range then {
 					f, err := peer.receive()
@@ -95,9 +95,9 @@ func TestQueuedWriteEnds(t *testing.T) {
 	}
 }
 
-// The buffer of a Write is the caller's again when Write returns, and not
+// The buffer of a Write belongs to the caller again when Write returns, and not
 // earlier: nothing that ends a stream may have its bytes sent after that.
-func TestBufferIsTheCallers(t *testing.T) {
+func TestWriteReturnsItsBuffer(t *testing.T) {
 	for name, end := range map[string]func(*yamux.Stream){
 		"Close":    func(st *yamux.Stream) { st.Close() },
 		"Reset":    func(st *yamux.Stream) { st.Reset() },
@@ -114,9 +114,9 @@ func TestBufferIsTheCallers(t *testing.T) {
 					header := make([]byte, 12)
 					_, err := io.ReadFull(peer.conn, header)
 					check(t, err)
-					synctest.Wait() // the frame is under way
+					synctest.Wait() // the frame is being written
 					ending := async(func() error { end(st); return nil })
-					for range 1000 { // until that has been seen; Close may wait for Write
+					for range 1000 { // until that has taken effect; Close may wait for Write
 						runtime.Gosched()
 					}
 					got := make([]byte, n)
@@ -134,8 +134,7 @@ func TestBufferIsTheCallers(t *testing.T) {
 	}
 }
 
-// Small writes do not wait for a connection that takes nothing, until there
-// are too many.
+// Small writes do not wait for a blocked connection, until there are too many.
 func TestSmallWritesAreCopied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, st, other := stalled(t)
@@ -159,13 +158,13 @@ func TestSmallWritesAreCopied(t *testing.T) {
 		}
 		check(t, other.SetWriteDeadline(time.Now().Add(time.Second)))
 		if n, err := other.Write(make([]byte, 1000)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("a Write of another stream gives %d, %v; want %v", n, err, os.ErrDeadlineExceeded)
+			t.Errorf("a Write of another stream returns %d, %v; want %v", n, err, os.ErrDeadlineExceeded)
 		}
 	})
 }
 
-// What is called back does not make the window larger than windows may be, when
-// the peer has filled it meanwhile.
+// A canceled frame does not make the window larger than the limit, when the peer has
+// filled it meanwhile.
 func TestQueuedWriteEndsAtLargestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer, st, _ := stalled(t)
@@ -175,7 +174,7 @@ func TestQueuedWriteEndsAtLargestWindow(t *testing.T) {
 		synctest.Wait()
 		check(t, st.SetWriteDeadline(time.Now()))
 		if err := <-writing; !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("Write gives %v, want %v", err, os.ErrDeadlineExceeded)
+			t.Errorf("Write returns %v, want %v", err, os.ErrDeadlineExceeded)
 		}
 		peer.send(update(3, 0, 1<<31))
 		<-session.Done()

@@ -11,14 +11,14 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// What is unusual but allowed, sent by the peer of a client session that has
+// Frames that are unusual but allowed. The peer of a client session sends them that has
 // opened stream 1, not acknowledged, and accepts others.
 func TestUnusualFrames(t *testing.T) {
 	for name, tt := range map[string]struct {
 		send   []frame
 		answer []frame
-		text   string // that is then read from stream 1
-		err    error  // behind the text; nil if nothing comes
+		text   string // then read from stream 1
+		err    error  // after the text; nil if nothing comes
 	}{
 		"zero-length data":        {[]frame{data(1, 0, ""), data(1, flagACK, ""), data(1, 0, "x")}, nil, "x", nil},
 		"zero-length after FIN":   {[]frame{data(1, flagFIN, "x"), data(1, 0, ""), data(1, flagFIN, "")}, nil, "x", io.EOF},
@@ -66,7 +66,7 @@ func TestUnusualFrames(t *testing.T) {
 			if session.Err() != nil {
 				t.Errorf("the session has ended: %v", session.Err())
 			}
-			peer.accept(session, 2) // is served as ever
+			peer.accept(session, 2) // is served as before
 		})
 	}
 }
@@ -119,7 +119,7 @@ func TestStreamOpenedWithLargerWindow(t *testing.T) {
 	check(t, wait(t, writing, "Write"))
 }
 
-// Where frames are cut by the network means nothing.
+// It does not matter where the network cuts frames.
 func TestOneByteAtATime(t *testing.T) {
 	session, peer := newPeer(t, yamux.Server, accepting)
 	sent := pattern(12, 0, 1000)

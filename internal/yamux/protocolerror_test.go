@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// broken is what breaks the rules, sent by the peer of a client session that
-// has opened stream 1 and accepted stream 2.
+// broken are violations of the protocol, sent by the peer of a client session that has
+// opened stream 1 and accepted stream 2.
 var broken = map[string][]byte{
 	"version":                        {1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0},
 	"type":                           encode(frame{kind: 4, stream: 1}),
@@ -52,13 +52,13 @@ func TestProtocolErrors(t *testing.T) {
 	}
 }
 
-// The peer is told that it has broken the rules: it is the only way for who
-// wrote it to find out.
-func TestProtocolErrorIsTold(t *testing.T) {
+// The peer is told that it has violated the protocol: its author has no other way to
+// find out.
+func TestProtocolErrorIsSent(t *testing.T) {
 	for range 20 { // not by luck
 		for name, bytes := range broken {
 			if len(bytes) > window {
-				continue // what is left unread resets the connection, which may be faster
+				continue // unread bytes reset the connection, which may be faster
 			}
 			session, peer := newPeer(t, yamux.Client, accepting)
 			peer.open(session, 1)
@@ -72,8 +72,9 @@ func TestProtocolErrorIsTold(t *testing.T) {
 	}
 }
 
-// One who does not listen is told for half a second, and it stays the reason.
-func TestProtocolErrorIsNotHeard(t *testing.T) {
+// If the peer does not read, the session tries for half a second, and the reason stays
+// the same.
+func TestProtocolErrorIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer, _, _ := stalled(t)
 		start := time.Now()
@@ -104,8 +105,8 @@ func TestLargestWindow(t *testing.T) {
 	check(t, wait(t, writing, "Write"))
 }
 
-// A side that takes no streams puts up with 100 in a minute: some may have been
-// on their way. Each is reset.
+// A side that accepts no streams tolerates 100 in a minute: some may have been in
+// flight. Each is reset.
 func TestStrays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memoryPair()
@@ -145,8 +146,8 @@ func TestStrays(t *testing.T) {
 	})
 }
 
-// The last stray is answered as all protocol errors are.
-func TestStraysAreTold(t *testing.T) {
+// The last stray is answered like every protocol error.
+func TestProtocolErrorAfterStrays(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
 	for i := range uint32(100) {
 		peer.send(update(2*i+2, flagSYN, 0))

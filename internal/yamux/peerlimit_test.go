@@ -11,9 +11,9 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// The crate yamux answers one stream too many with a GO_AWAY that names an error, and
-// goes on with those that it has. So does the session: only that stream is reset, and
-// for a minute there are no more of them than that.
+// The crate yamux answers each stream beyond its limit with a GO_AWAY that carries an
+// error code, and goes on with the others. So does the session: it resets only that
+// stream, and for a minute opens no more than the others.
 func TestPeerHasTooManyStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memoryPair()
@@ -30,7 +30,7 @@ func TestPeerHasTooManyStreams(t *testing.T) {
 		wantWriteErr(t, refused, yamux.ErrReset)
 
 		if _, err := session.Open(t.Context()); !errors.Is(err, yamux.ErrTooManyStreams) {
-			t.Errorf("Open gives %v, want %v", err, yamux.ErrTooManyStreams)
+			t.Errorf("Open returns %v, want %v", err, yamux.ErrTooManyStreams)
 		}
 		if n := counters.Refused.Load(); n != 1 {
 			t.Errorf("%d streams refused were counted, want 1", n)
@@ -53,7 +53,7 @@ func TestPeerHasTooManyStreams(t *testing.T) {
 			peer.wantNothing()
 		}
 		peer.openOne(session)
-		peer.send(frame{typeGoAway, 0, 0, 2, ""}) // or so
+		peer.send(frame{typeGoAway, 0, 0, 2, ""}) // or a similar code
 		peer.want(update(13, flagRST, 0))
 		if isClosed(session.Refusing().Done()) || session.Err() != nil {
 			t.Errorf("the session has ended: %v", session.Err())
@@ -61,7 +61,7 @@ func TestPeerHasTooManyStreams(t *testing.T) {
 	})
 }
 
-// openOne opens a stream that is not acknowledged.
+// openOne opens a stream that the peer does not acknowledge.
 func (p peer) openOne(s *yamux.Session) *yamux.Stream {
 	p.Helper()
 	st := s.TryOpen()
@@ -75,7 +75,7 @@ func (p peer) openOne(s *yamux.Session) *yamux.Stream {
 	return st
 }
 
-// Several may have been on their way. Each has its GO_AWAY.
+// Several streams may have been in flight. Each has its GO_AWAY.
 func TestPeerHasTooManyStreamsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)
@@ -88,18 +88,18 @@ func TestPeerHasTooManyStreamsAtOnce(t *testing.T) {
 		for i, st := range opened {
 			_, err := st.TryRead(make([]byte, 1))
 			if lives := errors.Is(err, syscall.EAGAIN); lives != (i < 250) {
-				t.Errorf("stream %d gives %v", i, err)
+				t.Errorf("stream %d returns %v", i, err)
 			}
 		}
 		peer.wantRoom(session, 0)
-		peer.send(protocolError) // not because of a stream: all have been acknowledged
+		peer.send(protocolError) // not because of a stream: all are acknowledged
 		<-session.Done()
 		wantSessionErr(t, "Err", session.Err())
 	})
 }
 
-// An error while there is no other stream is one.
-func TestPeerGivesUp(t *testing.T) {
+// An error code while there is no other stream ends the session.
+func TestPeerEndsSession(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
 	peer.openOne(session)
 	peer.send(protocolError)

@@ -10,7 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Whoever cannot wait gets what is there, and is told when there is nothing.
+// ReadNow returns what is there, or that nothing is.
 func TestReadNow(t *testing.T) {
 	opened, accepted := streams(t)
 	buf := make([]byte, 10)
@@ -30,8 +30,8 @@ func TestReadNow(t *testing.T) {
 	}
 }
 
-// A few bytes go at once and in order, and as many as the peer's window has no
-// room for do not go at all.
+// WriteNow sends a few bytes at once and in order, and none if the peer's window is too
+// small for all.
 func TestWriteNow(t *testing.T) {
 	opened, accepted := streams(t)
 	if !opened.TryWrite([]byte("first ")) {
@@ -58,9 +58,9 @@ func TestWriteNow(t *testing.T) {
 	}
 }
 
-// A stream that is opened by somebody who cannot wait is told of with its first
-// bytes, in one piece, or by Flush.
-func TestTryOpenTellsWithTheFirstBytes(t *testing.T) {
+// The peer hears of a stream from TryOpen with its first bytes, in one packet, or by
+// Flush.
+func TestTryOpenSendsSYNWithData(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
 	first, second := session.TryOpen(), session.TryOpen()
 	if first == nil || second == nil {
@@ -75,7 +75,7 @@ func TestTryOpenTellsWithTheFirstBytes(t *testing.T) {
 	third := session.TryOpen()
 	third.Flush()
 	peer.want(update(5, flagSYN, 0))
-	fourth := session.TryOpen() // and gives up again
+	fourth := session.TryOpen() // and is reset again
 	check(t, fourth.Reset())
 	peer.want(update(7, flagSYN, 0))
 	peer.want(update(7, flagRST, 0))

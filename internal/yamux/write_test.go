@@ -16,8 +16,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// A large Write is cut into frames, between which other streams have their
-// turns, and no frame is larger than the peer's window.
+// A large Write is cut into frames, between which other streams have their turns. No
+// frame is larger than the peer's window.
 func TestLargeWriteIsCut(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, yamux.Config{})
 	st := peer.open(session, 1)
@@ -115,8 +115,8 @@ func receiveChecked(seed uint64, st *yamux.Stream) error {
 	return nil
 }
 
-// Writes to one stream from many goroutines are whole, whatever their sizes,
-// as on any net.Conn.
+// Concurrent writes to one stream are not mixed, whatever their sizes, as on any
+// net.Conn.
 func TestConcurrentWritesAreWhole(t *testing.T) {
 	a, b := streams(t)
 	sizes := []int{1, 100, 4 << 10, 4<<10 + 1, 64 << 10, 200 << 10}
@@ -142,8 +142,8 @@ func TestConcurrentWritesAreWhole(t *testing.T) {
 	}
 }
 
-// A stream that nobody reads stops its sender at the window, and nobody else.
-func TestSlowReaderStopsOnlyItself(t *testing.T) {
+// An unread stream blocks its sender at the window, and nobody else.
+func TestSlowReaderBlocksOnlyItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := memorySessions(t)
 		stuck, reader := open(t, client, server)
@@ -178,7 +178,7 @@ func TestSlowReaderStopsOnlyItself(t *testing.T) {
 	})
 }
 
-// Two sides that both send first and read later must not stop each other.
+// Two sides that both send first and read later do not block each other.
 func TestBothSendFirst(t *testing.T) {
 	client, server := sessions(t)
 	var all sync.WaitGroup

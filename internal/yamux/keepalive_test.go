@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// quietPeer makes a session of which the test plays the other side, in memory.
-// What the session sends is told with the time at which it came.
+// quietPeer returns a session in memory, its other side for the test to play, and a
+// channel with each frame that the session sends and the time of its arrival.
 func quietPeer(t *testing.T, config yamux.Config) (*yamux.Session, peer, <-chan sighting) {
 	near, far := memoryPair()
 	session, peer := newPeerOn(t, yamux.Client(near, config), far)
@@ -30,10 +30,10 @@ type sighting struct {
 	after time.Duration
 }
 
-// isPing tells whether it asks for an answer.
+// isPing reports whether f asks for an answer.
 func (f frame) isPing() bool { return f.kind == typePing && f.flags == flagSYN && f.stream == 0 }
 
-// A peer that says nothing is asked after 15 s, and dead after 30 s.
+// A silent peer is pinged after 15 s, and declared dead after 30 s.
 func TestSilentPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -52,8 +52,8 @@ func TestSilentPeer(t *testing.T) {
 	})
 }
 
-// Any byte of the peer, even of half a frame, is a sign of life: on a slow link
-// the answer waits behind data.
+// Any byte of the peer, even of half a frame, is a sign of life: on a slow link the
+// answer waits behind data.
 func TestAnyByteIsLife(t *testing.T) {
 	for name, bytes := range map[string][]byte{
 		"frames":        encode(frame{kind: typePing, flags: flagACK, length: 1}, update(7, 0, 0)),
@@ -65,7 +65,7 @@ func TestAnyByteIsLife(t *testing.T) {
 				session, peer, seen := quietPeer(t, yamux.Config{})
 				last := time.Duration(0)
 				for _, b := range bytes {
-					last += 29 * time.Second // the ping before it is not answered
+					last += 29 * time.Second // the ping before it is unanswered
 					<-time.After(last - time.Since(start))
 					peer.sendBytes([]byte{b})
 				}
@@ -88,7 +88,7 @@ func TestAnyByteIsLife(t *testing.T) {
 	}
 }
 
-// Where there is traffic nobody is asked.
+// A peer that sends traffic is not pinged.
 func TestNoPingsInTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer, seen := quietPeer(t, yamux.Config{})
@@ -121,9 +121,9 @@ func TestIdleForAnHour(t *testing.T) {
 	})
 }
 
-// A stream that was closed here waits a minute for the peer's FIN, and then
-// resets: peers that never end must not fill the session up.
-func TestOrphan(t *testing.T) {
+// A stream that was closed here waits a minute for the peer's FIN, and then resets:
+// peers that never end must not fill the session up.
+func TestCloseTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer, seen := quietPeer(t, accepting)
 		for _, id := range []uint32{2, 4} {
@@ -137,7 +137,7 @@ func TestOrphan(t *testing.T) {
 			}
 			<-time.After(time.Second)
 		}
-		// The second one's peer ends in time, so that it just ends.
+		// The peer of the second one ends in time, so that it just ends.
 		peer.send(update(4, flagFIN, 0))
 		for s := range seen {
 			switch {
@@ -146,7 +146,7 @@ func TestOrphan(t *testing.T) {
 			case s.frame != update(2, flagRST, 0) || s.after != time.Minute:
 				t.Errorf("after %v came %v, want RST on stream 2 after a minute", s.after, s.frame)
 			default:
-				<-time.After(5 * time.Second) // nothing comes behind it
+				<-time.After(5 * time.Second) // nothing follows
 				session.Close()
 			}
 		}

@@ -118,7 +118,7 @@ func TestAttachedToBlockedSession(t *testing.T) {
 				t.Fatalf("a peer that does not read takes %d bytes", filled)
 			}
 			select {
-			case <-a.roomy:
+			case <-a.writable:
 				if n := a.fillUntilFull(); n == 0 {
 					t.Error("onWritable is called without space")
 				} else {
@@ -171,7 +171,7 @@ func TestAttachedGoesOnWhenPeerReads(t *testing.T) {
 			return a.user.CloseWrite()
 		}))
 		filled[i] = a.fillUntilFull()
-		running = append(running, async(func() error { <-a.roomy; return a.fill() }))
+		running = append(running, async(func() error { <-a.writable; return a.fill() }))
 	}
 	heard := make([][]byte, len(ends))
 	for over := 0; over < len(ends); {

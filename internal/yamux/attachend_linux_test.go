@@ -30,8 +30,8 @@ func TestEndWhileAttached(t *testing.T) {
 				_, err := io.CopyN(io.Discard, a.user, int64(1+round*100_000))
 				check(t, err)
 				end(a, client)
-				tell(a.arrived)
-				tell(a.roomy)
+				tell(a.readable)
+				tell(a.writable)
 				drained := async(func() error { _, err := io.Copy(io.Discard, a.user); return err })
 				for i, ending := range ends {
 					if err := wait(t, ending, "the end"); err == nil && i < 2 {

@@ -34,23 +34,23 @@ func TestFillWindow(t *testing.T) {
 	for sum < window {
 		sum += a.fillUntilFull()
 		if sum < window {
-			wait(t, a.roomy, "room")
+			wait(t, a.writable, "space")
 		}
 	}
 	a.Flush()
 	wait(t, got, "the window's bytes")
 	for _, n := range []int{1, 100, 4097, 50_000, 100_000} {
-		for len(a.roomy) > 0 {
-			<-a.roomy
+		for len(a.writable) > 0 {
+			<-a.writable
 		}
 		if more, _, streamErr, _ := a.fillOnce(); more != 0 || streamErr != unix.EAGAIN {
 			t.Fatalf("FillFrom returns %d, %v without a window", more, streamErr)
 		}
-		if len(a.roomy) > 0 {
+		if len(a.writable) > 0 {
 			t.Error("onWritable is called without space")
 		}
 		peer.send(update(1, 0, uint32(n)))
-		wait(t, a.roomy, "room")
+		wait(t, a.writable, "space")
 		got := async(func() error { receive(n); return nil })
 		for sum := 0; sum < n; {
 			sum += a.fillUntilFull()
@@ -58,7 +58,7 @@ func TestFillWindow(t *testing.T) {
 				t.Fatalf("%d bytes are sent, where the window is %d", sum, n)
 			}
 			if a.Flush(); sum < n {
-				wait(t, a.roomy, "room")
+				wait(t, a.writable, "space")
 			}
 		}
 		wait(t, got, "the window's bytes")
@@ -89,7 +89,7 @@ func TestFillShort(t *testing.T) {
 	for sum := 0; sum < window; {
 		n, short, err1, err2 := end.fillOnce()
 		if sum += n; err1 == unix.EAGAIN {
-			wait(t, end.roomy, "room")
+			wait(t, end.writable, "space")
 		} else if n == 0 && !short || err1 != nil || err2 != nil && err2 != unix.EAGAIN {
 			t.Fatalf("FillFrom returns %d, %v, %v, %v", n, short, err1, err2)
 		}

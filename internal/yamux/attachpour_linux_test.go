@@ -43,11 +43,11 @@ func TestPourToBlockedUser(t *testing.T) {
 			if _, err1, err2 := a.tryPour(); err1 != nil || err2 != unix.EAGAIN {
 				t.Fatalf("then PourTo returns %v, %v; want %v for the socket", err1, err2, unix.EAGAIN)
 			}
-			for len(a.arrived) > 0 {
-				<-a.arrived
+			for len(a.readable) > 0 {
+				<-a.readable
 			}
 			tt.end(peer, session)
-			wait(t, a.arrived, "news of the end")
+			wait(t, a.readable, "news of the end")
 			pouring := async(func() error {
 				for {
 					if _, err1, err2 := a.pourOnce(); err1 != nil || err2 != nil {
@@ -107,7 +107,7 @@ func TestSlowUsers(t *testing.T) {
 		late = append(late, end)
 		writing := async(func() error { pump(a); return nil })
 		pouring := async(func() error {
-			for range end.arrived {
+			for range end.readable {
 				_, _, _ = end.tryPour()
 			}
 			return nil
@@ -115,7 +115,7 @@ func TestSlowUsers(t *testing.T) {
 		t.Cleanup(func() {
 			client.Close()
 			server.Close() // nothing arrives any more
-			close(end.arrived)
+			close(end.readable)
 			<-writing
 			<-pouring
 		})

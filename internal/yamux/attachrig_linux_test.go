@@ -18,10 +18,10 @@ import (
 // attached is a stream with a socket; the user has the socket's other end.
 type attached struct {
 	*yamux.Stream
-	tb             testing.TB
-	socket, user   *transport.Conn
-	raw            syscall.RawConn
-	arrived, roomy chan struct{} // hold one
+	tb                 testing.TB
+	socket, user       *transport.Conn
+	raw                syscall.RawConn
+	readable, writable chan struct{} // hold one
 }
 
 func attach(tb testing.TB, st *yamux.Stream) *attached {
@@ -30,8 +30,8 @@ func attach(tb testing.TB, st *yamux.Stream) *attached {
 	raw, err := socket.SyscallConn()
 	check(tb, err)
 	a := &attached{st, tb, socket, user, raw, make(chan struct{}, 1), make(chan struct{}, 1)}
-	st.Attach(func() { tell(a.arrived) }, func() { tell(a.roomy) })
-	tell(a.arrived) // something may have come before
+	st.Attach(func() { tell(a.readable) }, func() { tell(a.writable) })
+	tell(a.readable) // something may have come before
 	return a
 }
 
@@ -98,7 +98,7 @@ func (a *attached) fill() error {
 		switch {
 		case streamErr == unix.EAGAIN:
 			a.Flush()
-			<-a.roomy
+			<-a.writable
 		case streamErr != nil:
 			return streamErr
 		case socketErr == io.EOF:
@@ -133,7 +133,7 @@ func (a *attached) pour() error {
 		case streamErr != nil || socketErr != nil:
 			return errors.Join(streamErr, socketErr)
 		}
-		<-a.arrived
+		<-a.readable
 	}
 }
 

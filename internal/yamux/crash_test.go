@@ -83,9 +83,9 @@ func TestPanicOfConnection(t *testing.T) {
 				conn := &panickyConn{resettableConn: near, in: in}
 				session, peer := newPeerOn(t, yamux.Client(conn, yamux.Config{}), far)
 				st := peer.open(session, 1)
-				arrived := make(chan struct{}, 100)
+				readable := make(chan struct{}, 100)
 				if side == "attached" {
-					st.Attach(func() { arrived <- struct{}{} }, func() {})
+					st.Attach(func() { readable <- struct{}{} }, func() {})
 				}
 				conn.armed.Store(true)
 				trigger(peer, st)
@@ -93,7 +93,7 @@ func TestPanicOfConnection(t *testing.T) {
 				session.Close()
 				wantCrash(t, "Err", session.Err(), "injected into "+in)
 				if side == "attached" {
-					wait(t, arrived, "telling what is attached")
+					wait(t, readable, "the call of onReadable")
 					wantCrash(t, "Failed", st.Failed(), "injected into "+in)
 					return
 				}
@@ -140,15 +140,15 @@ func TestPanicOfCallback(t *testing.T) {
 		attach func(*yamux.Stream)
 		act    func(peer, *yamux.Stream)
 	}{
-		"arrived": {
+		"readable": {
 			func(st *yamux.Stream) { st.Attach(panics, nothing) },
 			func(p peer, _ *yamux.Stream) { p.send(data(1, 0, "x")) },
 		},
-		"arrived, with FIN": {
+		"readable, with FIN": {
 			func(st *yamux.Stream) { st.Attach(panics, nothing) },
 			func(p peer, _ *yamux.Stream) { p.send(update(1, flagFIN, 0)) },
 		},
-		"arrived, with RST": {
+		"readable, with RST": {
 			func(st *yamux.Stream) { st.Attach(panics, nothing) },
 			func(p peer, _ *yamux.Stream) { p.send(update(1, flagRST, 0)) },
 		},

@@ -66,7 +66,7 @@ func TestUnacknowledgedStreams(t *testing.T) {
 
 		// Each way in which a stream can stop being unacknowledged frees a slot.
 		id := uint32(513)
-		for i, makeRoom := range []func(){
+		for i, freeSlot := range []func(){
 			func() { peer.send(update(1, flagACK, 0)) },
 			func() { peer.send(data(3, flagACK, "220 ready")) },
 			func() { peer.send(update(5, flagRST, 0)) },
@@ -78,7 +78,7 @@ func TestUnacknowledgedStreams(t *testing.T) {
 			if len(opening) > 0 {
 				t.Fatalf("%d: a further stream does not wait: %v", i, <-opening)
 			}
-			makeRoom()
+			freeSlot()
 			f, err := peer.receive()
 			if err == nil && f == update(7, flagRST, 0) { // may come before or after
 				f, err = peer.receive()

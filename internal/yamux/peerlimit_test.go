@@ -79,7 +79,7 @@ func (p peer) openOne(s *yamux.Session) *yamux.Stream {
 func TestPeerHasTooManyStreamsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)
-		opened := peer.wantRoom(session, 256)
+		opened := peer.wantSlots(session, 256)
 		peer.send(update(2*250-1, flagACK, 0))
 		for n := range 6 {
 			peer.send(protocolError)
@@ -91,7 +91,7 @@ func TestPeerHasTooManyStreamsAtOnce(t *testing.T) {
 				t.Errorf("stream %d returns %v", i, err)
 			}
 		}
-		peer.wantRoom(session, 0)
+		peer.wantSlots(session, 0)
 		peer.send(protocolError) // not because of a stream: all are acknowledged
 		<-session.Done()
 		wantSessionErr(t, "Err", session.Err())

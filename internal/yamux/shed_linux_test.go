@@ -84,13 +84,13 @@ func TestShedPipes(t *testing.T) {
 	if freePipes() == before {
 		t.Error("nothing came in pipes")
 	}
-	for len(ends[0].arrived) > 0 {
-		<-ends[0].arrived
+	for len(ends[0].readable) > 0 {
+		<-ends[0].readable
 	}
 	late := peer.accept(session, 7)
 	peer.send(data(7, 0, "more"))
 	peer.want(update(1, flagRST, 0))
-	wait(t, ends[0].arrived, "news of the end")
+	wait(t, ends[0].readable, "news of the end")
 	if _, err, _ := ends[0].tryPour(); !errors.Is(err, yamux.ErrOverBudget) {
 		t.Errorf("PourTo returns %v, want %v", err, yamux.ErrOverBudget)
 	}

@@ -130,7 +130,8 @@ func (st *Stream) WaitReadable() {
 	}
 }
 
-// WaitWritable waits until Write would not wait for the peer, and returns for how many bytes.
+// WaitWritable waits until Write would not wait for the peer, and returns for how many
+// bytes.
 // Its errors are those of Write.
 func (st *Stream) WaitWritable() (int, error) {
 	st.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// ReadNow returns what is there, or that nothing is.
-func TestReadNow(t *testing.T) {
+// TryRead returns what is there, or that nothing is.
+func TestTryRead(t *testing.T) {
 	opened, accepted := streams(t)
 	buf := make([]byte, 10)
 	if n, err := accepted.TryRead(buf); n != 0 || !errors.Is(err, syscall.EAGAIN) {
@@ -30,9 +30,9 @@ func TestReadNow(t *testing.T) {
 	}
 }
 
-// WriteNow sends a few bytes at once and in order, and none if the peer's window is too
+// TryWrite sends a few bytes at once and in order, and none if the peer's window is too
 // small for all.
-func TestWriteNow(t *testing.T) {
+func TestTryWrite(t *testing.T) {
 	opened, accepted := streams(t)
 	if !opened.TryWrite([]byte("first ")) {
 		t.Fatal("a few bytes would have to wait")

@@ -34,8 +34,8 @@ func (p peer) openAll(s *yamux.Session) (opened []*yamux.Stream) {
 	}
 }
 
-// wantRoom expects that exactly want streams can be opened.
-func (p peer) wantRoom(s *yamux.Session, want int) (opened []*yamux.Stream) {
+// wantSlots expects that exactly want streams can be opened.
+func (p peer) wantSlots(s *yamux.Session, want int) (opened []*yamux.Stream) {
 	p.Helper()
 	opened = p.openAll(s)
 	if len(opened) != want {
@@ -60,14 +60,14 @@ func TestFramesAcknowledge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				session, peer := unacked(t)
-				peer.wantRoom(session, 256)
+				peer.wantSlots(session, 256)
 				peer.send(f)
 				peer.wantNothing()
-				peer.wantRoom(session, 256) // see TestLaterStreamAcknowledges
+				peer.wantSlots(session, 256) // see TestLaterStreamAcknowledges
 				peer.send(f)
 				if f.flags&flagFIN == 0 || f.kind == typeWindow {
 					peer.wantNothing()
-					peer.wantRoom(session, 0) // one is enough
+					peer.wantSlots(session, 0) // one is enough
 				}
 			})
 		})
@@ -80,16 +80,16 @@ func TestFramesAcknowledge(t *testing.T) {
 func TestLaterStreamAcknowledges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)
-		peer.wantRoom(session, 256)
+		peer.wantSlots(session, 256)
 		peer.send(update(2*100-1, flagACK, 0))
 		peer.wantNothing()
-		peer.wantRoom(session, 100)
+		peer.wantSlots(session, 100)
 		peer.send(update(1, flagACK, 0), update(2*99-1, 0, 1)) // both repeat what is known
 		peer.wantNothing()
-		peer.wantRoom(session, 0)
+		peer.wantSlots(session, 0)
 		peer.send(update(511, 0, 1))
 		peer.wantNothing()
-		peer.wantRoom(session, 156)
+		peer.wantSlots(session, 156)
 	})
 }
 
@@ -97,16 +97,16 @@ func TestLaterStreamAcknowledges(t *testing.T) {
 func TestResetAcknowledgesNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)
-		opened := peer.wantRoom(session, 256)
+		opened := peer.wantSlots(session, 256)
 		peer.send(update(511, flagRST, 0))
 		peer.wantNothing()
-		peer.wantRoom(session, 1)
+		peer.wantSlots(session, 1)
 		check(t, opened[7].Reset())
 		peer.want(update(15, flagRST, 0))
-		peer.wantRoom(session, 1)
+		peer.wantSlots(session, 1)
 		peer.send(update(509, flagACK, 0))
 		peer.wantNothing()
-		peer.wantRoom(session, 254) // two of those before it have ended, and two came after it
+		peer.wantSlots(session, 254) // two of those before it have ended, and two came after it
 	})
 }
 
@@ -125,26 +125,26 @@ func TestEndedStreamsCountSeparately(t *testing.T) {
 				}
 			}
 		}
-		opened := peer.wantRoom(session, 256)
+		opened := peer.wantSlots(session, 256)
 		end(opened[:200])
 		<-time.After(999 * time.Millisecond)
-		peer.wantRoom(session, 0)
+		peer.wantSlots(session, 0)
 		<-time.After(2 * time.Millisecond)
-		opened = append(opened, peer.wantRoom(session, 200)...)
+		opened = append(opened, peer.wantSlots(session, 200)...)
 		end(opened[200:])
 		for range 3 {
 			<-time.After(1001 * time.Millisecond)
-			opened = append(opened, peer.wantRoom(session, 256)...)
+			opened = append(opened, peer.wantSlots(session, 256)...)
 			end(opened[len(opened)-256:])
 		}
 		<-time.After(1001 * time.Millisecond)
-		opened = append(opened, peer.wantRoom(session, 1024-200-3*256)...)
+		opened = append(opened, peer.wantSlots(session, 1024-200-3*256)...)
 		if len(opened) != 256+1024 {
 			t.Errorf("%d streams were opened in all, want 1280", len(opened))
 		}
 		end(opened[1224:])
 		<-time.After(5 * time.Second)
-		peer.wantRoom(session, 0)
+		peer.wantSlots(session, 0)
 
 		// Answers free slots for streams that wait to count separately.
 		for i := range uint32(100) {
@@ -152,7 +152,7 @@ func TestEndedStreamsCountSeparately(t *testing.T) {
 		}
 		peer.wantNothing()
 		<-time.After(1001 * time.Millisecond)
-		peer.wantRoom(session, 100)
+		peer.wantSlots(session, 100)
 	})
 }
 
@@ -160,7 +160,7 @@ func TestEndedStreamsCountSeparately(t *testing.T) {
 func TestOpenWaitsForEndedStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, peer := unacked(t)
-		opened := peer.wantRoom(session, 256)
+		opened := peer.wantSlots(session, 256)
 		check(t, opened[3].Close())
 		peer.want(update(7, flagFIN, 0))
 		start := time.Now()
@@ -192,6 +192,6 @@ func TestUnacknowledgedStreamsGo(t *testing.T) {
 			t.Errorf("%d streams are held, want none", n)
 		}
 		<-time.After(2 * time.Second)
-		peer.wantRoom(session, 256)
+		peer.wantSlots(session, 256)
 	})
 }

@@ -52,25 +52,25 @@ func TestWaitReadable(t *testing.T) {
 }
 
 // WaitWritable returns what Write takes without waiting for the peer.
-func TestRoom(t *testing.T) {
+func TestWaitWritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memoryPair()
 		session, peer := newPeerOn(t, yamux.Client(near, yamux.Config{}), far)
 		st := peer.open(session, 1)
 		check(t, st.SetDeadline(time.Time{}))
-		wantRoom := func(want int) {
+		wantWritable := func(want int) {
 			t.Helper()
 			if n, err := st.WaitWritable(); n != want || err != nil {
 				t.Errorf("there is room for %d, %v; want %d", n, err, want)
 			}
 		}
-		wantRoom(window)
-		wantRoom(window) // asking consumes nothing
+		wantWritable(window)
+		wantWritable(window) // asking consumes nothing
 		go func() { _, _ = io.Copy(io.Discard, far) }()
 		conntest.Write(t, st, make([]byte, 1000))
-		wantRoom(window - 1000)
+		wantWritable(window - 1000)
 		conntest.Write(t, st, make([]byte, window-1000))
-		waiting := async(func() error { wantRoom(7); return nil })
+		waiting := async(func() error { wantWritable(7); return nil })
 		check(t, st.SetReadDeadline(time.Now())) // the other direction
 		synctest.Wait()
 		if len(waiting) > 0 {
@@ -82,7 +82,7 @@ func TestRoom(t *testing.T) {
 }
 
 // The errors of WaitWritable are those of Write, even where there is room.
-func TestRoomErrors(t *testing.T) {
+func TestWaitWritableErrors(t *testing.T) {
 	for name, tt := range map[string]struct {
 		happens func(a, b *yamux.Stream, s *yamux.Session)
 		err     error

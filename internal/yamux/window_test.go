@@ -56,9 +56,9 @@ func readFor(t *testing.T, st *yamux.Stream, d time.Duration) (sum int) {
 	return sum
 }
 
-// wantRoom expects the reader's window to be want: as much can be sent, less what it
+// wantWindow expects the reader's window to be want: as much can be sent, less what it
 // has read and not yet returned by an update, which is less than half.
-func wantRoom(t *testing.T, from, to *yamux.Stream, want int) {
+func wantWindow(t *testing.T, from, to *yamux.Stream, want int) {
 	t.Helper()
 	check(t, from.SetWriteDeadline(time.Now())) // the writer stops
 	check(t, to.SetReadDeadline(time.Now().Add(10*time.Second)))
@@ -81,7 +81,7 @@ func TestWindowGrows(t *testing.T) {
 		if all := int(period.Seconds() * wireRate); sum < all*9/10 {
 			t.Errorf("%d bytes came in %v, on a wire that carries %d", sum, period, all)
 		}
-		wantRoom(t, from, to, maxWindow)
+		wantWindow(t, from, to, maxWindow)
 		<-writing
 	})
 }
@@ -155,7 +155,7 @@ func TestWindowWhenMemoryIsShort(t *testing.T) {
 				from, to := fast()
 				writing := async(func() error { pump(from); return nil })
 				readFor(t, to, time.Second)
-				wantRoom(t, from, to, limit/8) // one stream may not have all of it
+				wantWindow(t, from, to, limit/8) // one stream may not have all of it
 				<-writing
 
 				for range hoard { // more than half of the budget
@@ -166,13 +166,13 @@ func TestWindowWhenMemoryIsShort(t *testing.T) {
 				<-time.After(time.Second)
 				writing = async(func() error { pump(from); return nil })
 				readFor(t, to, 3*time.Second)
-				wantRoom(t, from, to, window)
+				wantWindow(t, from, to, window)
 				<-writing
 
 				from, to = fast()
 				writing = async(func() error { pump(from); return nil })
 				readFor(t, to, 3*time.Second)
-				wantRoom(t, from, to, window)
+				wantWindow(t, from, to, window)
 				<-writing
 			})
 		})

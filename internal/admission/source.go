@@ -8,7 +8,7 @@ import (
 
 // Source is the unit in which peers are counted: an IPv4 address, or the /64 that an IPv6
 // address is in, since that is the least that a customer is given. The zero value is that
-// of peers without an address.
+// of all peers without an IP address, which are counted as one.
 type Source struct {
 	addr   netip.Addr
 	shared bool // see IsShared

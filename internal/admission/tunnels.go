@@ -36,7 +36,7 @@ func (c *Controller) AcquireTunnelDescriptors() error {
 func (c *Controller) ReleaseTunnelDescriptors() { c.descriptors.Give(tunnelDescriptors) }
 
 // AdmitTunnel counts a public port against an identity, by its name and its limit (zero
-// is 100), or else against the source, if there is one. The port's account calls release
+// is 100), or else against the source. The port's account calls release
 // once.
 func (c *Controller) AdmitTunnel(identity string, limit int, source Source) (release func(), err error) {
 	switch {
@@ -49,7 +49,7 @@ func (c *Controller) AdmitTunnel(identity string, limit int, source Source) (rel
 			return nil, fmt.Errorf("%w: %d", ErrTunnelsPerIdentity, limit)
 		}
 		return func() { c.identities.Release(identity) }, nil
-	case source != Source{} && !source.IsShared():
+	case !source.IsShared():
 		return c.admitTunnelOf(source)
 	}
 	return func() {}, nil

@@ -165,6 +165,17 @@ func TestExpectedHandshakes(t *testing.T) {
 	tunnel.end()
 }
 
+// Relay clients without an IP address, of which SourceOf knows nothing, are not beyond
+// counting.
+func TestTunnelsWithoutAddress(t *testing.T) {
+	r := start(t, func(c *server.Config) { c.Limits.TunnelsPerSource = 1 })
+	r = r.listenAs(func(l server.Listener) server.Listener { return &listenAs{l, nil} })
+	r.register()
+	if got := r.refusal("multiplex\n"); !strings.HasPrefix(got, "-limit ") {
+		t.Errorf("one too many is answered by %q", got)
+	}
+}
+
 func TestTunnelsPerSource(t *testing.T) {
 	r := start(t, func(c *server.Config) { c.Limits.TunnelsPerSource = 2 })
 	first, _ := r.register()

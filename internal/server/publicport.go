@@ -31,7 +31,7 @@ type publicPort struct {
 	released sync.Once
 
 	mu     sync.Mutex       // guards what follows
-	source admission.Source // that it counts against, or none
+	source admission.Source // that it counts against, if it is not unbound
 	owner  string           // who may have it back at once; see ownerOf
 	reason error            // why done is closed
 	tunnel *tunnel          // or nil
@@ -39,6 +39,9 @@ type publicPort struct {
 	// lease is nil if nobody may have the port back. It is set before the port is
 	// started.
 	lease *holding
+	// unbound is set while the port stands open for a lease that was restored, of no
+	// identity, whose owner has not come yet: it counts against nobody.
+	unbound bool
 }
 
 // maxWaiting is the most that Limits.Waiting can be: each who waits is a goroutine.
@@ -107,6 +110,9 @@ func (p *publicPort) release() {
 		p.server.admission.Accounts.Close(p.account)
 	})
 }
+
+// unboundOwner has a port that was restored: see publicPort.unbound.
+const unboundOwner = "unbound"
 
 // ownerOf is who has a port: an identity, or else an address, the same one for all
 // who share it.

@@ -126,7 +126,7 @@ func (s *Server) explainOwn(i Identity, wish wire.Preamble, err error) error {
 // source. It reports whether there was one.
 func (s *Server) evict(source admission.Source) bool {
 	p := s.longestAway(func(p *publicPort) bool {
-		return p.lease.Identity == "" && p.source == source && !p.hasUsers() && time.Since(p.lease.away) >= s.config.EvictAfter
+		return p.lease.Identity == "" && !p.unbound && p.source == source && !p.hasUsers() && time.Since(p.lease.away) >= s.config.EvictAfter
 	})
 	return p != nil && p.endIfAway(errEvicted)
 }

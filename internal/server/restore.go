@@ -143,6 +143,9 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 		l.Name = "" // somebody else's by now, or nobody's
 	}
 	owner := ownerOf(l.Identity, admission.Source{})
+	if l.Identity == "" {
+		owner = unboundOwner
+	}
 	listener, err := s.ports.OpenOne(l.Port, owner)
 	if sockerr.Is(err, syscall.EADDRINUSE) {
 		s.log.Warn("another program has a leased port: it is tried again for as long as the lease stands", "port", l.Port, "error", err)
@@ -159,8 +162,12 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 		s.ports.Free(l.Port)
 		return nil, err
 	}
-	release, _ := s.admission.AdmitTunnel(l.Identity, math.MaxInt, admission.Source{}) // cannot be too many
+	release := func() {}
+	if l.Identity != "" {
+		release, _ = s.admission.AdmitTunnel(l.Identity, math.MaxInt, admission.Source{}) // cannot be too many
+	}
 	p := newPublicPort(s, l.Port, listener, s.admission.Accounts.Open(owner, l.Port, release), admission.Source{}, owner)
+	p.unbound = l.Identity == ""
 	p.lease = &holding{Lease: l, keep: s.keep(l.Identity), saved: saved}
 	if _, err := s.leases.enter(p); err != nil {
 		p.release()
@@ -183,34 +190,28 @@ func (s *Server) restore(saved, l lease.Lease) (*publicPort, error) {
 // opened meanwhile does not keep its owner out.
 func (s *Server) adopt(p *publicPort, source admission.Source) error {
 	p.mu.Lock()
-	orphan := p.isOrphanLocked()
+	unbound := p.unbound
 	p.mu.Unlock()
-	if !orphan {
+	if !unbound {
 		return nil
 	}
 	release := s.admission.CountTunnel(source)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reason != nil || !p.isOrphanLocked() { // somebody was quicker
+	if p.reason != nil || !p.unbound { // somebody was quicker
 		release()
 		return p.reason
 	}
-	p.source, p.owner = source, ownerOf("", source)
+	p.unbound, p.source, p.owner = false, source, ownerOf("", source)
 	s.admission.Accounts.Bind(p.account, p.owner, release)
 	return nil
-}
-
-// isOrphanLocked tells whether a port was restored for nobody in particular, who has
-// not come yet.
-func (p *publicPort) isOrphanLocked() bool {
-	return p.lease != nil && p.lease.Identity == "" && p.source == admission.Source{}
 }
 
 // owned has a port that ends be kept for its owner, who has come for another one.
 func (p *publicPort) owned(source admission.Source) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.isOrphanLocked() {
+	if p.unbound {
 		p.owner = ownerOf("", source)
 	}
 }

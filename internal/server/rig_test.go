@@ -76,6 +76,10 @@ func start(t *testing.T, changes ...func(*server.Config)) *relay {
 // listenFor has the relay take relay clients at another port, too, who come from where
 // they come from. It gives the relay at that port.
 func (r *relay) listenFor() *relay {
+	return r.listenAs(func(l server.Listener) server.Listener { return l })
+}
+
+func (r *relay) listenAs(who func(server.Listener) server.Listener) *relay {
 	r.Helper()
 	l, err := transport.ListenRelayClients(loopback + ":0")
 	if err != nil {
@@ -83,7 +87,7 @@ func (r *relay) listenFor() *relay {
 	}
 	here := *r
 	here.addr, here.served = l.Addr().String(), make(chan error, 1)
-	go func() { here.served <- r.Serve(l) }()
+	go func() { here.served <- r.Serve(who(l)) }()
 	return &here
 }
 

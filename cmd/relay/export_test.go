@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Main is the command, for scripts to run.
@@ -15,4 +18,39 @@ var ExplainListen = explainListen
 // starting anything.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return run(ctx, args, stdout, stderr)
+}
+
+// FlagTables gives the flags that the help shows, by the titles of docs/flags.md. What
+// every command has is left out.
+func FlagTables() map[string][]*pflag.Flag {
+	tables := make(map[string][]*pflag.Flag)
+	shown := func(title string, fs *pflag.FlagSet) {
+		tables[title] = nil
+		fs.VisitAll(func(flag *pflag.Flag) {
+			if !flag.Hidden && flag.Name != "help" && flag.Name != "version" {
+				tables[title] = append(tables[title], flag)
+			}
+		})
+		if tables[title] == nil {
+			delete(tables, title)
+		}
+	}
+	var f flags
+	f.define()
+	for _, group := range f.groups() {
+		shown(group.title, group.flags)
+	}
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			title := sub.CommandPath()
+			if sub.Parent().Name() == "completion" {
+				title = sub.Parent().CommandPath() // the shells have the same
+			}
+			shown(title, sub.LocalFlags())
+			walk(sub)
+		}
+	}
+	walk(newRootCommand(io.Discard))
+	return tables
 }

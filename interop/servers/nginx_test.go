@@ -69,27 +69,8 @@ func startNginx(t *testing.T) nginx {
 	t.Helper()
 	path := program(t, "nginx", nginxPackages)
 	port, dir := conntest.FreePort(t), t.TempDir()
-	var config strings.Builder
-	// All of these are elsewhere otherwise.
-	for _, temp := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&config, "\t%s_temp_path %s;\n", temp, temp)
-	}
-	text := fmt.Sprintf(`daemon off;
-master_process off;
-pid pid;
-lock_file lock;
-error_log stderr notice;
-events {}
-http {
-%s
-	log_format users "$uri $proxy_protocol_addr:$proxy_protocol_port $proxy_protocol_server_addr:$proxy_protocol_server_port";
-	access_log /dev/stdout users;
-	server {
-		listen %s:%s proxy_protocol;
-		return 200 "hello from nginx\n";
-	}
-}
-`, config.String(), loopback, port)
+	text := nginxConfig("log_format users \"$uri $proxy_protocol_addr:$proxy_protocol_port $proxy_protocol_server_addr:$proxy_protocol_server_port\"; access_log /dev/stdout users;",
+		fmt.Sprintf("server { listen %s:%s proxy_protocol; return 200 \"hello from nginx\\n\"; }", loopback, port))
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -97,6 +78,27 @@ http {
 	server := nginx{start(t, command(t, path, "-p", dir, "-c", file, "-e", "stderr")), port}
 	server.await(t, "event method") // which it says when it listens
 	return server
+}
+
+// nginxConfig gives a configuration of nginx that keeps to its own folder.
+func nginxConfig(log, servers string) string {
+	var temp strings.Builder
+	// All of these are elsewhere otherwise.
+	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		fmt.Fprintf(&temp, "\t%s_temp_path %s;\n", name, name)
+	}
+	return fmt.Sprintf(`daemon off;
+master_process off;
+pid pid;
+lock_file lock;
+error_log stderr notice;
+events {}
+http {
+%s
+	%s
+	%s
+}
+`, temp.String(), log, servers)
 }
 
 // get asks for path at a port, behind a header, and gives the user's address.

@@ -1,0 +1,88 @@
+//go:build linux
+
+package servers_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/seed96252745/relay/internal/conntest"
+)
+
+// packages are where the programs of pages come from.
+var packages = map[string]string{
+	"redis-server": redisPackages, "redis-cli": redisPackages, "psql": postgresPackages, "ssh": sshPackages,
+	"nginx": nginxPackages, "curl": "curl", "nc": "netcat-openbsd", "python3": "python3", "openssl": "openssl",
+}
+
+// readerHas starts what the reader of a page has before reading it.
+var readerHas = map[string]func(*world){
+	"database.md": func(w *world) {
+		program(w.t, "psql", postgresPackages)
+		w.names["5432"] = startPostgres(w.t)
+	},
+	"ssh.md":         (*world).startSSH,
+	"game-server.md": (*world).startGame,
+}
+
+// systemd stands in for systemd: it gives the command that a unit of the page stands for,
+// or has nginx take over what the page has put into its folder.
+func (w *world) systemd(b block, command string) string {
+	if command == "sudo systemctl reload nginx" {
+		w.reloadNginx()
+		return ":"
+	}
+	name, ok := strings.CutPrefix(command, "sudo systemctl enable --now ")
+	if !ok {
+		return command
+	}
+	unit := w.files["/etc/systemd/system/"+name+".service"]
+	m := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/(relay .*)$`).FindStringSubmatch(unit)
+	if m == nil {
+		w.t.Fatalf("%s:%d: the unit starts no relay:\n%s", w.page, b.line, unit)
+	}
+	return m[1]
+}
+
+// startSSH starts an SSH server that lets in the user of the page's ssh.
+func (w *world) startSSH() {
+	s := ssh{program(w.t, "ssh", sshPackages), "", w.dir}
+	w.names["22"] = s.startServer(w.t)
+	config := fmt.Sprintf("IdentityFile %s\nIdentitiesOnly yes\nBatchMode yes\nStrictHostKeyChecking accept-new\nUserKnownHostsFile %s\n",
+		filepath.Join(w.dir, "user"), filepath.Join(w.dir, "known_hosts"))
+	w.write(block{file: "ssh_config", text: config})
+	w.script("ssh", s.ssh+" -F ssh_config")
+}
+
+// script puts a program in the way of one of the machine's.
+func (w *world) script(name, command string) {
+	path := filepath.Join(w.dir, "bin", name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nexec "+command+` "$@"`+"\n"), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// startGame starts what stands in for a game: it accepts players.
+func (w *world) startGame() {
+	port := conntest.FreePort(w.t)
+	l, err := net.Listen("tcp", net.JoinHostPort(loopback, port))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { l.Close() })
+	w.names["--localForwardPort=25565"], w.names["localhost:25565"] = "--localForwardPort="+port, "localhost:"+port
+}
+
+// reloadNginx has nginx serve what the page has put into its folder.
+func (w *world) reloadNginx() {
+	path := program(w.t, "nginx", nginxPackages)
+	w.write(block{file: "nginx.conf", text: nginxConfig("", "include etc/nginx/conf.d/*.conf;")})
+	start(w.t, command(w.t, path, "-p", w.dir, "-c", "nginx.conf", "-e", "stderr")).await(w.t, "event method")
+}

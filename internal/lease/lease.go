@@ -61,6 +61,18 @@ func (l Lease) At(place Place, before []Place) Lease {
 	return l
 }
 
+// LogArgs returns what logs say of the lease.
+func (l Lease) LogArgs() []any {
+	args := []any{"port", l.Port}
+	if l.Identity != "" {
+		args = append(args, "identity", l.Identity)
+	}
+	if l.Name != "" {
+		args = append(args, "name", l.Name)
+	}
+	return args
+}
+
 // Store keeps leases for the next start of the relay. Its methods may be called
 // concurrently.
 type Store interface {

@@ -38,7 +38,7 @@ type publicPort struct {
 	behind chan struct{}    // closed while there is a tunnel
 	// lease is nil if nobody may have the port back. It is set before the port is
 	// started.
-	lease *holding
+	lease *lease.Handle
 	// unbound is set while the port stands open for a lease that was restored, of no
 	// identity, whose owner has not come yet: it counts against nobody.
 	unbound bool
@@ -62,16 +62,26 @@ func newPublicPort(s *Server, number int, l Listener, a *admission.Account, sour
 	}
 }
 
+// trackPort notes p as the port of its number until it is released. A lease is set before
+// that, and acquired and started after it.
+func (s *Server) trackPort(p *publicPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[p.number] = p
+}
+
 // startPort has p take users, unless the server takes none any more.
 func (s *Server) startPort(p *publicPort) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining.Err() != nil {
-		p.release()
+	draining := s.draining.Err() != nil
+	if !draining {
+		s.running.Go(p.run)
+	}
+	s.mu.Unlock()
+	if draining {
+		p.end(errDraining)
 		return errDraining
 	}
-	s.open[p] = struct{}{}
-	s.running.Go(p.run)
 	return nil
 }
 
@@ -84,9 +94,6 @@ func (p *publicPort) run() {
 			s.crashed(e)
 			p.end(e)
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.open, p)
 	}()
 	_ = s.acceptAll(s.draining, p.listener, p.accept, shortage{s.admission.Reserve.Lend, func(conn conn.Conn) {
 		s.admission.Counters.Add(admission.Users)
@@ -101,53 +108,38 @@ func (p *publicPort) release() {
 		p.mu.Lock()
 		reason, owner := p.reason, p.owner
 		p.mu.Unlock()
-		if errors.Is(reason, errLeaseOver) {
-			p.server.ports.Free(p.number)
-		} else {
-			p.server.ports.Release(p.number, owner)
+		s := p.server
+		s.admission.ReleaseTunnelDescriptors()
+		s.admission.Accounts.Close(p.account)
+		s.mu.Lock()
+		if s.open[p.number] == p {
+			delete(s.open, p.number)
 		}
-		p.server.admission.ReleaseTunnelDescriptors()
-		p.server.admission.Accounts.Close(p.account)
+		s.mu.Unlock()
+		switch {
+		case errors.Is(reason, lease.ErrExpired):
+			s.ports.Free(p.number)
+		case errors.As(reason, new(lease.Revoked)):
+			s.ports.Release(p.number, lease.NoOwner)
+		default:
+			s.ports.Release(p.number, owner)
+		}
 	})
-}
-
-// unboundOwner has a port that was restored: see publicPort.unbound.
-const unboundOwner = "unbound"
-
-// ownerOf is who has a port: an identity, or else an address, the same one for all
-// who share it.
-func ownerOf(identity string, source admission.Source) string {
-	if identity != "" {
-		return "identity " + identity
-	}
-	return "address " + source.String()
 }
 
 // end closes the port for the given reason, and with it the tunnel.
-func (p *publicPort) end(reason error) { p.endWhen(reason, func() bool { return true }) }
-
-// endIfAway is end if nobody serves the port, and no owner has come who is about to. It
-// reports whether that was so.
-func (p *publicPort) endIfAway(reason error) bool {
-	return p.endWhen(reason, func() bool {
-		return p.tunnel == nil && (p.lease == nil || !p.lease.Until.IsZero())
-	})
+func (p *publicPort) end(reason error) {
+	p.endIf(reason, func() bool { return true })
 }
 
-// disown is end if t is behind the port, or nothing is and t is nil, because its owner
-// may not have it any more.
-func (p *publicPort) disown(t *tunnel, reason error) {
-	p.endWhen(reason, func() bool { return p.tunnel == t && p.disownLocked() })
+// endBehind is end if t is behind the port, or nothing is and t is nil.
+func (p *publicPort) endBehind(t *tunnel, reason error) {
+	p.endIf(reason, func() bool { return p.tunnel == t })
 }
 
-func (p *publicPort) disownLocked() bool {
-	p.owner = lease.NoOwner
-	return true
-}
-
-// endWhen ends the port if it has not ended, and may says so, which is asked with the
-// lock held. It reports whether it did.
-func (p *publicPort) endWhen(reason error, may func() bool) bool {
+// endIf ends the port if it has not ended, and may says so, which is asked with the
+// lock held.
+func (p *publicPort) endIf(reason error, may func() bool) {
 	p.mu.Lock()
 	t, first := p.tunnel, p.reason == nil && may()
 	if first {
@@ -157,13 +149,11 @@ func (p *publicPort) endWhen(reason error, may func() bool) bool {
 	if first {
 		p.close(t, reason)
 	}
-	return first
 }
 
 // close does what the end of a port, behind which t is or nothing, leads to.
 func (p *publicPort) close(t *tunnel, reason error) {
-	p.server.leases.forget(p, reason) // first, or an owner who sees the end would find this port
-	p.logLeaseEnd(reason)
+	p.endLease(reason) // first, or an owner who sees the end would find this port
 	p.endExcess()
 	close(p.done)
 	p.release() // before the tunnel is seen to end: it may be wanted at once
@@ -172,18 +162,24 @@ func (p *publicPort) close(t *tunnel, reason error) {
 	}
 }
 
-// logLeaseEnd logs that the lease has ended, if there was one, and that its owner will
-// not find the port again. While the relay shuts down it does not end.
-func (p *publicPort) logLeaseEnd(reason error) {
-	if p.lease == nil || errors.Is(reason, errDraining) {
+// endLease ends the lease, if there is one, and logs that its owner will not find the
+// port again. While the relay shuts down the lease is kept for its next start.
+func (p *publicPort) endLease(reason error) {
+	switch {
+	case p.lease == nil:
+		return
+	case errors.Is(reason, errDraining):
+		p.lease.Suspend(reason)
 		return
 	}
+	p.lease.Release(reason)
 	p.mu.Lock()
-	is, away, source := p.lease.Lease, p.lease.away, p.source
+	source := p.source
 	p.mu.Unlock()
-	about := append(aboutLease(is), "reason", reason)
+	is := p.lease.Lease()
+	about := append(is.LogArgs(), "reason", reason)
 	if !is.Until.IsZero() {
-		about = append(about, "awayFor", time.Since(away).Round(time.Second).String())
+		about = append(about, "awayFor", p.lease.AwayFor().Round(time.Second).String())
 	}
 	s := p.server
 	s.admission.Logs.Tunnels.Log(source, slog.LevelInfo, "lease ended", about...)
@@ -192,44 +188,23 @@ func (p *publicPort) logLeaseEnd(reason error) {
 // hasUsers reports whether it would go on to count if it were closed.
 func (p *publicPort) hasUsers() bool { return p.account.Users() > 0 }
 
-// aboutLease gives what logs say of a lease.
-func aboutLease(l lease.Lease) []any {
-	about := []any{"port", l.Port}
-	if l.Identity != "" {
-		about = append(about, "identity", l.Identity)
-	}
-	if l.Name != "" {
-		about = append(about, "name", l.Name)
-	}
-	return about
-}
-
-// expect keeps the lease from ending between the moment its owner comes and the one
-// in which it is served, or is not: it would be told a port that it loses.
-func (p *publicPort) expect() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.reason == nil && p.tunnel == nil {
-		p.lease.rest()
-		p.lease.Until = time.Time{}
-	}
-	return p.reason
-}
-
 // attach puts t behind the port. A tunnel that was there is taken over from: it
 // gets no more users, and those it has may finish. It fails if the port has ended.
 func (p *publicPort) attach(t *tunnel) error {
 	p.mu.Lock()
-	if p.reason != nil {
-		defer p.mu.Unlock()
-		return p.reason
+	err := p.reason
+	if err == nil && p.lease != nil {
+		err = p.lease.Activate(t.instance)
+	}
+	if err != nil {
+		p.mu.Unlock()
+		return err
 	}
 	old := p.tunnel
 	p.tunnel = t
 	if old == nil {
 		close(p.behind)
 	}
-	p.lease.served(t, old)
 	if was := p.policy.Load(); was != nil && was.Equal(t.asked) {
 		t.policy = was // and who has passed them is not asked again
 	} else {
@@ -246,7 +221,7 @@ func (p *publicPort) attach(t *tunnel) error {
 		protocol.StopAccepting(old.session)
 	}
 	if p.lease != nil {
-		p.server.leases.save(p) // it has no end any more, and may have another name
+		p.lease.Save() // it has no end any more, and may have another name
 	}
 	return nil
 }
@@ -260,37 +235,23 @@ func (p *publicPort) detach(t *tunnel, reason error) {
 	}
 	p.tunnel = nil
 	p.behind = make(chan struct{})
-	stays := p.reason == nil && p.lease != nil
-	var gone error
-	if stays {
-		gone = p.awayLocked(time.Now().Add(p.lease.keep))
-	}
 	p.mu.Unlock()
-	switch {
-	case gone != nil:
-		p.disown(nil, gone)
-	case stays:
-		p.server.leases.save(p)
-	default:
-		p.end(reason)
+	p.endIfUnserved(reason)
+	if p.lease != nil {
+		p.lease.Save()
 	}
 }
 
-// awayLocked has the lease end if nobody serves the port until then, or its owner may
-// not have it any more. An error is that it may not by now.
-func (p *publicPort) awayLocked(until time.Time) error {
-	h, s := p.lease, p.server
-	h.rest()
-	h.Until, h.away = until, time.Now()
-	// What runs already when it is stopped may be late: the owner has come, and gone.
-	still := func() bool { return p.tunnel == nil && h.Until.Equal(until) }
-	h.timer = time.AfterFunc(time.Until(until), func() { p.endWhen(errLeaseOver, still) })
-	if h.Identity == "" {
-		return nil
+// endIfUnserved ends a port that has no tunnel for the given reason if it is not leased.
+// A lease is away from now on.
+func (p *publicPort) endIfUnserved(reason error) {
+	p.mu.Lock()
+	unserved := p.reason == nil && p.tunnel == nil
+	if unserved && p.lease != nil {
+		reason = p.lease.Away()
 	}
-	var err error
-	h.unwatch, err = s.config.WatchOwner(h.Identity, p.number, func(reason error) {
-		s.aside(func() { p.endWhen(reason, func() bool { return still() && p.disownLocked() }) })
-	})
-	return err
+	p.mu.Unlock()
+	if unserved && reason != nil {
+		p.endBehind(nil, reason)
+	}
 }

@@ -28,14 +28,14 @@ func (s *Server) register(conn conn.Conn, req wire.Request) error {
 		if kept {
 			return
 		}
-		p.endIfUnserved()
+		p.endIfUnserved(errNotTold)
 		if t.kill != nil {
 			t.kill(nil) // or the server's context would hold it
 		}
 	}()
 	answer := wire.Answer{Port: p.number}
 	if p.lease != nil {
-		answer.Lease = p.lease.keep
+		answer.Lease = p.lease.TTL
 	}
 	t.session, err = s.config.Protocols[req.Verb].Register(conn, protocol.Grant{Answer: answer, Owner: t.identity.Name})
 	if err != nil {
@@ -98,23 +98,6 @@ func policyOf(wish wire.Preamble) policy.Policy {
 	return r
 }
 
-// endIfUnserved ends a port that is nobody's lease, and that has no tunnel.
-func (p *publicPort) endIfUnserved() {
-	p.mu.Lock()
-	var gone error
-	if p.reason == nil && p.tunnel == nil && p.lease != nil && p.lease.Until.IsZero() {
-		gone = p.awayLocked(time.Now().Add(p.lease.keep))
-	}
-	leased := p.lease != nil
-	p.mu.Unlock()
-	switch {
-	case gone != nil:
-		p.disown(nil, gone)
-	case !leased:
-		p.endIfAway(errNotTold)
-	}
-}
-
 // Why there is no port, or not any more.
 var (
 	errForbiddenPort = errors.New("may not ask for port")
@@ -160,7 +143,7 @@ func (s *Server) explain(err error) *wire.Refusal {
 		return &wire.Refusal{Code: wire.CodeForbidden, Text: err.Error()}
 	case errors.Is(err, errSuperseded):
 		return &wire.Refusal{Code: wire.CodeSuperseded, Text: err.Error()}
-	case errors.Is(err, errNameTaken):
+	case errors.Is(err, lease.ErrNameTaken):
 		return &wire.Refusal{Code: wire.CodeNameTaken, Text: err.Error()}
 	case errors.Is(err, lease.ErrPortTaken), sockerr.Is(err, syscall.EADDRINUSE):
 		return &wire.Refusal{Code: wire.CodePortTaken, Text: "somebody else has this port"}

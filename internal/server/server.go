@@ -121,7 +121,7 @@ type Server struct {
 	config Config
 	log    *slog.Logger
 	ports  *lease.Ports
-	leases *leases
+	leases *lease.Registry
 	engine *join.Engine
 	// watcher watches users who wait.
 	watcher   tcpstate.Watcher
@@ -136,7 +136,7 @@ type Server struct {
 
 	mu        sync.Mutex // guards what follows, and that nothing starts after its end
 	listeners map[Listener]struct{}
-	open      map[*publicPort]struct{}
+	open      map[int]*publicPort                       // by number
 	tunnels   map[admission.Source]map[*tunnel]struct{} // that take users
 }
 
@@ -152,11 +152,10 @@ func New(config Config) (*Server, error) {
 		config:    config,
 		log:       config.Logger,
 		ports:     lease.NewPorts(config.Listen),
-		leases:    newLeases(config.Leases, config.Logger),
 		engine:    engine,
 		admission: admission.NewController(config.Limits, slices.Concat(config.TrustedProxies, config.ControlProxies), config.Logger),
 		listeners: make(map[Listener]struct{}),
-		open:      make(map[*publicPort]struct{}),
+		open:      make(map[int]*publicPort),
 		tunnels:   make(map[admission.Source]map[*tunnel]struct{}),
 	}
 	crashed := func(e *crash.Error) { s.crashed(e) }
@@ -165,7 +164,13 @@ func New(config Config) (*Server, error) {
 	s.closed, s.close = context.WithCancelCause(context.Background())
 	s.draining, s.drain = context.WithCancelCause(s.closed)
 	s.impatient, s.endWaits = context.WithCancelCause(s.closed)
-	s.restoreLeases()
+	s.leases = lease.NewRegistry(lease.Config{
+		Store: config.Leases, Ports: s.ports, Log: s.log, TTL: config.Lease, IdentityTTL: config.IdentityLease,
+		Watch: func(identity string, port int, ended func(error)) (stop func(), err error) {
+			return config.WatchOwner(identity, port, func(reason error) { s.aside(func() { ended(reason) }) })
+		},
+	})
+	s.running.Go(s.leases.Restore(s.restore))
 	return s, nil
 }
 
@@ -241,7 +246,7 @@ func (s *Server) Close() {
 func (s *Server) stopTaking(end context.CancelCauseFunc) {
 	s.mu.Lock()
 	end(errDraining)
-	open := slices.Collect(maps.Keys(s.open))
+	open := slices.Collect(maps.Values(s.open))
 	s.mu.Unlock()
 	for _, p := range open {
 		p.end(errDraining)

@@ -42,7 +42,7 @@ func (s *Server) State() State {
 	for _, tunnels := range s.tunnels {
 		state.Tunnels += len(tunnels)
 	}
-	for p := range s.open {
+	for _, p := range s.open {
 		state.Waiting += len(p.waiting)
 	}
 	state.Ports = len(s.open)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 )
@@ -41,7 +42,6 @@ type tunnel struct {
 var (
 	errTakenOver = errors.New("another relay client has shown the same lease key, and has taken over")
 	errAgain     = errors.New("the relay client has registered anew, and goes on so")
-	errLeaseOver = errors.New("its owner was away for as long as the lease stands")
 )
 
 // log logs something about the tunnel. A logger that knows it would be held for as
@@ -164,7 +164,7 @@ func (t *tunnel) finish() {
 func (t *tunnel) revoke(reason error) {
 	t.kill(reason)
 	if !errors.Is(reason, ErrIdentityChanged) {
-		t.port.disown(t, reason)
+		t.port.endBehind(t, lease.Revoke(reason))
 	}
 	t.end(reason)
 	_ = t.session.Close()

@@ -1,0 +1,85 @@
+package lease
+
+import "sync"
+
+// Save keeps the lease for the next start. A relay that cannot is no worse than one
+// that remembers nothing, and says so.
+func (h *Handle) Save() {
+	r := h.registry
+	if h.Ephemeral {
+		return
+	}
+	key := h.Lease().Key
+	saving := r.savingOf(key)
+	saving.Lock()
+	defer saving.Unlock()
+	r.mu.Lock()
+	now, needed := h.lease, h.unsaved && h.over == nil && h.lease.Key == key // or it is saved under another one
+	if needed {
+		h.unsaved = false
+	}
+	r.mu.Unlock()
+	if !needed {
+		return
+	}
+	if err := r.config.Store.Save(now); err != nil {
+		r.often.Do(func() {
+			r.config.Log.Error("the lease of a port cannot be saved: it will be lost when the relay is started again", "port", now.Port, "error", err)
+		})
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		h.unsaved = true
+	}
+}
+
+// saveShelved keeps for the next start since when nobody serves a lease, unless its
+// owner has come.
+func (r *Registry) saveShelved(of Lease) {
+	saving := r.savingOf(of.Key)
+	saving.Lock()
+	defer saving.Unlock()
+	r.mu.Lock()
+	_, still := r.shelved[of.Key]
+	r.mu.Unlock()
+	if !still {
+		return
+	}
+	if err := r.config.Store.Save(of); err != nil {
+		r.often.Do(func() {
+			r.config.Log.Error("a lease cannot be saved: it may stand for too long", "port", of.Port, "error", err)
+		})
+	}
+}
+
+// drop has the store forget the lease of a key, unless the key has another one.
+func (r *Registry) drop(k Key, port int) {
+	saving := r.savingOf(k)
+	saving.Lock()
+	defer saving.Unlock()
+	if r.Find(k) != nil {
+		return // it is somebody's again, who saves it
+	}
+	if err := r.config.Store.Delete(k); err != nil {
+		r.often.Do(func() { r.config.Log.Error("the lease of a port cannot be deleted", "port", port, "error", err) })
+	}
+}
+
+func (r *Registry) savingOf(k Key) *sync.Mutex { return &r.saving[int(k[0])%len(r.saving)] }
+
+// mostAtOnce is how many leases are saved at a time when there are many: a store writes
+// those together.
+const mostAtOnce = 64
+
+// atOnce saves many leases.
+func atOnce[T any](leases []T, save func(T)) {
+	var saving sync.WaitGroup
+	places := make(chan struct{}, mostAtOnce)
+	for _, l := range leases {
+		places <- struct{}{}
+		saving.Go(func() {
+			defer func() { <-places }()
+			save(l)
+		})
+	}
+	saving.Wait()
+}

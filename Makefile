@@ -19,13 +19,14 @@ demo: ## run a relay, a web server and a forwarder for each protocol, in one pro
 build: ## build the command, as bin/relay
 	$(GO) build -o bin/relay ./cmd/relay
 
-# Tests wait most of the time, so two packages for each processor run at once.
-PACKAGES := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+# Tests wait most of the time, so that there are two at once for each processor: packages,
+# and tests within one.
+ATONCE := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
 test: ## run every test, and list those that are left out, with what they need
 	@mkdir -p bin
 	$(TOOL) gotestsum --format=pkgname --format-hide-empty-pkg --hide-summary=skipped --jsonfile=bin/test.jsonl \
-		--post-run-command='.ci/leftout bin/test.jsonl' -- $(RACE) -p=$(PACKAGES) -shuffle=on -timeout=15m ./...
+		--post-run-command='.ci/leftout bin/test.jsonl' -- $(RACE) -p=$(ATONCE) -parallel=$(ATONCE) -shuffle=on -timeout=15m ./...
 
 portable: ## test connections on Linux with what macOS and the BSDs have in place of event loops
 	.ci/portable

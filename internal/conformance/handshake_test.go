@@ -201,6 +201,7 @@ func TestNotARequest(t *testing.T) {
 		"lone CR":         "event\rnew\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits, if the relay waits for more
 			conn := dial(t, addr)
 			_, err := io.WriteString(conn, lines)
 			must(t, err)
@@ -216,6 +217,7 @@ func TestNotARequest(t *testing.T) {
 		must(t, receiveAll(conn, newStream(1), 0))
 	})
 	t.Run("silence", func(t *testing.T) {
+		t.Parallel()
 		conn, since := dial(t, addr), time.Now()
 		must(t, receiveAll(conn, newStream(1), 0))
 		if took := time.Since(since); took > 10*time.Second {

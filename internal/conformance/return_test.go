@@ -109,6 +109,7 @@ func TestReturn(t *testing.T) {
 				continue
 			}
 			t.Run(who.name+"/"+way.name, func(t *testing.T) {
+				t.Parallel() // it waits, mostly
 				eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
 					t.Parallel()
 					testReturn(t, who, way, protocol)

@@ -15,6 +15,7 @@ func TestReceiverPauses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 35 seconds: run it without -short")
 	}
+	t.Parallel()          // it waits, mostly
 	const size = 96 << 20 // more than the sockets on the way hold for one who does not read
 	type transfer struct {
 		name     string
@@ -69,6 +70,7 @@ func TestReceiverIsLate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 55 seconds: run it without -short")
 	}
+	t.Parallel() // it waits, mostly
 	const size = 1 << 20
 	var receivers, senders []*net.TCPConn
 	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Pool, relay.Event} {

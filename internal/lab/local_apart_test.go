@@ -17,6 +17,7 @@ func rawKey(name string) string { return "+lease " + name + strings.Repeat("-", 
 // Whose port it is, is its own while it is away. Somebody asks for it all the time.
 func TestRow36PortHijack(t *testing.T) {
 	eachLocal(t, "row36_port-hijack", func(t *testing.T, protocol string) {
+		t.Parallel() // it waits, mostly
 		const away = 2 * time.Second
 		p := newLocalPlay(t)
 		state := "--stateDir=" + t.TempDir()

@@ -102,6 +102,7 @@ func TestRow35PortsExhausted(t *testing.T) {
 // The relay is told to stop while users download.
 func TestRow37GracefulStop(t *testing.T) {
 	eachLocal(t, "row37_graceful-stop", func(t *testing.T, protocol string) {
+		t.Parallel() // it waits, mostly
 		const users = 100
 		r := newLocalRig(t, protocol, localSetup{relay: []string{"--drain=60s"}})
 		downloads := r.use(r.public, fmt.Sprintf("--users=%d", users), fmt.Sprintf("--parallel=%d", users),

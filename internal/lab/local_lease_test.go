@@ -20,6 +20,7 @@ var leaseUsers = []string{"--rate=50", "--parallel=600", "--modes=echo", "--up=1
 // port, and users have waited for it there.
 func TestRow19ForwarderStartedAgain(t *testing.T) {
 	eachLocal(t, "row19_forwarder-again", func(t *testing.T, protocol string) {
+		t.Parallel() // it waits, mostly
 		const gap, longest = 2 * time.Second, time.Second
 		state := "--stateDir=" + t.TempDir()
 		r := newLocalRig(t, protocol, localSetup{forwarder: []string{state}})
@@ -66,6 +67,7 @@ func TestRow19ForwarderStartedAgain(t *testing.T) {
 // the same key takes over. The old one wakes up, and is kept out.
 func TestRow19Takeover(t *testing.T) {
 	eachLocal(t, "row19_takeover", func(t *testing.T, protocol string) {
+		t.Parallel() // it waits, mostly
 		const soon = time.Second
 		state := "--stateDir=" + t.TempDir()
 		r := newLocalRig(t, protocol, localSetup{forwarder: []string{state}})

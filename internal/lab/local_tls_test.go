@@ -200,6 +200,7 @@ func TestRow42TLS(t *testing.T) {
 // stays, and who connects after that sees the new one.
 func TestRow42Renewal(t *testing.T) {
 	eachLocal(t, "row42_tls-renewal", func(t *testing.T, protocol string) {
+		t.Parallel() // it waits, mostly
 		ca := newAuthority(t)
 		args := ca.issue("relay", relayName, nil)
 		r := newLocalRig(t, protocol, localSetup{

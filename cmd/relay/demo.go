@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// All of the demo listens here.
+	// demoHost is where all of the demo listens.
 	demoHost = "127.0.0.1"
 	demoAddr = demoHost + ":0"
 	// demoStart is how long a forwarder may take to register on this machine.

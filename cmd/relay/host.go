@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// What DNS allows.
+	// maxHost and maxLabel are the limits of DNS.
 	maxHost  = 254 // with a dot at the end
 	maxLabel = 63
 )

@@ -46,7 +46,8 @@ const (
 	minLease  = 22
 	maxSecret = 512
 	maxName   = 64
-	// What an int holds everywhere, and more bytes a second than machines move.
+	// maxUsers is a number that an int holds everywhere, and maxBytes is more bytes a
+	// second than machines move.
 	maxUsers = 1 << 30
 	maxBytes = 1 << 40
 	// maxPrefixes bounds what a relay client can have looked at for each user.

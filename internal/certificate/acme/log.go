@@ -16,8 +16,8 @@ type core struct {
 
 var _ zapcore.Core = core{}
 
-// levels: what certmagic tells of its own accord is for those who look for a
-// fault.
+// levelOf makes debug of info: what certmagic logs of its own accord is for an operator
+// who looks for a fault.
 func levelOf(level zapcore.Level) slog.Level {
 	switch {
 	case level >= zapcore.ErrorLevel:

@@ -23,8 +23,8 @@ const (
 	// control connection. Together with keep-alive it is so noticed within 35 s that
 	// it has vanished.
 	takesNothing = 30 * time.Second
-	// What a relay client may send on its control connection, where it has
-	// nothing to say.
+	// maxChatter is how many bytes a relay client may send on its control connection
+	// in chatterTime. The protocol has it send none.
 	maxChatter  = 4 << 10
 	chatterTime = time.Minute
 )

@@ -45,15 +45,16 @@ type registration struct {
 }
 
 const (
-	// A relay that was restarted does not know the pool and resets every
-	// claim, where it says nothing to one that it accepts. A user who resets
-	// right away looks the same; so it takes a few of them, and that no other
-	// connection has stood for longer than such a reset takes.
+	// maxRefused is how many claims in a row are reset before the relay is taken to
+	// have forgotten the pool, if no other connection has stood for refusedTime. A
+	// relay that was restarted resets every claim, and says nothing to one that it
+	// accepts. A user who resets at once looks the same, so one reset is not enough.
 	maxRefused  = 3
 	refusedTime = 2 * time.Second
-	// Between here and the relay may be somebody who makes an end of a reset, as TCP
-	// proxies do. A relay that is full ends connections so too, as many as it does not
-	// keep, and at once; so it takes more, and that it goes on for longer.
+	// maxEnded is the same for claims that are ended at once. A TCP proxy between here
+	// and the relay may make an end of a reset. A relay that is full also ends the
+	// connections that it does not keep, at once, so it takes more of them, and for
+	// longer.
 	maxEnded = 10
 	// maxFailed is how many connections in a row may fail before the relay is
 	// taken for lost, if there is none left.
@@ -63,8 +64,9 @@ const (
 	// the relay may be reached by another of its name's addresses.
 	maxShort = 10 * time.Second
 
-	// A connection that ended before a user came is replaced later and later,
-	// or a local server that is down would be dialled in a tight loop.
+	// minPause is the first pause before a connection is replaced that ended before a
+	// user came. The pauses grow to maxPause, or a local server that is down would be
+	// dialled in a tight loop.
 	minPause = 10 * time.Millisecond
 	maxPause = time.Second
 )

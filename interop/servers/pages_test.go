@@ -68,6 +68,13 @@ func (w *world) follow(blocks []block) {
 			w.run(b, nil)
 		}
 	}
+	for _, p := range w.running {
+		select {
+		case <-p.exited:
+			w.t.Errorf("%s: %v has ended by itself: %v\n%s", w.page, p.cmd, p.cmd.ProcessState, p.text)
+		default:
+		}
+	}
 }
 
 // run runs the commands of a block, in one shell. They have to succeed, and to print what
@@ -117,7 +124,7 @@ func (w *world) expectLater(b block) {
 // words are what stands for something else in the test: the relay's host and its public
 // ports, other ports, the user's account, and words such as relay_..., for which what is
 // printed first is taken.
-var words = regexp.MustCompile(`/etc/|/var/lib/|(?:--localForwardPort=|localhost:)25565\b|relay\.example\.com|\b20000-29999\b|\b(?:3000|5432|6379|80[08]0|2[05]\d{3})\b|[=: ](?:22|80)\b|\byou@|\b[\w/]+\.\.\.`)
+var words = regexp.MustCompile(`/etc/|/var/lib/|(?:--localForwardPort=|localhost:)25565\b|relay\.example\.com|\b20000-29999\b|\b(?:5432|6379|80[08]0|2[05]\d{3})\b|[=: ](?:22|80)\b|\byou@|\b[\w/]+\.\.\.`)
 
 // real gives a command, or a file, as it is in the test.
 func (w *world) real(b block, text string) string {
@@ -223,11 +230,14 @@ func (p *pattern) add(names map[string]string, word string) {
 // matches.
 func (p pattern) learn(text string, names map[string]string) bool {
 	m := regexp.MustCompile(p.text).FindStringSubmatch(text)
+	if m == nil {
+		return false
+	}
 	for i, word := range p.of {
-		if m == nil {
-			break
+		if real, ok := names[word]; ok && real != m[i+1] {
+			return false // it is twice in the block, and not the same
 		}
 		names[word] = m[i+1]
 	}
-	return m != nil
+	return true
 }

@@ -65,15 +65,16 @@ func newWorld(t *testing.T, page string, blocks []block) *world {
 		"/var/lib/":         w.dir + "/var/lib/",
 		"20000-29999":       fmt.Sprintf("%d-%d", w.first, w.first+publicPorts-1),
 	}
+	tools := goEnv(t, "GOCACHE", "GOMODCACHE", "GOVERSION")
 	w.env = []string{
 		"PATH=" + filepath.Join(w.dir, "bin") + ":" + filepath.Dir(relayCommand) + ":" + os.Getenv("PATH") + ":/usr/sbin",
 		"HOME=" + w.dir, "XDG_STATE_HOME=" + filepath.Join(w.dir, "state"), "LC_ALL=C", "PYTHONUNBUFFERED=1",
 		// Programs of the pages are built as a part of this repository.
 		"GOWORK=" + filepath.Join(w.dir, "go.work"), "GOFLAGS=-mod=readonly", "GOPROXY=off",
-		"GOCACHE=" + goEnv(t, "GOCACHE"), "GOMODCACHE=" + goEnv(t, "GOMODCACHE"),
+		"GOCACHE=" + tools[0], "GOMODCACHE=" + tools[1],
 	}
 	w.script("sudo", "env")
-	w.write(block{file: "go.work", text: fmt.Sprintf("go %s\nuse .\nuse %s\n", goEnv(t, "GOVERSION")[2:], repository)})
+	w.write(block{file: "go.work", text: fmt.Sprintf("go %s\nuse .\nuse %s\n", strings.TrimPrefix(tools[2], "go"), repository)})
 	w.write(block{file: "go.mod", text: "module example.com/site\n"})
 	if err := os.Symlink(filepath.Join(repository, "interop"), filepath.Join(w.dir, "interop")); err != nil {
 		t.Fatal(err)
@@ -84,13 +85,14 @@ func newWorld(t *testing.T, page string, blocks []block) *world {
 	return w
 }
 
-func goEnv(t *testing.T, name string) string {
+// goEnv gives settings of the go command.
+func goEnv(t *testing.T, names ...string) []string {
 	t.Helper()
-	out, err := exec.Command("go", "env", name).Output()
+	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	return strings.Split(string(out), "\n")
 }
 
 // write writes a file that a page shows. A path from the root is one in the folder.
@@ -160,8 +162,7 @@ func (w *world) start(commands string) *shell {
 		w.notify()
 	}()
 	w.t.Cleanup(func() {
-		p.cmd.Cancel()
-		<-p.exited
+		<-p.exited // as it is killed when the test ends
 		w.t.Logf("%s\n%s", commands, p.text)
 	})
 	return p
@@ -172,7 +173,7 @@ func (w *world) stop(terminal string) {
 	w.t.Helper()
 	for i, p := range w.running {
 		if p.terminal == terminal {
-			syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT)
+			p.cmd.Process.Signal(os.Interrupt)
 			<-p.exited
 			if !p.cmd.ProcessState.Success() {
 				w.t.Fatalf("%s: %v after Ctrl-C: %v\n%s", w.page, p.cmd, p.cmd.ProcessState, p.text)

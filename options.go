@@ -27,12 +27,12 @@ type Protocol string
 
 const (
 	// Multiplex carries all users over one connection. It is the default.
-	Multiplex Protocol = wire.Multiplex
+	Multiplex Protocol = multiplex.Name
 	// Pool keeps connections waiting at the relay, one of which each user
 	// gets. A user is served without a round trip to the relay client.
-	Pool Protocol = wire.Pool
+	Pool Protocol = pool.Name
 	// Event opens a connection for each user, when the user has come.
-	Event Protocol = wire.Event
+	Event Protocol = event.Name
 )
 
 // DefaultPoolSize is how many connections a pool keeps waiting.
@@ -151,21 +151,34 @@ func (o *Options) withDefaults() Options {
 	return full
 }
 
-// client resolves the protocol; nobody asks for it after that.
+// Protocols returns all protocols, the default one first.
+func Protocols() (protocols []Protocol) {
+	for _, c := range (Options{}).clients() {
+		protocols = append(protocols, Protocol(c.Verb().Name))
+	}
+	return protocols
+}
+
+// clients returns the relay client's halves of all protocols.
+func (o Options) clients() []protocol.Client {
+	return []protocol.Client{
+		&multiplex.Client{},
+		pool.Client{Size: o.PoolSize, OnFailure: o.logFailures()},
+		&event.Client{OnFailure: o.logFailures()},
+	}
+}
+
+// client returns the half of o.Protocol. Nothing after that asks which protocol it is.
 func (o Options) client() (protocol.Client, error) {
 	if o.PoolSize < 1 || o.PoolSize > MaxPoolSize {
 		return nil, fmt.Errorf("relay: a pool of %d connections: it can have 1 to %d", o.PoolSize, MaxPoolSize)
 	}
-	clients := map[Protocol]protocol.Client{
-		Multiplex: &multiplex.Client{},
-		Pool:      pool.Client{Size: o.PoolSize, OnFailure: o.logFailures()},
-		Event:     &event.Client{OnFailure: o.logFailures()},
+	for _, c := range o.clients() {
+		if c.Verb().Name == string(o.Protocol) {
+			return c, nil
+		}
 	}
-	c, ok := clients[o.Protocol]
-	if !ok {
-		return nil, fmt.Errorf("relay: unknown protocol %q: there are %s, %s and %s", o.Protocol, Multiplex, Pool, Event)
-	}
-	return c, nil
+	return nil, fmt.Errorf("relay: unknown protocol %q: there are %v", o.Protocol, Protocols())
 }
 
 // failureLogInterval is how often a connection for a user is logged about that could

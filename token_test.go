@@ -30,7 +30,7 @@ func refusing(t *testing.T, refusal string) (addr string, tokens <-chan string) 
 				return
 			}
 			_ = conn.SetDeadline(time.Now().Add(patience))
-			req, err := wire.ReadRequest(wire.NewReader(conn))
+			req, err := wire.ReadRequest(wire.NewReader(conn), []wire.Verb{{Name: "multiplex"}})
 			if err != nil {
 				t.Error(err)
 			}

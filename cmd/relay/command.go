@@ -136,10 +136,18 @@ func camelCase(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	return pflag.NormalizedName(first)
 }
 
+// protocols returns the values of --protocol.
+func protocols() (names []string) {
+	for _, protocol := range relay.Protocols() {
+		names = append(names, string(protocol))
+	}
+	return names
+}
+
 // completeFlags tells shells the values of flags that have few.
 func completeFlags(cmd *cobra.Command) {
 	values := map[string][]string{
-		"protocol":  {string(relay.Multiplex), string(relay.Pool), string(relay.Event)},
+		"protocol":  protocols(),
 		"logLevel":  {"debug", "info", "warn", "error"},
 		"logFormat": {"text", "json"},
 	}

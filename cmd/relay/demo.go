@@ -86,7 +86,7 @@ func runDemo(ctx context.Context, out io.Writer, log *slog.Logger, once bool) er
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "PROTOCOL\tPUBLIC ADDRESS\tA PAGE\t%d MiB\n", demoFileSize>>20)
 	var failures error
-	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Pool, relay.Event} {
+	for _, protocol := range relay.Protocols() {
 		public, err := startDemoForwarder(ctx, &running, relayAddr, web, protocol, log)
 		if err == nil {
 			err = measureDemo(ctx, table, public, protocol, file)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,11 +26,9 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 	if f.poolSize < 1 || f.poolSize > relay.MaxPoolSize {
 		return usagef("for example:   --poolSize=16", "--poolSize=%d: a pool has 1 to %d connections", f.poolSize, relay.MaxPoolSize)
 	}
-	protocol := relay.Protocol(strings.ToLower(f.protocol))
-	switch protocol {
-	case relay.Multiplex, relay.Pool, relay.Event:
-	default:
-		return usagef("one of:   --protocol=multiplex, --protocol=pool, --protocol=event", "--protocol: there is no protocol %q", f.protocol)
+	protocol := strings.ToLower(f.protocol)
+	if !slices.Contains(protocols(), protocol) {
+		return usagef("one of:   --protocol="+strings.Join(protocols(), ", --protocol="), "--protocol: there is no protocol %q", f.protocol)
 	}
 	printed := lossy.NewWriter(cmd.OutOrStdout())
 	defer printed.Close(flushWait)
@@ -38,7 +37,7 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 		return nil
 	})
 	options := &relay.Options{
-		Protocol: protocol,
+		Protocol: relay.Protocol(protocol),
 		PoolSize: f.poolSize,
 		Logger:   log,
 		OnRegister: func(public net.Addr) {

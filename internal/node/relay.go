@@ -57,18 +57,18 @@ type Config struct {
 func Relay(c Config) (*server.Server, error) {
 	limits := c.Limits.WithDefaults()
 	return server.New(server.Config{
-		Protocols: map[string]protocol.Relay{
-			wire.Multiplex: multiplex.Relay{
+		Protocols: []protocol.Relay{
+			multiplex.Relay{
 				Budget:     multiplex.NewBudget(limits.Buffered),
 				MaxStreams: limits.Streams,
 				Counters:   new(multiplex.Counters),
 			},
-			wire.Pool: pool.NewRelay(pool.Config{
+			pool.NewRelay(pool.Config{
 				MaxIdle:      limits.Idle,
 				MaxIdleInAll: limits.IdleInAll,
 				Ended:        admission.NewRecentSet[wire.Key](),
 			}),
-			wire.Event: event.NewRelay(event.Config{
+			event.NewRelay(event.Config{
 				MaxPending: limits.Pending,
 				Served:     admission.NewRecentSet[wire.Key](),
 			}),

@@ -21,6 +21,9 @@ import (
 // Relay is the relay's half of a protocol. Its methods may be called
 // concurrently.
 type Relay interface {
+	// Verb returns what its requests begin with.
+	Verb() wire.Verb
+
 	// Register answers the registration that arrived on conn, and returns the
 	// session. It takes conn over, and has closed it if it returns an error.
 	Register(conn conn.Conn, g Grant) (Session, error)
@@ -120,6 +123,9 @@ func (Forget) Contains(wire.Key) bool { return false }
 
 // Client is the relay client's half of a protocol.
 type Client interface {
+	// Verb returns what its requests begin with.
+	Verb() wire.Verb
+
 	// Register registers at the relay that dial connects to. It returns a
 	// *wire.Refusal if the relay refuses. ctx is for this call only.
 	Register(ctx context.Context, dial Dialer, p Preamble) (Registration, error)

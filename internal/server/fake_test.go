@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -15,6 +16,37 @@ type fakeProtocol struct {
 	tunnels chan *fakeTunnel
 	claims  chan claim
 }
+
+// verbs are those that the fake protocol goes by.
+var verbs = []wire.Verb{{Name: "multiplex"}, {Name: "pool", Claims: true}, {Name: "event", Claims: true}}
+
+// named is a protocol that goes by a verb.
+type named struct {
+	protocol.Relay
+	verb wire.Verb
+}
+
+func (n named) Verb() wire.Verb { return n.verb }
+
+// under returns the protocol under each of the verbs.
+func under(verbs []wire.Verb, p protocol.Relay) (all []protocol.Relay) {
+	for _, verb := range verbs {
+		all = append(all, named{p, verb})
+	}
+	return all
+}
+
+// use has the relay use another protocol under the verb with this name.
+func use(c *server.Config, name string, p protocol.Relay) {
+	for i, of := range c.Protocols {
+		if verb := of.Verb(); verb.Name == name {
+			c.Protocols[i] = named{p, verb}
+		}
+	}
+}
+
+// fakeIn returns the fake protocol of a configuration that start has made.
+func fakeIn(c *server.Config) *fakeProtocol { return c.Protocols[0].(named).Relay.(*fakeProtocol) }
 
 // claim is a data connection that the server handed over.
 type claim struct {
@@ -26,6 +58,8 @@ type claim struct {
 func newFakeProtocol() *fakeProtocol {
 	return &fakeProtocol{tunnels: make(chan *fakeTunnel, 100), claims: make(chan claim, 100)}
 }
+
+func (f *fakeProtocol) Verb() wire.Verb { return wire.Verb{} } // named has it
 
 func (f *fakeProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
@@ -151,6 +185,8 @@ func (p slowProtocol) Register(conn conn.Conn, g protocol.Grant) (protocol.Sessi
 
 // brokenProtocol takes nobody.
 type brokenProtocol struct{}
+
+func (brokenProtocol) Verb() wire.Verb { return wire.Verb{} } // named has it
 
 func (brokenProtocol) Register(conn conn.Conn, _ protocol.Grant) (protocol.Session, error) {
 	_ = conn.Reset()

@@ -16,7 +16,6 @@ import (
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/port"
-	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
@@ -74,7 +73,7 @@ func (f fuzzed) hold(said wire.Preamble, port int) {
 func startFuzzed(f *testing.F) fuzzed {
 	fake := newFakeProtocol()
 	s, err := server.New(server.Config{
-		Protocols: map[string]protocol.Relay{"multiplex": fake, "pool": fake, "event": fake},
+		Protocols: under(verbs, fake),
 		Ports:     port.Range{First: firstFuzzed, Last: lastFuzzed},
 		Listen:    func(int) (server.Listener, error) { return newFakeListener(), nil },
 		Logger:    slog.New(slog.DiscardHandler),
@@ -125,7 +124,7 @@ func FuzzHandshake(f *testing.F) {
 			return // longer than any request
 		}
 		come := bytes.NewReader(in)
-		req, bad := wire.ReadRequest(come)
+		req, bad := wire.ReadRequest(come, verbs)
 		if bad == nil && relay.isHeld(req) {
 			return
 		}

@@ -50,7 +50,7 @@ func (s *Server) readRequest(raw conn.Conn, slot *admission.Slot) (conn conn.Con
 	if err != nil {
 		conn = raw
 	} else {
-		req, err = wire.ReadRequest(wire.NewReader(conn))
+		req, err = wire.ReadRequest(wire.NewReader(conn), s.verbs)
 	}
 	if !s.admission.ReleaseHandshake(slot) {
 		return nil, req, false // it was reset
@@ -74,7 +74,7 @@ func (s *Server) readClaimNow(conn conn.Conn) (wire.Request, bool) {
 	if s.config.Encrypted {
 		return wire.Request{}, false
 	}
-	return wire.ReadClaimNow(conn)
+	return wire.ReadClaimNow(conn, s.verbs)
 }
 
 // notRequest gives what is counted for a connection that could not be read.
@@ -91,7 +91,7 @@ func notRequest(err error) admission.Kind {
 // claimNow answers conn if it is a claim, and all of it has come.
 func (s *Server) claimNow(conn conn.Conn) (answered bool) {
 	defer s.resetOnPanic(conn)
-	req, answered := wire.ReadClaimNow(conn)
+	req, answered := wire.ReadClaimNow(conn, s.verbs)
 	if answered {
 		s.refused(conn, req, s.claim(conn, req))
 	}
@@ -137,7 +137,7 @@ func (s *Server) refused(conn conn.Conn, req wire.Request, err error) {
 		level = slog.LevelDebug // it stands by for days, and asks every few seconds
 	}
 	s.admission.Logs.Peers.Log(source, level, "request refused", "relayClient", inLog{conn.RemoteAddr()},
-		"protocol", req.Verb, "claim", req.IsClaim(), "error", err)
+		"protocol", req.Verb.Name, "claim", req.IsClaim(), "error", err)
 }
 
 // claim hands on a connection that has no deadline. It has to be of the one who
@@ -156,7 +156,7 @@ func (s *Server) claim(conn conn.Conn, req wire.Request) error {
 		}
 		return err
 	}
-	return s.config.Protocols[req.Verb].Claim(conn, identity.Name, req.ID)
+	return s.protocols[req.Verb].Claim(conn, identity.Name, req.ID)
 }
 
 // noDeadline is what ends a deadline.

@@ -110,7 +110,7 @@ func TestHandshakeLeavesNoDeadline(t *testing.T) {
 func TestClaim(t *testing.T) {
 	r := start(t, func(c *server.Config) {
 		event := newFakeProtocol()
-		c.Protocols["event"] = event
+		use(c, "event", event)
 	})
 	conn := r.request("pool\nTHEID\nand payload")
 	c := <-r.fake.claims
@@ -147,7 +147,7 @@ func TestUnknownOptions(t *testing.T) {
 func TestRegistrationFails(t *testing.T) {
 	r := start(t, func(c *server.Config) {
 		c.Ports = freePorts(t, 1)
-		c.Protocols["event"] = brokenProtocol{}
+		use(c, "event", brokenProtocol{})
 	})
 	conntest.WantReset(t, r.request("event\nnew\n"))
 	registerAgain(r)

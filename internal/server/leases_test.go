@@ -196,7 +196,8 @@ func TestLeaseDoesNotEndUnderItsOwner(t *testing.T) {
 	slow := slowProtocol{newFakeProtocol(), make(chan protocol.Grant), make(chan struct{})}
 	r := start(t, func(c *server.Config) {
 		c.Lease = keep
-		c.Protocols["pool"], c.Protocols["event"] = slow, brokenProtocol{}
+		use(c, "pool", slow)
+		use(c, "event", brokenProtocol{})
 	})
 	over := func(verb string) string { return strings.Replace(as("a", "1"), "multiplex\n", verb+"\nnew\n", 1) }
 

@@ -142,7 +142,7 @@ func TestExpectedHandshakes(t *testing.T) {
 	const n = 20
 	r := start(t, func(c *server.Config) {
 		c.Limits.HandshakesPerSource = n
-		c.Protocols["event"] = expecting{c.Protocols["event"], 10 * n} // of which no more than that count
+		use(c, "event", expecting{fakeIn(c), 10 * n}) // of which no more than that count
 	})
 	conn := r.request("event\nnew\n")
 	tunnel := <-r.fake.tunnels
@@ -214,7 +214,7 @@ func (r *relay) guess(claim string) string {
 // somebody else is served meanwhile.
 func TestWrongClaims(t *testing.T) {
 	const n = 10_000
-	r := start(t, func(c *server.Config) { c.Protocols["pool"] = brokenProtocol{} })
+	r := start(t, func(c *server.Config) { use(c, "pool", brokenProtocol{}) })
 	var guessing sync.WaitGroup
 	for range 4 {
 		guessing.Go(func() {
@@ -263,8 +263,8 @@ func (r *relay) isLookedAt(claim string) bool {
 func TestShutOutSourceWithTunnel(t *testing.T) {
 	r := start(t, func(c *server.Config) {
 		c.Limits.WrongClaims = 1 // 50 at the beginning
-		c.Protocols["event"] = expecting{c.Protocols["event"], 5}
-		c.Protocols["pool"] = brokenProtocol{}
+		use(c, "event", expecting{fakeIn(c), 5})
+		use(c, "pool", brokenProtocol{})
 	})
 	conntest.Read(t, r.request("event\nnew\n"), 1)
 	tunnel := <-r.fake.tunnels
@@ -418,7 +418,7 @@ func TestLogLines(t *testing.T) {
 	var log bytes.Buffer
 	r := start(t, func(c *server.Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		c.Protocols["pool"] = brokenProtocol{}
+		use(c, "pool", brokenProtocol{})
 		c.Limits.WrongClaims = -1
 	})
 	for range 100 {

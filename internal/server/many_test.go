@@ -17,7 +17,7 @@ func TestRelayClientsFromLoopback(t *testing.T) {
 		c.Limits.TunnelsPerSource, c.Limits.TunnelsPerNetwork = 1, 1
 		c.Limits.HandshakesPerSource, c.Limits.Handshakes = 1, 30
 		c.Limits.WrongClaims = 1 // 50 at the beginning
-		c.Protocols["pool"] = brokenProtocol{}
+		use(c, "pool", brokenProtocol{})
 		c.Ports = freePorts(t, 5)
 	}).listenFor()
 	for range 5 {

@@ -44,8 +44,8 @@ func (t quickTunnel) TryOpen() conn.Conn {
 func TestExcessIsToldAfterAWait(t *testing.T) {
 	quick := quickProtocol{hand: make(chan conn.Conn, 1)}
 	r := start(t, func(c *server.Config) {
-		quick.fakeProtocol = c.Protocols["multiplex"].(*fakeProtocol)
-		c.Protocols["multiplex"] = quick
+		quick.fakeProtocol = fakeIn(c)
+		use(c, "multiplex", quick)
 	})
 	tunnel, refusal := r.try("+proxy v2\n+users 1\n+name web\nmultiplex\n")
 	if tunnel == nil {

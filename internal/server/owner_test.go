@@ -261,7 +261,7 @@ func TestPortEndsWhileItsOwnerRegisters(t *testing.T) {
 	ports := freePorts(t, 2)
 	var watches atomic.Int64
 	r := start(t, known(server.Identity{Name: "a", Ports: port.Set{ports}}), func(c *server.Config) {
-		c.Protocols["event"] = slow
+		use(c, "event", slow)
 		c.WatchOwner = func(string, int, func(error)) (func(), error) {
 			watches.Add(1)
 			return sync.OnceFunc(func() { watches.Add(-1) }), nil

@@ -107,7 +107,7 @@ func TestPanics(t *testing.T) {
 		t.Run(in, func(t *testing.T) {
 			var log lockedBuffer
 			r := start(t, func(c *server.Config) {
-				c.Protocols["event"] = broken{c.Protocols["event"].(*fakeProtocol), in}
+				use(c, "event", broken{fakeIn(c), in})
 				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			})
 			r.panics = true

@@ -127,7 +127,7 @@ func (s slowRegister) Register(conn conn.Conn, g protocol.Grant) (protocol.Sessi
 // A new port is open before its tunnel is there.
 func TestRailsOfTheFirstUser(t *testing.T) {
 	slow := slowRegister{newFakeProtocol(), make(chan int, 1), make(chan struct{})}
-	r := start(t, usersFrom("192.0.2.1"), func(c *server.Config) { c.Protocols["event"] = slow })
+	r := start(t, usersFrom("192.0.2.1"), func(c *server.Config) { use(c, "event", slow) })
 	r.request("+deny 192.0.2.0/24\nevent\nnew\n")
 	u := dial(t, net.JoinHostPort(loopback, strconv.Itoa(<-slow.ports)))
 	r.wantSoon("users who wait", 1, func() int64 { return int64(r.State().Waiting) })

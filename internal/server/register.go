@@ -37,7 +37,7 @@ func (s *Server) register(conn conn.Conn, req wire.Request) error {
 	if p.lease != nil {
 		answer.Lease = p.lease.TTL
 	}
-	t.session, err = s.config.Protocols[req.Verb].Register(conn, protocol.Grant{Answer: answer, Owner: t.identity.Name})
+	t.session, err = s.protocols[req.Verb].Register(conn, protocol.Grant{Answer: answer, Owner: t.identity.Name})
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (s *Server) prepare(conn conn.Conn, req wire.Request) (*tunnel, *publicPort
 		alive:    s.closed,
 		asked:    policyOf(wish).Within(identity.Rails),
 		source:   s.sourceOf(conn),
-		verb:     req.Verb,
+		verb:     req.Verb.Name,
 		client:   conn.RemoteAddr(),
 		identity: identity,
 		since:    time.Now(),

@@ -15,7 +15,6 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/port"
-	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -46,7 +45,7 @@ func start(t *testing.T, changes ...func(*server.Config)) *relay {
 	t.Helper()
 	r := &relay{T: t, fake: newFakeProtocol(), served: make(chan error, 1)}
 	config := server.Config{
-		Protocols: map[string]protocol.Relay{"multiplex": r.fake, "pool": r.fake, "event": r.fake},
+		Protocols: under(verbs, r.fake),
 		Ports:     freePorts(t, 3),
 		Listen:    listen,
 		Logger:    slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -29,6 +29,7 @@ import (
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // Listener is where connections come from; package transport has some.
@@ -36,8 +37,8 @@ type Listener = conn.Listener
 
 // Config is what a Server stands on. Protocols, Ports and Listen are needed.
 type Config struct {
-	// Protocols are the relay's halves of the protocols, by their verbs.
-	Protocols map[string]protocol.Relay
+	// Protocols are the relay's halves of the protocols.
+	Protocols []protocol.Relay
 	// Ports are the public ports to choose from.
 	Ports port.Range
 	// Listen opens a public port.
@@ -118,11 +119,13 @@ var ErrServerClosed = errors.New("relay closed")
 
 // Server is a relay. Make it with New. Its methods may be called concurrently.
 type Server struct {
-	config Config
-	log    *slog.Logger
-	ports  *lease.Ports
-	leases *lease.Registry
-	engine *join.Engine
+	config    Config
+	log       *slog.Logger
+	protocols map[wire.Verb]protocol.Relay
+	verbs     []wire.Verb // of protocols
+	ports     *lease.Ports
+	leases    *lease.Registry
+	engine    *join.Engine
 	// watcher watches users who wait.
 	watcher   tcpstate.Watcher
 	admission *admission.Controller
@@ -151,12 +154,17 @@ func New(config Config) (*Server, error) {
 	s := &Server{
 		config:    config,
 		log:       config.Logger,
+		protocols: make(map[wire.Verb]protocol.Relay),
 		ports:     lease.NewPorts(config.Listen),
 		engine:    engine,
 		admission: admission.NewController(config.Limits, slices.Concat(config.TrustedProxies, config.ControlProxies), config.Logger),
 		listeners: make(map[Listener]struct{}),
 		open:      make(map[int]*publicPort),
 		tunnels:   make(map[admission.Source]map[*tunnel]struct{}),
+	}
+	for _, p := range config.Protocols {
+		s.protocols[p.Verb()] = p
+		s.verbs = append(s.verbs, p.Verb())
 	}
 	crashed := func(e *crash.Error) { s.crashed(e) }
 	engine.OnCrash, s.watcher.OnCrash = crashed, crashed

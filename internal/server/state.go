@@ -34,9 +34,9 @@ func (s *Server) State() State {
 		Counters:    &s.admission.Counters,
 		Protocols:   make(map[string]slog.LogValuer),
 	}
-	for verb, p := range s.config.Protocols {
+	for verb, p := range s.protocols {
 		if counting, ok := p.(slog.LogValuer); ok {
-			state.Protocols[verb] = counting
+			state.Protocols[verb.Name] = counting
 		}
 	}
 	for _, tunnels := range s.tunnels {

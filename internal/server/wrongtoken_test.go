@@ -22,7 +22,7 @@ func knowing(c *server.Config) {
 	known(server.Identity{Name: "good"})(c)
 	c.Limits.WrongClaims = 1
 	c.Limits.RefusalDelay = 32 * time.Millisecond
-	c.Protocols["pool"] = brokenProtocol{}
+	use(c, "pool", brokenProtocol{})
 }
 
 // forgiven is what knowing forgives at the beginning.

@@ -32,7 +32,7 @@ func TestReadClaimNow(t *testing.T) {
 				t.Fatal(err)
 			}
 			// On loopback what was written has come.
-			req, ok := wire.ReadClaimNow(conn)
+			req, ok := wire.ReadClaimNow(conn, verbs)
 			if want := tt.id != ""; ok != want || ok && req.ID != tt.id {
 				t.Errorf("got %+v, %v", req, ok)
 			}

@@ -48,7 +48,7 @@ func FuzzReadClaimNow(f *testing.F) {
 		if ends {
 			check(t, syscall.Shutdown(fds[1], syscall.SHUT_WR))
 		}
-		req, ok := wire.ReadClaimNow(socket{fd: fds[0]})
+		req, ok := wire.ReadClaimNow(socket{fd: fds[0]}, verbs)
 		want, size, isRequest := understand(string(in))
 		// What is longer than a verb and an id is left to the patient way.
 		quick := isRequest && want.IsClaim() && size <= 64+128

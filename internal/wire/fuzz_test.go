@@ -20,6 +20,14 @@ import (
 // mostRequestBytes is the longest request that can be read, with CRLF.
 const mostRequestBytes = 16*(4096+2) + (64 + 2) + (128 + 2)
 
+// The verbs of the tests.
+var (
+	multiplex = wire.Verb{Name: "multiplex"}
+	pool      = wire.Verb{Name: "pool", Claims: true}
+	event     = wire.Verb{Name: "event", Claims: true}
+	verbs     = []wire.Verb{multiplex, pool, event}
+)
+
 // requests are what the fuzzers of requests begin with.
 var requests = []string{
 	"", "\n", "\r\n", "multiplex\n", "pool\nnew\n", "event\r\nABC\r\npayload", "pool\n\n", "+a b\nmultiplex\n",
@@ -45,15 +53,15 @@ func understand(in string) (req wire.Request, size int, ok bool) {
 		switch in = rest; {
 		case !ended:
 			return req, 0, false
-		case optionLine.MatchString(line) && len(line) <= 4096 && len(req.Options) < 16 && req.Verb == "":
+		case optionLine.MatchString(line) && len(line) <= 4096 && len(req.Options) < 16 && req.Verb == (wire.Verb{}):
 			key, value, _ := strings.Cut(line[1:], " ")
 			req.Options = append(req.Options, wire.Option{Key: key, Value: value})
-		case req.Verb == "" && (line == "pool" || line == "event"):
-			req.Verb = line
-		case req.Verb == "" && line == "multiplex":
-			req.Verb = line
+		case req.Verb == (wire.Verb{}) && (line == "pool" || line == "event"):
+			req.Verb = wire.Verb{Name: line, Claims: true}
+		case req.Verb == (wire.Verb{}) && line == "multiplex":
+			req.Verb = multiplex
 			return req, all - len(rest), true
-		case req.Verb != "" && baseLine.MatchString(line) && len(line) <= 128:
+		case req.Verb != (wire.Verb{}) && baseLine.MatchString(line) && len(line) <= 128:
 			if line != "new" {
 				req.ID = line
 			}
@@ -71,7 +79,7 @@ func FuzzReadRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r := bytes.NewReader(in)
-		req, err := wire.ReadRequest(r)
+		req, err := wire.ReadRequest(r, verbs)
 		taken := len(in) - r.Len()
 		if taken > mostRequestBytes {
 			t.Fatalf("%d bytes were read", taken)
@@ -90,7 +98,7 @@ func FuzzReadRequest(f *testing.F) {
 		if _, err := req.WriteTo(&again); err != nil {
 			t.Fatal(err)
 		}
-		got, err := wire.ReadRequest(&again)
+		got, err := wire.ReadRequest(&again, verbs)
 		if err != nil || !reflect.DeepEqual(got, req) || again.Len() > 0 {
 			t.Fatalf("%q: %+v came back as %+v, %v, with %d bytes left", in, req, got, err, again.Len())
 		}
@@ -112,7 +120,7 @@ func FuzzReader(f *testing.F) {
 		check(t, conn.SetDeadline(time.Now().Add(patience)))
 		size := max(int(segment)%200+1, len(in)/32) // each segment costs two system calls and more
 		feeding := &feeder{wire.NewReader(conn), peer, in, size, 0}
-		req, err := wire.ReadRequest(feeding)
+		req, err := wire.ReadRequest(feeding, verbs)
 		want, length, ok := understand(string(in))
 		if ok != (err == nil) || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("%q: got %+v, %v; is it a request? %v", in, req, err, ok)

@@ -1,12 +1,5 @@
 package wire
 
-// Verbs, the first line of the base protocol.
-const (
-	Multiplex = "multiplex"
-	Pool      = "pool"
-	Event     = "event"
-)
-
 // newWord stands where an id would: it asks for a tunnel instead of claiming
 // something.
 const newWord = "new"

@@ -7,4 +7,4 @@ import "net"
 func peekerOf(net.Conn) peekFunc { return nil }
 
 // ReadClaimNow gives false: what has come cannot be told without waiting.
-func ReadClaimNow(net.Conn) (Request, bool) { return Request{}, false }
+func ReadClaimNow(net.Conn, []Verb) (Request, bool) { return Request{}, false }

@@ -51,7 +51,7 @@ func peekerOf(conn net.Conn) peekFunc {
 // ReadClaimNow reads a claim of which every byte has come already. Otherwise it
 // gives false, and nothing has been taken out of the connection. It never waits,
 // as descriptors of connections are not blocking.
-func ReadClaimNow(conn net.Conn) (Request, bool) {
+func ReadClaimNow(conn net.Conn, verbs []Verb) (Request, bool) {
 	c, ok := conn.(interface{ Control(func(fd uintptr)) error })
 	if !ok {
 		return Request{}, false
@@ -65,7 +65,7 @@ func ReadClaimNow(conn net.Conn) (Request, bool) {
 			return
 		}
 		come := bytes.NewReader(buf[:n])
-		if req, err = ReadRequest(come); err != nil || !req.IsClaim() {
+		if req, err = ReadRequest(come, verbs); err != nil || !req.IsClaim() {
 			return
 		}
 		size := n - come.Len()

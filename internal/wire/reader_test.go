@@ -62,17 +62,17 @@ func TestReaderLeavesThePayload(t *testing.T) {
 		name, lines string
 		want        wire.Request
 	}{
-		{"one line", "multiplex\n", wire.Request{Verb: "multiplex"}},
-		{"two lines", "pool\nnew\n", wire.Request{Verb: "pool"}},
-		{"CRLF", "event\r\nABC\r\n", wire.Request{Verb: "event", ID: "ABC"}},
-		{"longest id", "pool\n" + strings.Repeat("i", 128) + "\n", wire.Request{Verb: "pool", ID: strings.Repeat("i", 128)}},
-		{"long option", "+k " + long + "\nmultiplex\n", wire.Request{Verb: "multiplex", Options: []wire.Option{{"k", long}}}},
-		{"many options", sixteen + "event\nX\n", wire.Request{Verb: "event", ID: "X", Options: parsed}},
+		{"one line", "multiplex\n", wire.Request{Verb: multiplex}},
+		{"two lines", "pool\nnew\n", wire.Request{Verb: pool}},
+		{"CRLF", "event\r\nABC\r\n", wire.Request{Verb: event, ID: "ABC"}},
+		{"longest id", "pool\n" + strings.Repeat("i", 128) + "\n", wire.Request{Verb: pool, ID: strings.Repeat("i", 128)}},
+		{"long option", "+k " + long + "\nmultiplex\n", wire.Request{Verb: multiplex, Options: []wire.Option{{"k", long}}}},
+		{"many options", sixteen + "event\nX\n", wire.Request{Verb: event, ID: "X", Options: parsed}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			forEachDelivery(t, tt.lines+payload, func(t *testing.T, conn net.Conn) {
-				got, err := wire.ReadRequest(wire.NewReader(conn))
+				got, err := wire.ReadRequest(wire.NewReader(conn), verbs)
 				if err != nil || !reflect.DeepEqual(got, tt.want) {
 					t.Fatalf("got %+v, %v; want %+v", got, err, tt.want)
 				}
@@ -106,7 +106,7 @@ func TestReaderAtTheEnd(t *testing.T) {
 	for in, want := range map[string]error{"": io.EOF, "pool\nAB": io.ErrUnexpectedEOF, "pool\n": io.ErrUnexpectedEOF} {
 		t.Run(in, func(t *testing.T) {
 			forEachDelivery(t, in, func(t *testing.T, conn net.Conn) {
-				if req, err := wire.ReadRequest(wire.NewReader(conn)); !errors.Is(err, want) {
+				if req, err := wire.ReadRequest(wire.NewReader(conn), verbs); !errors.Is(err, want) {
 					t.Errorf("got %+v, %v; want %v", req, err, want)
 				}
 			})
@@ -125,7 +125,7 @@ func TestReaderOfResetConnection(t *testing.T) {
 			if err := peer.Close(); err != nil {
 				t.Fatal(err)
 			}
-			_, err := wire.ReadRequest(wire.NewReader(conn))
+			_, err := wire.ReadRequest(wire.NewReader(conn), verbs)
 			if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("got %v, want the reset", err)
 			}
@@ -142,7 +142,7 @@ func TestReaderHonoursDeadline(t *testing.T) {
 			read := make(chan error, 1)
 			r := wire.NewReader(conn)
 			go func() {
-				_, err := wire.ReadRequest(r)
+				_, err := wire.ReadRequest(r, verbs)
 				read <- err
 			}()
 			if err := conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
@@ -158,7 +158,7 @@ func TestReaderHonoursDeadline(t *testing.T) {
 				_, err := io.WriteString(peer, "pool\nnew\n")
 				read <- err
 			}()
-			if req, err := wire.ReadRequest(r); err != nil || req.Verb != wire.Pool {
+			if req, err := wire.ReadRequest(r, verbs); err != nil || req.Verb != pool {
 				t.Errorf("after the deadline was lifted: got %+v, %v", req, err)
 			}
 			if err := <-read; err != nil {
@@ -187,7 +187,7 @@ func TestReaderHonoursDeadlineToTheTick(t *testing.T) {
 				}
 			}
 		}()
-		_, err := wire.ReadRequest(wire.NewReader(conn))
+		_, err := wire.ReadRequest(wire.NewReader(conn), verbs)
 		if took := time.Since(start); !errors.Is(err, os.ErrDeadlineExceeded) || took != 5*time.Second+time.Millisecond {
 			t.Errorf("got %v after %v; a slow sender must not put the deadline off", err, took)
 		}
@@ -203,7 +203,7 @@ func TestReaderOfClosedConnection(t *testing.T) {
 			conn, peer := pair(t)
 			read := make(chan error, 1)
 			go func() {
-				_, err := wire.ReadRequest(wire.NewReader(conn))
+				_, err := wire.ReadRequest(wire.NewReader(conn), verbs)
 				read <- err
 			}()
 			if _, err := io.WriteString(peer, "multi"); err != nil {
@@ -230,8 +230,8 @@ func TestReaderWithoutSocket(t *testing.T) {
 	if _, err := peer.Write([]byte("multiplex\n")); err != nil {
 		t.Fatal(err)
 	}
-	req, err := wire.ReadRequest(wire.NewReader(noSocket{ours}))
-	if err != nil || req.Verb != wire.Multiplex {
+	req, err := wire.ReadRequest(wire.NewReader(noSocket{ours}), verbs)
+	if err != nil || req.Verb != multiplex {
 		t.Errorf("got %+v, %v; want what was sent", req, err)
 	}
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -14,12 +15,20 @@ var (
 	ErrTooManyOptions = errors.New("too many option lines")
 )
 
+// Verb is what the requests of a protocol begin with.
+type Verb struct {
+	// Name is the line itself.
+	Name string
+	// Claims is set if a second line says whether a connection registers or claims
+	// something. Otherwise each registers.
+	Claims bool
+}
+
 // Request is what a connection asks of the relay with its first lines.
 type Request struct {
 	// Options are the option lines before the verb, in their order.
 	Options []Option
-	// Verb is Multiplex, Pool or Event.
-	Verb string
+	Verb    Verb
 	// ID names what is claimed. It is empty in a registration.
 	ID string
 }
@@ -27,13 +36,13 @@ type Request struct {
 // Option is one option line, "+<key> <value>". An empty value is none.
 type Option struct{ Key, Value string }
 
-// IsClaim tells a data connection from a registration.
+// IsClaim reports whether the connection is a data connection, instead of a registration.
 func (r Request) IsClaim() bool { return r.ID != "" }
 
-// ReadRequest reads the lines of a request and not a byte more, if r is a
-// [Reader]. It returns an error of readLine, one of the errors above, or what
-// r returned.
-func ReadRequest(r io.ByteReader) (Request, error) {
+// ReadRequest reads the lines of a request with one of these verbs and not a byte more,
+// if r is a [Reader]. It returns an error of readLine, one of the errors above, or what r
+// returned.
+func ReadRequest(r io.ByteReader, verbs []Verb) (Request, error) {
 	var req Request
 	for {
 		line, err := readVerbOrOption(r)
@@ -44,7 +53,11 @@ func ReadRequest(r io.ByteReader) (Request, error) {
 			return req, err
 		}
 		if !strings.HasPrefix(line, "+") {
-			req.Verb = line
+			i := slices.IndexFunc(verbs, func(v Verb) bool { return v.Name == line })
+			if i < 0 {
+				return req, ErrUnknownVerb
+			}
+			req.Verb = verbs[i]
 			break
 		}
 		if len(req.Options) == maxOptions {
@@ -56,20 +69,17 @@ func ReadRequest(r io.ByteReader) (Request, error) {
 		}
 		req.Options = append(req.Options, Option{key, value})
 	}
-	switch req.Verb {
-	case Multiplex:
-		return req, nil
-	case Pool, Event:
-		id, err := ReadID(r)
-		if err != nil {
-			return req, noEOF(err)
-		}
-		if id != newWord {
-			req.ID = id
-		}
+	if !req.Verb.Claims {
 		return req, nil
 	}
-	return req, ErrUnknownVerb
+	id, err := ReadID(r)
+	if err != nil {
+		return req, noEOF(err)
+	}
+	if id != newWord {
+		req.ID = id
+	}
+	return req, nil
 }
 
 // readVerbOrOption reads one line, whose first byte decides which bytes it may
@@ -125,8 +135,8 @@ func (r Request) WriteTo(w io.Writer) (int64, error) {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString(r.Verb + "\n")
-	if r.Verb != Multiplex {
+	b.WriteString(r.Verb.Name + "\n")
+	if r.Verb.Claims {
 		id := r.ID
 		if id == "" {
 			id = newWord

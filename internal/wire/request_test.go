@@ -32,36 +32,36 @@ func TestReadRequest(t *testing.T) {
 		name, in string
 		want     wire.Request
 	}{
-		{"multiplex", "multiplex\n", wire.Request{Verb: "multiplex"}},
-		{"pool", "pool\nnew\n", wire.Request{Verb: "pool"}},
-		{"event", "event\nnew\n", wire.Request{Verb: "event"}},
-		{"pool claim", "pool\nCU7!~\n", wire.Request{Verb: "pool", ID: "CU7!~"}},
-		{"event claim", "event\nKQR\n", wire.Request{Verb: "event", ID: "KQR"}},
-		{"CRLF", "multiplex\r\n", wire.Request{Verb: "multiplex"}},
-		{"CRLF, two lines", "pool\r\nnew\r\n", wire.Request{Verb: "pool"}},
-		{"CRLF, then LF", "event\r\nABC\n", wire.Request{Verb: "event", ID: "ABC"}},
-		{"new is exact", "pool\nNEW\n", wire.Request{Verb: "pool", ID: "NEW"}},
-		{"new is a word, not a prefix", "pool\nnewer\n", wire.Request{Verb: "pool", ID: "newer"}},
-		{"shortest id", "pool\n!\n", wire.Request{Verb: "pool", ID: "!"}},
-		{"longest id", "pool\n" + id128 + "\n", wire.Request{Verb: "pool", ID: id128}},
-		{"longest id, CRLF", "pool\n" + id128 + "\r\n", wire.Request{Verb: "pool", ID: id128}},
-		{"id that starts like a refusal", "pool\n-x\n", wire.Request{Verb: "pool", ID: "-x"}},
-		{"id that starts like an option", "pool\n+x\n", wire.Request{Verb: "pool", ID: "+x"}},
-		{"option", "+a b\nmultiplex\n", wire.Request{Verb: "multiplex", Options: []wire.Option{{Key: "a", Value: "b"}}}},
-		{"option, CRLF", "+a b\r\nmultiplex\r\n", wire.Request{Verb: "multiplex", Options: []wire.Option{{Key: "a", Value: "b"}}}},
-		{"option without value", "+a\npool\nnew\n", wire.Request{Verb: "pool", Options: []wire.Option{{Key: "a"}}}},
-		{"option with spaces in its value", "+a  b c \npool\nnew\n", wire.Request{Verb: "pool", Options: []wire.Option{{Key: "a", Value: " b c "}}}},
+		{"multiplex", "multiplex\n", wire.Request{Verb: multiplex}},
+		{"pool", "pool\nnew\n", wire.Request{Verb: pool}},
+		{"event", "event\nnew\n", wire.Request{Verb: event}},
+		{"pool claim", "pool\nCU7!~\n", wire.Request{Verb: pool, ID: "CU7!~"}},
+		{"event claim", "event\nKQR\n", wire.Request{Verb: event, ID: "KQR"}},
+		{"CRLF", "multiplex\r\n", wire.Request{Verb: multiplex}},
+		{"CRLF, two lines", "pool\r\nnew\r\n", wire.Request{Verb: pool}},
+		{"CRLF, then LF", "event\r\nABC\n", wire.Request{Verb: event, ID: "ABC"}},
+		{"new is exact", "pool\nNEW\n", wire.Request{Verb: pool, ID: "NEW"}},
+		{"new is a word, not a prefix", "pool\nnewer\n", wire.Request{Verb: pool, ID: "newer"}},
+		{"shortest id", "pool\n!\n", wire.Request{Verb: pool, ID: "!"}},
+		{"longest id", "pool\n" + id128 + "\n", wire.Request{Verb: pool, ID: id128}},
+		{"longest id, CRLF", "pool\n" + id128 + "\r\n", wire.Request{Verb: pool, ID: id128}},
+		{"id that starts like a refusal", "pool\n-x\n", wire.Request{Verb: pool, ID: "-x"}},
+		{"id that starts like an option", "pool\n+x\n", wire.Request{Verb: pool, ID: "+x"}},
+		{"option", "+a b\nmultiplex\n", wire.Request{Verb: multiplex, Options: []wire.Option{{Key: "a", Value: "b"}}}},
+		{"option, CRLF", "+a b\r\nmultiplex\r\n", wire.Request{Verb: multiplex, Options: []wire.Option{{Key: "a", Value: "b"}}}},
+		{"option without value", "+a\npool\nnew\n", wire.Request{Verb: pool, Options: []wire.Option{{Key: "a"}}}},
+		{"option with spaces in its value", "+a  b c \npool\nnew\n", wire.Request{Verb: pool, Options: []wire.Option{{Key: "a", Value: " b c "}}}},
 		{"options keep their order, and may repeat", "+b 1\n+a 2\n+b 3\nevent\nX\n",
-			wire.Request{Verb: "event", ID: "X", Options: []wire.Option{{"b", "1"}, {"a", "2"}, {"b", "3"}}}},
+			wire.Request{Verb: event, ID: "X", Options: []wire.Option{{"b", "1"}, {"a", "2"}, {"b", "3"}}}},
 		{"longest option line", "+" + longest + "\nmultiplex\n",
-			wire.Request{Verb: "multiplex", Options: []wire.Option{{"k", longest[2:]}}}},
-		{"most options", sixteen + "multiplex\n", wire.Request{Verb: "multiplex", Options: parsed}},
+			wire.Request{Verb: multiplex, Options: []wire.Option{{"k", longest[2:]}}}},
+		{"most options", sixteen + "multiplex\n", wire.Request{Verb: multiplex, Options: parsed}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, payload := range payloads {
 				r := strings.NewReader(tt.in + payload)
-				got, err := wire.ReadRequest(r)
+				got, err := wire.ReadRequest(r, verbs)
 				if err != nil || !reflect.DeepEqual(got, tt.want) {
 					t.Fatalf("before payload %q: got %+v, %v; want %+v", payload, got, err, tt.want)
 				}
@@ -130,7 +130,7 @@ func TestReadRequestRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			req, err := wire.ReadRequest(strings.NewReader(tt.in))
+			req, err := wire.ReadRequest(strings.NewReader(tt.in), verbs)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("got %+v and error %v, want %v", req, err, tt.want)
 			}
@@ -154,7 +154,7 @@ func TestReadRequestStopsAtOnce(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := strings.NewReader(tt.in)
-			if _, err := wire.ReadRequest(r); err == nil {
+			if _, err := wire.ReadRequest(r, verbs); err == nil {
 				t.Fatal("accepted")
 			}
 			if taken := len(tt.in) - r.Len(); taken != tt.taken {
@@ -167,7 +167,7 @@ func TestReadRequestStopsAtOnce(t *testing.T) {
 func TestReadRequestPassesReadErrorsOn(t *testing.T) {
 	broken := errors.New("broken")
 	for _, before := range []string{"", "+", "+a b\n", "pool", "pool\r", "pool\n", "pool\nA", "pool\nA\r"} {
-		_, err := wire.ReadRequest(&failingReader{strings.NewReader(before), broken})
+		_, err := wire.ReadRequest(&failingReader{strings.NewReader(before), broken}, verbs)
 		if !errors.Is(err, broken) {
 			t.Errorf("after %q: got %v, want the reader's error", before, err)
 		}
@@ -194,13 +194,13 @@ func TestRequestRoundTrip(t *testing.T) {
 		req   wire.Request
 		lines string
 	}{
-		{wire.Request{Verb: "multiplex"}, "multiplex\n"},
-		{wire.Request{Verb: "pool"}, "pool\nnew\n"},
-		{wire.Request{Verb: "event"}, "event\nnew\n"},
-		{wire.Request{Verb: "pool", ID: "ABC"}, "pool\nABC\n"},
-		{wire.Request{Verb: "event", ID: "ABC"}, "event\nABC\n"},
-		{wire.Request{Verb: "event", Options: []wire.Option{{"k", "v w"}}}, "+k v w\nevent\nnew\n"},
-		{wire.Request{Verb: "pool", ID: "ABC", Options: sixteen}, ""},
+		{wire.Request{Verb: multiplex}, "multiplex\n"},
+		{wire.Request{Verb: pool}, "pool\nnew\n"},
+		{wire.Request{Verb: event}, "event\nnew\n"},
+		{wire.Request{Verb: pool, ID: "ABC"}, "pool\nABC\n"},
+		{wire.Request{Verb: event, ID: "ABC"}, "event\nABC\n"},
+		{wire.Request{Verb: event, Options: []wire.Option{{"k", "v w"}}}, "+k v w\nevent\nnew\n"},
+		{wire.Request{Verb: pool, ID: "ABC", Options: sixteen}, ""},
 	}
 	for _, tt := range tests {
 		w := &countingWriter{}
@@ -215,7 +215,7 @@ func TestRequestRoundTrip(t *testing.T) {
 		if w.writes != 1 {
 			t.Errorf("%+v took %d writes, want 1", tt.req, w.writes)
 		}
-		got, err := wire.ReadRequest(&w.written)
+		got, err := wire.ReadRequest(&w.written, verbs)
 		if err != nil || !reflect.DeepEqual(got, tt.req) || w.written.Len() > 0 {
 			t.Errorf("%+v came back as %+v, %v, with %d bytes left", tt.req, got, err, w.written.Len())
 		}
@@ -226,7 +226,7 @@ func TestRequestRoundTrip(t *testing.T) {
 // it must not be longer than it was.
 func TestRequestRoundTripOfLongestOption(t *testing.T) {
 	in := "+" + strings.Repeat("k", 4095) + "\nmultiplex\n"
-	req, err := wire.ReadRequest(strings.NewReader(in))
+	req, err := wire.ReadRequest(strings.NewReader(in), verbs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestRequestRoundTripOfLongestOption(t *testing.T) {
 	if _, err := req.WriteTo(&out); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := wire.ReadRequest(&out); err != nil || !reflect.DeepEqual(got, req) {
+	if got, err := wire.ReadRequest(&out, verbs); err != nil || !reflect.DeepEqual(got, req) {
 		t.Errorf("not readable after WriteTo: %v", err)
 	}
 }

@@ -57,7 +57,7 @@ func (t *tolerance) lower(refused int32) {
 // claim opens the data connection for the user with this id. A failure is the
 // relay's to tell the user: it resets who is not claimed in time.
 func (r *registration) claim(id string, accepted protocol.Acceptor) {
-	conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Options: r.preamble.Claim, Verb: wire.Event, ID: id})
+	conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Options: r.preamble.Claim, Verb: verb, ID: id})
 	if err != nil {
 		if r.hasFailed(err) >= maxFailed {
 			r.lose(fmt.Errorf("users cannot be served: %w", err))

@@ -29,10 +29,13 @@ type Client struct {
 
 var _ protocol.Client = (*Client)(nil)
 
+// Verb returns event's.
+func (*Client) Verb() wire.Verb { return verb }
+
 // Register opens the control connection and listens on it.
 func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
 	var answer wire.Answer
-	control, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: wire.Event}, func(r *wire.Reader) (err error) {
+	control, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: verb}, func(r *wire.Reader) (err error) {
 		answer, err = wire.ReadAnswer(r)
 		return err
 	})

@@ -41,6 +41,9 @@ func NewRelay(config Config) *Relay {
 	return &Relay{config: config, pending: make(map[wire.Key]chan<- conn.Conn)}
 }
 
+// Verb returns event's.
+func (*Relay) Verb() wire.Verb { return verb }
+
 // Register makes conn the control connection of a tunnel.
 func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {

@@ -18,10 +18,13 @@ type Client struct {
 
 var _ protocol.Client = (*Client)(nil)
 
+// Verb returns multiplex's.
+func (*Client) Verb() wire.Verb { return verb }
+
 // Register registers on one connection, and keeps it.
 func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
 	var answer wire.Answer
-	conn, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: wire.Multiplex}, func(r *wire.Reader) (err error) {
+	conn, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: verb}, func(r *wire.Reader) (err error) {
 		answer, err = wire.ReadAnswer(r)
 		return err
 	})

@@ -4,3 +4,10 @@
 // The relay is yamux client and opens the streams; the relay client is yamux
 // server.
 package multiplex
+
+import "github.com/seed96252745/relay/internal/wire"
+
+// Name is the protocol's.
+const Name = "multiplex"
+
+var verb = wire.Verb{Name: Name}

@@ -71,6 +71,9 @@ func (r Relay) LogValue() slog.Value {
 	)
 }
 
+// Verb returns multiplex's.
+func (Relay) Verb() wire.Verb { return verb }
+
 // Register makes conn a yamux session.
 func (r Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {

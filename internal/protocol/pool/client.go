@@ -24,10 +24,13 @@ type Client struct {
 
 var _ protocol.Client = Client{}
 
+// Verb returns pool's.
+func (Client) Verb() wire.Verb { return verb }
+
 // Register makes a pool and fills it.
 func (c Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
 	r := &registration{client: c, dial: dial, preamble: preamble.Claim}
-	first, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: wire.Pool}, func(reply *wire.Reader) (err error) {
+	first, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: verb}, func(reply *wire.Reader) (err error) {
 		if r.answer, err = wire.ReadAnswer(reply); err != nil {
 			return err
 		}

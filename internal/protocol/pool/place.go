@@ -116,7 +116,7 @@ func (p *place) fill() (conn.Conn, error) {
 		p.next = nil
 		return first, nil
 	}
-	return protocol.Send(p.ctx, p.dial, wire.Request{Options: p.preamble, Verb: wire.Pool, ID: p.id})
+	return protocol.Send(p.ctx, p.dial, wire.Request{Options: p.preamble, Verb: verb, ID: p.id})
 }
 
 // unreachable learns from a connection that could not be made. When that goes

@@ -63,6 +63,9 @@ func (r *Relay) takeIdle() bool {
 	return true
 }
 
+// Verb returns pool's.
+func (*Relay) Verb() wire.Verb { return verb }
+
 // Register makes a pool whose first connection is conn.
 func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	id := wire.NewID()

@@ -158,7 +158,7 @@ func pump(from, to conn.Conn, moved chan<- struct{}, ended chan struct{}) {
 
 // answer is the relay's side of a connection.
 func (r *idleRig) answer(conn conn.Conn) {
-	req, err := wire.ReadRequest(wire.NewReader(conn))
+	req, err := wire.ReadRequest(wire.NewReader(conn), []wire.Verb{r.relay.Verb()})
 	switch {
 	case errors.Is(err, io.EOF): // it was given up before
 	case err != nil:

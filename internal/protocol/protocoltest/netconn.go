@@ -74,7 +74,7 @@ func (r *Relay) serve(relay protocol.Relay, tunnels chan<- registered) {
 		if err != nil {
 			return // closed
 		}
-		req, err := wire.ReadRequest(wire.NewReader(conn))
+		req, err := wire.ReadRequest(wire.NewReader(conn), []wire.Verb{relay.Verb()})
 		if err != nil {
 			r.Error(err)
 			continue

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -117,14 +118,12 @@ func newListener(relayAddr, serves string, options *Options) (*Listener, error) 
 
 // splitAddr gives the host of an address whose port is a number.
 func splitAddr(addr string) (host string, err error) {
-	host, port, err := net.SplitHostPort(addr)
+	host, number, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", err
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", fmt.Errorf("%q is not a port", port)
-	}
-	return host, nil
+	_, err = port.Parse(number)
+	return host, err
 }
 
 // Accept waits for the next user. Its error after Close is net.ErrClosed;

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed96252745/relay/internal/certificate"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
@@ -196,8 +197,8 @@ func (o Options) logFailures() func(error) {
 // wishes gives what the relay is told before each registration. The lease key is that
 // of the relay, the name of the tunnel, and what it serves.
 func (o Options) wishes(relayAddr, serves string) (wire.Preamble, error) {
-	if o.Name != "" && !wire.ValidName(o.Name) {
-		return wire.Preamble{}, fmt.Errorf("relay: name %q: 1 to 64 letters, digits, dots, underscores and hyphens", o.Name)
+	if err := policy.CheckName(o.Name); o.Name != "" && err != nil {
+		return wire.Preamble{}, fmt.Errorf("relay: name %q: %w", o.Name, err)
 	}
 	if o.Port < 0 || o.Port > math.MaxUint16 {
 		return wire.Preamble{}, fmt.Errorf("relay: public port %d: it can be 1 to 65535", o.Port)
@@ -211,7 +212,10 @@ func (o Options) wishes(relayAddr, serves string) (wire.Preamble, error) {
 	}
 	said := wire.Preamble{
 		Token: o.Token, Lease: key, Instance: rand.Text(), Port: o.Port, Name: o.Name, Proxy: true,
-		Allow: o.Allow, Deny: o.Deny, Users: o.Users, UsersPerSecond: o.UsersPerSecond, BytesPerSecond: o.BytesPerSecond,
+		Policy: policy.Policy{
+			Allow: policy.AllowOnly(o.Allow), Deny: o.Deny,
+			Users: o.Users, UsersPerSecond: o.UsersPerSecond, BytesPerSecond: o.BytesPerSecond,
+		},
 	}
 	return said, checkWishes(said)
 }

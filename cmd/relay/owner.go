@@ -9,7 +9,7 @@ import (
 
 	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/internal/auth"
-	"github.com/seed96252745/relay/internal/wire"
+	"github.com/seed96252745/relay/internal/policy"
 )
 
 // ownerFlags are what the forwarder says of itself, and wishes for its public port.
@@ -42,8 +42,8 @@ func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) error {
 	if options.Token, err = o.token(); err != nil {
 		return err
 	}
-	if o.name != "" && !wire.ValidName(o.name) {
-		return usagef("for example:   --name=web", "--name=%q: a name is 1 to 64 letters, digits, dots, underscores and hyphens", o.name)
+	if err := policy.CheckName(o.name); o.name != "" && err != nil {
+		return usagef("for example:   --name=web", "--name=%q: %v", o.name, err)
 	}
 	if fs.Changed("port") && (o.port < 1 || o.port > 65535) {
 		return usagef("for example:   --port=20001", "--port=%d: ports are numbers from 1 to 65535", o.port)
@@ -58,10 +58,10 @@ func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) error {
 	default:
 		return usagef("one of:   --proxyProtocol=v1, --proxyProtocol=v2", "--proxyProtocol: there is no version %q", o.proxyProtocol)
 	}
-	return o.applyRails(fs, options)
+	return o.applyPolicy(fs, options)
 }
 
-func (o *ownerFlags) applyRails(fs *pflag.FlagSet, options *relay.Options) error {
+func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) error {
 	for _, count := range []struct {
 		flag  string
 		value int
@@ -79,14 +79,14 @@ func (o *ownerFlags) applyRails(fs *pflag.FlagSet, options *relay.Options) error
 		if list.text == "" {
 			continue
 		}
-		networks, err := auth.ParseNetworks(list.text)
+		networks, err := policy.ParseNetworks(list.text)
 		if err != nil {
 			return usagef("for example:   --"+list.flag+"=192.0.2.0/24,2001:db8::/32", "--%s: %v", list.flag, err)
 		}
 		*list.to = networks
 	}
 	if o.bytesPerSecond != "" {
-		n, err := auth.ParseBytes(o.bytesPerSecond)
+		n, err := policy.ParseBytes(o.bytesPerSecond)
 		if err != nil {
 			return usagef("for example:   --bytesPerSecond=10MB", "--bytesPerSecond: %v", err)
 		}

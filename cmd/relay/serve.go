@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/node"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
@@ -77,7 +78,7 @@ func parseProxies(flag, value string) ([]netip.Prefix, error) {
 	if value == "" {
 		return nil, nil
 	}
-	networks, err := auth.ParseNetworks(value)
+	networks, err := policy.ParseNetworks(value)
 	if err != nil {
 		return nil, usagef("for example:   --"+flag+"=10.0.0.0/8", "--%s: %v", flag, err)
 	}

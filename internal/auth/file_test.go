@@ -83,7 +83,7 @@ func TestWatchName(t *testing.T) {
 			with(t, both, func(r *rig) {
 				var told []error
 				still := func(id auth.Identity) error {
-					if id.Rails.Users != 0 {
+					if id.Policy.Users != 0 {
 						return other
 					}
 					return nil

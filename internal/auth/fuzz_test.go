@@ -2,7 +2,6 @@ package auth_test
 
 import (
 	"bytes"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -55,24 +54,6 @@ func FuzzParse(f *testing.F) {
 			if err := again.Check(id, time.Time{}); err != nil || same[i].Line() != lines[i] || !same[i].Expires.Equal(id.Expires) {
 				t.Fatalf("%q: %+v was written as %s and read as %+v: %v", in, id, lines[i], same[i], err)
 			}
-		}
-	})
-}
-
-// A number of bytes is as many of its unit.
-func FuzzParseBytes(f *testing.F) {
-	f.Add(uint64(10), uint8(1))
-	f.Add(uint64(1)<<63-1, uint8(0))
-	f.Add(uint64(1)<<33, uint8(9))
-	f.Fuzz(func(t *testing.T, n uint64, u uint8) {
-		units := []string{"", "k", "kB", "KiB", "M", "MB", "MiB", "G", "GB", "GiB"}
-		sizes := []uint64{1, 1e3, 1e3, 1 << 10, 1e6, 1e6, 1 << 20, 1e9, 1e9, 1 << 30}
-		i := int(u) % len(units)
-		text := fmt.Sprint(n) + units[i]
-		got, err := auth.ParseBytes(text)
-		possible := n > 0 && n <= (1<<63-1)/sizes[i]
-		if possible != (err == nil) || possible && uint64(got) != n*sizes[i] {
-			t.Errorf("%s: got %d, %v", text, got, err)
 		}
 	})
 }

@@ -25,8 +25,8 @@ type Identity struct {
 	Ports port.Set
 	// Tunnels at a time; 0 leaves it to the relay's own limit.
 	Tunnels int
-	// Rails are on each of its public ports.
-	Rails policy.Policy
+	// Policy is that of each of its public ports.
+	Policy policy.Policy
 	// Expires is the moment from which on it is nobody; zero is never.
 	Expires time.Time
 
@@ -43,24 +43,16 @@ func New(name string) (id Identity, secret string, err error) {
 	return Identity{Name: name, hash: hashOf(secret)}, secret, nil
 }
 
-// maxName bounds a name's bytes: it is in each log line about its owner.
-const maxName = 64
-
 // checkName does not say what it was given: in a file it may be a secret in a
 // wrong place.
 func checkName(name string) error {
 	if Conceal(name) != name {
 		return errors.New("that is a secret: a name comes first, and its owner has the secret")
 	}
-	if len(name) < 1 || len(name) > maxName || strings.ContainsFunc(name, isNoName) {
-		return fmt.Errorf("that is not a name: names are 1 to %d of the characters A-Z, a-z, 0-9, '.', '_' and '-'", maxName)
+	if err := policy.CheckName(name); err != nil {
+		return fmt.Errorf("that is not a name: %w", err)
 	}
 	return nil
-}
-
-func isNoName(r rune) bool {
-	letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
-	return !letter && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
 
 // Expired tells whether it has expired by now.
@@ -101,7 +93,7 @@ func (id *Identity) Get(key string) string {
 // mayTheSame tells whether both may do the same, for as long as they do not
 // expire.
 func (id *Identity) mayTheSame(other *Identity) bool {
-	return slices.Equal(id.Ports, other.Ports) && id.Tunnels == other.Tunnels && id.Rails.Equal(other.Rails)
+	return slices.Equal(id.Ports, other.Ports) && id.Tunnels == other.Tunnels && id.Policy.Equal(other.Policy)
 }
 
 // setting is a key of tokens files.
@@ -114,12 +106,12 @@ type setting struct {
 func settings() []setting {
 	return []setting{
 		settingOf("ports", func(id *Identity) *port.Set { return &id.Ports }, port.ParseSet, port.Set.String),
-		settingOf("tunnels", func(id *Identity) *int { return &id.Tunnels }, ParseCount, formatCount),
-		settingOf("users", func(id *Identity) *int { return &id.Rails.Users }, ParseCount, formatCount),
-		settingOf("usersPerSecond", func(id *Identity) *int { return &id.Rails.UsersPerSecond }, ParseCount, formatCount),
-		settingOf("bytesPerSecond", func(id *Identity) *int64 { return &id.Rails.BytesPerSecond }, ParseBytes, formatBytes),
-		settingOf("allow", func(id *Identity) *[][]netip.Prefix { return &id.Rails.Allow }, parseAllow, formatAllow),
-		settingOf("deny", func(id *Identity) *[]netip.Prefix { return &id.Rails.Deny }, ParseNetworks, formatNetworks),
+		settingOf("tunnels", func(id *Identity) *int { return &id.Tunnels }, policy.ParseCount, policy.FormatCount),
+		settingOf("users", func(id *Identity) *int { return &id.Policy.Users }, policy.ParseCount, policy.FormatCount),
+		settingOf("usersPerSecond", func(id *Identity) *int { return &id.Policy.UsersPerSecond }, policy.ParseCount, policy.FormatCount),
+		settingOf("bytesPerSecond", func(id *Identity) *int64 { return &id.Policy.BytesPerSecond }, policy.ParseBytes, policy.FormatBytes),
+		settingOf("allow", func(id *Identity) *[][]netip.Prefix { return &id.Policy.Allow }, parseAllow, formatAllow),
+		settingOf("deny", func(id *Identity) *[]netip.Prefix { return &id.Policy.Deny }, policy.ParseNetworks, policy.FormatNetworks),
 		settingOf("expires", func(id *Identity) *time.Time { return &id.Expires }, parseExpiry, formatExpiry),
 	}
 }
@@ -139,19 +131,13 @@ func settingOf[T any](key string, field func(*Identity) *T, parse func(string) (
 }
 
 func parseAllow(text string) ([][]netip.Prefix, error) {
-	networks, err := ParseNetworks(text)
-	if err != nil {
-		return nil, err
-	}
-	return [][]netip.Prefix{networks}, nil
+	networks, err := policy.ParseNetworks(text)
+	return policy.AllowOnly(networks), err
 }
 
 // formatAllow writes the one list that an identity of a file has.
 func formatAllow(lists [][]netip.Prefix) string {
-	if len(lists) == 0 {
-		return ""
-	}
-	return formatNetworks(lists[0])
+	return policy.FormatNetworks(slices.Concat(lists...))
 }
 
 // find does not say what an unknown key is: it may be a secret in a wrong place.

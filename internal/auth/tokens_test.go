@@ -69,8 +69,8 @@ func TestParseErrors(t *testing.T) {
 		badName   = "that is not a name: names are 1 to 64 of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
 		badHash   = "that is not a hash: it has to be sha256: and 64 hexadecimal digits"
 		badNumber = "is not a number from 1 to 2147483647"
-		badBytes  = "is no number of bytes: those are 10000000, or 10MB with kB, MB or GB, or 10MiB with KiB, MiB or GiB"
-		badNet    = "is no network: those are written 10.0.0.0/8 or 2001:db8::/32, and addresses without /"
+		badBytes  = "is not a number of bytes: those are 10000000, or 10MB with kB, MB or GB, or 10MiB with KiB, MiB or GiB"
+		badNet    = "is not a network: those are written 10.0.0.0/8 or 2001:db8::/32, and addresses without /"
 		badTime   = "is not a time: times are written 2027-01-31, for the end of that day in UTC, or 2027-01-31T18:00:00Z, from 1970 to 9999"
 	)
 	line := func(fields string) string { return "db1 " + hash + " " + fields }

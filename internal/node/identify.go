@@ -88,7 +88,7 @@ func byToken(tokens *auth.File, token string) (server.Identity, error) {
 		Name:    id.Name,
 		Ports:   id.Ports,
 		Tunnels: id.Tunnels,
-		Rails:   id.Rails,
+		Policy:  id.Policy,
 		Watch: func(ended func(error)) (stop func()) {
 			return tokens.Watch(id, func(reason error) {
 				if errors.Is(reason, auth.ErrChanged) || errors.Is(reason, auth.ErrReplaced) {

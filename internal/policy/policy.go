@@ -1,9 +1,9 @@
-// Package policy is what bounds the users of one public port, beyond the limits that
-// a relay has for everybody: which addresses they may come from, how many, how
-// often and how much. A tokens file has such bounds for each identity, and a relay
-// client may wish for its own within them.
+// Package policy bounds the users of one public port, beyond the limits that a relay has
+// for everybody: which addresses they may come from, how many, how often and how much. A
+// tokens file has a policy for each identity, and a relay client may ask for its own
+// within it. All values are read and written here, as people type them.
 //
-// It decides, and keeps no count: that is internal/server.
+// It decides, and keeps no count: package admission does.
 package policy
 
 import (
@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// Policy are guard rails on a public port: who may come, how many and how much.
-// The zero value lets everybody come, without bound.
+// Policy says which users may come to a public port, how many and how much. The zero
+// value admits everybody, without bound.
 type Policy struct {
 	// Allow has lists of which each has to have a user's address in it. None
 	// admits everybody; a list that is empty admits nobody.
@@ -27,22 +27,31 @@ type Policy struct {
 	BytesPerSecond int64
 }
 
-// Within gives what r wishes for as far as upper allows it: the smaller of two
-// numbers, all networks that are denied, and only users whom both admit.
-func (r Policy) Within(upper Policy) Policy {
+// AllowOnly returns the lists for Allow by which only users from these networks may
+// come. Without networks everybody may.
+func AllowOnly(networks []netip.Prefix) [][]netip.Prefix {
+	if len(networks) == 0 {
+		return nil
+	}
+	return [][]netip.Prefix{networks}
+}
+
+// Within returns what p asks for as far as upper allows it: the smaller of two numbers,
+// all networks that are denied, and only users that both admit.
+func (p Policy) Within(upper Policy) Policy {
 	return Policy{
 		// Lists are kept side by side. What is in both could be empty, and an
 		// empty list must not become one that admits everybody.
-		Allow:          slices.Concat(r.Allow, upper.Allow),
-		Deny:           slices.Concat(r.Deny, upper.Deny),
-		Users:          tighter(r.Users, upper.Users),
-		UsersPerSecond: tighter(r.UsersPerSecond, upper.UsersPerSecond),
-		BytesPerSecond: tighter(r.BytesPerSecond, upper.BytesPerSecond),
+		Allow:          slices.Concat(p.Allow, upper.Allow),
+		Deny:           slices.Concat(p.Deny, upper.Deny),
+		Users:          tighter(p.Users, upper.Users),
+		UsersPerSecond: tighter(p.UsersPerSecond, upper.UsersPerSecond),
+		BytesPerSecond: tighter(p.BytesPerSecond, upper.BytesPerSecond),
 	}
 }
 
-// tighter gives the smaller bound. What is not positive is none, so that no wish
-// for a negative number gets past a bound.
+// tighter returns the smaller bound. What is not positive is none, so that no negative
+// number gets past a bound.
 func tighter[N int | int64](a, b N) N {
 	switch {
 	case a <= 0:
@@ -53,15 +62,15 @@ func tighter[N int | int64](a, b N) N {
 	return min(a, b)
 }
 
-// Admits tells whether a user may come from an address.
-func (r Policy) Admits(addr netip.Addr) bool {
+// Admits reports whether a user may come from an address.
+func (p Policy) Admits(addr netip.Addr) bool {
 	// An IPv4 address is the same one on a socket that takes both, and no network
 	// contains an address with a zone.
 	addr = addr.Unmap().WithZone("")
-	if contains(r.Deny, addr) {
+	if contains(p.Deny, addr) {
 		return false
 	}
-	for _, allowed := range r.Allow {
+	for _, allowed := range p.Allow {
 		if !contains(allowed, addr) {
 			return false
 		}
@@ -70,16 +79,16 @@ func (r Policy) Admits(addr netip.Addr) bool {
 }
 
 func contains(networks []netip.Prefix, addr netip.Addr) bool {
-	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
-// Equal tells whether two rails are the same.
-func (r Policy) Equal(other Policy) bool {
-	return slices.EqualFunc(r.Allow, other.Allow, slices.Equal) && slices.Equal(r.Deny, other.Deny) &&
-		r.Users == other.Users && r.UsersPerSecond == other.UsersPerSecond && r.BytesPerSecond == other.BytesPerSecond
+// Equal reports whether two policies are the same.
+func (p Policy) Equal(other Policy) bool {
+	return slices.EqualFunc(p.Allow, other.Allow, slices.Equal) && slices.Equal(p.Deny, other.Deny) &&
+		p.Users == other.Users && p.UsersPerSecond == other.UsersPerSecond && p.BytesPerSecond == other.BytesPerSecond
 }
 
-// None tells whether there is no bound at all.
-func (r Policy) None() bool {
-	return len(r.Allow) == 0 && len(r.Deny) == 0 && r.Users <= 0 && r.UsersPerSecond <= 0 && r.BytesPerSecond <= 0
+// None reports whether there is no bound at all.
+func (p Policy) None() bool {
+	return len(p.Allow) == 0 && len(p.Deny) == 0 && p.Users <= 0 && p.UsersPerSecond <= 0 && p.BytesPerSecond <= 0
 }

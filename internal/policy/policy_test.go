@@ -27,8 +27,8 @@ func networks(t testing.TB, text string) []netip.Prefix {
 	return list
 }
 
-// rails gives rails; an empty text is no list.
-func rails(t testing.TB, allow, deny string) (r policy.Policy) {
+// policyOf returns a policy; an empty text is no list.
+func policyOf(t testing.TB, allow, deny string) (r policy.Policy) {
 	t.Helper()
 	if allow != "" {
 		r.Allow = [][]netip.Prefix{networks(t, allow)}
@@ -60,7 +60,7 @@ func TestAdmits(t *testing.T) {
 		{"", "fe80::/10", "fe80::1%eth0", false},
 		{"fe80::/10", "", "fe80::1%eth0", true},
 	} {
-		r := rails(t, tt.allow, tt.deny)
+		r := policyOf(t, tt.allow, tt.deny)
 		if got := r.Admits(netip.MustParseAddr(tt.addr)); got != tt.want {
 			t.Errorf("allow %q, deny %q, %s: got %v", tt.allow, tt.deny, tt.addr, got)
 		}
@@ -68,7 +68,7 @@ func TestAdmits(t *testing.T) {
 	if (policy.Policy{Allow: [][]netip.Prefix{{}}}).Admits(netip.MustParseAddr("::1")) {
 		t.Error("an empty list admits somebody")
 	}
-	if rails(t, "0.0.0.0/0,::/0", "").Admits(netip.Addr{}) {
+	if policyOf(t, "0.0.0.0/0,::/0", "").Admits(netip.Addr{}) {
 		t.Error("who has no address is admitted where addresses are asked for")
 	}
 }

@@ -71,7 +71,7 @@ func TestUsersOutliveTheirTunnel(t *testing.T) {
 		kind    admission.Kind
 	}{
 		"of a token": {"+token a\n", []func(*server.Config){
-			known(server.Identity{Name: "a", Rails: policy.Policy{Users: 2}}),
+			known(server.Identity{Name: "a", Policy: policy.Policy{Users: 2}}),
 		}, admission.UsersOfTunnel},
 		"of a token, from one address": {"+token a\n", []func(*server.Config){
 			known(server.Identity{Name: "a"}), usersFrom("192.0.2.1"), usersPerSource(2),
@@ -106,7 +106,7 @@ func TestRatesOutliveATunnel(t *testing.T) {
 		kind    admission.Kind
 	}{
 		"of a token": {"+token a\n", []func(*server.Config){
-			known(server.Identity{Name: "a", Rails: policy.Policy{UsersPerSecond: 1}}),
+			known(server.Identity{Name: "a", Policy: policy.Policy{UsersPerSecond: 1}}),
 		}, admission.UsersPerSecondOfTunnel},
 		"of an address": {"", []func(*server.Config){
 			usersFrom("192.0.2.1"), func(c *server.Config) { c.Limits.UsersPerSecond = 1 },
@@ -129,8 +129,8 @@ func TestRatesOutliveATunnel(t *testing.T) {
 // Users of two tunnels, one after the other, move together what one may.
 func TestBytesOutliveATunnel(t *testing.T) {
 	const perSecond, atOnce, sent = 20_000, 16 << 10, 16 << 10
-	rails := policy.Policy{BytesPerSecond: perSecond}
-	eachWayBack(t, "+token a\n", []func(*server.Config){known(server.Identity{Name: "a", Rails: rails})},
+	bound := policy.Policy{BytesPerSecond: perSecond}
+	eachWayBack(t, "+token a\n", []func(*server.Config){known(server.Identity{Name: "a", Policy: bound})},
 		func(r *relay, first *fakeTunnel, again func() *fakeTunnel) {
 			send := func(tunnel *fakeTunnel) {
 				u := user(r.T, tunnel)

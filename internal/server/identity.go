@@ -15,8 +15,8 @@ type Identity struct {
 	Ports port.Set
 	// Tunnels is how many it may have. Zero means 100.
 	Tunnels int
-	// Rails are on each of its public ports.
-	Rails policy.Policy
+	// Policy is that of each of its public ports.
+	Policy policy.Policy
 	// Watch has ended called, once, when the identity no longer holds, and stop
 	// ends that. Ended must not wait. Nil for an identity that holds for ever.
 	Watch func(ended func(reason error)) (stop func())

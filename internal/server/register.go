@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/lease"
-	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
@@ -71,7 +69,7 @@ func (s *Server) prepare(conn conn.Conn, req wire.Request) (*tunnel, *publicPort
 	t := &tunnel{
 		port:     p,
 		alive:    s.closed,
-		asked:    policyOf(wish).Within(identity.Rails),
+		asked:    wish.Policy.Within(identity.Policy),
 		source:   s.sourceOf(conn),
 		verb:     req.Verb.Name,
 		client:   conn.RemoteAddr(),
@@ -85,17 +83,6 @@ func (s *Server) prepare(conn conn.Conn, req wire.Request) (*tunnel, *publicPort
 		t.alive, t.kill = context.WithCancelCause(s.closed)
 	}
 	return t, p, nil
-}
-
-// policyOf returns the policy that a relay client asks for.
-func policyOf(wish wire.Preamble) policy.Policy {
-	r := policy.Policy{
-		Deny: wish.Deny, Users: wish.Users, UsersPerSecond: wish.UsersPerSecond, BytesPerSecond: wish.BytesPerSecond,
-	}
-	if len(wish.Allow) > 0 {
-		r.Allow = [][]netip.Prefix{wish.Allow}
-	}
-	return r
 }
 
 // Why there is no port, or not any more.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/sockerr"
-	"github.com/seed96252745/relay/internal/wire"
 )
 
 // mayRestore returns an error if a port is none that its owner may have.
@@ -33,7 +33,7 @@ func (s *Server) restore(l lease.Lease) (*lease.Handle, error) {
 	if err := s.mayRestore(l); err != nil {
 		return nil, err
 	}
-	if !wire.ValidName(l.Name) || s.leases.MayName(l.Key, l.Identity, l.Name) != nil {
+	if policy.CheckName(l.Name) != nil || s.leases.MayName(l.Key, l.Identity, l.Name) != nil {
 		l.Name = "" // somebody else's by now, or nobody's
 	}
 	owner := ownerOf(l.Identity, admission.Source{})

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed96252745/relay/internal/port"
 )
 
 // Refusal is the relay's answer to a registration that it does not accept. It
@@ -126,11 +128,11 @@ func isKnownCode(code string) bool {
 }
 
 func parsePort(text string) (int, error) {
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || port == 0 || text[0] == '0' {
+	number, err := port.Parse(text)
+	if err != nil || text[0] == '0' {
 		return 0, errNoPort
 	}
-	return int(port), nil
+	return number, nil
 }
 
 var errNoPort = errors.New("not a port")

@@ -1,11 +1,13 @@
 package wire
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed96252745/relay/internal/policy"
 )
 
 // Keys of option lines (docs/protocol.md, "The preamble").
@@ -33,11 +35,8 @@ type Preamble struct {
 	Name     string // what people call the tunnel
 	Proxy    bool   // a PROXY protocol v2 header before the bytes of each user
 
-	// Bounds for users, within those that the relay has.
-	Allow, Deny    []netip.Prefix
-	Users          int // at a time
-	UsersPerSecond int // new ones, from one address
-	BytesPerSecond int64
+	// Policy is for its users, within that of the relay. It allows one list of networks.
+	Policy policy.Policy
 }
 
 const (
@@ -45,7 +44,6 @@ const (
 	// densest of usual alphabets.
 	minLease  = 22
 	maxSecret = 512
-	maxName   = 64
 	// maxUsers is a number that an int holds everywhere, and maxBytes is more bytes a
 	// second than machines move.
 	maxUsers = 1 << 30
@@ -115,15 +113,15 @@ func parserOf(key string) valueParser {
 	case OptionProxy:
 		return parseProxy
 	case OptionAllow:
-		return prefixes(func(p *Preamble) *[]netip.Prefix { return &p.Allow })
+		return networks(func(p *Preamble, list []netip.Prefix) { p.Policy.Allow = policy.AllowOnly(list) })
 	case OptionDeny:
-		return prefixes(func(p *Preamble) *[]netip.Prefix { return &p.Deny })
+		return networks(func(p *Preamble, list []netip.Prefix) { p.Policy.Deny = list })
 	case OptionUsers:
-		return number(maxUsers, func(p *Preamble, n int64) { p.Users = int(n) })
+		return number(maxUsers, func(p *Preamble, n int64) { p.Policy.Users = int(n) })
 	case OptionUsersPerSecond:
-		return number(maxUsers, func(p *Preamble, n int64) { p.UsersPerSecond = int(n) })
+		return number(maxUsers, func(p *Preamble, n int64) { p.Policy.UsersPerSecond = int(n) })
 	case OptionBytesPerSecond:
-		return number(maxBytes, func(p *Preamble, n int64) { p.BytesPerSecond = n })
+		return number(maxBytes, func(p *Preamble, n int64) { p.Policy.BytesPerSecond = n })
 	}
 	return nil
 }
@@ -136,7 +134,10 @@ func parsePortOption(p *Preamble, value string) string {
 
 func parseName(p *Preamble, value string) string {
 	p.Name = value
-	return wanted(ValidName(value), "1 to 64 letters, digits, dots, underscores and hyphens")
+	if err := policy.CheckName(value); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 func parseProxy(p *Preamble, value string) string {
@@ -163,8 +164,8 @@ func secret(field func(*Preamble) *string, shortest int) valueParser {
 // number reads a positive number.
 func number(most int64, set func(*Preamble, int64)) valueParser {
 	return func(p *Preamble, value string) string {
-		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || n < 1 || n > most || value[0] == '+' {
+		n, err := policy.ParseNumber(value, most)
+		if err != nil {
 			return wanted(false, fmt.Sprintf("a number from 1 to %d", most))
 		}
 		set(p, n)
@@ -172,50 +173,20 @@ func number(most int64, set func(*Preamble, int64)) valueParser {
 	}
 }
 
-func prefixes(field func(*Preamble) *[]netip.Prefix) valueParser {
+// networks reads a list. On the wire a network may have bits of a host, which mean nothing.
+func networks(set func(*Preamble, []netip.Prefix)) valueParser {
 	return func(p *Preamble, value string) string {
+		var list []netip.Prefix
 		for text := range strings.SplitSeq(value, ",") {
-			prefix, err := ParsePrefix(text)
-			if err != nil || len(*field(p)) == maxPrefixes {
+			network, err := policy.ParseNetwork(text)
+			if err != nil || len(list) == maxPrefixes {
 				return wanted(false, fmt.Sprintf("up to %d networks such as 192.0.2.0/24, with commas between them", maxPrefixes))
 			}
-			*field(p) = append(*field(p), prefix)
+			list = append(list, network.Masked())
 		}
+		set(p, list)
 		return ""
 	}
-}
-
-// ParsePrefix reads a network, or an address, which is a network of one.
-func ParsePrefix(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil {
-		if addr.Zone() != "" {
-			return netip.Prefix{}, errors.New("an address with a zone is no network")
-		}
-		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
-		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
-	}
-	return prefix.Masked(), nil
-}
-
-// ValidName tells whether a tunnel may be called so.
-func ValidName(name string) bool {
-	if name == "" || len(name) > maxName {
-		return false
-	}
-	for _, c := range []byte(name) {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && !strings.ContainsRune("._-", rune(c)) {
-			return false
-		}
-	}
-	return true
 }
 
 // Options gives p as option lines, in a fixed order.
@@ -231,18 +202,10 @@ func (p Preamble) Options() (options []Option) {
 	add(OptionPort, strconv.Itoa(p.Port), p.Port != 0)
 	add(OptionName, p.Name, p.Name != "")
 	add(OptionProxy, "v2", p.Proxy)
-	add(OptionAllow, joinPrefixes(p.Allow), len(p.Allow) > 0)
-	add(OptionDeny, joinPrefixes(p.Deny), len(p.Deny) > 0)
-	add(OptionUsers, strconv.Itoa(p.Users), p.Users != 0)
-	add(OptionUsersPerSecond, strconv.Itoa(p.UsersPerSecond), p.UsersPerSecond != 0)
-	add(OptionBytesPerSecond, strconv.FormatInt(p.BytesPerSecond, 10), p.BytesPerSecond != 0)
+	add(OptionAllow, policy.FormatNetworks(slices.Concat(p.Policy.Allow...)), len(p.Policy.Allow) > 0)
+	add(OptionDeny, policy.FormatNetworks(p.Policy.Deny), len(p.Policy.Deny) > 0)
+	add(OptionUsers, strconv.Itoa(p.Policy.Users), p.Policy.Users != 0)
+	add(OptionUsersPerSecond, strconv.Itoa(p.Policy.UsersPerSecond), p.Policy.UsersPerSecond != 0)
+	add(OptionBytesPerSecond, strconv.FormatInt(p.Policy.BytesPerSecond, 10), p.Policy.BytesPerSecond != 0)
 	return options
-}
-
-func joinPrefixes(prefixes []netip.Prefix) string {
-	texts := make([]string, len(prefixes))
-	for i, p := range prefixes {
-		texts[i] = p.String()
-	}
-	return strings.Join(texts, ",")
 }

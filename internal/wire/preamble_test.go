@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -16,9 +17,11 @@ var key = strings.Repeat("K", 26)
 func TestPreamble(t *testing.T) {
 	full := wire.Preamble{
 		Token: "relay_SECRET", Lease: key, Instance: "i1", Port: 20001, Name: "db-1.test_2", Proxy: true,
-		Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
-		Deny:  []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32")},
-		Users: 5, UsersPerSecond: 6, BytesPerSecond: 1 << 33,
+		Policy: policy.Policy{
+			Allow: [][]netip.Prefix{{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}},
+			Deny:  []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32")},
+			Users: 5, UsersPerSecond: 6, BytesPerSecond: 1 << 33,
+		},
 	}
 	got, err := wire.ParsePreamble(full.Options())
 	if err != nil || !reflect.DeepEqual(got, full) {
@@ -38,13 +41,13 @@ func TestPinnedOptions(t *testing.T) {
 		{Key: "port", Value: "65535"}:           {Port: 65535},
 		{Key: "name", Value: "web"}:             {Name: "web"},
 		{Key: "proxy", Value: "v2"}:             {Proxy: true},
-		{Key: "users", Value: "1"}:              {Users: 1},
-		{Key: "users-per-second", Value: "2"}:   {UsersPerSecond: 2},
-		{Key: "bytes-per-second", Value: "300"}: {BytesPerSecond: 300},
-		{Key: "allow", Value: "192.0.2.1,::ffff:192.0.2.0/120"}: {Allow: []netip.Prefix{
+		{Key: "users", Value: "1"}:              {Policy: policy.Policy{Users: 1}},
+		{Key: "users-per-second", Value: "2"}:   {Policy: policy.Policy{UsersPerSecond: 2}},
+		{Key: "bytes-per-second", Value: "300"}: {Policy: policy.Policy{BytesPerSecond: 300}},
+		{Key: "allow", Value: "192.0.2.1,::ffff:192.0.2.0/120"}: {Policy: policy.Policy{Allow: [][]netip.Prefix{{
 			netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.0/24"),
-		}},
-		{Key: "deny", Value: "2001:db8::1/64"}: {Deny: []netip.Prefix{netip.MustParsePrefix("2001:db8::/64")}},
+		}}}},
+		{Key: "deny", Value: "2001:db8::1/64"}: {Policy: policy.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("2001:db8::/64")}}},
 	} {
 		if got, err := wire.ParsePreamble([]wire.Option{line}); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%v: got %+v, %v; want %+v", line, got, err, want)

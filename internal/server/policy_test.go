@@ -17,17 +17,17 @@ import (
 )
 
 // What a relay client wishes for its users holds, and within what its identity may.
-func TestRails(t *testing.T) {
+func TestPolicy(t *testing.T) {
 	for name, c := range map[string]struct {
-		rails policy.Policy
-		lines []string
+		policy policy.Policy
+		lines  []string
 	}{
 		"denied":              {policy.Policy{}, []string{"+deny 192.0.2.0/24"}},
 		"not allowed":         {policy.Policy{}, []string{"+allow 198.51.100.0/24"}},
 		"not by the identity": {policy.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}}, []string{"+allow 192.0.2.0/24"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := start(t, usersFrom("192.0.2.1"), known(server.Identity{Name: "a", Rails: c.rails}))
+			r := start(t, usersFrom("192.0.2.1"), known(server.Identity{Name: "a", Policy: c.policy}))
 			tunnel, refusal := r.try(as("a", "1", append(c.lines, "+token a")...))
 			if tunnel == nil {
 				t.Fatal(refusal)
@@ -39,7 +39,7 @@ func TestRails(t *testing.T) {
 	}
 }
 
-func TestRailsOfUsers(t *testing.T) {
+func TestPolicyOfUsers(t *testing.T) {
 	for name, c := range map[string]struct {
 		line string
 		kind admission.Kind
@@ -70,7 +70,7 @@ func TestRailsOfUsers(t *testing.T) {
 }
 
 // All users of a tunnel together move what it may.
-func TestRailsOfBytes(t *testing.T) {
+func TestPolicyOfBytes(t *testing.T) {
 	const perSecond, sent = 200_000, 60_000
 	r := start(t)
 	tunnel := r.own(as("a", "1", fmt.Sprintf("+bytes-per-second %d", perSecond)))
@@ -84,8 +84,8 @@ func TestRailsOfBytes(t *testing.T) {
 	}
 }
 
-// Who came before the tunnel was there is asked for its rails all the same.
-func TestRailsOfUsersWhoWaited(t *testing.T) {
+// A user who came before the tunnel was there is asked by its policy all the same.
+func TestPolicyOfUsersWhoWaited(t *testing.T) {
 	const deny = "+deny 192.0.2.0/24"
 	store, ports := newMemory(), freePorts(t, 3)
 	config := func(c *server.Config) { c.Leases, c.Ports = store, ports }
@@ -98,13 +98,13 @@ func TestRailsOfUsersWhoWaited(t *testing.T) {
 	open := r.own(as("a", "1"))
 	r.leave(open)
 	u := waits(r, open)
-	denied, _ := r.try(as("a", "2", deny)) // it has other rails now
+	denied, _ := r.try(as("a", "2", deny)) // it has another policy now
 	conntest.WantReset(t, u)
 	r.wantCounted(admission.DeniedAddresses, 1)
 	r.Close()
 
 	r = start(t, config, usersFrom("192.0.2.1"))
-	u = waits(r, denied) // nobody has said by now which rails there are
+	u = waits(r, denied) // nobody has said yet which policy there is
 	if tunnel, refusal := r.try(as("a", "2", deny)); tunnel == nil {
 		t.Fatal(refusal)
 	}
@@ -125,7 +125,7 @@ func (s slowRegister) Register(conn conn.Conn, g protocol.Grant) (protocol.Sessi
 }
 
 // A new port is open before its tunnel is there.
-func TestRailsOfTheFirstUser(t *testing.T) {
+func TestPolicyOfTheFirstUser(t *testing.T) {
 	slow := slowRegister{newFakeProtocol(), make(chan int, 1), make(chan struct{})}
 	r := start(t, usersFrom("192.0.2.1"), func(c *server.Config) { use(c, "event", slow) })
 	r.request("+deny 192.0.2.0/24\nevent\nnew\n")
@@ -136,7 +136,7 @@ func TestRailsOfTheFirstUser(t *testing.T) {
 }
 
 // Of users who have waited as many are served as may be there.
-func TestRailsOfACrowdThatWaited(t *testing.T) {
+func TestPolicyOfACrowdThatWaited(t *testing.T) {
 	const waiting, most = 10, 3
 	store, ports := newMemory(), freePorts(t, 3)
 	config := func(c *server.Config) { c.Leases, c.Ports = store, ports }
@@ -157,7 +157,7 @@ func TestRailsOfACrowdThatWaited(t *testing.T) {
 }
 
 // Who may not come at all takes nobody's place, also by waiting.
-func TestRailsOfStrangersWhoWaited(t *testing.T) {
+func TestPolicyOfStrangersWhoWaited(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 3)
 	config := func(c *server.Config) { c.Leases, c.Ports = store, ports }
 	r := start(t, config)
@@ -179,7 +179,7 @@ func TestRailsOfStrangersWhoWaited(t *testing.T) {
 }
 
 // They may all come in one moment.
-func TestRailsOfACrowd(t *testing.T) {
+func TestPolicyOfACrowd(t *testing.T) {
 	const crowd = 60
 	r := start(t, func(c *server.Config) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} // each has a goroutine then
@@ -198,9 +198,9 @@ func TestRailsOfACrowd(t *testing.T) {
 	r.wantCounted(admission.UsersOfTunnel, crowd-1)
 }
 
-// Who has passed the rails is not asked again when the owner is back with the same
+// A user who has passed the policy is not asked again when the owner is back with the same
 // ones.
-func TestRailsAreTheSame(t *testing.T) {
+func TestPolicyIsTheSame(t *testing.T) {
 	r := start(t)
 	lines := as("a", "1", "+users-per-second 1")
 	tunnel, _ := r.try(lines)

@@ -125,13 +125,16 @@ func (f *flags) define() {
 	fs.StringVar(&f.logFormat, "logFormat", "", "text or json (default text on a terminal, json otherwise)")
 }
 
-// camelCase accepts every flag in kebab-case too.
+// camelCase accepts every flag in kebab-case too, and those that had another name by that.
 func camelCase(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	first, rest, _ := strings.Cut(name, "-")
 	for word := range strings.SplitSeq(rest, "-") {
 		if word != "" {
 			first += strings.ToUpper(word[:1]) + word[1:]
 		}
+	}
+	if first == "tunnelUsersPerSecond" {
+		first = "usersPerSecond"
 	}
 	return pflag.NormalizedName(first)
 }

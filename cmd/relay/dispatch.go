@@ -29,6 +29,7 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 		defer logState(log, nil)()
 		return runForwarder(cmd, args, f, log)
 	}
+	f.takeOldNames()
 	if err := refuseFlags("the relay has no", f.ofForwarder); err != nil {
 		return err
 	}
@@ -49,6 +50,15 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 		return err
 	}
 	return runRelay(cmd.Context(), controlPort, f, log)
+}
+
+// takeOldNames takes the flags of a relay by the names that they had before. The forwarder
+// has --usersPerSecond now.
+func (f *flags) takeOldNames() {
+	old, is := f.ofForwarder.Lookup("usersPerSecond"), f.ofRelayLimits.Lookup("maxUsersPerSecond")
+	if old.Changed && !is.Changed {
+		f.limits.usersPerSecond, old.Changed = f.owner.usersPerSecond, false
+	}
 }
 
 func refuseFlags(who string, sets ...*pflag.FlagSet) (err error) {

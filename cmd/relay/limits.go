@@ -27,7 +27,7 @@ func (l *limitFlags) define(fs *pflag.FlagSet) {
 	is := admission.Limits{Descriptors: -1}.WithDefaults()
 	fs.IntVar(&l.users, "maxUsers", 0, "users of a relay at a time; 0, the default, is what descriptors allow")
 	fs.IntVar(&l.usersPerSource, "maxUsersPerSource", is.UsersPerSource, "users of one tunnel from one address at a time; 0 is no limit")
-	fs.IntVar(&l.usersPerSecond, "usersPerSecond", is.UsersPerSecond, "new users of one tunnel from one address, twice as many at once; those beyond wait for up to a second; 0 is no limit")
+	fs.IntVar(&l.usersPerSecond, "maxUsersPerSecond", is.UsersPerSecond, "new users of one tunnel from one address, twice as many at once; those beyond wait for up to a second; 0 is no limit")
 	fs.DurationVar(&l.userWait, "userWait", is.UserWait, "how long a user waits for the relay client")
 	fs.IntVar(&l.tunnelsPerSource, "maxTunnelsPerSource", is.TunnelsPerSource, "tunnels of relay clients without a token from one address; 0 is no limit")
 	fs.IntVar(&l.tunnelsPerNetwork, "maxTunnelsPerNetwork", is.TunnelsPerNetwork, "the same from one /24 of IPv4 or /48 of IPv6; 0 is no limit")
@@ -44,7 +44,7 @@ func (l *limitFlags) check() error {
 	}{
 		{"maxUsers", l.users},
 		{"maxUsersPerSource", l.usersPerSource},
-		{"usersPerSecond", l.usersPerSecond},
+		{"maxUsersPerSecond", l.usersPerSecond},
 		{"maxTunnelsPerSource", l.tunnelsPerSource},
 		{"maxTunnelsPerNetwork", l.tunnelsPerNetwork},
 		{"maxHandshakes", l.handshakes},

@@ -32,7 +32,7 @@ func (o *ownerFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&o.allow, "allow", "", "networks that users may come from, with commas between them (default all)")
 	fs.StringVar(&o.deny, "deny", "", "networks that users may not come from")
 	fs.IntVar(&o.users, "users", 0, "users of the tunnel at a time (default what the relay allows)")
-	fs.IntVar(&o.usersPerSecond, "tunnelUsersPerSecond", 0, "new users of the tunnel from one address (default what the relay allows)")
+	fs.IntVar(&o.usersPerSecond, "usersPerSecond", 0, "new users of the tunnel from one address (default what the relay allows)")
 	fs.StringVar(&o.bytesPerSecond, "bytesPerSecond", "", "what the tunnel moves, both ways together, such as 10MB (default no bound)")
 }
 
@@ -65,7 +65,7 @@ func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) erro
 	for _, count := range []struct {
 		flag  string
 		value int
-	}{{"users", o.users}, {"tunnelUsersPerSecond", o.usersPerSecond}} {
+	}{{"users", o.users}, {"usersPerSecond", o.usersPerSecond}} {
 		if fs.Changed(count.flag) && count.value < 1 {
 			return usagef("for example:   --"+count.flag+"=10; without it, it is what the relay allows",
 				"--%s=%d: it has to be 1 or more", count.flag, count.value)

@@ -16,7 +16,7 @@ func examples() map[string]string {
 		"localForwardPort": "6379", "localForwardHost": "localhost", "protocol": "multiplex", "poolSize": "16",
 		"tokenFile": "relay.token", "name": "web", "port": "20001", "proxyProtocol": "v2",
 		"allow": "192.0.2.0/24,2001:db8::/32", "deny": "192.0.2.0/24",
-		"users": "100", "tunnelUsersPerSecond": "10", "bytesPerSecond": "10MB",
+		"users": "100", "usersPerSecond": "10", "bytesPerSecond": "10MB",
 		"tlsCa": "ca.crt", "tlsPin": "sha256//..., as the relay's log has it", "tlsServerName": "relay.example.com",
 
 		"bind": "192.0.2.1", "ports": "20000-29999", "trustedProxies": "10.0.0.0/8", "controlProxies": "10.0.0.0/8", "tokens": "tokens",
@@ -24,7 +24,7 @@ func examples() map[string]string {
 		"acmeDomain": "relay.example.com", "acmeEmail": "admin@example.com", "acmeDirectory": "https://ca.example.com/directory",
 		"tlsClientCa": "clients.crt",
 
-		"maxUsers": "10000", "maxUsersPerSource": "256", "usersPerSecond": "100", "userWait": "10s",
+		"maxUsers": "10000", "maxUsersPerSource": "256", "maxUsersPerSecond": "100", "userWait": "10s",
 		"maxTunnelsPerSource": "100", "maxTunnelsPerNetwork": "1000", "maxHandshakes": "256", "maxHandshakesPerSource": "64", "handshakeTimeout": "5s",
 
 		"stateDir": "/var/lib/relay", "tlsCert": "relay.crt", "tlsKey": "relay.key",

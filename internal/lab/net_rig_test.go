@@ -147,7 +147,7 @@ func (r *rig) startRelay() {
 	r.t.Helper()
 	// All users of a lab come from one address, and all relay clients.
 	args := []string{
-		binary(r.t, "relay"), "--maxUsersPerSource=0", "--usersPerSecond=0",
+		binary(r.t, "relay"), "--maxUsersPerSource=0", "--maxUsersPerSecond=0",
 		"--maxTunnelsPerSource=0", "--maxTunnelsPerNetwork=0", "--maxHandshakesPerSource=0",
 	}
 	args = append(append(append(args, r.logging()...), r.setup.relayArgs...), controlPort)

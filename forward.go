@@ -184,7 +184,7 @@ func (f *forwarder) join(conn, local conn.Conn, dialTime time.Duration) {
 	}
 	f.running.Add(1)
 	joined := time.Now()
-	f.engine.Join(f.ended, conn, local, func(r join.Result) {
+	f.engine.Join(f.ended, conn, local, join.Options{}, func(r join.Result) {
 		defer f.running.Done()
 		var c *crash.Error
 		if errors.As(r.Err, &c) {

@@ -16,7 +16,7 @@ var mayImport = []struct {
 		"a reader finds what is on the wire in one package, and below it only how ports and policies are written"},
 	{"internal/conn", nil,
 		"everybody has connections, so it depends on nobody"},
-	{"internal/join", []string{"internal/conn", "internal/crash", "internal/eventloop", "internal/sockerr", "internal/splice", "golang.org/x/sys/..."},
+	{"internal/join", []string{"internal/conn", "internal/crash", "internal/eventloop", "internal/sockerr", "internal/splice", "golang.org/x/sys/...", "golang.org/x/time/rate"},
 		"the one place where bytes are copied knows connections, and nothing about whose they are"},
 	{"internal/eventloop", []string{"golang.org/x/sys/..."},
 		"it knows descriptors, and nothing about what they are"},

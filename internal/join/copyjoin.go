@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/seed96252745/relay/internal/conn"
-
 	"github.com/seed96252745/relay/internal/crash"
 )
 
@@ -16,22 +15,26 @@ type copying struct {
 	ways [2]*direction // by their source
 }
 
-func newCopying(a, b conn.Conn, p periods) *copying {
+func newCopying(a, b conn.Conn, o Options, p periods) *copying {
 	c := &copying{ends: [2]conn.Conn{a, b}}
+	c.throttle = newThrottle(o.Limiter)
 	c.lookout = newLookout(a, b, p, func(side Side) {
-		c.joined.end(side, ErrDead)
+		c.end(side, ErrDead)
 		_ = closeConn(c.ends[side], ErrDead) // which wakes both directions
+		c.throttle.release()
 	})
 	ab := &direction{j: &c.joined, src: a, dst: b, side: A}
 	ba := &direction{j: &c.joined, src: b, dst: a, side: B}
 	ab.opposite, ba.opposite = ba, ab
 	c.ways = [2]*direction{ab, ba}
+	ab.written.Store(o.Prefix)
 	return c
 }
 
 // run copies, and returns when the join has ended.
 func (c *copying) run(ctx context.Context) Result {
-	defer context.AfterFunc(ctx, func() { c.end(stopped{context.Cause(ctx)}) })()
+	defer context.AfterFunc(ctx, func() { c.Stop(context.Cause(ctx)) })()
+	defer c.throttle.release()
 	c.lookout.wrote() // its owners may have, before
 
 	var back sync.WaitGroup
@@ -40,7 +43,7 @@ func (c *copying) run(ctx context.Context) Result {
 	back.Wait()
 	if _, err := c.result(); err == nil {
 		if side, err := c.lookout.settle(ctx); err != nil {
-			c.joined.end(side, err)
+			c.end(side, err)
 		}
 	}
 	c.lookout.end()
@@ -51,15 +54,23 @@ func (c *copying) run(ctx context.Context) Result {
 		}
 		err = closeConn(conn, err)
 	}
-	return Result{AToB: c.ways[A].written.Load(), BToA: c.ways[B].written.Load(), First: first, Err: err}
+	aToB, bToA := c.Moved()
+	return Result{AToB: aToB, BToA: bToA, First: first, Err: err}
 }
 
-// end ends the join at once.
-func (c *copying) end(err error) {
-	c.joined.end(A, err)
+// Moved returns how many bytes have been written to each side.
+func (c *copying) Moved() (aToB, bToA int64) {
+	return c.ways[A].written.Load(), c.ways[B].written.Load()
+}
+
+// Stop ends the join at once.
+func (c *copying) Stop(reason error) {
+	err := stopped{reason}
+	c.end(A, err)
 	for _, conn := range c.ends {
 		_ = closeConn(conn, err)
 	}
+	c.throttle.release()
 }
 
 func (c *copying) progress() (p progress) {
@@ -69,17 +80,16 @@ func (c *copying) progress() (p progress) {
 		p.ended[side] = to.finished.Load()
 		p.unacked += unacknowledgedOf(conn)
 		p.queued = p.queued || to.writing.Load()
-		if s, ok := conn.(Slowed); ok && s.Waiting() {
-			p.paused = true
-		}
 	}
+	p.paused = c.throttle.isWaiting()
 	p.queued = p.queued || p.unacked > 0
 	return p
 }
 
 // joined is what the two directions of a join share.
 type joined struct {
-	lookout *lookout
+	lookout  *lookout
+	throttle *throttle // or nil
 
 	mu      sync.Mutex // guards what follows
 	verdict verdict

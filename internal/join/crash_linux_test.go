@@ -81,7 +81,7 @@ func wantCrash(t *testing.T, err error, value string) {
 func beside(t *testing.T, e *join.Engine, f func()) {
 	t.Helper()
 	r := newRig(t)
-	e.Join(r.ctx, r.near[join.A], r.near[join.B], func(result join.Result) { r.result <- result })
+	e.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
 	r.t.Cleanup(func() { r.cancel(context.Canceled) })
 	part := pattern(100_000)
 	send := func() {
@@ -120,7 +120,7 @@ func TestPanicInAConnection(t *testing.T) {
 					r := newRig(t)
 					conns := [2]conn.Conn{r.near[join.A], r.near[join.B]}
 					conns[side] = tt.make(faulty{r.near[side], tt.method})
-					e.Join(r.ctx, conns[join.A], conns[join.B], func(result join.Result) { r.result <- result })
+					e.Join(r.ctx, conns[join.A], conns[join.B], join.Options{}, func(result join.Result) { r.result <- result })
 					heard := provoke(r, side, tt.method)
 					return func() {
 						result := await(t, r.result)
@@ -198,7 +198,7 @@ func TestPanicInDone(t *testing.T) {
 				var calls atomic.Int32
 				a, userA := conntest.Pair(t)
 				b, userB := conntest.Pair(t)
-				e.Join(t.Context(), hide(a), hide(b), func(join.Result) { calls.Add(1); panic("in done") })
+				e.Join(t.Context(), hide(a), hide(b), join.Options{}, func(join.Result) { calls.Add(1); panic("in done") })
 				_, _ = userA.CloseWrite(), userB.CloseWrite()
 				wantCrash(t, await(t, told), "in done")
 				if n := calls.Load(); n != 1 {
@@ -217,7 +217,7 @@ func TestJoinAfterClose(t *testing.T) {
 	}
 	e.Close()
 	r := newRig(t)
-	e.Join(r.ctx, r.near[join.A], r.near[join.B], func(result join.Result) { r.result <- result })
+	e.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
 	if result := r.wait(); !errors.Is(result.Err, net.ErrClosed) || result.Ending() != join.Stopped {
 		t.Errorf("got %v (%s), want %v (%s)", result.Err, result.Ending(), net.ErrClosed, join.Stopped)
 	}

@@ -54,7 +54,7 @@ func TestPanicInAStream(t *testing.T) {
 				near, user := conntest.Pair(t)
 				_ = user.SetDeadline(time.Now().Add(patience))
 				results := make(chan join.Result, 2)
-				e.Join(context.Background(), faultyStream{stream, method}, near, func(r join.Result) { results <- r })
+				e.Join(context.Background(), faultyStream{stream, method}, near, join.Options{}, func(r join.Result) { results <- r })
 				_, _ = peer.Write([]byte("hello"))
 				_, heard := user.Write([]byte("hello")) // of the reset, perhaps: see provoke
 				switch method {

@@ -3,13 +3,13 @@ package join
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
-
 	"github.com/seed96252745/relay/internal/crash"
 )
 
@@ -41,6 +41,7 @@ func (d *direction) run() {
 			d.j.crashed(c)
 			_ = closeConn(d.src, c) // which wakes the opposite direction
 			_ = closeConn(d.dst, c)
+			d.j.throttle.release()
 		}
 	}()
 	readErr, writeErr := d.copy()
@@ -104,8 +105,12 @@ func (d *direction) arrive(err error) {
 // byte of it is taken.
 func (d *direction) write(b []byte) error {
 	for len(b) > 0 {
+		portion := d.j.throttle.portion(len(b))
+		if !d.j.throttle.wait(portion) {
+			return net.ErrClosed
+		}
 		d.beginWrite()
-		n, err := d.dst.Write(b)
+		n, err := d.dst.Write(b[:portion])
 		d.endWrite()
 		d.moved(n)
 		b = b[n:]
@@ -173,6 +178,7 @@ func (d *direction) readFailed(err error) {
 	d.j.end(d.side, d.explain(err))
 	abort(d.dst)
 	_ = d.src.Reset()
+	d.j.throttle.release()
 }
 
 // writeFailed ends this direction because dst is gone. What dst had sent

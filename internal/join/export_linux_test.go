@@ -23,8 +23,8 @@ func NewEngineLooking(lookEvery, silence time.Duration) (*Engine, error) {
 }
 
 // CopyJoinLooking is CopyJoin with other periods.
-func CopyJoinLooking(ctx context.Context, a, b conn.Conn, lookEvery, silence, standstill time.Duration) Result {
-	return newCopying(a, b, periods{lookEvery, silence, standstill}).run(ctx)
+func CopyJoinLooking(ctx context.Context, a, b conn.Conn, o Options, lookEvery, silence, standstill time.Duration) Result {
+	return newCopying(a, b, o, periods{lookEvery, silence, standstill}).run(ctx)
 }
 
 // UnderWay is how many sockets are looked at.

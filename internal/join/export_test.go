@@ -7,6 +7,6 @@ import (
 )
 
 // CopyJoin is the join of everything that no event loop can serve.
-func CopyJoin(ctx context.Context, a, b conn.Conn) Result {
-	return newCopying(a, b, periods{lookEvery, silence, noProgress}).run(ctx)
+func CopyJoin(ctx context.Context, a, b conn.Conn, o Options) Result {
+	return newCopying(a, b, o, periods{lookEvery, silence, noProgress}).run(ctx)
 }

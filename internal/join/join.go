@@ -25,8 +25,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed96252745/relay/internal/conn"
+	"golang.org/x/time/rate"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/sockerr"
 )
@@ -169,6 +170,26 @@ func newEngine(p periods) (*Engine, error) {
 	return e, e.loops.start(p)
 }
 
+// Options are what else there may be to a join.
+type Options struct {
+	// Limiter bounds the bytes that both directions move together, with those of all
+	// joins that share it. Its burst must not be 0. Nil is no bound. A join that has one
+	// is copied by goroutines, since the event loops never wait.
+	Limiter *rate.Limiter
+	// Prefix is how many bytes of A the caller has read and written to B already. They
+	// count as moved, and the Limiter is not asked about them.
+	Prefix int64
+}
+
+// Handle is a join in progress. Its methods may be called concurrently, also after the
+// join has ended.
+type Handle interface {
+	// Moved returns how many bytes have been written to B and to A so far.
+	Moved() (aToB, bToA int64)
+	// Stop resets both connections at once. Result.Err wraps the reason.
+	Stop(reason error)
+}
+
 // Join copies between a and b until both directions have ended, one of the two
 // has failed, or ctx is done, whose cause is then the error. It closes both, in
 // every case, and calls done after that, once, on another goroutine, which done
@@ -177,26 +198,31 @@ func newEngine(p periods) (*Engine, error) {
 //
 // A panic in the code of a connection ends the join, with a Result.Err that
 // wraps a *crash.Error, and nothing else.
-func (e *Engine) Join(ctx context.Context, a, b conn.Conn, done func(Result)) {
+func (e *Engine) Join(ctx context.Context, a, b conn.Conn, o Options, done func(Result)) Handle {
 	if !e.begin() {
+		c := newCopying(a, b, o, e.periods)
 		go func() {
 			err := closeConn(a, stopped{net.ErrClosed})
-			e.tell(done, Result{Err: closeConn(b, err)})
+			e.tell(done, Result{AToB: o.Prefix, Err: closeConn(b, err)})
 		}()
-		return
+		return c
 	}
 	finished := func(r Result) {
 		defer e.running.Done()
 		e.tell(done, r)
 	}
-	if !e.loops.join(ctx, e, a, b, finished) {
-		go func() { finished(e.copy(ctx, a, b)) }()
+	if o.Limiter == nil {
+		if h := e.loops.join(ctx, e, a, b, o.Prefix, finished); h != nil {
+			return h
+		}
 	}
+	c := newCopying(a, b, o, e.periods)
+	go func() { finished(e.copy(ctx, c)) }()
+	return c
 }
 
-// copy joins what no loop can.
-func (e *Engine) copy(ctx context.Context, a, b conn.Conn) Result {
-	c := newCopying(a, b, e.periods)
+// copy runs a join that no loop can serve.
+func (e *Engine) copy(ctx context.Context, c *copying) Result {
 	e.mu.Lock()
 	e.copies[c] = struct{}{}
 	e.mu.Unlock()

@@ -8,11 +8,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 
-	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/throttle"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -26,17 +25,17 @@ func startCopiedLooking(t *testing.T) *rig {
 
 func startCopies(t *testing.T, r *rig) {
 	t.Helper()
-	startCopy(t, r, r.near[join.A], r.near[join.B], noProgress)
+	startCopy(t, r, join.Options{}, noProgress)
 }
 
-// startCopy copies between the near ends of r, or what stands for them. What is left
-// when all has been said may stand still for so long.
-func startCopy(t *testing.T, r *rig, a, b conn.Conn, standstill time.Duration) {
+// startCopy copies between the near ends of r. What is left when all has been said may
+// stand still for so long.
+func startCopy(t *testing.T, r *rig, o join.Options, standstill time.Duration) {
 	t.Helper()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.result <- join.CopyJoinLooking(r.ctx, a, b, shortLook, shortSilence, standstill)
+		r.result <- join.CopyJoinLooking(r.ctx, r.near[join.A], r.near[join.B], o, shortLook, shortSilence, standstill)
 	}()
 	t.Cleanup(func() {
 		r.cancel(context.Canceled)
@@ -65,7 +64,7 @@ func TestPeerBehindTLSVanishes(t *testing.T) {
 	_ = far.SetDeadline(time.Now().Add(patience))
 	result := make(chan join.Result, 1)
 	go func() {
-		result <- join.CopyJoinLooking(t.Context(), secure, plain, shortLook, shortSilence, noProgress)
+		result <- join.CopyJoinLooking(t.Context(), secure, plain, join.Options{}, shortLook, shortSilence, noProgress)
 	}()
 	conntest.Write(t, far, "hello")
 	conntest.Read(t, peer, len("hello"))
@@ -119,7 +118,7 @@ func TestKernelIsPatientWithCopies(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		join.CopyJoinLooking(r.ctx, r.near[join.A], r.near[join.B], shortLook, shortSilence, noProgress)
+		join.CopyJoinLooking(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, shortLook, shortSilence, noProgress)
 	}()
 	t.Cleanup(func() { r.cancel(context.Canceled); <-ended })
 	wantPatience(t, r.far, socket)
@@ -178,8 +177,7 @@ func TestThrottledPeerVanishes(t *testing.T) {
 	t.Parallel()
 	const burst = 16 << 10 // of so slow a limiter, and for a second
 	r := newRig(t)
-	slow := throttle.New(r.near[join.A], throttle.NewLimiter(burst))
-	startCopy(t, r, slow, r.near[join.B], noProgress)
+	startCopy(t, r, join.Options{Limiter: rate.NewLimiter(burst, burst)}, noProgress)
 	conntest.Write(t, r.far[join.B], pattern(6*burst)) // which takes five seconds
 	conntest.Read(t, r.far[join.A], 2*burst)
 	vanish(t, r.far[join.A])
@@ -220,7 +218,7 @@ func TestCopiedPeerWhoDoesNotReadIsStopped(t *testing.T) {
 // for side, who does not read, and both peers have said all.
 func fillAndEnd(t *testing.T, r *rig, side join.Side, standstill time.Duration) {
 	t.Helper()
-	queueIn(t, r, side, 512<<10, func() { startCopy(t, r, r.near[join.A], r.near[join.B], standstill) })
+	queueIn(t, r, side, 512<<10, func() { startCopy(t, r, join.Options{}, standstill) })
 	for _, far := range r.far {
 		if err := far.CloseWrite(); err != nil {
 			t.Fatal(err)

@@ -92,7 +92,7 @@ func (r *rig) startLooking(lookEvery time.Duration) *join.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Join(r.ctx, r.near[join.A], r.near[join.B], func(result join.Result) { r.result <- result })
+	e.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
 	t.Cleanup(func() {
 		r.cancel(context.Canceled)
 		e.Close()

@@ -124,7 +124,7 @@ func setBuffers(raw syscall.RawConn, size int) (err error) {
 }
 
 func (c *crowd) join(i int) {
-	c.engine.Join(c.ctx, c.near[i][join.A], c.near[i][join.B], func(r join.Result) { c.results[i] <- r })
+	c.engine.Join(c.ctx, c.near[i][join.A], c.near[i][join.B], join.Options{}, func(r join.Result) { c.results[i] <- r })
 }
 
 func (c *crowd) joinAll() {

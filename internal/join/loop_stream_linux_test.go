@@ -167,7 +167,7 @@ func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
 		stream, peer := openStream(t, client, server)
 		socket, user := conntest.Pair(t)
 		_, _ = socket.TCP().SetWriteBuffer(4<<10), user.TCP().SetReadBuffer(4<<10)
-		engine.Join(ctx, stream, socket, func(r join.Result) {
+		engine.Join(ctx, stream, socket, join.Options{}, func(r join.Result) {
 			if r.Ending() == join.Lost {
 				reset.Add(1)
 			}

@@ -59,6 +59,9 @@ type end struct {
 func (j *loopJoin) start(ctx context.Context) {
 	j.mu.Lock()
 	defer j.leave()
+	if j.closing {
+		return // Stop was quicker
+	}
 	for side := range j.flows {
 		f := &j.flows[side]
 		f.src, f.dst, f.opposite = &j.ends[side], &j.ends[1-side], &j.flows[1-side]

@@ -44,9 +44,10 @@ func (l *loops) stop() {
 }
 
 // join joins a and b if they are sockets, or one is and the other is a stream.
-// It tells whether that is so.
-func (l *loops) join(ctx context.Context, e *Engine, a, b conn.Conn, done func(Result)) bool {
+// Otherwise it returns nil.
+func (l *loops) join(ctx context.Context, e *Engine, a, b conn.Conn, prefix int64, done func(Result)) Handle {
 	j := &loopJoin{engine: e, done: done}
+	j.flows[A].written = prefix
 	sockets := 0
 	for side, c := range []conn.Conn{a, b} {
 		s := &j.ends[side]
@@ -57,17 +58,17 @@ func (l *loops) join(ctx context.Context, e *Engine, a, b conn.Conn, done func(R
 		case conn.Stream:
 			s.stream = inner
 		default:
-			return false
+			return nil
 		}
 	}
 	if sockets == 0 {
-		return false
+		return nil
 	}
 	j.loop = l.pick()
 	// On the loop's goroutine, or that would be woken for each socket, and wait
 	// for the join's lock.
 	j.loop.Post(task(func() { j.start(ctx) }))
-	return true
+	return j
 }
 
 // pick gives each loop in turn.

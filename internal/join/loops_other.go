@@ -11,11 +11,13 @@ import (
 // loops are for Linux.
 type loops struct{}
 
-func (*loops) start(periods) error   { return nil }
-func (*loops) stop()                 {}
-func (*loops) joins() []underWayJoin { return nil }
+func (*loops) start(periods) error { return nil }
+func (*loops) stop()               {}
+func (*loops) joins() []askedJoin  { return nil }
 
-func (*loops) join(context.Context, *Engine, conn.Conn, conn.Conn, func(Result)) bool { return false }
+func (*loops) join(context.Context, *Engine, conn.Conn, conn.Conn, int64, func(Result)) Handle {
+	return nil
+}
 
 // WhenReadable gives nil: no connection can be watched.
 func (*Engine) WhenReadable(conn.Conn, func()) (stop func()) { return nil }

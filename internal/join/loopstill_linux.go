@@ -1,7 +1,7 @@
 package join
 
 // joins gives those of all loops.
-func (l *loops) joins() (all []underWayJoin) {
+func (l *loops) joins() (all []askedJoin) {
 	known := make(map[*loopJoin]struct{})
 	for _, loop := range l.all {
 		for _, h := range loop.Handlers() {
@@ -36,4 +36,12 @@ func (j *loopJoin) progress() (p progress) {
 	return p
 }
 
-func (j *loopJoin) end(err error) { j.stop(A, err) }
+// Moved returns how many bytes have been written to each side.
+func (j *loopJoin) Moved() (aToB, bToA int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.flows[A].written, j.flows[B].written
+}
+
+// Stop ends the join at once.
+func (j *loopJoin) Stop(reason error) { j.stop(A, stopped{reason}) }

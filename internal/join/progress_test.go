@@ -28,7 +28,7 @@ func startMemoryRig() *memoryRig {
 	for side := range near {
 		near[side], r.far[side] = conntest.Memory()
 	}
-	go func() { r.result <- join.CopyJoin(context.Background(), near[join.A], near[join.B]) }()
+	go func() { r.result <- join.CopyJoin(context.Background(), near[join.A], near[join.B], join.Options{}) }()
 	return r
 }
 

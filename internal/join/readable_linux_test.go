@@ -76,7 +76,7 @@ func TestWhenReadableStopped(t *testing.T) {
 	stop()
 	server, local := conntest.Pair(t)
 	result := make(chan join.Result, 1)
-	engine.Join(t.Context(), near, server, func(r join.Result) { result <- r })
+	engine.Join(t.Context(), near, server, join.Options{}, func(r join.Result) { result <- r })
 	if _, err := far.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}

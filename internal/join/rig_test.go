@@ -10,10 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/throttle"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -56,15 +57,15 @@ func renew(t *testing.T, far [2]*transport.Conn) {
 // joinTo joins a and b on an engine of their own.
 func joinTo(t *testing.T, ctx context.Context, a, b conn.Conn, result chan<- join.Result) { //nolint:revive // t comes first in tests
 	t.Helper()
-	if strings.Contains(t.Name(), throttled) {
-		limiter := throttle.NewLimiter(1 << 40) // which nothing here reaches
-		a, b = throttle.New(a, limiter), throttle.New(b, limiter)
+	var o join.Options
+	if strings.Contains(t.Name(), limited) {
+		o.Limiter = highLimit()
 	}
 	if strings.Contains(t.Name(), copied) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			result <- join.CopyJoin(ctx, a, b)
+			result <- join.CopyJoin(ctx, a, b, o)
 		}()
 		t.Cleanup(func() { await(t, ended) }) // or sockets of this test are counted in the next one
 		return
@@ -73,7 +74,7 @@ func joinTo(t *testing.T, ctx context.Context, a, b conn.Conn, result chan<- joi
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Join(ctx, a, b, func(r join.Result) { result <- r })
+	e.Join(ctx, a, b, o, func(r join.Result) { result <- r })
 	t.Cleanup(e.Close)
 }
 
@@ -125,7 +126,7 @@ func forEachSide(t *testing.T, f func(t *testing.T, side join.Side)) {
 	for _, side := range []join.Side{join.A, join.B} {
 		t.Run(name(side), func(t *testing.T) { f(t, side) })
 		t.Run(name(side)+copied, func(t *testing.T) { f(t, side) })
-		t.Run(name(side)+throttled, func(t *testing.T) { f(t, side) })
+		t.Run(name(side)+limited, func(t *testing.T) { f(t, side) })
 	}
 }
 
@@ -133,9 +134,11 @@ func forEachSide(t *testing.T, f func(t *testing.T, side join.Side)) {
 // loop could serve them.
 const copied = "-copied"
 
-// throttled is in the names of tests whose connections have somebody around them
-// who carries the bytes. Such joins are always copied.
-const throttled = "-throttled"
+// limited is in the names of tests whose joins have a limiter, which nothing reaches.
+// Such joins are always copied.
+const limited = "-limited"
+
+func highLimit() *rate.Limiter { return rate.NewLimiter(1<<40, 256<<10) }
 
 // await gives what a channel does, for which it waits with patience.
 func await[T any](t *testing.T, from <-chan T) (v T) {

@@ -47,16 +47,10 @@ func (p progress) moved(now progress) bool {
 	return now.paused || now.written != p.written || now.unacked != p.unacked
 }
 
-// underWayJoin is a join that can be asked and ended from outside.
-type underWayJoin interface {
+// askedJoin is a Handle that can be asked for its progress.
+type askedJoin interface {
+	Handle
 	progress() progress
-	end(err error)
-}
-
-// Slowed is a Conn that holds bytes back on purpose.
-type Slowed interface {
-	// Waiting reports whether it does so at the moment.
-	Waiting() bool
 }
 
 // EndStill has joins end on which nothing moves for too long, from now on until Close.
@@ -78,11 +72,11 @@ func (e *Engine) endStill(s Stillness) {
 		progress
 		since time.Time
 	}
-	seen := make(map[underWayJoin]state)
+	seen := make(map[askedJoin]state)
 	every := time.NewTicker(s.Limit / looksWithin)
 	defer every.Stop()
 	for {
-		now, all := time.Now(), make(map[underWayJoin]state)
+		now, all := time.Now(), make(map[askedJoin]state)
 		for _, j := range e.joins() {
 			p := j.progress()
 			before, known := seen[j]
@@ -90,7 +84,7 @@ func (e *Engine) endStill(s Stillness) {
 			case !known || before.moved(p):
 				all[j] = state{p, now}
 			case now.Sub(before.since) >= s.limit(p):
-				j.end(stopped{errStill})
+				j.Stop(errStill)
 			default:
 				all[j] = before
 			}
@@ -105,7 +99,7 @@ func (e *Engine) endStill(s Stillness) {
 }
 
 // joins gives those that are under way.
-func (e *Engine) joins() []underWayJoin {
+func (e *Engine) joins() []askedJoin {
 	all := e.loops.joins()
 	e.mu.Lock()
 	defer e.mu.Unlock()

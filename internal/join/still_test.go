@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed96252745/relay/internal/conn"
+	"golang.org/x/time/rate"
+
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/throttle"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -18,28 +18,25 @@ var still = join.Stillness{Limit: 200 * time.Millisecond, Queued: patience, Far:
 
 // bothJoins runs a test with joins of a loop, where there is one, and with joins that
 // are copied.
-func bothJoins(t *testing.T, test func(t *testing.T, e *join.Engine, wrap func(conn.Conn) conn.Conn)) {
-	for name, wrap := range map[string]func(conn.Conn) conn.Conn{
-		"sockets": func(conn conn.Conn) conn.Conn { return conn },
-		"copied":  func(conn conn.Conn) conn.Conn { return throttle.New(conn, throttle.NewLimiter(1<<40)) },
-	} {
+func bothJoins(t *testing.T, test func(t *testing.T, e *join.Engine, o join.Options)) {
+	for name, o := range map[string]join.Options{"sockets": {}, "copied": {Limiter: highLimit()}} {
 		t.Run(name, func(t *testing.T) {
 			e, err := join.NewEngine()
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(e.Close)
-			test(t, e, wrap)
+			test(t, e, o)
 		})
 	}
 }
 
 // startStill joins two connections, and gives their far ends.
-func startStill(t *testing.T, e *join.Engine, wrap func(conn.Conn) conn.Conn) (a, b *transport.Conn, result <-chan join.Result) {
+func startStill(t *testing.T, e *join.Engine, o join.Options) (a, b *transport.Conn, result <-chan join.Result) {
 	t.Helper()
 	r := newRig(t)
 	results := make(chan join.Result, 1)
-	e.Join(r.ctx, wrap(r.near[join.A]), r.near[join.B], func(r join.Result) { results <- r })
+	e.Join(r.ctx, r.near[join.A], r.near[join.B], o, func(r join.Result) { results <- r })
 	conntest.WantPair(t, r.far[join.A], r.far[join.B])
 	t.Cleanup(func() { r.cancel(io.EOF) }) // before the engine is closed
 	return r.far[join.A], r.far[join.B], results
@@ -47,9 +44,9 @@ func startStill(t *testing.T, e *join.Engine, wrap func(conn.Conn) conn.Conn) (a
 
 // Who is silent is reset; who says something now and then, in either direction, is not.
 func TestStillJoinsEnd(t *testing.T) {
-	bothJoins(t, func(t *testing.T, e *join.Engine, wrap func(conn.Conn) conn.Conn) {
-		silent, silentServer, silentResult := startStill(t, e, wrap)
-		user, server, _ := startStill(t, e, wrap)
+	bothJoins(t, func(t *testing.T, e *join.Engine, o join.Options) {
+		silent, silentServer, silentResult := startStill(t, e, o)
+		user, server, _ := startStill(t, e, o)
 		e.EndStill(still)
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {
@@ -94,9 +91,9 @@ func TestStillJoinsWaitForPeers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bothJoins(t, func(t *testing.T, e *join.Engine, wrap func(conn.Conn) conn.Conn) {
-				silent, _, _ := startStill(t, e, wrap)
-				user, server, _ := startStill(t, e, wrap)
+			bothJoins(t, func(t *testing.T, e *join.Engine, o join.Options) {
+				silent, _, _ := startStill(t, e, o)
+				user, server, _ := startStill(t, e, o)
 				end := begin(t, user, server)
 				e.EndStill(still)
 				conntest.WantReset(t, silent)
@@ -113,9 +110,8 @@ func TestStillJoinsAreNotThoseSlowedDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	slowly := func(conn conn.Conn) conn.Conn { return throttle.New(conn, throttle.NewLimiter(16<<10)) }
-	silent, _, _ := startStill(t, e, func(conn conn.Conn) conn.Conn { return conn })
-	user, server, _ := startStill(t, e, slowly)
+	silent, _, _ := startStill(t, e, join.Options{})
+	user, server, _ := startStill(t, e, join.Options{Limiter: rate.NewLimiter(16<<10, 16<<10)})
 	e.EndStill(still)
 	const some = 40 << 10 // of which the last bytes go after a second
 	go conntest.Write(t, user, strings.Repeat("x", some))

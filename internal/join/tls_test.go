@@ -110,7 +110,7 @@ func TestTLSAtRestIsSmall(t *testing.T) {
 	result := make(chan join.Result, joins)
 	collect(&before)
 	for _, c := range conns {
-		go func() { result <- join.CopyJoin(ctx, c[0], c[1]) }()
+		go func() { result <- join.CopyJoin(ctx, c[0], c[1], join.Options{}) }()
 	}
 	const most = 48 << 10
 	each := int64(most + 1)

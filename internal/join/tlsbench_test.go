@@ -92,7 +92,7 @@ func engineJoin(tb testing.TB) func(secure, plain net.Conn) (wait func()) {
 	tb.Cleanup(e.Close)
 	return func(secure, plain net.Conn) (wait func()) {
 		result := make(chan join.Result, 1)
-		e.Join(context.Background(), secure.(conn.Conn), plain.(conn.Conn), func(r join.Result) { result <- r })
+		e.Join(context.Background(), secure.(conn.Conn), plain.(conn.Conn), join.Options{}, func(r join.Result) { result <- r })
 		return func() {
 			if r := <-result; r.Err != nil {
 				tb.Error(r.Err)

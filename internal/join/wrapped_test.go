@@ -7,7 +7,6 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/throttle"
 )
 
 // wrapped is a connection that somebody has wrapped.
@@ -60,12 +59,12 @@ func TestWrapped(t *testing.T) {
 		conntest.Read(t, far, len("hello"))
 		want(t, calls, "WaitWritable")
 	})
-	t.Run("memory, throttled", func(t *testing.T) {
+	t.Run("memory"+limited, func(t *testing.T) {
 		r := newRig(t)
 		calls := make(chan string, 100)
 		near, far := conntest.Memory()
 		t.Cleanup(func() { _ = far.Reset() })
-		r.start(wrapped{throttle.New(asked{near, calls}, throttle.NewLimiter(1<<40))}, r.near[join.B])
+		r.start(wrapped{asked{near, calls}}, r.near[join.B])
 		want(t, calls, "WaitReadable")
 	})
 }

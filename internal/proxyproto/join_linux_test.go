@@ -26,7 +26,7 @@ func TestJoinedByEventLoop(t *testing.T) {
 		a, farA := behind(t)
 		b, farB := behind(t)
 		far[i] = [2]conn.Conn{farA, farB}
-		engine.Join(t.Context(), a, b, func(r join.Result) { results <- r })
+		engine.Join(t.Context(), a, b, join.Options{}, func(r join.Result) { results <- r })
 	}
 	for i := range far {
 		say(t, far[i][0], far[i][1], "ping")

@@ -57,7 +57,7 @@ func TestOfStopped(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	e.Join(ctx, pipe{a}, pipe{b}, func(r join.Result) { results <- r })
+	e.Join(ctx, pipe{a}, pipe{b}, join.Options{}, func(r join.Result) { results <- r })
 	cancel()
 	if by, how := record.Of(<-results, record.ByClient, record.ByRelay, true); by != record.ByClient || how != record.Drain {
 		t.Errorf("%s, %s; want %s, %s", by, how, record.ByClient, record.Drain)

@@ -14,7 +14,6 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/proxyproto"
-	"github.com/seed96252745/relay/internal/throttle"
 )
 
 // user is an admitted user on the way to the relay client. The way has three steps:
@@ -161,15 +160,11 @@ func (u *user) join() {
 	t := u.tunnel
 	t.log(slog.LevelDebug, "user joined", "user", inLog{u.addr})
 	s := u.port.server
-	joined, said, reached := time.Now(), int64(len(u.first)), u.reached
+	joined, reached := time.Now(), u.reached
+	options := join.Options{Limiter: t.policy.Bytes(), Prefix: int64(len(u.first))}
 	u.first, u.header, u.reached, u.tunnel = nil, nil, nil, nil // or they would be held for as long as the user is there
-	from := u.conn
-	if bytes := t.policy.Bytes(); bytes != nil {
-		from = throttle.New(from, bytes)
-	}
-	s.engine.Join(t.alive, from, reached, func(r join.Result) {
+	s.engine.Join(t.alive, u.conn, reached, options, func(r join.Result) {
 		defer t.users.Done()
-		r.AToB += said
 		u.leave()
 		s.crashed(r.Err)
 		t.record(u, joined, r)

@@ -32,10 +32,10 @@ func joined(b *testing.B, count int) (near, far []*transport.Conn) {
 		from, to := openWithoutDeadlines(b, client, server)
 		inner, user := tcpPair(b)
 		near = append(near, user)
-		engines[0].Join(ctx, inner, from, func(join.Result) {})
+		engines[0].Join(ctx, inner, from, join.Options{}, func(join.Result) {})
 		inner, user = tcpPair(b)
 		far = append(far, user)
-		engines[1].Join(ctx, to, inner, func(join.Result) {})
+		engines[1].Join(ctx, to, inner, join.Options{}, func(join.Result) {})
 	}
 	for _, conn := range append(append([]*transport.Conn(nil), near...), far...) {
 		check(b, conn.SetDeadline(time.Time{}))

@@ -17,7 +17,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// File is a Store in a file, of which only hashes could be read by who steals it.
+// File is a Store in a file. A thief of the file finds only hashes of keys in it.
 type File struct{ db *bbolt.DB }
 
 var _ Store = (*File)(nil)
@@ -87,8 +87,8 @@ func look(k, v []byte) error {
 	return nil
 }
 
-// damage is deferred, called, around what reads a file. What is wrong with its pages
-// the library tells by panics, and by faults where the file is shorter than it says.
+// damage is deferred, called, around code that reads a file. The library reports damaged
+// pages by panics, and by faults where the file is shorter than it says.
 func damage(err *error) func() {
 	before := debug.SetPanicOnFault(true)
 	return func() {
@@ -101,6 +101,7 @@ func damage(err *error) func() {
 
 // record is what is in the file. Fields may be added.
 type record struct {
+	Kind     Kind      `json:"kind"`
 	Port     int       `json:"port"`
 	Name     string    `json:"name,omitempty"`
 	Identity string    `json:"identity,omitempty"`
@@ -114,8 +115,8 @@ func (r record) isLease() bool {
 	return isPort(r.Port) && !slices.ContainsFunc(r.Before, func(p Place) bool { return !isPort(p.Port) })
 }
 
-// Load gives all leases. What cannot be read is left out, and is in the error
-// beside the leases that can.
+// Load returns all leases. A lease that cannot be read is left out, and named by the
+// error beside the others.
 func (f *File) Load() (leases []Lease, err error) {
 	defer damage(&err)()
 	var wrong error
@@ -126,7 +127,7 @@ func (f *File) Load() (leases []Lease, err error) {
 				wrong = errors.Join(wrong, fmt.Errorf("lease %x: %q", k, v))
 				return nil
 			}
-			l := Lease{Key: Key(k), Name: r.Name, Identity: r.Identity}
+			l := Lease{Key: Key(k), Kind: r.Kind, Name: r.Name, Identity: r.Identity}
 			leases = append(leases, l.At(Place{r.Port, r.Until}, r.Before))
 			return nil
 		})
@@ -136,7 +137,7 @@ func (f *File) Load() (leases []Lease, err error) {
 
 // Save keeps l.
 func (f *File) Save(l Lease) error {
-	value, err := json.Marshal(record{l.Port, l.Name, l.Identity, l.Until, l.Places()[1:]})
+	value, err := json.Marshal(record{l.Kind, l.Port, l.Name, l.Identity, l.Until, l.Places()[1:]})
 	if err != nil {
 		return err
 	}

@@ -188,6 +188,40 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
+// A file of before leases had kinds is read, and so is the kind that is written now. A
+// lease of an unknown kind is left out, and told of.
+func TestKinds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "leases.db")
+	before, now, unknown := lease.KeyOf("", "before"), lease.KeyOf("", "now"), lease.KeyOf("", "unknown")
+	f := open(t, path)
+	if err := errors.Join(f.Save(lease.Lease{Key: now, Kind: lease.KindPort, Port: 2}), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("leases"))
+		if got := string(b.Get(now[:])); got != `{"kind":"port","port":2}` {
+			t.Errorf("the file has %s", got)
+		}
+		return errors.Join(b.Put(before[:], []byte(`{"port":1}`)), b.Put(unknown[:], []byte(`{"kind":"ship","port":3}`)))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := open(t, path).Load()
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%x", unknown)) || len(all) != 2 {
+		t.Errorf("got %v, %v; want 2 leases, and that one cannot be read", all, err)
+	}
+	for _, l := range all {
+		if want := map[lease.Key]int{before: 1, now: 2}[l.Key]; l.Port != want || l.Kind != lease.KindPort {
+			t.Errorf("got %v, want port %d", l, want)
+		}
+	}
+}
+
 // Nothing of a key can be read out of the file, and nobody else may read it.
 func TestFileHoldsNoSecret(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "leases.db")

@@ -1,29 +1,49 @@
-// Package lease remembers whose public ports are whose, across restarts of the
-// relay.
+// Package lease knows who owns which public port, also across restarts of the relay.
 //
-// A [Lease] is an owner's right to a port and a name. It is known by the hash of
-// a key that only its owner has. While the owner is served it has no end; when the
-// owner is away it has one.
+// A [Lease] is an owner's right to a port and a name. It is known by the hash of a key
+// that only its owner has. While its owner is served a lease is active, and has no end;
+// while its owner is away it has one.
 //
-// [Ports] hands out the ports, and a [Store] keeps the leases, in a file ([Open]). Which
-// relay client may have which port is decided by internal/server.
+// [Ports] hands out the ports, a [Registry] decides about the state of each lease, and a
+// [Store] keeps the leases, in a file ([Open]). Which relay client may have which port is
+// decided by internal/server.
 package lease
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"time"
 )
 
 // Key is what a lease is known by.
 type Key [sha256.Size]byte
 
-// KeyOf gives the key of a lease of identity's, whose secret is shown. For another
+// KeyOf returns the key of the lease of an identity that shows a secret. For another
 // identity the same secret is another lease.
 func KeyOf(identity, secret string) Key { return sha256.Sum256([]byte(identity + "\n" + secret)) }
+
+// Kind is what a lease is the right to.
+type Kind uint8
+
+// KindPort is a public TCP port.
+const KindPort Kind = 0
+
+// MarshalText returns the word for the kind that a file has.
+func (Kind) MarshalText() ([]byte, error) { return []byte("port"), nil }
+
+// UnmarshalText reads the word for a kind. A file without one has ports.
+func (k *Kind) UnmarshalText(word []byte) error {
+	if string(word) != "port" {
+		return fmt.Errorf("a lease is of kind %q", word)
+	}
+	*k = KindPort
+	return nil
+}
 
 // Lease is the right to a port.
 type Lease struct {
 	Key      Key
+	Kind     Kind
 	Port     int
 	Name     string    // or empty
 	Identity string    // whose token was shown; empty for anybody's
@@ -43,7 +63,7 @@ type Place struct {
 	Until time.Time `json:"until"`
 }
 
-// Places gives all ports that the lease has the right to, the last one first.
+// Places returns all ports that the lease has the right to, the last one first.
 func (l Lease) Places() []Place {
 	places := []Place{{l.Port, l.Until}}
 	for _, place := range l.Before {
@@ -54,7 +74,7 @@ func (l Lease) Places() []Place {
 	return places
 }
 
-// At gives the lease with another port, and those that it had before that.
+// At returns the lease with another port, and those that it had before that.
 func (l Lease) At(place Place, before []Place) Lease {
 	l.Port, l.Until, l.Before = place.Port, place.Until, [MostBefore]Place{}
 	copy(l.Before[:], before)
@@ -76,7 +96,7 @@ func (l Lease) LogArgs() []any {
 // Store keeps leases for the next start of the relay. Its methods may be called
 // concurrently.
 type Store interface {
-	// Load gives all leases that were saved.
+	// Load returns all leases that were saved.
 	Load() ([]Lease, error)
 	// Save keeps l in place of what was saved for its key. When it returns, l
 	// survives the death of the process.
@@ -90,7 +110,7 @@ type Store interface {
 // Forget is a Store that remembers nothing.
 type Forget struct{}
 
-// Load gives nothing.
+// Load returns nothing.
 func (Forget) Load() ([]Lease, error) { return nil, nil }
 
 // Save does nothing.

@@ -45,7 +45,7 @@ func ParseRange(text string) (Range, error) {
 	return r, nil
 }
 
-// Contains tells whether a port is in the range.
+// Contains reports whether a port is in the range.
 func (r Range) Contains(port int) bool { return r.First <= port && port <= r.Last }
 
 // String writes what ParseRange reads.
@@ -84,7 +84,7 @@ func ParseSet(text string) (Set, error) {
 	return set, nil
 }
 
-// Contains tells whether a port is in the set.
+// Contains reports whether a port is in the set.
 func (s Set) Contains(port int) bool {
 	return slices.ContainsFunc(s, func(r Range) bool { return r.Contains(port) })
 }

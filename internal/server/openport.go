@@ -7,8 +7,8 @@ import (
 	"github.com/seed96252745/relay/internal/port"
 )
 
-// openPort opens a public port, and gives it before it takes users. Owners are those
-// whose ports it may be, as ownersOf has them.
+// openPort opens a public port, and returns it before it takes users. Owners are those
+// whose ports it may be, as ownersOf returns them.
 func (s *Server) openPort(i Identity, source admission.Source, wanted int, owners []string) (*publicPort, error) {
 	if err := s.admission.AcquireTunnelDescriptors(); err != nil {
 		return nil, err

@@ -162,8 +162,8 @@ func (s *Server) openLeased(
 	}
 	is := lease.Lease{Key: key, Name: wish.Name, Identity: identity.Name}
 	p.lease = s.leases.New(is.At(lease.Place{Port: p.number}, s.leases.Before(key, p.number)), p.owner, p.end)
-	p.lease.Ephemeral = !s.maySave(identity, source)
-	if old != nil { // it wants, or has to have, another one
+	p.lease.Ephemeral = identity.Name == "" && !s.admission.AllowSavedLease(source)
+	if old != nil { // the owner wants, or has to have, another port
 		p.lease.Succeed(old.lease, wish.Instance)
 		old.bindEnding(source)
 		old.end(errMoved)
@@ -192,17 +192,11 @@ func (s *Server) openShelved(i Identity, source admission.Source, wanted int, ke
 		if !s.mayHave(i, place.Port) || wanted != 0 && wanted != place.Port {
 			continue
 		}
-		// It is kept as one that nobody may have back. If it cannot be opened now it goes
-		// on to be.
+		// The port is withheld for NoOwner, and stays so if it cannot be opened now.
 		owners := append(ownersOf(i, source), lease.NoOwner)
 		if p, err := s.openPort(i, source, place.Port, owners); err == nil {
 			return p
 		}
 	}
 	return nil
-}
-
-// maySave reports whether a new lease is to be saved for the next start.
-func (s *Server) maySave(i Identity, source admission.Source) bool {
-	return i.Name != "" || s.admission.AllowSavedLease(source)
 }

@@ -11,19 +11,19 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// mostReclaimed is how many leases of its own one registration may have give way: one
+// maxReclaimed is how many leases of its own identity give way to one registration: one
 // has the port that it asks for, one the name, and one is a tunnel too many.
-const mostReclaimed = 3
+const maxReclaimed = 3
 
-// errGaveWay is why a lease ends that its own identity was in the way of.
+// errGaveWay is why a lease ends that is in the way of its own identity.
 var errGaveWay = errors.New("its token has come with another lease key, and nobody served this port")
 
-// portFor gives the port that the relay client owns, or opens one. What the identity
-// itself has, and does not serve, is not in its way: who comes without the lease key
+// portFor returns the port that the relay client owns, or opens one. A lease of the same
+// identity that nobody serves gives way: a relay client that comes without the lease key
 // has mostly lost it.
 func (s *Server) portFor(i Identity, source admission.Source, wish wire.Preamble) (*publicPort, error) {
 	p, err := s.findPort(i, source, wish)
-	for tries := 0; err != nil && tries < mostReclaimed && s.reclaim(i, source, wish, err); tries++ {
+	for tries := 0; err != nil && tries < maxReclaimed && s.reclaim(i, source, wish, err); tries++ {
 		p, err = s.findPort(i, source, wish)
 	}
 	if err != nil {
@@ -32,14 +32,13 @@ func (s *Server) portFor(i Identity, source admission.Source, wish wire.Preamble
 	return p, nil
 }
 
-// reclaim has a lease of i's that nobody serves give way to what i wishes for and
-// cannot have because of err: the one of that port or that name, or else the one that
-// was left alone longest. If its port is what i may have for this wish, the lease
-// passes to the new key, and users who wait at the port go on waiting; otherwise it
-// ends. It reports whether there was one.
+// reclaim has a lease of i that is away give way to a request that failed with err: the
+// lease of that port or that name, or else the one that has been away longest. If i may
+// have that port for this request, the lease passes to the new key, and users who wait at
+// the port go on waiting; otherwise the lease ends. It reports whether there was one.
 func (s *Server) reclaim(i Identity, source admission.Source, wish wire.Preamble, err error) bool {
 	if i.Name == "" {
-		return false // anybody, who has nothing
+		return false // it has no leases but by their keys
 	}
 	for _, h := range s.leases.Away(ownerOf(i.Name, source)) {
 		p := s.leasedPort(h)
@@ -61,8 +60,7 @@ func (s *Server) reclaim(i Identity, source admission.Source, wish wire.Preamble
 	return false
 }
 
-// isInTheWay reports whether it is because of a port of i's that i cannot have what it
-// wishes for.
+// isInTheWay reports whether the request of i failed with err because of a port of i.
 func (s *Server) isInTheWay(p *publicPort, i Identity, wish wire.Preamble, err error) bool {
 	switch {
 	case errors.Is(err, lease.ErrNameTaken):
@@ -75,8 +73,8 @@ func (s *Server) isInTheWay(p *publicPort, i Identity, wish wire.Preamble, err e
 	return errors.Is(err, admission.ErrTunnelsPerIdentity)
 }
 
-// explainOwn adds to err whose port it is that i cannot have, if it is its own and is
-// being served. Of others nothing is told.
+// explainOwn adds to err which relay client of the same identity serves what i cannot
+// have. Of others it tells nothing.
 func (s *Server) explainOwn(i Identity, wish wire.Preamble, err error) error {
 	if i.Name == "" {
 		return err
@@ -107,10 +105,10 @@ func (s *Server) explainOwn(i Identity, wish wire.Preamble, err error) error {
 // its port, whatever others do who share its address.
 const defaultEvictAfter = time.Minute
 
-// evict ends the lease that nobody has served for longest, of those that count against
-// the same source, so that a relay client which makes a new key at each start does not
-// shut itself out. One whose owner has just left is not ended: others may share the
-// source. It reports whether there was one.
+// evict ends the lease that has been away longest, of those that count against the same
+// source, so that a relay client which makes a new key at each start does not shut itself
+// out. A lease whose owner has just left stands: others may share the source. It reports
+// whether there was one.
 func (s *Server) evict(source admission.Source) bool {
 	for _, h := range s.leases.Away(ownerOf("", source)) {
 		if p := s.leasedPort(h); p != nil && !p.hasUsers() && h.AwayFor() >= s.config.EvictAfter {

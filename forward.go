@@ -15,7 +15,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
-	"github.com/seed96252745/relay/internal/record"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/transport"
 )
@@ -57,6 +57,7 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 	f := &forwarder{
 		local:  localAddr,
 		log:    l.options.Logger,
+		events: &observe.Log{Logger: l.options.Logger},
 		often:  rate.Sometimes{First: 1, Interval: localLogInterval},
 		busy:   rate.Sometimes{First: 1, Interval: localLogInterval},
 		engine: engine,
@@ -84,6 +85,7 @@ const maxLocalDials = 256
 type forwarder struct {
 	local       string
 	log         *slog.Logger
+	events      observe.Sink
 	often, busy rate.Sometimes // to log that the local server fails, or is slow
 	engine      *join.Engine
 	dials       chan struct{} // holds one for each that is waited for
@@ -165,7 +167,9 @@ func (f *forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Cont
 		return
 	}
 	_ = conn.Reset()
-	f.log.Debug("user reset", "user", conn.RemoteAddr().String(), "reason", "dial refused", "error", err)
+	f.events.Observe(observe.Event{
+		Name: observe.UserReset, Level: slog.LevelDebug, User: conn.RemoteAddr(), Reason: observe.DialFailed, Err: err,
+	})
 	if f.ended.Err() != nil {
 		return // and nobody knows whether it could be
 	}
@@ -197,22 +201,17 @@ func (f *forwarder) join(conn, local conn.Conn, dialTime time.Duration) {
 // record logs what became of a user, once. The relay looks like the user, where a
 // connection is that user's alone.
 func (f *forwarder) record(conn conn.Conn, dialTime, duration time.Duration, r join.Result) {
-	by, how := record.Of(r, record.ByClient, record.ByRelay, f.ended.Err() != nil)
-	if how == record.Drain {
+	done := observe.Event{
+		Name: observe.UserDone, User: conn.RemoteAddr(), DialTime: max(dialTime, 1), Duration: duration, Received: r.AToB, Sent: r.BToA,
+	}
+	done.EndedBy, done.How = observe.Ending(r, observe.ByRelayClient, observe.ByRelay, f.ended.Err() != nil)
+	if done.How == observe.Drain {
 		f.cut.Add(1)
 	}
-	if !f.log.Enabled(context.Background(), slog.LevelInfo) {
-		return
+	if done.EndedBy != observe.ByRelayClient { // which has said all, and logs a panic with its stack
+		done.Err = r.Err
 	}
-	args := []any{
-		"user", conn.RemoteAddr().String(), "dialTime", dialTime.Round(time.Microsecond).String(),
-		"received", r.AToB, "sent", r.BToA, "duration", duration.Round(time.Microsecond).String(),
-		"endedBy", by, "how", how,
-	}
-	if r.Err != nil && by != record.ByClient { // which has said all, and logs a panic with its stack
-		args = append(args, "error", r.Err)
-	}
-	f.log.Info("user done", args...)
+	f.events.Observe(done)
 }
 
 // introduce tells the local server who the user is, if it is to know. The few bytes
@@ -226,7 +225,9 @@ func (f *forwarder) introduce(conn, local conn.Conn) bool {
 		_, err = local.Write(header)
 	}
 	if err != nil {
-		f.log.Debug("user reset", "error", err)
+		f.events.Observe(observe.Event{
+			Name: observe.UserReset, Level: slog.LevelDebug, User: conn.RemoteAddr(), Reason: observe.HeaderFailed, Err: err,
+		})
 		_ = conn.Reset()
 		_ = local.Reset()
 	}
@@ -244,7 +245,7 @@ func (f *forwarder) resetIfCrashed(conn conn.Conn) {
 
 func (f *forwarder) crashed(c *crash.Error) {
 	if c.First() {
-		f.log.Error("a panic, which is a bug, ended a connection", "panic", c.Value, "stack", c.Stack)
+		f.events.Observe(observe.Event{Name: observe.Panicked, Level: slog.LevelError, Err: c})
 	}
 }
 

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
@@ -147,7 +149,7 @@ func (i *introduction) leaveIfCrashed() {
 	if c := crash.Caught(recover()); c != nil {
 		_ = i.conn.Reset()
 		if c.First() {
-			i.log.Error("a panic, which is a bug, ended a connection", "panic", c.Value, "stack", c.Stack)
+			i.events.Observe(observe.Event{Name: observe.Panicked, Level: slog.LevelError, Err: c})
 		}
 		i.leave()
 	}

@@ -185,7 +185,7 @@ func TestForwardCut(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatal("Forward does not end")
 		}
-		log.want(t, "relay client", "drain")
+		log.want(t, "relay_client", "drain")
 		if _, err := io.ReadAll(user); err == nil {
 			t.Error("the user sees an end, and no reset")
 		}

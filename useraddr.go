@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -55,6 +56,7 @@ type taker interface {
 type userAddrs struct {
 	next    taker
 	log     *slog.Logger
+	events  observe.Sink
 	often   rate.Sometimes // to log that headers fail
 	full    rate.Sometimes // to log that nobody accepts
 	excess  rate.Sometimes // to log that the relay has met a limit
@@ -68,6 +70,7 @@ func newUserAddrs(next taker, log *slog.Logger) *userAddrs {
 	return &userAddrs{
 		next:   next,
 		log:    log,
+		events: &observe.Log{Logger: log},
 		often:  rate.Sometimes{First: 1, Interval: localLogInterval},
 		full:   rate.Sometimes{First: 1, Interval: localLogInterval},
 		excess: rate.Sometimes{First: 1, Interval: noticeInterval},
@@ -129,8 +132,9 @@ func (u *userAddrs) noticed(notice []byte) {
 		return // it is for another relay client
 	}
 	u.excess.Do(func() {
-		u.log.Warn("users come faster, or are more, than a limit allows: the relay has them wait, or resets them",
-			"limit", n.Limit, "waited", n.Waited, "reset", n.Reset)
+		u.events.Observe(observe.Event{
+			Name: observe.UsersLimited, Level: slog.LevelWarn, Limit: n.Limit, Delayed: n.Waited, Reset: n.Reset,
+		})
 	})
 }
 

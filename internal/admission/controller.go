@@ -1,10 +1,10 @@
 package admission
 
 import (
-	"log/slog"
-	"math"
 	"net"
 	"net/netip"
+
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // Controller has all limiters of a relay, so that limits are asked in one place. Make it
@@ -12,11 +12,10 @@ import (
 type Controller struct {
 	limits  Limits
 	proxies []netip.Prefix // where private addresses are shared: see Source.IsShared
+	events  observe.Sink
 
 	// Counters count what the limiters refuse, and other events.
 	Counters Counters
-	// Logs bound what the log says about one source.
-	Logs Logs
 	// Reserve has the descriptors to accept with when no others are left.
 	Reserve *Reserve
 	// Accounts have what owners use on their public ports.
@@ -37,22 +36,9 @@ type Controller struct {
 	descriptors *DescriptorBudget
 }
 
-// Logs have a budget of lines each, so that no kind of event uses up that of another.
-type Logs struct {
-	Peers      *SourceLog // whatever has no budget of its own
-	Tunnels    *SourceLog // the life of tunnels and leases
-	Users      *SourceLog // limits that users meet
-	Handshakes *SourceLog // limits that handshakes meet
-	Bans       *SourceLog
-}
-
 // reserved descriptors are for accepting when no others are left: one is enough to turn
 // users away, and each further one lets a relay client in.
 const reserved = 16
-
-// tunnelLines is how many times as many lines a source's tunnels have: ten tunnels that
-// come and go ten times a minute are a trouble that an operator wants to see.
-const tunnelLines = 20
 
 // A banned source that registers is told so at this rate. That costs no more than any
 // handshake; at one a second from each source it keeps nobody else's place, and a peer
@@ -74,11 +60,13 @@ const (
 const rateSources = 1024
 
 // NewController returns a controller for complete limits (see [Limits.WithDefaults]).
-// Proxies are the networks of the trusted load balancers.
-func NewController(l Limits, proxies []netip.Prefix, log *slog.Logger) *Controller {
+// Proxies are the networks of the trusted load balancers. Events gets the limits that
+// handshakes meet, and bans.
+func NewController(l Limits, proxies []netip.Prefix, events observe.Sink) *Controller {
 	c := &Controller{
 		limits:      l,
 		proxies:     proxies,
+		events:      events,
 		Reserve:     NewReserve(reserved),
 		Accounts:    NewAccounts(l),
 		handshakes:  NewHandshakeLimiter(l.Handshakes, l.HandshakesPerSource),
@@ -88,14 +76,6 @@ func NewController(l Limits, proxies []netip.Prefix, log *slog.Logger) *Controll
 		repeats:     NewRepeatDelay(l.RefusalDelay),
 		savedLeases: NewRateLimiter(savedLeasesPerSecond, savedLeasesBurst, rateSources),
 		descriptors: NewDescriptorBudget(l.Descriptors),
-	}
-	newLog := func(perMinute int) *SourceLog { return NewSourceLog(log, perMinute, &c.Counters) }
-	c.Logs = Logs{
-		Peers:      newLog(l.LogLines),
-		Tunnels:    newLog(tunnelLines * min(l.LogLines, math.MaxInt/tunnelLines)),
-		Users:      newLog(l.LogLines),
-		Handshakes: newLog(l.LogLines),
-		Bans:       newLog(l.LogLines),
 	}
 	return c
 }

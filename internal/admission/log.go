@@ -1,8 +1,7 @@
 package admission
 
 import (
-	"context"
-	"log/slog"
+	"net/netip"
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -14,53 +13,33 @@ import (
 // sources are forgotten.
 const logSources = 4096
 
-// SourceLog logs what peers cause, so many lines a minute about each source. Make it with
-// NewSourceLog. It may be used concurrently.
-type SourceLog struct {
-	log       *slog.Logger
-	counters  *Counters
+// LogBudget bounds the lines of a log about one source. Make it with NewLogBudget. It may
+// be used concurrently.
+type LogBudget struct {
 	perMinute int
 
 	mu sync.Mutex // guards what follows
-	of *lru.Cache[Source, *logBudget]
+	of *lru.Cache[netip.Prefix, *sourceBudget]
 }
 
-type logBudget struct {
+type sourceBudget struct {
 	lines   *rate.Limiter
 	leftOut int
 }
 
-// NewSourceLog returns a SourceLog that writes to log, and counts the lines that it
-// leaves out.
-func NewSourceLog(log *slog.Logger, perMinute int, counters *Counters) *SourceLog {
-	return &SourceLog{log: log, counters: counters, perMinute: perMinute, of: newLRU[Source, *logBudget](logSources)}
+// NewLogBudget returns a budget of so many lines a minute for each source.
+func NewLogBudget(perMinute int) *LogBudget {
+	return &LogBudget{perMinute: perMinute, of: newLRU[netip.Prefix, *sourceBudget](logSources)}
 }
 
-// Log logs something that a source has caused, unless it has used up its budget. The line
-// says how many were left out before it.
-func (l *SourceLog) Log(source Source, level slog.Level, message string, args ...any) {
-	if !l.log.Enabled(context.Background(), level) {
-		return
-	}
-	leftOut, ok := l.allow(source)
-	if !ok {
-		l.counters.Add(LogLines)
-		return
-	}
-	if leftOut > 0 {
-		args = append(args, "leftOutBefore", leftOut)
-	}
-	l.log.Log(context.Background(), level, message, args...)
-}
-
-// allow reports whether another line may be written, and how many about this source were
-// left out since the last one.
-func (l *SourceLog) allow(source Source) (leftOut int, ok bool) {
+// Allow reports whether another line about a source (see [Source.Prefix]) may be written,
+// and returns how many were left out since the last one.
+func (l *LogBudget) Allow(source netip.Prefix) (leftOut int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, known := l.of.Get(source)
 	if !known {
-		b = &logBudget{lines: rate.NewLimiter(rate.Limit(l.perMinute)/60, l.perMinute)}
+		b = &sourceBudget{lines: rate.NewLimiter(rate.Limit(l.perMinute)/60, l.perMinute)}
 		l.of.Add(source, b)
 	}
 	if !b.lines.Allow() {

@@ -1,8 +1,6 @@
 package admission_test
 
 import (
-	"log/slog"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,33 +8,24 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 )
 
-func TestSourceLog(t *testing.T) {
+// A source that causes many lines has few of them written, and is told of with the next.
+func TestLogBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var text strings.Builder
-		var counters admission.Counters
-		l := admission.NewSourceLog(slog.New(slog.NewTextHandler(&text, nil)), 10, &counters)
-		a := source(t, "192.0.2.1")
-		logged := func(n int) string {
-			text.Reset()
-			for range n {
-				l.Log(a, slog.LevelInfo, "it happened")
-				l.Log(a, slog.LevelDebug, "and nobody wants to know")
+		l := admission.NewLogBudget(10)
+		a := source(t, "192.0.2.1").Prefix()
+		for i := range 100 {
+			if _, ok := l.Allow(a); ok != (i < 10) {
+				t.Fatalf("line %d is allowed: %v", i, ok)
 			}
-			return text.String()
 		}
-		if got := logged(100); strings.Count(got, "it happened") != 10 || strings.Contains(got, "leftOutBefore") {
-			t.Errorf("100 lines at once are logged as %s", got)
+		if _, ok := l.Allow(source(t, "192.0.2.2").Prefix()); !ok {
+			t.Error("another source has no budget of its own")
 		}
-		if n := counters.Of(admission.LogLines); n != 90 {
-			t.Errorf("%d lines are counted as left out, want 90", n)
-		}
-		pass(6 * time.Second)
-		if got := logged(1); !strings.Contains(got, "leftOutBefore=90") {
-			t.Errorf("after a while: %q", got)
-		}
-		pass(6 * time.Second)
-		if got := logged(1); !strings.Contains(got, "it happened") || strings.Contains(got, "leftOutBefore") {
-			t.Errorf("after another while: %q", got)
+		for _, want := range []int{90, 0} {
+			pass(6 * time.Second)
+			if leftOut, ok := l.Allow(a); !ok || leftOut != want {
+				t.Errorf("after a while: %v, and %d were left out; want true, %d", ok, leftOut, want)
+			}
 		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // How many refusals of wrong tokens are delayed at a time. Further ones are sent at once:
@@ -20,7 +22,7 @@ const (
 func (c *Controller) AdmitHandshake(peer net.Addr, source Source, expected int, evict func()) (slot *Slot, banned bool) {
 	if source.IsShared() {
 		slot, reason := c.handshakes.AdmitShared(evict)
-		c.logHandshakeLimit(peer, source, reason)
+		c.reportHandshakeLimit(peer, source, reason)
 		return slot, false
 	}
 	if banned = expected == 0 && c.penalties.Banned(source) > 0; banned {
@@ -30,7 +32,7 @@ func (c *Controller) AdmitHandshake(peer net.Addr, source Source, expected int, 
 		}
 	}
 	slot, reason := c.handshakes.Admit(source, expected, evict)
-	c.logHandshakeLimit(peer, source, reason)
+	c.reportHandshakeLimit(peer, source, reason)
 	return slot, banned
 }
 
@@ -42,27 +44,24 @@ func (c *Controller) ReleaseHandshake(slot *Slot) bool { return c.handshakes.Rel
 // yet. Its slot is among those of other such connections, and ReleaseHeader releases it.
 func (c *Controller) AdmitHeader(peer net.Addr, source Source, evict func()) *Slot {
 	slot, reason := c.headers.AdmitShared(evict)
-	c.logHandshakeLimit(peer, source, reason)
+	c.reportHandshakeLimit(peer, source, reason)
 	return slot
 }
 
 // ReleaseHeader is ReleaseHandshake for a slot of AdmitHeader.
 func (c *Controller) ReleaseHeader(slot *Slot) bool { return c.headers.Release(slot) }
 
-// logHandshakeLimit counts and logs the limit that a connection has met, if any.
-func (c *Controller) logHandshakeLimit(peer net.Addr, source Source, reason Kind) {
+// reportHandshakeLimit counts the limit that a connection has met, if any, and tells of
+// it.
+func (c *Controller) reportHandshakeLimit(peer net.Addr, source Source, reason Kind) {
 	if reason != 0 {
 		c.Counters.Add(reason)
-		c.Logs.Handshakes.Log(source, slog.LevelWarn, "too many connections have not said yet what they want",
-			"relayClient", Address{peer}, "limit", reason.String())
+		c.events.Observe(observe.Event{
+			Name: observe.HandshakesLimited, Level: slog.LevelWarn, Source: source.Prefix(),
+			Tunnel: observe.Tunnel{RelayClient: peer}, Limit: reason.String(),
+		})
 	}
 }
-
-// Address is an address that logs show as text, in JSON too.
-type Address struct{ net.Addr }
-
-// LogValue returns the text.
-func (a Address) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // Penalize counts an offense of a source, which may have the source banned.
 func (c *Controller) Penalize(source Source, offense Offense) {
@@ -71,8 +70,7 @@ func (c *Controller) Penalize(source Source, offense Offense) {
 	}
 	if ban := c.penalties.Penalize(source, offense); ban > 0 {
 		c.Counters.Add(SourcesShutOut)
-		c.Logs.Bans.Log(source, slog.LevelWarn, "source shut out for a while: too many wrong ids or tokens",
-			"source", source.String(), "for", ban.String())
+		c.events.Observe(observe.Event{Name: observe.SourceBanned, Level: slog.LevelWarn, Source: source.Prefix(), Duration: ban})
 	}
 }
 

@@ -41,7 +41,7 @@ var loopback6 = netip.IPv6Unspecified()
 // String returns the address, or the prefix.
 func (s Source) String() string {
 	if s.addr.Is6() {
-		return s.prefix().String()
+		return s.Prefix().String()
 	}
 	return s.addr.String()
 }
@@ -69,7 +69,7 @@ func (s Source) Network() Source {
 // of a connection: one that a load balancer has named has an address of its own.
 func (s Source) MarkShared(networks []netip.Prefix) Source {
 	s.shared = s.IsLoopback() ||
-		len(networks) > 0 && s.addr.IsPrivate() && slices.ContainsFunc(networks, s.prefix().Overlaps)
+		len(networks) > 0 && s.addr.IsPrivate() && slices.ContainsFunc(networks, s.Prefix().Overlaps)
 	return s
 }
 
@@ -77,7 +77,8 @@ func (s Source) MarkShared(networks []netip.Prefix) Source {
 // share the source, as those behind a proxy do. Limits for one source do not hold for it.
 func (s Source) IsShared() bool { return s.shared }
 
-func (s Source) prefix() netip.Prefix {
+// Prefix returns the address, or the prefix, as a network. It is zero for the zero Source.
+func (s Source) Prefix() netip.Prefix {
 	bits := s.addr.BitLen()
 	if s.addr.Is6() {
 		bits = prefixBits

@@ -92,7 +92,7 @@ func TestNotAcknowledged(t *testing.T) {
 		t.Errorf("a user without a stream gets %v, want a reset", err)
 	}
 	reset := m.log.await(t, "user reset")
-	if !strings.Contains(reset, `reason="not acknowledged: `) {
+	if !strings.Contains(reset, `reason=not_acknowledged`) {
 		t.Errorf("the log says %q, want that it is not acknowledged", reset)
 	}
 	counters := m.State().Counters

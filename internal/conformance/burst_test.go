@@ -76,7 +76,7 @@ func TestBurstOfOneAddress(t *testing.T) {
 			t.Errorf("%d users took %v, want %v", all, took, least)
 		}
 		for name, log := range map[string]*burstLog{"relay": relayLog, "forwarder": clientLog} {
-			told := log.with("limit=usersPerSecond")
+			told := log.with("limit=users_per_second")
 			if n := len(told); n == 0 || n > 1+int(time.Since(since)/(5*time.Second)) {
 				t.Errorf("the %s's log has %d lines about the limit: %q", name, n, told)
 			}

@@ -163,7 +163,7 @@ func (p *play) verify(rules checker.Rules) checker.Summary {
 func (r *rig) stable() {
 	r.t.Helper()
 	for line := range strings.Lines(r.relay.Output()) {
-		if strings.Contains(line, "tunnel closed") && !strings.Contains(line, "registered anew") {
+		if strings.Contains(line, "tunnel closed") && !strings.Contains(line, "registered_anew") {
 			r.t.Errorf("the tunnel ended: %s", line)
 		}
 	}

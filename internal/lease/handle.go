@@ -4,10 +4,12 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // ErrExpired is why a lease ends whose owner does not come back.
-var ErrExpired = errors.New("its owner was away for as long as the lease stands")
+var ErrExpired = observe.WithReason(errors.New("its owner was away for as long as the lease stands"), observe.LeaseExpired)
 
 // Revoked is why a lease ends whose owner may not have its port any more.
 type Revoked struct{ error }

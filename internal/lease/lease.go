@@ -13,6 +13,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"time"
+
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // Key is what a lease is known by.
@@ -81,16 +83,15 @@ func (l Lease) At(place Place, before []Place) Lease {
 	return l
 }
 
-// LogArgs returns what logs say of the lease.
-func (l Lease) LogArgs() []any {
-	args := []any{"port", l.Port}
-	if l.Identity != "" {
-		args = append(args, "identity", l.Identity)
+// EndEvent returns the event of the lease's end, for the given reason.
+func (l Lease) EndEvent(why error) observe.Event {
+	e := observe.Event{
+		Name: observe.LeaseEnded, Tunnel: observe.Tunnel{Port: l.Port, Identity: l.Identity, Name: l.Name}, Reason: observe.ReasonOf(why),
 	}
-	if l.Name != "" {
-		args = append(args, "name", l.Name)
+	if e.Reason == observe.Other {
+		e.Err = why
 	}
-	return args
+	return e
 }
 
 // Store keeps leases for the next start of the relay. Its methods may be called

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // ErrNameTaken is why a lease cannot have the name that it asks for.
@@ -16,9 +18,10 @@ var ErrNameTaken = errors.New("another tunnel has this name")
 
 // Config is what a Registry is made of. All of it is needed.
 type Config struct {
-	Store Store
-	Ports *Ports
-	Log   *slog.Logger
+	Store  Store
+	Ports  *Ports
+	Log    *slog.Logger
+	Events observe.Sink // gets the leases that have ended while the relay was down
 	// TTL is how long a lease stands while its owner is away, and IdentityTTL the same
 	// for owners who are known.
 	TTL, IdentityTTL time.Duration

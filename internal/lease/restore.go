@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // Restore has open called for the leases that stood when the relay ended, before
@@ -26,7 +28,7 @@ func (r *Registry) Restore(open func(Lease) (*Handle, error)) (save func()) {
 		places := r.standing(l, now)
 		if len(places) == 0 {
 			_ = r.config.Store.Delete(l.Key) // it will be tried at the next start too
-			r.config.Log.Info("lease ended", append(l.LogArgs(), "reason", "its time was over before the relay was started")...)
+			r.config.Events.Observe(l.EndEvent(ErrExpired))
 			continue
 		}
 		h, err := r.restoreOne(l, places, open)
@@ -88,7 +90,7 @@ func (r *Registry) restoreOne(l Lease, places []Place, open func(Lease) (*Handle
 		}
 		if err == nil {
 			if i > 0 {
-				r.config.Log.Info("a lease has an earlier port again", "port", place.Port, "insteadOf", l.Port, "reason", why)
+				r.config.Log.Info("a lease has an earlier port again", "port", place.Port, "insteadOf", l.Port, "reason", string(observe.ReasonOf(why)), "error", why)
 			}
 			return h, nil
 		}
@@ -132,12 +134,14 @@ func (r *Registry) shelve(of Lease) {
 	r.shelved[of.Key] = of
 }
 
-// closedPorts are leased ports that a start of the relay could not open, by the reason.
-type closedPorts map[string][]string
+// closedPorts are leased ports that a start of the relay could not open, by the reason and
+// the text of the error.
+type closedPorts map[[2]string][]string
 
 // add notes the port of a lease, and why.
 func (c closedPorts) add(of Lease, why error) {
-	reason := strings.TrimPrefix(why.Error(), of.Identity+": ") // one for all whom it concerns
+	// One text for all whom it concerns.
+	reason := [2]string{string(observe.ReasonOf(why)), strings.TrimPrefix(why.Error(), of.Identity+": ")}
 	c[reason] = append(c[reason], fmt.Sprint(of.Port))
 }
 
@@ -149,6 +153,6 @@ func (r *Registry) logClosed(closed closedPorts) {
 	for reason, ports := range closed {
 		slices.Sort(ports)
 		r.config.Log.Warn("leased ports stay closed: each is kept for a start of the relay that can open it, until the time of its lease is over",
-			"leases", len(ports), "ports", strings.Join(ports[:min(len(ports), maxListed)], ","), "reason", reason)
+			"leases", len(ports), "ports", strings.Join(ports[:min(len(ports), maxListed)], ","), "reason", reason[0], "error", reason[1])
 	}
 }

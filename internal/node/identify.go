@@ -10,6 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/wire"
@@ -35,10 +36,28 @@ func identify(tokens *auth.File, certificates bool) func(conn.Conn, string) (ser
 }
 
 var (
-	errNoTokens    = errors.New("the relay was started without a tokens file (--tokens)")
-	errNoAuthority = errors.New("the relay was started without an authority for certificates (--tlsClientCa)")
-	errOtherPort   = errors.New("it is good for other ports now")
+	errNoTokens    = observe.WithReason(errors.New("the relay was started without a tokens file (--tokens)"), observe.TokensDisabled)
+	errNoAuthority = observe.WithReason(errors.New("the relay was started without an authority for certificates (--tlsClientCa)"), observe.CertificatesDisabled)
+	errOtherPort   = observe.WithReason(errors.New("it is good for other ports now"), observe.PortForbidden)
 )
+
+// withReason gives the reason, in the words of the log, for which a token no longer holds.
+func withReason(err error) error {
+	for _, known := range []struct {
+		err    error
+		reason observe.Reason
+	}{
+		{auth.ErrRevoked, observe.TokenRevoked},
+		{auth.ErrExpired, observe.TokenExpired},
+		{auth.ErrReplaced, observe.TokenReplaced},
+		{auth.ErrChanged, observe.TokenChanged},
+	} {
+		if errors.Is(err, known.err) {
+			return observe.WithReason(err, known.reason)
+		}
+	}
+	return err
+}
 
 // watchOwner tells whether an identity may keep a port that nobody serves, of which
 // there are such that nobody may ask for: see server.Config. Who has a certificate
@@ -56,12 +75,13 @@ func watchOwner(tokens *auth.File, certificates bool, ports port.Range) func(str
 		case tokens == nil:
 			return nil, errNoTokens
 		}
-		return tokens.WatchName(name, func(id auth.Identity) error {
+		stop, err = tokens.WatchName(name, func(id auth.Identity) error {
 			if id.Ports == nil && !ports.Contains(number) || id.Ports != nil && !id.Ports.Contains(number) {
 				return errOtherPort
 			}
 			return nil
-		}, ended)
+		}, func(reason error) { ended(withReason(reason)) })
+		return stop, withReason(err)
 	}
 }
 
@@ -91,6 +111,7 @@ func byToken(tokens *auth.File, token string) (server.Identity, error) {
 		Policy:  id.Policy,
 		Watch: func(ended func(error)) (stop func()) {
 			return tokens.Watch(id, func(reason error) {
+				reason = withReason(reason)
 				if errors.Is(reason, auth.ErrChanged) || errors.Is(reason, auth.ErrReplaced) {
 					reason = fmt.Errorf("%w: %w", server.ErrIdentityChanged, reason)
 				}
@@ -104,7 +125,7 @@ func byToken(tokens *auth.File, token string) (server.Identity, error) {
 // a colon.
 const certificatePrefix = "certificate:"
 
-var errCertificateExpired = errors.New("the certificate has expired")
+var errCertificateExpired = observe.WithReason(errors.New("the certificate has expired"), observe.CertificateExpired)
 
 // byCertificate knows whom an authority has vouched for. It holds until it expires,
 // and whoever comes with a renewed one is the same owner. Without says what is

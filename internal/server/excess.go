@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -157,13 +158,14 @@ func (p *publicPort) logExcess(news wire.Notice) {
 	p.mu.Lock()
 	t, source := p.tunnel, p.source
 	p.mu.Unlock()
-	about := []any{"port", p.number}
+	about := observe.Tunnel{Port: p.number}
 	if t != nil {
 		about, source = t.about(), t.source
 	}
-	about = append(about, "limit", news.Limit, "waited", news.Waited, "reset", news.Reset)
-	s := p.server
-	s.admission.Logs.Users.Log(source, slog.LevelWarn, "users come faster, or are more, than a limit allows", about...)
+	p.server.events.Observe(observe.Event{
+		Name: observe.UsersLimited, Level: slog.LevelWarn, Source: source.Prefix(), Tunnel: about,
+		Limit: news.Limit, Delayed: news.Waited, Reset: news.Reset,
+	})
 }
 
 // notice gives what the owner is to be told with the next user, or nothing.

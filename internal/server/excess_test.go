@@ -190,15 +190,15 @@ func TestExcessIsTold(t *testing.T) {
 	if got, want := []string{first, second, third, fourth}, []string{"", "", "usersOfTunnel 0 3", ""}; !slices.Equal(got, want) {
 		t.Errorf("the owner is told %q, want %q", got, want)
 	}
-	const line = `msg="users come faster, or are more, than a limit allows" port=`
+	const line = `msg="users exceed a limit" event=users_limited port=`
 	if n := log.count(line); n != 1 {
 		t.Errorf("%d lines are in the log, want 1", n)
 	}
-	if want := "limit=usersOfTunnel waited=0 reset=1"; log.count(want) != 1 {
+	if want := "limit=users_of_tunnel delayed=0 reset=1"; log.count(want) != 1 {
 		t.Errorf("the log has not %q", want)
 	}
 	tunnel.end() // and what the log has not been told by now it is told then
-	r.wantSoon("lines about the others", 1, func() int64 { return log.count("limit=usersOfTunnel waited=0 reset=2") })
+	r.wantSoon("lines about the others", 1, func() int64 { return log.count("limit=users_of_tunnel delayed=0 reset=2") })
 }
 
 // Nothing that a burst has done is missing in the log, even if no other one follows.
@@ -211,11 +211,11 @@ func TestExcessOfBurstIsLogged(t *testing.T) {
 			then   func()
 			want   []string
 		}{
-			{5, func() {}, []string{"waited=1 "}},
+			{5, func() {}, []string{"delayed=1 "}},
 			{3, func() { <-time.After(9 * time.Second) }, nil},
-			{0, func() { <-time.After(2 * time.Second) }, []string{"waited=7 "}},
+			{0, func() { <-time.After(2 * time.Second) }, []string{"delayed=7 "}},
 			{0, func() { <-time.After(time.Hour) }, nil},
-			{3, p.End, []string{"waited=1 ", "waited=2 "}},
+			{3, p.End, []string{"delayed=1 ", "delayed=2 "}},
 			{2, func() { <-time.After(time.Hour) }, nil},
 		} {
 			before := log.String()

@@ -25,8 +25,9 @@ func (t *Telling) Due(is wire.Notice) string {
 type Exceeding struct{ p *publicPort }
 
 func NewExceeding(log *slog.Logger) Exceeding {
-	s := &Server{log: log, draining: context.Background()}
-	s.admission = admission.NewController(admission.Limits{}.WithDefaults(), nil, log)
+	limits := admission.Limits{}.WithDefaults()
+	s := &Server{events: newLog(log, limits.LogLines, func() {}), draining: context.Background()}
+	s.admission = admission.NewController(limits, nil, s.events)
 	return Exceeding{&publicPort{server: s}}
 }
 

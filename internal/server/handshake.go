@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
@@ -56,8 +56,12 @@ func (s *Server) readRequest(raw conn.Conn, slot *admission.Slot) (conn conn.Con
 		return nil, req, false // it was reset
 	}
 	if err != nil {
-		s.admission.Counters.Add(notRequest(err))
-		s.log.Debug("connection closed: not a request", "relayClient", inLog{conn.RemoteAddr()}, "error", err)
+		kind, reason := notRequest(err)
+		s.admission.Counters.Add(kind)
+		s.events.Observe(observe.Event{
+			Name: observe.HandshakeFailed, Level: slog.LevelDebug,
+			Tunnel: observe.Tunnel{RelayClient: conn.RemoteAddr()}, Reason: reason, Err: err,
+		})
 		_ = conn.Close()
 		return nil, req, false
 	}
@@ -77,15 +81,15 @@ func (s *Server) readClaimNow(conn conn.Conn) (wire.Request, bool) {
 	return wire.ReadClaimNow(conn, s.verbs)
 }
 
-// notRequest gives what is counted for a connection that could not be read.
-func notRequest(err error) admission.Kind {
+// notRequest returns what is counted for a connection that could not be read, and why.
+func notRequest(err error) (admission.Kind, observe.Reason) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return admission.HandshakeTimeouts
+		return admission.HandshakeTimeouts, observe.HandshakeTimeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), sockerr.Is(err, syscall.ECONNRESET):
-		return admission.HandshakeEnds
+		return admission.HandshakeEnds, observe.HandshakeEnded
 	}
-	return admission.NotRequests
+	return admission.NotRequests, observe.NotARequest
 }
 
 // claimNow answers conn if it is a claim, and all of it has come.
@@ -111,8 +115,7 @@ func (s *Server) crashed(err error) {
 	var e *crash.Error
 	if errors.As(err, &e) && e.First() {
 		s.admission.Counters.Add(admission.Panics)
-		s.admission.Logs.Peers.Log(admission.Source{}, slog.LevelError, "panic: this is a bug in Relay; a connection or a tunnel was ended, and the rest goes on",
-			"panic", fmt.Sprint(e.Value), "stack", e.Stack)
+		s.events.Observe(observe.Event{Name: observe.Panicked, Level: slog.LevelError, Err: e})
 	}
 }
 
@@ -132,12 +135,19 @@ func (s *Server) refused(conn conn.Conn, req wire.Request, err error) {
 		s.admission.Counters.Add(admission.Idle)
 	}
 	s.crashed(err)
-	level := slog.LevelInfo
-	if errors.Is(err, errSuperseded) {
-		level = slog.LevelDebug // it stands by for days, and asks every few seconds
+	refused := observe.Event{
+		Name: observe.RequestRefused, Source: source.Prefix(), Claim: req.IsClaim(), Err: err,
+		Tunnel: observe.Tunnel{Protocol: req.Verb.Name, RelayClient: conn.RemoteAddr()},
 	}
-	s.admission.Logs.Peers.Log(source, level, "request refused", "relayClient", inLog{conn.RemoteAddr()},
-		"protocol", req.Verb.Name, "claim", req.IsClaim(), "error", err)
+	if errors.Is(err, errSuperseded) {
+		refused.Level = slog.LevelDebug // it stands by for days, and asks every few seconds
+	}
+	if told := new(wire.Refusal); errors.As(err, &told) {
+		refused.Code = told.Code
+	} else {
+		refused.Reason = observe.ReasonOf(err)
+	}
+	s.events.Observe(refused)
 }
 
 // claim hands on a connection that has no deadline. It has to be of the one who

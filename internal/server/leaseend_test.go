@@ -51,7 +51,7 @@ func TestEvictionSparesWhoHasJustLeft(t *testing.T) {
 	if after := time.Since(left); after < evictAfter {
 		t.Errorf("the lease has given way after %v, want %v", after, evictAfter)
 	}
-	r.wantSoon("lines about the lease", 1, func() int64 { return log.count(`msg="lease ended" port=` + fmt.Sprint(owner.port)) })
+	r.wantSoon("lines about the lease", 1, func() int64 { return log.count(`event=lease_ended port=` + fmt.Sprint(owner.port)) })
 }
 
 // Whatever ends a lease, the log says which one, and why.
@@ -62,24 +62,24 @@ func TestEndOfALeaseIsLogged(t *testing.T) {
 		do   func(r *relay, ended chan func(error))
 		want string
 	}{
-		"its time is over": {func(r *relay, _ chan func(error)) { away(r, as("a", "1", "+name web")) }, `name=web reason="its owner was away for as long as the lease stands" awayFor=0s`},
+		"its time is over": {func(r *relay, _ chan func(error)) { away(r, as("a", "1", "+name web")) }, `name=web reason=lease_expired awayFor=0s`},
 		"evicted": {func(r *relay, _ chan func(error)) {
 			r.own(as("serves", "1"))
 			away(r, as("a", "1"))
 			r.own(as("b", "1"))
-		}, `reason="its address has other tunnels by now, as many as it may" awayFor=0s`},
+		}, `reason=lease_evicted awayFor=0s`},
 		"moved": {func(r *relay, _ chan func(error)) {
 			r.own(as("a", "1", fmt.Sprintf("+port %d", ports.First)))
 			r.own(as("a", "1", fmt.Sprintf("+port %d", ports.Last)))
-		}, `reason="its owner has moved to another port"`},
+		}, `reason=lease_moved`},
 		"gave way": {func(r *relay, _ chan func(error)) {
 			away(r, as("a", "1", "+token a"))
 			r.own("+token a\nmultiplex\n")
-		}, `identity=a reason="its token has come with another lease key, and nobody served this port" awayFor=0s`},
+		}, `identity=a reason=lease_key_changed awayFor=0s`},
 		"revoked": {func(r *relay, ended chan func(error)) {
 			r.own(as("a", "1", "+token a"))
 			(<-ended)(fmt.Errorf("a: revoked"))
-		}, `identity=a reason="a: revoked"`},
+		}, `identity=a reason=other error="a: revoked"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log, w := new(lockedBuffer), watched{make(chan func(error), 3)}
@@ -93,7 +93,7 @@ func TestEndOfALeaseIsLogged(t *testing.T) {
 				}
 			})
 			c.do(r, w.ended)
-			line := regexp.MustCompile(`level=INFO msg="lease ended" port=\d+ ` + regexp.QuoteMeta(c.want) + "\n")
+			line := regexp.MustCompile(`level=INFO msg="lease ended" event=lease_ended port=\d+ ` + regexp.QuoteMeta(c.want) + "\n")
 			r.wantSoon("lines that say so", 1, func() int64 { return int64(len(line.FindAllString(log.String(), -1))) })
 			r.Close()
 			if n := log.count("lease ended"); n != 1 {

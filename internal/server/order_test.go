@@ -135,7 +135,7 @@ func TestTurnsOfUsersWhoWaited(t *testing.T) {
 	r.wantSoon("users who wait", burst+1, func() int64 { return int64(r.State().Waiting) })
 	since := time.Now()
 	again, _ := r.try(lease(fmt.Sprintf("+users-per-second %d\n", perSecond)))
-	r.wantSoon("lines about users who are held up", 1, func() int64 { return log.count("limit=usersPerSecondOfTunnel waited=1") })
+	r.wantSoon("lines about users who are held up", 1, func() int64 { return log.count("limit=users_per_second_of_tunnel delayed=1") })
 	turns := make(map[uint64]uint64)
 	for range burst {
 		turn := again.next(t).turn(t)

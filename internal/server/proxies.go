@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
@@ -95,13 +96,15 @@ func (s *Server) relayClientOf(conn conn.Conn) (conn.Conn, error) {
 // unknown closes a connection of which a load balancer has not said whose it is. Most
 // are its own, with which it looks whether the relay lives.
 func (s *Server) unknown(conn conn.Conn, err error) {
-	kind, level := notRequest(err), slog.LevelDebug
+	kind, reason := notRequest(err)
+	level := slog.LevelDebug
 	if kind == admission.NotRequests {
-		level = slog.LevelWarn
+		level, reason = slog.LevelWarn, observe.NoProxyHeader
 	}
 	s.admission.Counters.Add(kind)
-	s.admission.Logs.Peers.Log(s.sourceOf(conn), level, "connection closed: a trusted proxy does not say whose it is",
-		"proxy", inLog{conn.RemoteAddr()}, "error", err)
+	s.events.Observe(observe.Event{
+		Name: observe.ProxyHeaderFailed, Level: level, Source: s.sourceOf(conn).Prefix(), Proxy: conn.RemoteAddr(), Reason: reason, Err: err,
+	})
 	_ = conn.Close()
 }
 

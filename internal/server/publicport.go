@@ -2,10 +2,8 @@ package server
 
 import (
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
@@ -177,12 +175,12 @@ func (p *publicPort) endLease(reason error) {
 	source := p.source
 	p.mu.Unlock()
 	is := p.lease.Lease()
-	about := append(is.LogArgs(), "reason", reason)
+	ended := is.EndEvent(reason)
+	ended.Source = source.Prefix()
 	if !is.Until.IsZero() {
-		about = append(about, "awayFor", p.lease.AwayFor().Round(time.Second).String())
+		ended.Duration = p.lease.AwayFor()
 	}
-	s := p.server
-	s.admission.Logs.Tunnels.Log(source, slog.LevelInfo, "lease ended", about...)
+	p.server.events.Observe(ended)
 }
 
 // hasUsers reports whether it would go on to count if it were closed.

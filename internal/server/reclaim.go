@@ -3,11 +3,11 @@ package server
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -16,7 +16,7 @@ import (
 const maxReclaimed = 3
 
 // errGaveWay is why a lease ends that is in the way of its own identity.
-var errGaveWay = errors.New("its token has come with another lease key, and nobody served this port")
+var errGaveWay = observe.WithReason(errors.New("its token has come with another lease key, and nobody served this port"), observe.LeaseKeyChanged)
 
 // portFor returns the port that the relay client owns, or opens one. A lease of the same
 // identity that nobody serves gives way: a relay client that comes without the lease key
@@ -51,8 +51,9 @@ func (s *Server) reclaim(i Identity, source admission.Source, wish wire.Preamble
 		}
 		fits := wish.Lease != "" && (wish.Port == 0 || wish.Port == p.number) && s.mayHave(i, p.number)
 		if fits && h.Pass(lease.KeyOf(i.Name, wish.Lease)) {
-			s.admission.Logs.Tunnels.Log(source, slog.LevelInfo, "lease passed to another key of its token",
-				"port", p.number, "identity", i.Name)
+			s.events.Observe(observe.Event{
+				Name: observe.LeasePassed, Source: source.Prefix(), Tunnel: observe.Tunnel{Port: p.number, Identity: i.Name},
+			})
 			return true
 		}
 		return h.EndAway(errGaveWay)

@@ -10,6 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
@@ -89,10 +90,10 @@ func (s *Server) prepare(conn conn.Conn, req wire.Request) (*tunnel, *publicPort
 var (
 	errForbiddenPort = errors.New("may not ask for port")
 	errSuperseded    = errors.New("another relay client with the same lease key has taken over from this one, and is there")
-	errMoved         = errors.New("its owner has moved to another port")
-	errEvicted       = errors.New("its address has other tunnels by now, as many as it may")
+	errMoved         = observe.WithReason(errors.New("its owner has moved to another port"), observe.LeaseMoved)
+	errEvicted       = observe.WithReason(errors.New("its address has other tunnels by now, as many as it may"), observe.LeaseEvicted)
 	errNotOpen       = errors.New("your port is not open yet, as another program has it; the relay tries on, so try again")
-	errNotTold       = errors.New("the relay client could not be told")
+	errNotTold       = observe.WithReason(errors.New("the relay client could not be told"), observe.AnswerFailed)
 )
 
 // refuse tells a relay client why it is not registered.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/sockerr"
 )
@@ -16,7 +17,7 @@ import (
 func (s *Server) mayRestore(l lease.Lease) error {
 	if l.Identity == "" {
 		if !s.config.Ports.Contains(l.Port) {
-			return fmt.Errorf("it is none of the public ports %s", s.config.Ports)
+			return observe.WithReason(fmt.Errorf("it is none of the public ports %s", s.config.Ports), observe.PortForbidden)
 		}
 		return nil
 	}
@@ -46,7 +47,7 @@ func (s *Server) restore(l lease.Lease) (*lease.Handle, error) {
 		listener, err = s.ports.OpenLate(l.Port, s.log)
 	}
 	if errors.Is(err, lease.ErrPortTaken) {
-		err = errors.New("another lease has the port by now")
+		err = observe.WithReason(errors.New("another lease has the port by now"), observe.PortTaken)
 	}
 	if err != nil {
 		return nil, err

@@ -26,6 +26,7 @@ import (
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
@@ -121,6 +122,7 @@ var ErrServerClosed = errors.New("relay closed")
 type Server struct {
 	config    Config
 	log       *slog.Logger
+	events    observe.Sink
 	protocols map[wire.Verb]protocol.Relay
 	verbs     []wire.Verb // of protocols
 	ports     *lease.Ports
@@ -157,7 +159,6 @@ func New(config Config) (*Server, error) {
 		protocols: make(map[wire.Verb]protocol.Relay),
 		ports:     lease.NewPorts(config.Listen),
 		engine:    engine,
-		admission: admission.NewController(config.Limits, slices.Concat(config.TrustedProxies, config.ControlProxies), config.Logger),
 		listeners: make(map[Listener]struct{}),
 		open:      make(map[int]*publicPort),
 		tunnels:   make(map[admission.Source]map[*tunnel]struct{}),
@@ -166,6 +167,8 @@ func New(config Config) (*Server, error) {
 		s.protocols[p.Verb()] = p
 		s.verbs = append(s.verbs, p.Verb())
 	}
+	s.events = newLog(config.Logger, config.Limits.LogLines, func() { s.admission.Counters.Add(admission.LogLines) })
+	s.admission = admission.NewController(config.Limits, slices.Concat(config.TrustedProxies, config.ControlProxies), s.events)
 	crashed := func(e *crash.Error) { s.crashed(e) }
 	engine.OnCrash, s.watcher.OnCrash = crashed, crashed
 	engine.Reserve = s.admission.Reserve
@@ -173,7 +176,7 @@ func New(config Config) (*Server, error) {
 	s.draining, s.drain = context.WithCancelCause(s.closed)
 	s.impatient, s.endWaits = context.WithCancelCause(s.closed)
 	s.leases = lease.NewRegistry(lease.Config{
-		Store: config.Leases, Ports: s.ports, Log: s.log, TTL: config.Lease, IdentityTTL: config.IdentityLease,
+		Store: config.Leases, Ports: s.ports, Log: s.log, Events: s.events, TTL: config.Lease, IdentityTTL: config.IdentityLease,
 		Watch: func(identity string, port int, ended func(error)) (stop func(), err error) {
 			return config.WatchOwner(identity, port, func(reason error) { s.aside(func() { ended(reason) }) })
 		},

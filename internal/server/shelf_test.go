@@ -67,7 +67,7 @@ func TestMistakenStart(t *testing.T) {
 			func(c *server.Config) {
 				c.Identify, c.Ports = nil, low
 				c.WatchOwner = func(string, int, func(error)) (func(), error) { return nil, errors.New("no tokens") }
-			}, 2, `reason="no tokens"`,
+			}, 2, `reason=other error="no tokens"`,
 			map[string]string{as("1", "1", "+token a"): as("1", "1", "+token a"), as("2", "1", "+token a"): as("2", "1", "+token a")},
 		},
 	} {
@@ -132,7 +132,7 @@ func TestMistakenStartForTooLong(t *testing.T) {
 	_ = m.store.Save(l)
 	log := new(lockedBuffer)
 	m.start(m.right, func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
-	if n := log.count(fmt.Sprintf(`msg="lease ended" port=%d`, l.Port)); n != 1 || m.store.len() != 0 {
+	if n := log.count(fmt.Sprintf(`event=lease_ended port=%d`, l.Port)); n != 1 || m.store.len() != 0 {
 		t.Errorf("%d leases are kept, and the log says\n%s", m.store.len(), log)
 	}
 }

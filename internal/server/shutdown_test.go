@@ -151,7 +151,7 @@ func TestShutdownIsOver(t *testing.T) {
 // wantDrainingLogged expects the log to say that a user was reset as the relay shut down.
 func wantDrainingLogged(t *testing.T, log *lockedBuffer, u net.Conn) {
 	t.Helper()
-	if line := fmt.Sprintf(`user=%s reason="the relay is shutting down"`, u.LocalAddr()); log.count(line) != 1 {
+	if line := fmt.Sprintf(`user=%s reason=drain`, u.LocalAddr()); log.count(line) != 1 {
 		t.Errorf("the log has not %q:\n%s", line, log)
 	}
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 )
@@ -40,33 +40,13 @@ type tunnel struct {
 
 // Why a tunnel ends, besides what its protocol says.
 var (
-	errTakenOver = errors.New("another relay client has shown the same lease key, and has taken over")
-	errAgain     = errors.New("the relay client has registered anew, and goes on so")
+	errTakenOver = observe.WithReason(errors.New("another relay client has shown the same lease key, and has taken over"), observe.TakenOver)
+	errAgain     = observe.WithReason(errors.New("the relay client has registered anew, and goes on so"), observe.RegisteredAnew)
 )
 
-// log logs something about the tunnel. A logger that knows it would be held for as
-// long as the tunnel lives.
-func (t *tunnel) log(level slog.Level, message string, args ...any) {
-	if log := t.port.server.log; log.Enabled(context.Background(), level) {
-		log.Log(context.Background(), level, message, append(t.about(), args...)...)
-	}
-}
-
-// logLife logs that the tunnel begins or ends, which its owner can have happen often.
-func (t *tunnel) logLife(message string, args ...any) {
-	s := t.port.server
-	s.admission.Logs.Tunnels.Log(t.source, slog.LevelInfo, message, append(t.about(), args...)...)
-}
-
-func (t *tunnel) about() []any {
-	about := []any{"port", t.port.number, "protocol", t.verb, "relayClient", t.client.String()}
-	if t.identity.Name != "" {
-		about = append(about, "identity", t.identity.Name)
-	}
-	if t.name != "" {
-		about = append(about, "name", t.name)
-	}
-	return about
+// about identifies the tunnel in events.
+func (t *tunnel) about() observe.Tunnel {
+	return observe.Tunnel{Port: t.port.number, Protocol: t.verb, RelayClient: t.client, Identity: t.identity.Name, Name: t.name}
 }
 
 // startTunnel puts t behind its port, and in place of the tunnel that is there.
@@ -87,7 +67,7 @@ func (s *Server) startTunnel(t *tunnel) error {
 		s.running.Done()
 		return err
 	}
-	t.logLife("tunnel opened")
+	s.events.Observe(observe.Event{Name: observe.TunnelOpened, Source: t.source.Prefix(), Tunnel: t.about()})
 	t.watchIdentity()
 	context.AfterFunc(t.session.Ended(), func() { t.end(context.Cause(t.session.Ended())) })
 	return nil
@@ -128,7 +108,11 @@ func (t *tunnel) end(reason error) {
 		t.port.detach(t, reason)
 		s.forgetTunnel(t)
 		s.crashed(reason)
-		t.logLife("tunnel closed", "reason", reason)
+		closed := observe.Event{Name: observe.TunnelClosed, Source: t.source.Prefix(), Tunnel: t.about(), Reason: observe.ReasonOf(reason)}
+		if closed.Reason == observe.Other { // what its connection has met
+			closed.Reason, closed.Err = observe.RelayClientLost, reason
+		}
+		s.events.Observe(closed)
 		go t.finish()
 	})
 }

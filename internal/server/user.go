@@ -12,6 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
@@ -158,8 +159,8 @@ func (u *user) readFirst() {
 // join joins a user with the relay client.
 func (u *user) join() {
 	t := u.tunnel
-	t.log(slog.LevelDebug, "user joined", "user", inLog{u.addr})
 	s := u.port.server
+	s.events.Observe(observe.Event{Name: observe.UserJoined, Level: slog.LevelDebug, Source: u.Source.Prefix(), Tunnel: t.about(), User: u.addr})
 	joined, reached := time.Now(), u.reached
 	options := join.Options{Limiter: t.policy.Bytes(), Prefix: int64(len(u.first))}
 	u.first, u.header, u.reached, u.tunnel = nil, nil, nil, nil // or they would be held for as long as the user is there

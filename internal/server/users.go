@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
@@ -30,8 +31,10 @@ func (p *publicPort) accept(conn conn.Conn) {
 		<-p.waiting
 		if err != nil {
 			_ = conn.Reset()
-			p.server.admission.Logs.Peers.Log(p.server.sourceOf(conn), slog.LevelWarn, "user reset", "port", p.number,
-				"proxy", inLog{conn.RemoteAddr()}, "reason", err)
+			p.server.events.Observe(observe.Event{
+				Name: observe.UserReset, Level: slog.LevelWarn, Source: p.server.sourceOf(conn).Prefix(),
+				Tunnel: observe.Tunnel{Port: p.number}, Proxy: conn.RemoteAddr(), Reason: observe.NoProxyHeader, Err: err,
+			})
 			return
 		}
 		p.serveUser(user)
@@ -143,8 +146,8 @@ func (p *publicPort) ended() error {
 // Why a user was reset before being joined; besides these, what the protocol
 // returns.
 var (
-	errUserGone = errors.New("the user went away while waiting")
-	errDraining = errors.New("the relay is shutting down")
+	errUserGone = observe.WithReason(errors.New("the user went away while waiting"), observe.UserGone)
+	errDraining = observe.WithReason(errors.New("the relay is shutting down"), observe.Draining)
 )
 
 // reset resets a user for a reason.
@@ -153,10 +156,22 @@ func (p *publicPort) reset(u *user, reason error) {
 	if kind, counted := kindOf(reason); counted {
 		p.server.admission.Counters.Add(kind)
 	}
-	if l := admission.LimitError(0); errors.As(reason, &l) && admission.Kind(l) != admission.DeniedAddresses { // which is as its owner wishes
-		p.exceeded(admission.Kind(l), true)
+	reset := observe.Event{
+		Name: observe.UserReset, Level: slog.LevelWarn, Source: u.Source.Prefix(),
+		Tunnel: observe.Tunnel{Port: p.number}, User: u.addr, Reason: observe.ReasonOf(reason),
 	}
-	p.server.admission.Logs.Peers.Log(u.Source, slog.LevelWarn, "user reset", "port", p.number, "user", inLog{u.addr}, "reason", reason)
+	switch l := admission.LimitError(0); {
+	case !errors.As(reason, &l):
+	case admission.Kind(l) == admission.DeniedAddresses: // which is as its owner wishes
+		reset.Reason = observe.AddressDenied
+	default:
+		p.exceeded(admission.Kind(l), true)
+		reset.Reason, reset.Limit = observe.LimitMet, admission.Kind(l).String()
+	}
+	if reset.Reason == observe.Other {
+		reset.Err = reason
+	}
+	p.server.events.Observe(reset)
 }
 
 // kindOf gives what is counted for a user who is reset.

@@ -118,7 +118,7 @@ func TestShutOutIsTold(t *testing.T) {
 			t.Fatalf("who is shut out gets %q", got)
 		}
 	}
-	if !strings.Contains(log.String(), "source shut out") {
+	if !strings.Contains(log.String(), "event=source_banned") {
 		t.Errorf("the log does not say that a source is shut out:\n%s", log.String())
 	}
 }

@@ -1,0 +1,116 @@
+// Package observe has the events of a relay and of a forwarder: what happens to tunnels,
+// users, leases and the sources of connections. Each event goes to a [Sink]; the log is
+// one, [Log].
+//
+// The names of events and the values of their fields are identifiers that do not change.
+// docs/operating.md lists them, and a test compares the two.
+package observe
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Name is the name of an event.
+type Name string
+
+// The events.
+const (
+	TunnelOpened Name = "tunnel_opened"
+	TunnelClosed Name = "tunnel_closed"
+
+	LeaseEnded  Name = "lease_ended"  // the owner will not get its port again
+	LeasePassed Name = "lease_passed" // to another key of the same token
+
+	UserJoined   Name = "user_joined"
+	UserDone     Name = "user_done"     // a user who was joined has ended
+	UserReset    Name = "user_reset"    // before being joined
+	UsersLimited Name = "users_limited" // users of one port met a limit
+
+	RequestRefused    Name = "request_refused" // a registration or a claim
+	HandshakeFailed   Name = "handshake_failed"
+	HandshakesLimited Name = "handshakes_limited"
+	ProxyHeaderFailed Name = "proxy_header_failed" // at the control port
+	SourceBanned      Name = "source_banned"
+
+	Panicked Name = "panic"
+)
+
+// sentence is what the log says of an event to people.
+func (n Name) sentence() string {
+	switch n {
+	case TunnelOpened:
+		return "tunnel opened"
+	case TunnelClosed:
+		return "tunnel closed"
+	case LeaseEnded:
+		return "lease ended"
+	case LeasePassed:
+		return "lease passed to another key of its token"
+	case UserJoined:
+		return "user joined"
+	case UserDone:
+		return "user done"
+	case UserReset:
+		return "user reset"
+	case UsersLimited:
+		return "users exceed a limit"
+	case RequestRefused:
+		return "request refused"
+	case HandshakeFailed:
+		return "connection closed: not a request"
+	case HandshakesLimited:
+		return "too many connections have sent no request yet"
+	case ProxyHeaderFailed:
+		return "connection closed: a trusted proxy does not say whose it is"
+	case SourceBanned:
+		return "source banned: too many wrong ids or tokens"
+	case Panicked:
+		return "panic, a bug in Relay: it ended one connection or tunnel, and no other"
+	}
+	return string(n)
+}
+
+// Tunnel identifies a tunnel. A lease has no protocol and no relay client, and a port
+// without a tunnel has nothing but its number.
+type Tunnel struct {
+	Port           int
+	Protocol       string
+	RelayClient    net.Addr
+	Identity, Name string
+}
+
+// Event is something that has happened. A field that does not apply is zero.
+type Event struct {
+	Name  Name
+	Level slog.Level // in the log
+
+	// Source is the address, or the network, that caused the event.
+	Source netip.Prefix
+
+	Tunnel Tunnel
+	User   net.Addr
+	Proxy  net.Addr // the load balancer that made the connection
+	Claim  bool     // the request is a claim
+
+	Waited   time.Duration // of a user, from accept to join
+	DialTime time.Duration // how long the local server took to accept
+	Duration time.Duration // of a join, of a ban, of an owner's absence
+	Received int64         // bytes from the user
+	Sent     int64         // bytes to the user
+
+	Delayed, Reset int64 // users that met Limit
+
+	EndedBy Party
+	How     How
+	Reason  Reason
+	Limit   string // as the relay's counters call it
+	Code    string // of a refusal, as docs/protocol.md has it
+	Err     error
+}
+
+// Sink gets events. Observe may be called concurrently, and must not wait: it is called
+// on the goroutines that serve users.
+type Sink interface{ Observe(e Event) }

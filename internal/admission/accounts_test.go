@@ -9,7 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/policy"
 )
 
-// What is left of an account is kept for as long as it makes a difference.
+// An account is kept for as long as its rates differ from those of a new one.
 func TestAccountsAreForgotten(t *testing.T) {
 	for name, c := range map[string]struct {
 		moved int // bytes, of 16 KiB that may go at once, and 2000 a second

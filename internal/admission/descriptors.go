@@ -2,31 +2,32 @@ package admission
 
 import "sync/atomic"
 
-// DescriptorBudget is a number of descriptors, so that they do not run out where it
-// hurts: users may have all but a reserve, which is for relay clients, and these
-// all but what the process needs for itself. Make it with NewDescriptorBudget. Its
-// methods may be called concurrently.
+// DescriptorBudget counts descriptors, so that they do not run out where it hurts: users
+// may have all but a reserve for relay clients, and relay clients all but what the process
+// needs for itself. Make it with NewDescriptorBudget. Its methods may be called
+// concurrently.
 type DescriptorBudget struct {
 	all  int64
 	used atomic.Int64
 }
 
-// NewDescriptorBudget gives a budget of so many.
+// NewDescriptorBudget returns a budget of n descriptors.
 func NewDescriptorBudget(n int) *DescriptorBudget { return &DescriptorBudget{all: int64(n)} }
 
-// The parts of the budget that users, and relay clients, leave alone: 256 and 64,
-// or less if there are few.
+// The parts of the budget that are not for users (256), and not for relay clients (64).
+// Of a small budget they are less.
 const (
 	userReserve   = 256
 	clientReserve = 64
 )
 
-// TakeForUser takes n, unless they are for relay clients.
+// TakeForUser takes n descriptors if as many are left for users, and reports whether it did.
 func (d *DescriptorBudget) TakeForUser(n int) bool {
 	return d.take(int64(n), min(userReserve, d.all/4))
 }
 
-// TakeForClient takes n, unless the process needs them.
+// TakeForClient takes n descriptors if as many are left for relay clients, and reports
+// whether it did.
 func (d *DescriptorBudget) TakeForClient(n int) bool {
 	return d.take(int64(n), min(clientReserve, d.all/16))
 }
@@ -39,8 +40,8 @@ func (d *DescriptorBudget) take(n, reserve int64) bool {
 	return true
 }
 
-// Give gives n back.
+// Give returns n descriptors to the budget.
 func (d *DescriptorBudget) Give(n int) { d.used.Add(-int64(n)) }
 
-// Used is how many are taken.
+// Used returns how many descriptors are taken.
 func (d *DescriptorBudget) Used() int { return int(d.used.Load()) }

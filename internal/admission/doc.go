@@ -1,10 +1,7 @@
-// Package admission bounds what others can make a relay hold: how much of it, for
-// whom, and how often. [Limits] has every figure; [Counters] say how often each
-// was met.
+// Package admission bounds what others can make a relay hold: how much of it, for whom,
+// and how often. A [Controller] is asked for all of it: handshakes, tunnels and users.
+// [Limits] has every figure, and [Counters] count how often each limit was met.
 //
-// What is here knows addresses and numbers, and nothing of connections: who is
-// counted, and what becomes of one too many, is for package server to say.
-//
-// Counting by address needs one word: a [Source] is who stands behind an
-// address, as far as addresses can tell.
+// Package admission knows addresses and numbers, and nothing of connections: its callers
+// reset those that are not admitted. It counts peers by their [Source].
 package admission

@@ -48,11 +48,11 @@ func TestHandshakesPerSource(t *testing.T) {
 		}
 	}
 	if len(v.evicted) != 2 || v.evicted[0] != 0 || v.evicted[1] != 1 {
-		t.Errorf("%v had to go, want 0 and 1", v.evicted)
+		t.Errorf("%v were evicted, want 0 and 1", v.evicted)
 	}
 	for i, slot := range v.slots {
 		if released := h.Release(slot); released != (i >= 2) {
-			t.Errorf("%d: releasing gives %v", i, released)
+			t.Errorf("%d: Release returns %v", i, released)
 		}
 		if h.Release(slot) {
 			t.Errorf("%d was released twice", i)
@@ -100,7 +100,7 @@ func TestHandshakesTotal(t *testing.T) {
 	}
 	for i, v := range all {
 		if gone := len(v.evicted) == 1; gone != (i < 2) {
-			t.Errorf("did %d have to go? %v", i, gone)
+			t.Errorf("%d was evicted: %v", i, gone)
 		}
 	}
 	if n := h.Len(); n != 4 {
@@ -129,7 +129,7 @@ func TestHandshakesExpected(t *testing.T) {
 		}
 	}
 	if _, reason := v.connect(1000); reason != admission.HandshakesPerSource {
-		t.Errorf("one more than the source may send: %v", reason)
+		t.Errorf("one more than the source may have: %v", reason)
 	}
 	for _, slot := range v.slots {
 		h.Release(slot)

@@ -5,61 +5,61 @@ import (
 	"time"
 )
 
-// Limits are all limits of a relay but those that the protocol itself has: the
-// lengths of lines are in package wire, which closes at the first byte over.
+// Limits are all limits of a relay but those of the protocol itself: the lengths of lines
+// are in package wire, which closes a connection at the first byte over.
 //
-// Zero stands for the default, which is what each comment begins with, and a
-// negative value for no limit. Each is counted: see [Kind].
+// Zero is the default, with which each comment begins, and a negative value is no limit.
+// Each limit that is met is counted: see [Kind].
 type Limits struct {
-	// Before a connection to the control port has said what it wants.
+	// Before a connection to the control port has sent its request.
 
-	// HandshakeTimeout: 5 s. How long it may take to say so, all in all.
+	// HandshakeTimeout: 5 s. How long the request may take, all in all.
 	HandshakeTimeout time.Duration
-	// Handshakes: 256. Connections that have not said so yet. From half of them
+	// Handshakes: 256. Connections whose request has not come yet. From half of them
 	// on, sources that have others there already are turned away at random, the
 	// more often the more there are.
 	Handshakes int
 	// HandshakesPerSource: 64. The same for one source. A source whose tunnels
-	// expect connections gets as many of those, and at most as many more.
+	// expect connections gets up to as many of those beside it.
 	HandshakesPerSource int
-	// WrongClaims: 20 a minute for a source, and then it is shut out: for a
+	// WrongClaims: 20 a minute for a source, which is banned at one more: for a
 	// second, and each time for twice as long, up to 10 minutes. In the first
 	// minute of a relay it is 50 times as many. A wrong token that was not seen
-	// before counts as a tenth of one.
+	// before counts as a tenth of a wrong claim.
 	WrongClaims int
-	// RefusalDelay: 3.2 s. A token that is wrong again is refused after a wait, of
-	// a 32nd of this the first time and each time of twice as much, up to this.
+	// RefusalDelay: 3.2 s. The refusal of a token that is wrong again is delayed by a
+	// 32nd of this the first time, and by twice as much each time, up to this.
 	RefusalDelay time.Duration
 
 	// Relay clients and users.
 
 	// TunnelsPerSource: 100 of relay clients without a token. Further registrations
-	// are refused. This and the next do not hold for sources that stand for many.
+	// are refused. This and the next do not hold for shared sources.
 	TunnelsPerSource int
 	// TunnelsPerNetwork: 1000. The same for a /24 of IPv4 or a /48 of IPv6, of which
 	// one customer may have every address.
 	TunnelsPerNetwork int
-	// Users: as many as descriptors allow. Users at a time, of all tunnels;
-	// further ones are reset.
+	// Users: as many as descriptors allow. Users of all tunnels at a time; further
+	// ones are reset.
 	Users int
 	// UsersPerSource: 256. Users of one tunnel from one source, at a time;
-	// further ones are reset. This and the next do not hold for sources that stand
-	// for many, which are proxies: see [Source.StandsForMany].
+	// further ones are reset. This and the next do not hold for shared sources: see
+	// [Source.IsShared].
 	UsersPerSource int
-	// UsersPerSecond: 100 from one source to one tunnel, and twice as many at
-	// once after a pause; further ones wait for up to a second, and are then reset.
+	// UsersPerSecond: 100 from one source to one tunnel, and twice as many at once
+	// after a pause; further ones are delayed by up to a second, or else reset.
 	UsersPerSecond int
 	// UserWait: 10 s. How long a user waits for the relay client.
 	UserWait time.Duration
-	// Waiting: 128. Users of one tunnel who wait; further ones stay in the
-	// kernel's queue until there is room.
+	// Waiting: 128. Users of one tunnel that wait; further ones stay in the kernel's
+	// queue until there is room.
 	Waiting int
 
 	// The protocols'.
 
-	// Streams: 4096 in one multiplexed connection, which is one for each user.
-	// Further users are reset. Of them 256 may be unacknowledged, and 1024 more
-	// that their users have ended; further users wait.
+	// Streams: 4096 in one multiplexed connection, one for each user. Further users
+	// are reset. Of the streams 256 may be unacknowledged, and 1024 more that their
+	// users have ended; further users wait.
 	Streams int
 	// Pending: 256 ids of one tunnel that its relay client has not read yet.
 	Pending int
@@ -70,19 +70,19 @@ type Limits struct {
 
 	// The machine's.
 
-	// Descriptors: what RLIMIT_NOFILE allows. Users take two each and tunnels
-	// too; the last 256, or a quarter if that is less, are not for users.
+	// Descriptors: what RLIMIT_NOFILE allows. A user takes two, and so does a tunnel;
+	// the last 256, or a quarter if that is less, are not for users.
 	Descriptors int
-	// Buffered: a quarter, in bytes, of the machine's memory, of what the control
-	// groups of the process allow, or of GOMEMLIMIT, whichever is least.
-	// It may be held for users who do not read; beyond it whoever holds most is
+	// Buffered: in bytes, a quarter of the machine's memory, of what the control
+	// groups of the process allow, or of GOMEMLIMIT, whichever is least. The relay
+	// holds so much for users that do not read; beyond it the user that holds most is
 	// reset.
 	Buffered int64
-	// LogLines: 10 a minute about one source. The others are counted.
+	// LogLines: 10 a minute about one source. Further ones are counted.
 	LogLines int
 }
 
-// WithDefaults gives the limits with every figure that is in force.
+// WithDefaults returns the limits with every figure that is in force.
 func (l Limits) WithDefaults() Limits {
 	if l.Descriptors == 0 {
 		l.Descriptors = processDescriptors()

@@ -56,7 +56,7 @@ func TestDescriptorBudget(t *testing.T) {
 	}
 	d.Give(2 * (users + clients))
 	if d.Used() != 0 || !d.TakeForUser(2) {
-		t.Error("what was given back cannot be had")
+		t.Error("what was given back cannot be taken")
 	}
 	few := admission.NewDescriptorBudget(64)
 	for users = 0; few.TakeForUser(2); users++ {
@@ -66,7 +66,7 @@ func TestDescriptorBudget(t *testing.T) {
 		t.Errorf("of 64 descriptors users get %d pairs, want 27", users)
 	}
 	if !admission.NewDescriptorBudget(math.MaxInt).TakeForUser(2) {
-		t.Error("without a limit there is none left")
+		t.Error("without a limit none is left")
 	}
 }
 
@@ -104,12 +104,12 @@ func TestReserve(t *testing.T) {
 	defer r.Close()
 	for i := range 3 {
 		if lent := r.Lend(); lent != (i < 2) {
-			t.Errorf("%d: lending gives %v", i, lent)
+			t.Errorf("%d: Lend returns %v", i, lent)
 		}
 	}
 	r.Fill()
 	if !r.Lend() {
-		t.Error("nothing was got back")
+		t.Error("Fill gets nothing back")
 	}
 	r.Close()
 	r.Fill()
@@ -121,12 +121,13 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// Who keeps what is lent leaves one for those who only need it for a moment.
+// A connection that may keep its descriptor leaves the last one to those that need it for
+// a moment.
 func TestReserveSpare(t *testing.T) {
 	r := admission.NewReserve(2)
 	defer r.Close()
 	if !r.LendSpare() || r.LendSpare() {
-		t.Error("of two, other than one is to be spared")
+		t.Error("of two descriptors not exactly one is spared")
 	}
 	if r.Empty() || !r.Lend() {
 		t.Error("the last one is gone")

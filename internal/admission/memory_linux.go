@@ -28,10 +28,10 @@ func memory() int64 {
 	return limit
 }
 
-// groupMemory gives the least that a control group of the process allows, of version 1
+// groupMemory returns the least that a control group of the process allows, of version 1
 // or 2, or of both side by side: the group's own bound, and those of the groups above it
-// (cgroups(7), and memory.max in the kernel's cgroup-v2.rst). Of what cannot be read it
-// takes no bound.
+// (cgroups(7), and memory.max in the kernel's cgroup-v2.rst). A file that cannot be read
+// is no bound.
 func groupMemory(root fs.FS) int64 {
 	limit := int64(math.MaxInt64)
 	groups := memoryGroups(root)
@@ -46,11 +46,11 @@ func groupMemory(root fs.FS) int64 {
 	return limit
 }
 
-// cgroupMount is where a hierarchy that may bound memory can be looked at.
+// cgroupMount is where a hierarchy that may bound memory is mounted.
 type cgroupMount struct {
 	version int
-	root    string // the group that is shown there as the topmost
-	point   string // within the root of all, so without a slash before it
+	root    string // the group that is the topmost there
+	point   string // relative to the file system's root, so without a slash before it
 }
 
 // cgroupMounts reads /proc/self/mountinfo (proc_pid_mountinfo(5)).
@@ -77,8 +77,8 @@ func cgroupMounts(root fs.FS) (mounts []cgroupMount) {
 	return mounts
 }
 
-// memoryGroups reads /proc/self/cgroup, which says in which group the process is, and
-// gives the ones that may bound memory by the version of their hierarchy.
+// memoryGroups reads from /proc/self/cgroup in which groups the process is, and returns
+// those that may bound memory, by the version of their hierarchy.
 func memoryGroups(root fs.FS) map[int]string {
 	groups := make(map[int]string)
 	text, _ := fs.ReadFile(root, "proc/self/cgroup")
@@ -95,7 +95,7 @@ func memoryGroups(root fs.FS) map[int]string {
 	return groups
 }
 
-// boundOf gives the file with a group's bound.
+// boundOf returns the name of the file with a group's bound.
 func boundOf(version int) string {
 	if version == 1 {
 		return "memory.limit_in_bytes"
@@ -103,8 +103,8 @@ func boundOf(version int) string {
 	return "memory.max"
 }
 
-// readBound gives no bound for "max", and where there is none: the topmost group has
-// no such file.
+// readBound returns math.MaxInt64 for "max", and for a file that does not exist: the
+// topmost group has none.
 func readBound(root fs.FS, name string) int64 {
 	text, err := fs.ReadFile(root, name)
 	if err != nil {
@@ -117,8 +117,8 @@ func readBound(root fs.FS, name string) int64 {
 	return bound
 }
 
-// relative gives group as seen from top. One that is not below it, as in a container
-// that sees only its own group and not by which path, is taken for top itself.
+// relative returns group as seen from top. A group that is not below top is taken for top
+// itself: a container may see only its own group, and not by which path.
 func relative(top, group string) (within string, ok bool) {
 	if group == "" {
 		return "", false
@@ -132,7 +132,7 @@ func relative(top, group string) (within string, ok bool) {
 
 func hasWord(list, word string) bool { return strings.Contains(","+list+",", ","+word+",") }
 
-// unescape undoes what mountinfo does with blanks.
+// unescape undoes the escapes of mountinfo.
 func unescape(name string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(name)
 }

@@ -4,7 +4,7 @@ package admission
 
 import "runtime/debug"
 
-// unknownMemory is taken for what the machine has where it cannot be asked.
+// unknownMemory is what the machine is taken to have where it cannot be asked.
 const unknownMemory = 4 << 30
 
 // memory is how many bytes the process may use, if GOMEMLIMIT does not say less.

@@ -9,7 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 )
 
-// A source that guesses is banned for longer and longer, and others are not.
+// A source that guesses is banned for longer and longer, and no other source is.
 func TestPenalties(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := admission.NewPenalties(20)
@@ -27,7 +27,7 @@ func TestPenalties(t *testing.T) {
 		for range 15 {
 			for p.Penalize(a, admission.WrongID) == 0 { // what was forgiven since
 				if p.Banned(a) > 0 {
-					t.Fatal("banned without being told")
+					t.Fatal("Penalize did not return the ban")
 				}
 			}
 			began := time.Now()
@@ -102,7 +102,7 @@ func TestOffenses(t *testing.T) {
 			p.Penalize(both, admission.WrongToken)
 		}
 		if p.Banned(both) > 0 || p.Penalize(both, admission.WrongToken) != time.Second {
-			t.Error("they do not count together")
+			t.Error("ids and tokens do not count together")
 		}
 		if admission.NewPenalties(math.MaxInt).Penalize(ids, admission.WrongID) > 0 {
 			t.Error("there is a limit where there is none")

@@ -2,5 +2,5 @@
 
 package admission
 
-// processDescriptors knows of no limit.
+// processDescriptors returns that there is no limit.
 func processDescriptors() int { return -1 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processDescriptors is how many descriptors the process may have. The runtime
-// has raised the limit as far as it may be raised before main begins.
+// processDescriptors returns how many descriptors the process may have. The runtime
+// raises the limit as far as possible before main begins.
 func processDescriptors() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > math.MaxInt32 { //nolint:unconvert // signed on some systems

@@ -14,11 +14,11 @@ func TestQuotaTable(t *testing.T) {
 		}
 	}
 	if !q.Acquire("b", 2) {
-		t.Error("another owner has none")
+		t.Error("another owner has no quota")
 	}
 	q.Release("a")
 	if !q.Acquire("a", 2) || q.Acquire("a", 2) {
-		t.Error("what was released is not the next one's")
+		t.Error("what was released cannot be acquired once")
 	}
 	q.Add("a")
 	q.Release("a")

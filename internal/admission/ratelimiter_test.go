@@ -9,7 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 )
 
-// pass lets time pass in a bubble of synctest, where it costs none.
+// pass lets time pass in a bubble of synctest, where it costs nothing.
 func pass(d time.Duration) { <-time.After(d) }
 
 func TestRateLimiter(t *testing.T) {
@@ -50,7 +50,8 @@ func TestRateLimiter(t *testing.T) {
 	})
 }
 
-// What comes too fast may be delayed, and what may not takes nothing.
+// An event that comes too fast is delayed, and one that would be delayed too long takes
+// nothing.
 func TestRateLimiterReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := admission.NewRateLimiter(10, 20, 2)
@@ -68,7 +69,7 @@ func TestRateLimiterReserve(t *testing.T) {
 		}
 		pass(time.Second / 10)
 		if delay, ok := r.Reserve(a, time.Second); !ok || delay != time.Second {
-			t.Errorf("the next one waits %v, %t", delay, ok)
+			t.Errorf("the next one is delayed by %v, %t", delay, ok)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 )
 
-// The same key is delayed for longer and longer, and no other one.
+// A key that repeats is delayed for longer and longer, and no other key is.
 func TestRepeatDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := admission.NewRepeatDelay(3200 * time.Millisecond)
@@ -25,7 +25,7 @@ func TestRepeatDelay(t *testing.T) {
 		}
 		pass(time.Hour)
 		if delay, first := r.Next("old"); delay != 0 || first {
-			t.Errorf("after an hour it waits for %v, and is new: %v", delay, first)
+			t.Errorf("after an hour it is delayed by %v, and is new: %v", delay, first)
 		}
 		if delay, _ := r.Next("old"); delay != 100*time.Millisecond {
 			t.Errorf("then it is delayed by %v", delay)

@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// Reserve holds descriptors for when there are none left. Make it with
-// NewReserve. Its methods may be called concurrently.
+// Reserve holds descriptors for when no others are left. Make it with NewReserve. Its
+// methods may be called concurrently.
 type Reserve struct {
 	mu   sync.Mutex // guards what follows
 	all  int
 	held []*os.File
 }
 
-// NewReserve holds up to n descriptors, as many as it gets.
+// NewReserve returns a reserve of n descriptors, or of as many as there are.
 func NewReserve(n int) *Reserve {
 	r := &Reserve{all: n}
 	r.fillLocked()
@@ -24,17 +24,17 @@ func (r *Reserve) fillLocked() {
 	for len(r.held) < r.all {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
-			return // there will be more at another time
+			return // there may be more at the next Fill
 		}
 		r.held = append(r.held, f)
 	}
 }
 
-// Lend frees one descriptor, and gives false if it has none. Fill gets it back.
+// Lend frees one descriptor, and reports whether it had one. Fill gets it back.
 func (r *Reserve) Lend() bool { return r.lend(1) }
 
-// LendSpare is Lend for who may keep what is lent: the last one stays, or nobody
-// could be answered any more.
+// LendSpare is Lend for a connection that may stay: the last descriptor is not lent, or
+// no other connection could be answered any more.
 func (r *Reserve) LendSpare() bool { return r.lend(2) }
 
 func (r *Reserve) lend(least int) bool {
@@ -49,21 +49,21 @@ func (r *Reserve) lend(least int) bool {
 	return true
 }
 
-// Fill gets back what was lent, as far as there are descriptors.
+// Fill gets back the descriptors that were lent, as far as there are any.
 func (r *Reserve) Fill() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fillLocked()
 }
 
-// Empty tells whether everything is lent, and has not come back.
+// Empty reports whether all descriptors are lent.
 func (r *Reserve) Empty() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.held) == 0 && r.all > 0
 }
 
-// Close frees all, for good.
+// Close frees all descriptors, for good.
 func (r *Reserve) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -31,14 +31,14 @@ func TestSourceOf(t *testing.T) {
 		t.Errorf("the zone makes a source of its own: %v", zoned)
 	}
 	if got := admission.SourceOf(&net.UnixAddr{}); got != (admission.Source{}) {
-		t.Errorf("an address that is none: %v", got)
+		t.Errorf("an address that is not IP: %v", got)
 	}
 	for ip, want := range map[string]bool{
 		"127.0.0.1": true, "127.1.2.3": true, "::1": true, "::ffff:127.0.0.1": true,
 		"192.0.2.1": false, "2001:db8::1": false, "::2:0:0:0:1": false,
 	} {
 		if got := source(t, ip).IsLoopback(); got != want {
-			t.Errorf("%s is loopback: %v", ip, got)
+			t.Errorf("IsLoopback of %s: %v", ip, got)
 		}
 	}
 	for ip, want := range map[string]bool{ // of networks that are trusted
@@ -47,7 +47,7 @@ func TestSourceOf(t *testing.T) {
 	} {
 		trusted := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::1/128"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
 		if got := source(t, ip).MarkShared(trusted).IsShared(); got != want {
-			t.Errorf("%s is shared: %v", ip, got)
+			t.Errorf("IsShared of %s: %v", ip, got)
 		}
 	}
 	if (admission.Source{}).MarkShared([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}).IsShared() {

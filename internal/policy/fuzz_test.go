@@ -7,7 +7,7 @@ import (
 	"github.com/seed96252745/relay/internal/policy"
 )
 
-// A number of bytes is as many of its unit.
+// A number of bytes is the number times its unit.
 func FuzzParseBytes(f *testing.F) {
 	f.Add(uint64(10), uint8(1))
 	f.Add(uint64(1)<<63-1, uint8(0))

@@ -69,11 +69,11 @@ func TestAdmits(t *testing.T) {
 		t.Error("an empty list admits somebody")
 	}
 	if policyOf(t, "0.0.0.0/0,::/0", "").Admits(netip.Addr{}) {
-		t.Error("who has no address is admitted where addresses are asked for")
+		t.Error("a user without an address is admitted where a list has every address")
 	}
 }
 
-// Nobody gets more than both allow, whatever is wished for.
+// No tunnel gets more than both policies allow, whatever it asks for.
 func FuzzWithin(f *testing.F) {
 	addresses := "10.0.0.0/8,10.1.0.0/16,192.0.2.1,2001:db8::/32"
 	f.Add(uint8(1), uint8(2), uint8(0), uint8(1), 5, 3, int64(0), "10.1.2.3")

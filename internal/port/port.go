@@ -1,8 +1,7 @@
-// Package port reads and writes ports, ranges of them and sets of ranges, as
-// people type them: 8080, 20000-20010, and 20000-20010,20050.
+// Package port reads and writes ports, ranges of ports and sets of ranges, as people type
+// them: 8080, 20000-20010, and 20000-20010,20050.
 //
-// It knows numbers only. Whether a port is free, or whose it is, is not its
-// business.
+// It knows nothing but numbers: not whether a port is free, nor whose it is.
 package port
 
 import (
@@ -56,12 +55,12 @@ func (r Range) String() string {
 	return fmt.Sprintf("%d-%d", r.First, r.Last)
 }
 
-// Set is a set of ports. Its zero value has none.
+// Set is a set of ports. The zero value is empty.
 type Set []Range
 
-// ParseSet reads ranges with commas between them. Sets of the same ports are
-// equal however they are written: the ranges come out sorted, with a gap between
-// each and the next.
+// ParseSet reads ranges with commas between them. Sets of the same ports are equal
+// however they are written: the ranges come out sorted, with a gap between each and the
+// next.
 func ParseSet(text string) (Set, error) {
 	var ranges []Range
 	for part := range strings.SplitSeq(text, ",") {
@@ -89,7 +88,7 @@ func (s Set) Contains(port int) bool {
 	return slices.ContainsFunc(s, func(r Range) bool { return r.Contains(port) })
 }
 
-// String writes what ParseSet reads; it is empty for a set without ports.
+// String writes what ParseSet reads. For an empty set it is empty.
 func (s Set) String() string {
 	texts := make([]string, len(s))
 	for i, r := range s {

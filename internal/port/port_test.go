@@ -46,8 +46,7 @@ func TestNoSetHasNoPorts(t *testing.T) {
 	}
 }
 
-// A set has the ports that are in any of its parts, and is the same whatever
-// their order is.
+// A set has the ports of all its parts, and is the same in whatever order they are.
 func FuzzParseSet(f *testing.F) {
 	for _, seed := range []string{"80", "20000-20010,20050", "5,1-2,3", "1-65535", "10-20,12-13,15-30,15", "2-1", ",", "65536", "1-2-3"} {
 		f.Add(seed)

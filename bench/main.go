@@ -139,7 +139,7 @@ func benchMain(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// choose gives those of all whose names begin like one of wanted.
+// choose returns the items with the names in wanted, or with names that begin so.
 func choose[T any](all []T, wanted string, name func(T) string) ([]T, error) {
 	if wanted == "" {
 		return all, nil
@@ -147,8 +147,9 @@ func choose[T any](all []T, wanted string, name func(T) string) ([]T, error) {
 	taken := make([]bool, len(all))
 	for prefix := range strings.SplitSeq(wanted, ",") {
 		found := false
+		whole := slices.ContainsFunc(all, func(item T) bool { return name(item) == prefix })
 		for i, item := range all {
-			if strings.HasPrefix(name(item), prefix) {
+			if name(item) == prefix || !whole && strings.HasPrefix(name(item), prefix) {
 				taken[i], found = true, true
 			}
 		}

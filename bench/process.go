@@ -49,7 +49,7 @@ type process struct {
 	exited chan struct{}
 }
 
-// start starts a program. Whoever calls it ends it with kill.
+// start starts a program. The caller ends it with kill.
 func start(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, lines: make(chan string, 100), exited: make(chan struct{})}
 	stdin, err := cmd.StdinPipe()

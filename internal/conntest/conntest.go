@@ -9,8 +9,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// Pair makes a connection over loopback: near has accepted, far has dialled.
-// They are reset at the end of the test.
+// Pair makes a connection over loopback, and resets it at the end of the test: near has
+// accepted it, far has dialled it.
 func Pair(tb testing.TB) (near, far *transport.Conn) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -28,8 +28,8 @@ func Pair(tb testing.TB) (near, far *transport.Conn) {
 	return near, far
 }
 
-// acceptFrom accepts the connection from an address. Others are of those who look for
-// whoever had the port before.
+// acceptFrom accepts the connection from an address. Others are from clients of a test
+// that had the port before.
 func acceptFrom(tb testing.TB, l net.Listener, from net.Addr) *net.TCPConn {
 	tb.Helper()
 	for {

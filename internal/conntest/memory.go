@@ -21,7 +21,7 @@ type MemoryConn struct {
 
 var _ conn.Conn = (*MemoryConn)(nil)
 
-// Memory makes both ends of such a connection.
+// Memory makes a connection in memory, and returns its two ends.
 func Memory() (near, far *MemoryConn) {
 	toFar, fromNear := net.Pipe()
 	toNear, fromFar := net.Pipe()
@@ -29,19 +29,19 @@ func Memory() (near, far *MemoryConn) {
 	return &MemoryConn{fromFar, toFar, reset}, &MemoryConn{fromNear, toNear, reset}
 }
 
-// Read reads. After a reset of either end it gives ECONNRESET.
+// Read reads. After a reset of either end it returns ECONNRESET.
 func (c *MemoryConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	return n, c.explain(err)
 }
 
-// Write writes, like Read.
+// Write writes. After a reset of either end it returns ECONNRESET.
 func (c *MemoryConn) Write(b []byte) (int, error) {
 	n, err := c.out.Write(b)
 	return n, c.explain(err)
 }
 
-// explain tells a reset from an end.
+// explain returns ECONNRESET for an end that was a reset, and other errors as they are.
 func (c *MemoryConn) explain(err error) error {
 	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe)
 	if ended && c.reset.Load() {
@@ -50,10 +50,10 @@ func (c *MemoryConn) explain(err error) error {
 	return err
 }
 
-// SetWriteDeadline is for Write.
+// SetWriteDeadline sets the deadline of Write.
 func (c *MemoryConn) SetWriteDeadline(t time.Time) error { return c.out.SetWriteDeadline(t) }
 
-// SetDeadline is for Read and Write.
+// SetDeadline sets the deadlines of Read and Write.
 func (c *MemoryConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
@@ -64,7 +64,7 @@ func (c *MemoryConn) CloseWrite() error { return c.out.Close() }
 // Close ends both directions.
 func (c *MemoryConn) Close() error { return errors.Join(c.out.Close(), c.Conn.Close()) }
 
-// Reset ends both directions, and whoever uses either end is told so.
+// Reset ends both directions. Reads and writes at either end return ECONNRESET.
 func (c *MemoryConn) Reset() error {
 	c.reset.Store(true)
 	return c.Close()

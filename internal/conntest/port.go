@@ -7,11 +7,10 @@ import (
 	"testing"
 )
 
-// FreePorts gives the first of n ports in a row that nobody listens on, at any
-// address. They are below those that Linux hands out by itself, so that neither a
-// connection nor a listener without a port of its own takes one before the test
-// does, and below those that relays open. Until the test ends they are given to no
-// other test, in whatever process.
+// FreePorts returns the first of n consecutive ports that nobody listens on, at any
+// address. They are below the ephemeral ports of Linux, so that neither a connection
+// nor a listener on port 0 takes one before the test does, and below those that relays
+// open. Until the test ends no other test gets them, in this process or another.
 func FreePorts(tb testing.TB, n int) (first int) {
 	tb.Helper()
 	for range 1000 {
@@ -25,16 +24,16 @@ func FreePorts(tb testing.TB, n int) (first int) {
 	return 0
 }
 
-// FreePort gives one port as FreePorts does, as an address has it.
+// FreePort returns one port as FreePorts does, in the form that addresses have.
 func FreePort(tb testing.TB) string {
 	tb.Helper()
 	return strconv.Itoa(FreePorts(tb, 1))
 }
 
-// mark takes the UDP ports of the same numbers, for which nobody has any use, as a sign
-// that the others are somebody's. It gives nil if any of those is taken, which it finds
-// out by connecting: a listener of its own would outlive its end by as long as a process
-// that is started meanwhile takes to get rid of what it inherits.
+// mark takes the UDP ports of the same numbers, which no test uses, as a sign that the
+// TCP ports are taken. It returns nil if anything listens on one of those, which it finds
+// out by connecting. It does not listen on them itself: a process that is started
+// meanwhile inherits the listener, and keeps it open for a moment after mark closes it.
 func mark(first, n int) (marks []net.PacketConn) {
 	for port := first; port < first+n; port++ {
 		number := strconv.Itoa(port)

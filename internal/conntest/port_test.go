@@ -10,8 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 )
 
-// A process that is starting has what its parent has open until it runs its own
-// program.
+// Until it runs its own program, a process that starts has all that its parent has open.
 func TestFreePortWhileProcessesStart(t *testing.T) {
 	var starting sync.WaitGroup
 	done := make(chan struct{})
@@ -22,7 +21,7 @@ func TestFreePortWhileProcessesStart(t *testing.T) {
 				case <-done:
 					return
 				default:
-					_ = exec.Command(os.Args[0], "-test.run=^$").Run() // what it does is all one
+					_ = exec.Command(os.Args[0], "-test.run=^$").Run() // its result does not matter
 				}
 			}
 		})

@@ -8,7 +8,7 @@ import (
 	"github.com/seed96252745/relay/internal/sockerr"
 )
 
-// text is what is written, and what is wanted.
+// text is bytes to write or to expect.
 type text interface{ ~string | ~[]byte }
 
 // Write writes all of what.
@@ -29,10 +29,10 @@ func Read(tb testing.TB, from io.Reader, n int) []byte {
 	return b
 }
 
-// readable is how many bytes a person can make sense of.
+// readable is how many bytes a failure shows at most.
 const readable = 200
 
-// WantRead reads as many bytes as want has, and expects those.
+// WantRead reads as many bytes as want has, and fails unless they are those.
 func WantRead[T text](tb testing.TB, from io.Reader, want T) {
 	tb.Helper()
 	switch got := Read(tb, from, len(want)); {
@@ -44,8 +44,7 @@ func WantRead[T text](tb testing.TB, from io.Reader, want T) {
 	}
 }
 
-// WantPair expects that what is written to one end comes out at the other, both
-// ways.
+// WantPair writes to each end, and fails unless the same bytes come out at the other.
 func WantPair(tb testing.TB, one, other io.ReadWriter) {
 	tb.Helper()
 	for range 2 {
@@ -55,7 +54,7 @@ func WantPair(tb testing.TB, one, other io.ReadWriter) {
 	}
 }
 
-// WantReset expects a reset, and not a byte before it.
+// WantReset fails unless the connection is reset, without a byte before that.
 func WantReset(tb testing.TB, conn io.Reader) {
 	tb.Helper()
 	if got, err := io.ReadAll(conn); !sockerr.Is(err, syscall.ECONNRESET) || len(got) > 0 {

@@ -7,13 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience bounds every wait that is over long before, unless the code is
-// wrong.
+// patience bounds every wait. Only with a bug does a wait take so long.
 const patience = 20 * time.Second
 
-// Sockets makes a connection over loopback that the runtime's poller does not
-// know. A size of buffers other than 0 is set for both ends. Near does not wait;
-// far does, for patience. The caller closes them.
+// Sockets makes a connection over loopback that the runtime's poller does not know,
+// with buffers of that size at both ends unless it is 0. Near does not block. Far blocks
+// for up to patience. The caller closes both.
 func Sockets(tb testing.TB, buffers int) (near, far int) {
 	tb.Helper()
 	listener := tcpSocket(tb, buffers)
@@ -23,7 +22,7 @@ func Sockets(tb testing.TB, buffers int) (near, far int) {
 	addr, err := unix.Getsockname(listener)
 	must(tb, err)
 	far = tcpSocket(tb, buffers)
-	must(tb, unix.Connect(far, addr)) // the limit, once set, would let signals interrupt it
+	must(tb, unix.Connect(far, addr)) // with the timeouts below, a signal could interrupt it
 	must(tb, unix.SetsockoptInt(far, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	must(tb, unix.SetsockoptTimeval(far, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))

@@ -14,7 +14,7 @@ func Carry(a, b *os.File, c Conditions) *Wire {
 	return w
 }
 
-// Path says when packets arrive.
+// Path is what a wire does to packets in one direction.
 type Path struct{ *path }
 
 func NewPath(c Conditions) Path { return Path{newPath(c, 0)} }

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Fault is something that can be wrong with a lab's network: from Inject on,
-// until Heal. It is for one goroutine.
+// Fault is something that is wrong with a lab's network from Inject until Heal. It is
+// for one goroutine.
 type Fault struct {
 	name         string
 	inject, heal []func(context.Context) error
@@ -19,7 +19,7 @@ func (f Fault) String() string { return f.name }
 // Inject breaks the network.
 func (f Fault) Inject(ctx context.Context) error { return f.all(ctx, "injecting", f.inject) }
 
-// Heal mends what Inject has broken.
+// Heal repairs the network.
 func (f Fault) Heal(ctx context.Context) error { return f.all(ctx, "healing", f.heal) }
 
 func (f Fault) all(ctx context.Context, what string, steps []func(context.Context) error) error {
@@ -33,12 +33,12 @@ func (f Fault) all(ctx context.Context, what string, steps []func(context.Contex
 	return nil
 }
 
-// with gives a fault that is both.
+// with returns a fault that is both.
 func (f Fault) with(g Fault) Fault {
 	return Fault{f.name, append(f.inject, g.inject...), append(g.heal, f.heal...)}
 }
 
-// rule is a fault that a rule in one of a host's tables makes.
+// rule returns a fault that is a rule in one of the host's tables.
 func (h *Host) rule(name, table, chain string, match ...string) Fault {
 	change := func(how string) func(context.Context) error {
 		return func(ctx context.Context) error {
@@ -48,7 +48,7 @@ func (h *Host) rule(name, table, chain string, match ...string) Fault {
 	return Fault{name, []func(context.Context) error{change("-I")}, []func(context.Context) error{change("-D")}}
 }
 
-// setting is a fault that is a setting of a host's kernel, and was another one.
+// setting returns a fault that is a wrong value of a setting of the host's kernel.
 func (h *Host) setting(name, path, broken, whole string) Fault {
 	change := func(value string) []func(context.Context) error {
 		return []func(context.Context) error{func(context.Context) error { return h.Set(path, value) }}
@@ -56,23 +56,23 @@ func (h *Host) setting(name, path, broken, whole string) Fault {
 	return Fault{name, change(broken), change(whole)}
 }
 
-// Deaf drops what comes to the host on the device (Near or Far), as it
-// arrives: nobody is told. It is a black hole that takes one direction.
+// Deaf drops packets as they arrive at the host on the device (Near or Far). The sender
+// is not told: it is a black hole for one direction.
 func (h *Host) Deaf(device string) Fault {
 	return h.rule("one-way black hole", "raw", "PREROUTING", "-i", device, "-j", "DROP")
 }
 
-// Loss drops part of what comes to the host on the device, at random.
+// Loss drops part of the packets that arrive at the host on the device, at random.
 func (h *Host) Loss(device string, part float64) Fault {
 	return h.rule(fmt.Sprintf("loss of %g %%", 100*part), "raw", "PREROUTING", "-i", device,
 		"-m", "statistic", "--mode", "random", "--probability", decimal(part), "-j", "DROP")
 }
 
-// decimal is how iptables wants it, without an exponent.
+// decimal formats a number without an exponent, as iptables wants it.
 func decimal(part float64) string { return strconv.FormatFloat(part, 'f', 6, 64) }
 
-// Slow has the host send so many bits a second on the device, and let up to two
-// seconds of them wait, as cheap modems do.
+// Slow has the host send so many bits a second on the device, and queue up to two
+// seconds of them, as cheap modems do.
 func (h *Host) Slow(device string, bits int) Fault {
 	tc := func(how string, args ...string) []func(context.Context) error {
 		return []func(context.Context) error{func(ctx context.Context) error {
@@ -86,17 +86,17 @@ func (h *Host) Slow(device string, bits int) Fault {
 
 func slowly(bits int) string { return fmt.Sprintf("%d kbit/s with 2 s of buffer", bits/1000) }
 
-// UserGone drops all between the users and the relay.
+// UserGone drops all packets between the users and the relay.
 func (l *Lab) UserGone() Fault {
 	return l.Relay.Deaf(Near).with(l.User.Deaf(Far)).named("users vanish")
 }
 
-// ClientGone drops all between the relay and the NAT.
+// ClientGone drops all packets between the relay and the NAT.
 func (l *Lab) ClientGone() Fault {
 	return l.NAT.Deaf(Near).with(l.Relay.Deaf(Far)).named("black hole both ways")
 }
 
-// LocalGone drops all between the client and the local server's host.
+// LocalGone drops all packets between the client and the local server's host.
 func (l *Lab) LocalGone() Fault {
 	return l.Local.Deaf(Near).with(l.Client.Deaf(Far)).named("local server's host vanishes")
 }
@@ -106,8 +106,8 @@ func (l *Lab) Lossy(part float64) Fault {
 	return l.NAT.Loss(Near, part).with(l.Relay.Loss(Far, part)).named(fmt.Sprintf("loss of %g %%", 100*part))
 }
 
-// Resets has the NAT answer part of what goes through it, 0 to 1, with a reset
-// in the name of the other side, and lose it.
+// Resets has the NAT drop part of the packets, 0 to 1, and answer each with a reset in
+// the name of the other side.
 func (l *Lab) Resets(part float64) Fault {
 	return l.NAT.rule(fmt.Sprintf("reset of %g %%", 100*part), "filter", "FORWARD", "-p", "tcp",
 		"-m", "statistic", "--mode", "random", "--probability", decimal(part),
@@ -126,8 +126,8 @@ func (l *Lab) LinkDown() Fault {
 	return Fault{"link down", []func(context.Context) error{set("down")}, []func(context.Context) error{set("up"), route}}
 }
 
-// ShortMemory has the NAT forget connections that say nothing for ten seconds,
-// and take up none in the middle.
+// ShortMemory has the NAT forget connections that are silent for ten seconds, and drop
+// packets of connections whose start it has not seen.
 func (l *Lab) ShortMemory() Fault {
 	const tracking = "net/netfilter/nf_conntrack_tcp_"
 	return l.NAT.setting("", tracking+"loose", "0", "1").
@@ -135,26 +135,25 @@ func (l *Lab) ShortMemory() Fault {
 		named("NAT forgets what is silent for 10 s")
 }
 
-// Amnesia has the NAT forget all connections, once. It does not heal: who is
-// forgotten has to come again.
+// Amnesia has the NAT forget all connections, once. Heal does not bring them back.
 func (l *Lab) Amnesia() Fault {
 	f := l.NAT.setting("", "net/netfilter/nf_conntrack_tcp_loose", "0", "1").named("NAT forgets all")
 	f.inject = append(f.inject, func(ctx context.Context) error { return l.NAT.Run(ctx, "conntrack", "-F") })
 	return f
 }
 
-// SmallSegments has the NAT tell both sides of new connections to send segments
-// of so many bytes.
+// SmallSegments has the NAT tell both sides of new connections to send segments of so
+// many bytes at most.
 func (l *Lab) SmallSegments(bytes int) Fault {
 	return l.NAT.rule(fmt.Sprintf("MSS of %d", bytes), "mangle", "FORWARD", "-p", "tcp",
 		"--tcp-flags", "SYN,RST", "SYN", "-j", "TCPMSS", "--set-mss", strconv.Itoa(bytes))
 }
 
-// BlackHole loses packets between relay and NAT that are larger than so many
-// bytes, each way, as a hop does that has a smaller MTU and no words for it.
+// BlackHole drops packets between relay and NAT that are larger than so many bytes, each
+// way, as a hop with a smaller MTU does that sends no ICMP.
 func (l *Lab) BlackHole(bytes int) Fault {
-	// It takes them as they arrive. The kernel that sends them would notice if a
-	// device of its own did.
+	// They are dropped as they arrive. The kernel that sends them would notice if a
+	// device of its own dropped them.
 	swallow := func(h *Host, device string) Fault {
 		return h.rule("", "raw", "PREROUTING", "-i", device, "-m", "length", "!", "--length", "0:"+strconv.Itoa(bytes), "-j", "DROP")
 	}

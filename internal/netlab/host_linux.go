@@ -16,11 +16,11 @@ import (
 
 const (
 	tunPath = "/dev/net/tun"
-	// namespaces is where ip keeps them.
+	// namespaces is the folder in which ip keeps network namespaces.
 	namespaces = "/run/netns"
 )
 
-// Missing says why there can be no hosts here, or nothing if there can.
+// Missing returns the reason why there can be no hosts here, or "".
 func Missing(programs ...string) string {
 	if os.Getuid() != 0 {
 		return "only root can make network namespaces: run it with sudo"
@@ -36,17 +36,16 @@ func Missing(programs ...string) string {
 	return ""
 }
 
-// congestionControl is what every kernel lets every namespace have, so that what is
-// measured does not depend on the machine's own choice. BBR hides loss, and takes a
-// receiver who pauses for a way that is slow: it was seen to go on at 3 kbit/s.
+// congestionControl is one that every kernel allows in every namespace. Figures must not
+// depend on the machine's own choice: BBR hides loss, and takes a receiver that pauses
+// for a slow path. It was seen to go on at 3 kbit/s.
 const congestionControl = "reno"
 
 // Host is a network namespace: a machine as far as the network goes.
 // Its methods may be called concurrently.
 type Host struct{ name string }
 
-// NewHost makes a host whose only device is its loopback. Whoever calls it
-// closes the host.
+// NewHost makes a host with no device but its loopback. The caller closes the host.
 func NewHost(ctx context.Context, name string) (*Host, error) {
 	if err := run(exec.CommandContext(ctx, "ip", "netns", "add", name)); err != nil {
 		return nil, err
@@ -62,10 +61,10 @@ func NewHost(ctx context.Context, name string) (*Host, error) {
 	return h, nil
 }
 
-// Name is the namespace's, as ip netns lists it.
+// Name returns the name of the namespace, as ip netns lists it.
 func (h *Host) Name() string { return h.name }
 
-// Close removes the host. Its devices go when nothing runs there any more.
+// Close removes the host. Its devices go when the last process on it has ended.
 func (h *Host) Close() error {
 	return run(exec.Command("ip", "netns", "delete", h.name))
 }
@@ -80,8 +79,8 @@ func (h *Host) Run(ctx context.Context, program string, args ...string) error {
 	return h.Enter(func() error { return run(exec.CommandContext(ctx, program, args...)) })
 }
 
-// Sockets says what the host's kernel knows of its TCP connections, a line for
-// each: buffers, timers, and what was lost.
+// Sockets returns what the host's kernel knows of its TCP connections, a line for
+// each: buffers, timers and losses.
 func (h *Host) Sockets(ctx context.Context) (lines string, err error) {
 	err = h.Enter(func() error {
 		out, err := exec.CommandContext(ctx, "ss", "-tinOHm").CombinedOutput()
@@ -94,7 +93,7 @@ func (h *Host) Sockets(ctx context.Context) (lines string, err error) {
 	return lines, err
 }
 
-// Set sets a setting of the host's kernel: a path below /proc/sys.
+// Set changes a setting of the host's kernel: a path below /proc/sys.
 func (h *Host) Set(path, value string) error {
 	return h.Enter(func() error {
 		err := os.WriteFile(filepath.Join("/proc/sys", path), []byte(value), 0o644) //nolint:gosec // it is there, with the mode it has
@@ -109,8 +108,8 @@ func (h *Host) Set(path, value string) error {
 func (h *Host) Dial(ctx context.Context, addr string) (*net.TCPConn, error) {
 	var conn net.Conn
 	err := h.Enter(func() (err error) {
-		// One address is dialled by the goroutine that asks, so the socket is of
-		// its thread's namespace.
+		// With one address this goroutine dials, so the socket is of its thread's
+		// namespace.
 		conn, err = new(net.Dialer).DialContext(ctx, "tcp", addr)
 		return err
 	})
@@ -120,8 +119,8 @@ func (h *Host) Dial(ctx context.Context, addr string) (*net.TCPConn, error) {
 	return conn.(*net.TCPConn), nil
 }
 
-// Enter runs f with its thread in the host's namespace. Sockets and processes
-// that f makes itself, in no other goroutine, are of that namespace and stay so.
+// Enter runs f with its thread in the host's namespace. Sockets and processes that f
+// makes, in no other goroutine, are of that namespace and stay so.
 func (h *Host) Enter(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -143,7 +142,7 @@ func (h *Host) Enter(f func() error) error {
 	return <-done
 }
 
-// enter takes the thread to a namespace; back takes it back.
+// enter moves the thread to a namespace, and returns a function that moves it back.
 func enter(path string) (back func() error, err error) {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {

@@ -30,15 +30,15 @@ const (
 
 const prefix = "relay-lab-"
 
-// labs counts those of this process, for their names.
+// labs counts the labs of this process, for their names.
 var labs atomic.Int64
 
-// Lab is a user's way to a server that is behind NAT.
+// Lab is the path from a user to a server behind NAT.
 type Lab struct {
-	// User, Relay, NAT, Client and Local are the hosts in the order of the way.
-	// Local is the local server's. The NAT hides Client from Relay as an ordinary
-	// one does, which drops what belongs to no connection it knows. Relay has a
-	// route to Client all the same, for what is to be compared with Relay.
+	// User, Relay, NAT, Client and Local are the hosts in their order on the path.
+	// Local is the local server's. The NAT hides Client from Relay as ordinary ones
+	// do, and drops packets of connections that it does not know. Relay has a route to
+	// Client all the same, for programs that are compared with Relay.
 	User, Relay, NAT, Client, Local *Host
 	// Wire is between Relay and NAT, or nil if that is a cable too.
 	Wire *Wire
@@ -46,8 +46,8 @@ type Lab struct {
 	hosts []*Host
 }
 
-// New makes a lab. With conditions, a wire that has them is between Relay and
-// NAT. Whoever calls it closes the lab.
+// New makes a lab. With conditions, a wire with them is between Relay and NAT. The
+// caller closes the lab.
 func New(ctx context.Context, c *Conditions) (*Lab, error) {
 	sweep()
 	l := new(Lab)
@@ -89,7 +89,7 @@ func (l *Lab) build(ctx context.Context, c *Conditions) error {
 	return l.route(ctx)
 }
 
-// connect lays a cable, or the wire, between two neighbors.
+// connect lays a cable or the wire between two neighbors.
 func (l *Lab) connect(ctx context.Context, a, b *Host, c *Conditions) (err error) {
 	if a == l.Relay && c != nil {
 		l.Wire, err = NewWire(ctx, End{a, Far}, End{b, Near}, *c)
@@ -101,13 +101,13 @@ func (l *Lab) connect(ctx context.Context, a, b *Host, c *Conditions) (err error
 	return errors.Join(raise(ctx, a, Far), raise(ctx, b, Near))
 }
 
-// raise sets a device up whose packets are as large as on any cable: what is
-// lost or refused is then one of them, and not what the kernel has made of forty.
+// raise sets a device up, with packets as large as on any cable. Otherwise the kernel
+// would make one of forty, and a fault would drop all of them together.
 func raise(ctx context.Context, h *Host, device string) error {
 	return h.IP(ctx, "link", "set", device, "gso_max_segs", "1", "up")
 }
 
-// route has the hosts reach each other, and the NAT be one.
+// route makes the hosts reach each other, and the NAT a NAT.
 func (l *Lab) route(ctx context.Context) error {
 	const (
 		local  = "203.0.113.128/25"
@@ -145,13 +145,12 @@ func (l *Lab) route(ctx context.Context) error {
 	return nil
 }
 
-// iptables waits if somebody else changes rules at the same time.
+// iptables runs iptables on the host. It waits if another process is changing rules.
 func (h *Host) iptables(ctx context.Context, args ...string) error {
 	return h.Run(ctx, "iptables", append([]string{"-w", "10"}, args...)...)
 }
 
-// Close removes the lab. Processes on its hosts end before, by whoever started
-// them.
+// Close removes the lab. The caller ends the processes on its hosts before that.
 func (l *Lab) Close() error {
 	var errs []error
 	if l.Wire != nil {
@@ -163,8 +162,8 @@ func (l *Lab) Close() error {
 	return errors.Join(errs...)
 }
 
-// Sockets says for each host what its kernel knows of its TCP connections, or why
-// it does not say.
+// Sockets returns, for each host, what its kernel knows of its TCP connections, or the
+// error.
 func (l *Lab) Sockets(ctx context.Context) string {
 	var all strings.Builder
 	for _, h := range l.hosts {
@@ -177,8 +176,8 @@ func (l *Lab) Sockets(ctx context.Context) string {
 	return all.String()
 }
 
-// sweep removes the hosts of processes that are no more. What fails here, fails
-// or succeeds in another process that does the same.
+// sweep removes the hosts of processes that have ended. It ignores errors: another
+// process may be removing the same ones.
 func sweep() {
 	entries, err := os.ReadDir(namespaces)
 	if err != nil {

@@ -18,8 +18,7 @@ import (
 	"github.com/seed96252745/relay/internal/netlab"
 )
 
-// newLab makes a lab in which the client's host is echoed to from the local
-// server's and listened on: see serve.
+// newLab makes a lab, and removes it at the end of the test.
 func newLab(t *testing.T, c *netlab.Conditions) *netlab.Lab {
 	t.Helper()
 	if missing := netlab.Missing("iptables", "conntrack"); missing != "" {
@@ -37,7 +36,7 @@ func newLab(t *testing.T, c *netlab.Conditions) *netlab.Lab {
 	return lab
 }
 
-// echo runs a server on a host that sends everybody back what they send.
+// echo runs a server on a host that sends each user back what that user sends.
 func echo(t *testing.T, h *netlab.Host, addr string) {
 	t.Helper()
 	var l net.Listener
@@ -82,7 +81,7 @@ func talk(conn net.Conn, patience time.Duration, size int) error {
 	if _, err := conn.Write(sent); err != nil {
 		return err
 	}
-	// From now on: what is not sent for want of a processor would be missed later.
+	// From now on, because the write may have waited for a processor.
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
@@ -134,7 +133,8 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-// Each of these stops a connection as long as it is there, and no longer.
+// TestStoppingFaults has faults stop a connection for as long as they are there, and no
+// longer.
 func TestStoppingFaults(t *testing.T) {
 	for name, fault := range map[string]func(*netlab.Lab) netlab.Fault{
 		"black hole":      (*netlab.Lab).ClientGone,
@@ -186,7 +186,8 @@ func TestResets(t *testing.T) {
 	}
 }
 
-// What the NAT has forgotten is silent: no reset, neither way.
+// TestForgottenByNAT has a connection that the NAT has forgotten be silent: there is no
+// reset, in neither direction.
 func TestForgottenByNAT(t *testing.T) {
 	lab := newLab(t, nil)
 	conn := clientToRelay(t, lab)
@@ -255,7 +256,7 @@ func TestSlow(t *testing.T) {
 	}
 }
 
-// Each host knows the connection by the addresses that it has there.
+// TestSockets looks for a connection at each host, by the addresses that it has there.
 func TestSockets(t *testing.T) {
 	lab := newLab(t, nil)
 	conn := clientToRelay(t, lab)

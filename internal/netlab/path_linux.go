@@ -8,27 +8,27 @@ import (
 // Conditions are what a wire does to packets, in each of its directions. The
 // zero value carries all of them at once.
 type Conditions struct {
-	// Bits a second, and how many bytes may wait to go in; what comes then is
-	// lost. Zero Bits are no limit.
+	// Bits is how many go in each second, and Queue how many bytes may wait to go in.
+	// Packets that come when it is full are lost. Zero Bits are no limit.
 	Bits  float64
 	Queue int
-	// Delay is how long a packet is under way once it has gone in, more or less
-	// by up to Jitter. Jitter keeps the order, as queues in real networks do:
-	// it is drawn anew once in the time that it is long.
+	// Delay is how long a packet is under way once it has gone in, more or less by up
+	// to Jitter. Jitter keeps the order, as queues in real networks do: it is drawn anew
+	// once in each time of its own length.
 	Delay, Jitter time.Duration
 	// Loss, Reorder and Duplicate are the parts of all packets, 0 to 1, that are
 	// lost, overtake all that are under way, or arrive twice.
 	Loss, Reorder, Duplicate float64
-	// Seed makes the same draws again.
+	// Seed is of the random draws. The same seed makes the same draws.
 	Seed uint64
 }
 
-// path says when packets arrive that go through a wire one after the other. It
-// is for one goroutine.
+// path computes when packets arrive that go into a wire one after the other. It is for
+// one goroutine.
 type path struct {
 	Conditions
 	random *rand.Rand
-	free   time.Time     // when the last packet so far has gone in
+	free   time.Time     // when the last packet has gone in
 	last   time.Time     // when the last one that kept its place arrives
 	extra  time.Duration // of the jitter
 	redraw time.Time     // when extra is drawn anew
@@ -38,7 +38,7 @@ func newPath(c Conditions, direction uint64) *path {
 	return &path{Conditions: c, random: rand.New(rand.NewPCG(c.Seed, direction))} //nolint:gosec // to be repeated, not to be secret
 }
 
-// arrivals of a packet that comes at now: none, one or two.
+// arrivals returns when a packet that comes now arrives: never, once or twice.
 func (p *path) arrivals(now time.Time, size int) []time.Time {
 	if p.draw(p.Loss) {
 		return nil
@@ -61,7 +61,7 @@ func (p *path) arrivals(now time.Time, size int) []time.Time {
 	return []time.Time{at}
 }
 
-// enter is when the packet has gone in, or false if the queue is full.
+// enter returns when the packet has gone in, or false if the queue is full.
 func (p *path) enter(now time.Time, size int) (time.Time, bool) {
 	if p.Bits == 0 {
 		return now, true

@@ -18,12 +18,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keptLines bounds what is kept of a process's output; a test that looks for
-// something looks at it sooner.
+// keptLines bounds how many lines of a process's output are kept. A test looks at a
+// line before so many more have come.
 const keptLines = 20_000
 
-// Process is a program that runs on a host. It ends with this process, whatever
-// happens. Its methods may be called concurrently.
+// Process is a program that runs on a host. It ends with this process, however that
+// ends. Its methods may be called concurrently.
 type Process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -34,8 +34,8 @@ type Process struct {
 	more  chan struct{}
 }
 
-// Start starts a program on the host. Whoever calls it ends it with Kill, which
-// may be called after its end.
+// Start starts a program on the host. The caller ends it with Kill, which may be called
+// after its end.
 func (h *Host) Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, exited: make(chan struct{}), more: make(chan struct{})}
 	ours, theirs, err := os.Pipe()
@@ -63,7 +63,7 @@ func (h *Host) Start(cmd *exec.Cmd) (*Process, error) {
 func (p *Process) read(from io.ReadCloser) {
 	defer func() { _ = from.Close() }()
 	lines := bufio.NewScanner(from)
-	lines.Buffer(nil, 1<<20) // a stack in one line, as JSON has it
+	lines.Buffer(nil, 1<<20) // a stack trace in a line of JSON
 	for lines.Scan() {
 		p.mu.Lock()
 		p.lines = append(p.lines, lines.Text())
@@ -81,14 +81,14 @@ func (p *Process) String() string {
 	return fmt.Sprintf("%s (%d)", filepath.Base(p.cmd.Path), p.cmd.Process.Pid)
 }
 
-// Lines is how many lines it has printed so far.
+// Lines returns how many lines it has printed.
 func (p *Process) Lines() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.first + len(p.lines)
 }
 
-// Output is what it has printed, if that is not too much.
+// Output returns what it has printed: the last lines, if there are more than are kept.
 func (p *Process) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,7 +134,7 @@ func (p *Process) Line(ctx context.Context, since int, parts ...string) (string,
 	}
 }
 
-// find looks for a line; if there is none, more closes with the next one.
+// find looks for a line. If there is none, more is closed when the next one comes.
 func (p *Process) find(since int, parts []string) (line string, next int, more <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,8 +163,8 @@ func (p *Process) Signal(s os.Signal) error {
 	return nil
 }
 
-// Freeze stops it in the midst of whatever it does. Its kernel goes on: it takes
-// in what comes, as long as it has buffers, and answers probes.
+// Freeze stops it wherever it is. Its kernel goes on: it receives as long as it has
+// buffers, and answers probes.
 func (p *Process) Freeze() error { return p.Signal(syscall.SIGSTOP) }
 
 // Thaw lets it go on.
@@ -176,7 +176,7 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
-// Wait waits for its end, and says how it ended if not well.
+// Wait waits for its end, and returns an error unless it has exited with status 0.
 func (p *Process) Wait(ctx context.Context) error {
 	select {
 	case <-p.exited:
@@ -189,7 +189,7 @@ func (p *Process) Wait(ctx context.Context) error {
 	return nil
 }
 
-// LimitDescriptors changes how many descriptors it may have.
+// LimitDescriptors limits how many descriptors it may have.
 func (p *Process) LimitDescriptors(n int) error {
 	limit := unix.Rlimit{Cur: uint64(n), Max: uint64(n)}
 	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
@@ -198,7 +198,7 @@ func (p *Process) LimitDescriptors(n int) error {
 	return nil
 }
 
-// Descriptors is how many it has open.
+// Descriptors returns how many descriptors it has open.
 func (p *Process) Descriptors() (int, error) {
 	fds, err := os.ReadDir(p.proc("fd"))
 	if err != nil {
@@ -207,7 +207,7 @@ func (p *Process) Descriptors() (int, error) {
 	return len(fds), nil
 }
 
-// Memory is how many bytes of it are resident.
+// Memory returns how many bytes of it are resident.
 func (p *Process) Memory() (int64, error) {
 	status, err := os.ReadFile(p.proc("status"))
 	if err != nil {

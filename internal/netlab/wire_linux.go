@@ -18,13 +18,13 @@ const (
 	mtu = 1500
 	// wirePackets bounds what is queued and under way together, each way.
 	wirePackets = 1 << 15
-	// Late is when a packet is late, as the wire is a program among others. What
-	// was measured over a wire with many of them is of no use.
+	// Late is the delay with which a packet counts as late: the wire is a program
+	// among others. A measurement over a wire with many late packets is of no use.
 	Late = 5 * time.Millisecond
 )
 
-// Wire carries packets between devices on two hosts until it is closed. The
-// kernel's own delay, netem, is in fewer kernels than TUN is.
+// Wire carries packets between devices on two hosts until it is closed. It is used
+// instead of the kernel's netem, which fewer kernels have than TUN.
 type Wire struct {
 	ends    [2]*os.File
 	flights [2]*flight
@@ -33,21 +33,20 @@ type Wire struct {
 	carried, late atomic.Int64
 }
 
-// End is where a wire ends: a device that it makes on a host.
+// End is one end of a wire: a device that it makes on a host.
 type End struct {
 	Host   *Host
 	Device string
 }
 
-// NewWire lays a wire. Its devices are up but have no addresses. Whoever calls
-// it closes it.
+// NewWire lays a wire. Its devices are up but have no addresses. The caller closes it.
 func NewWire(ctx context.Context, a, b End, c Conditions) (*Wire, error) {
 	w := new(Wire)
 	for i, at := range []End{a, b} {
 		end, err := at.Host.openTUN(at.Device)
 		if err == nil {
 			w.ends[i] = end
-			// The queue before the wire's own must never be the one that is full.
+			// The device's queue is before the wire's, and must never be full.
 			err = at.Host.IP(ctx, "link", "set", at.Device, "mtu", strconv.Itoa(mtu), "txqueuelen", "10000", "up")
 		}
 		if err != nil {
@@ -67,7 +66,7 @@ func (w *Wire) carry(c Conditions) {
 	}
 }
 
-// Close takes the wire away, with its devices and all that is under way.
+// Close removes the wire, with its devices and all packets under way.
 func (w *Wire) Close() error {
 	err := w.closeEnds()
 	w.running.Wait()
@@ -83,7 +82,7 @@ func (w *Wire) closeEnds() (err error) {
 	return err
 }
 
-// LatePercent is how many of the packets so far were late.
+// LatePercent returns the percentage of packets that were late.
 func (w *Wire) LatePercent() float64 {
 	return 100 * float64(w.late.Load()) / float64(max(w.carried.Load(), 1))
 }
@@ -102,7 +101,7 @@ func (w *Wire) giveOut(to *os.File, f *flight) {
 			timer.Reset(wait)
 			select {
 			case <-timer.C:
-			case <-f.more: // perhaps one that arrives earlier
+			case <-f.more: // the new one may arrive earlier
 			}
 		default:
 			w.carried.Add(1)
@@ -114,18 +113,18 @@ func (w *Wire) giveOut(to *os.File, f *flight) {
 	}
 }
 
-// flight is what is under way in one direction.
+// flight is the packets that are under way in one direction.
 type flight struct {
 	path *path
-	more chan struct{} // something has come, or the end
+	more chan struct{} // a packet has come, or the end
 
 	mu      sync.Mutex // guards what follows
 	packets packets
-	count   uint64 // of all that ever were
+	count   uint64 // of all packets that have come
 	closed  bool
 }
 
-// takeIn drops what the wire has no place for, as a router does.
+// takeIn reads packets, and drops those that the wire has no place for, as a router does.
 func (f *flight) takeIn(from *os.File) {
 	defer f.close()
 	for {
@@ -164,8 +163,8 @@ func (f *flight) wake() {
 	}
 }
 
-// next takes the packet that has arrived. If none has, it says how long that
-// takes, or zero if nothing is under way.
+// next takes a packet that has arrived. If none has, it returns how long until one
+// does, or zero if nothing is under way.
 func (f *flight) next(now time.Time) (p packet, wait time.Duration, open bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -184,10 +183,10 @@ func (f *flight) next(now time.Time) (p packet, wait time.Duration, open bool) {
 type packet struct {
 	bytes   []byte
 	arrives time.Time
-	number  uint64 // of those that arrive at once the first goes first
+	number  uint64 // of those that arrive at the same time the lowest goes first
 }
 
-// packets are a heap: the first is the one that arrives next.
+// packets is a heap: the first is the one that arrives next.
 type packets []packet
 
 func (p packets) Len() int      { return len(p) }
@@ -208,8 +207,8 @@ func (p *packets) Pop() any {
 	return last
 }
 
-// openTUN makes a TUN device. The descriptor stays of the host's namespace
-// wherever it is used.
+// openTUN makes a TUN device. The descriptor belongs to the host's namespace wherever
+// it is used.
 func (h *Host) openTUN(device string) (end *os.File, err error) {
 	err = h.Enter(func() error {
 		fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
@@ -225,7 +224,7 @@ func (h *Host) openTUN(device string) (end *os.File, err error) {
 			_ = unix.Close(fd)
 			return fmt.Errorf("making a device: %w", err)
 		}
-		// It is not blocking, so that closing it ends a read.
+		// The descriptor does not block, so that closing it ends a read.
 		end = os.NewFile(uintptr(fd), tunPath)
 		return nil
 	})

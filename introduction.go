@@ -21,8 +21,8 @@ type introduction struct {
 	*userAddrs
 	registered context.Context
 	conn       conn.Conn
-	header     []byte          // what has been read of it; the reader has it
-	turn       proxyproto.Turn // that it says; the reader has it
+	header     []byte              // what has been read of it; the reader has it
+	turn       proxyproto.Sequence // that it says; the reader has it
 
 	mu      sync.Mutex // guards what follows
 	stop    func()     // ends the watch, if there is one
@@ -102,7 +102,7 @@ func (i *introduction) handOn(conn conn.Conn) {
 // registration has ended meanwhile, it resets it and gives nil.
 func (i *introduction) introduced(user, public net.Addr, details proxyproto.Details, err error) conn.Conn {
 	i.noticed(details.Notice)
-	i.turn = details.Turn
+	i.turn = details.Sequence
 	if !i.forget() {
 		_ = i.conn.Reset() // as is done already, or about to be
 		return nil

@@ -28,12 +28,12 @@ func eachTurn(t *testing.T, test func(t *testing.T, o *turns)) {
 }
 
 // user is one who is known by a port, as the relay tells of him.
-func (o *turns) user(t *testing.T, port int, turn proxyproto.Turn) {
+func (o *turns) user(t *testing.T, port int, turn proxyproto.Sequence) {
 	t.Helper()
 	near, far := conntest.Memory()
 	o.accept(o.ctx, near)
 	addr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: port}
-	header, err := proxyproto.HeaderWithDetails(addr, somewhere, proxyproto.Details{Turn: turn})
+	header, err := proxyproto.HeaderWithDetails(addr, somewhere, proxyproto.Details{Sequence: turn})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,15 +71,15 @@ func (o *turns) want(t *testing.T, ports ...int) {
 func TestOrder(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
 		began := time.Now()
-		o.user(t, 13, proxyproto.Turn{Number: 3, After: 2})
-		o.user(t, 12, proxyproto.Turn{Number: 2, After: 1})
+		o.user(t, 13, proxyproto.Sequence{Number: 3, After: 2})
+		o.user(t, 12, proxyproto.Sequence{Number: 2, After: 1})
 		o.want(t)
-		o.user(t, 14, proxyproto.Turn{Number: 4})
-		o.user(t, 15, proxyproto.Turn{})
+		o.user(t, 14, proxyproto.Sequence{Number: 4})
+		o.user(t, 15, proxyproto.Sequence{})
 		o.want(t, 14, 15)
-		o.user(t, 11, proxyproto.Turn{Number: 1})
+		o.user(t, 11, proxyproto.Sequence{Number: 1})
 		o.want(t, 14, 15, 11, 12, 13)
-		o.user(t, 16, proxyproto.Turn{Number: 5, After: 3})
+		o.user(t, 16, proxyproto.Sequence{Number: 5, After: 3})
 		o.want(t, 14, 15, 11, 12, 13, 16)
 		if took := time.Since(began); took > 0 {
 			t.Errorf("it took %v", took)
@@ -91,15 +91,15 @@ func TestOrder(t *testing.T) {
 // longer, and those behind that one with it.
 func TestOrderOfStalled(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
-		o.user(t, 12, proxyproto.Turn{Number: 2, After: 1})
+		o.user(t, 12, proxyproto.Sequence{Number: 2, After: 1})
 		<-time.After(100*time.Millisecond - 1)
-		o.user(t, 13, proxyproto.Turn{Number: 3, After: 2})
+		o.user(t, 13, proxyproto.Sequence{Number: 3, After: 2})
 		o.want(t)
 		<-time.After(1)
 		synctest.Wait()
 		o.take()
 		o.want(t, 12, 13)
-		o.user(t, 11, proxyproto.Turn{Number: 1}) // late
+		o.user(t, 11, proxyproto.Sequence{Number: 1}) // late
 		o.want(t, 12, 13, 11)
 	})
 }
@@ -109,7 +109,7 @@ func TestOrderOfFailed(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
 		near, far := conntest.Memory()
 		o.accept(o.ctx, near)
-		o.user(t, 12, proxyproto.Turn{Number: 2, After: 1})
+		o.user(t, 12, proxyproto.Sequence{Number: 2, After: 1})
 		o.want(t)
 		_ = far.Close()
 		<-time.After(100 * time.Millisecond)
@@ -122,7 +122,7 @@ func TestOrderOfFailed(t *testing.T) {
 // Who waits when the registration ends is reset, and waited for.
 func TestOrderAtTheEnd(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
-		o.user(t, 12, proxyproto.Turn{Number: 2, After: 1})
+		o.user(t, 12, proxyproto.Sequence{Number: 2, After: 1})
 		o.end()
 		<-time.After(100 * time.Millisecond)
 		synctest.Wait()
@@ -136,10 +136,10 @@ func TestOrderOfMany(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
 		const many = 3000
 		for n := range uint64(many) {
-			o.user(t, int(n)+1, proxyproto.Turn{Number: n + 1, After: n})
+			o.user(t, int(n)+1, proxyproto.Sequence{Number: n + 1, After: n})
 		}
-		o.user(t, many+1, proxyproto.Turn{Number: many + 1, After: 1})
-		o.user(t, many+2, proxyproto.Turn{Number: many + 2, After: many - 1000})
+		o.user(t, many+1, proxyproto.Sequence{Number: many + 1, After: 1})
+		o.user(t, many+2, proxyproto.Sequence{Number: many + 2, After: many - 1000})
 		if n := len(o.ports); n != many+2 || !slices.IsSorted(o.ports) {
 			t.Error(fmt.Sprint(n, " were handed on, want ", many+2, " in order"))
 		}

@@ -264,8 +264,8 @@ func TestListenAtSomethingElse(t *testing.T) {
 	}
 	t.Run("web server", func(t *testing.T) {
 		_, err := relay.Listen(t.Context(), answer(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), nil)
-		if err == nil || !strings.Contains(err.Error(), "no relay") {
-			t.Errorf("error %v, want one that says that this is no relay", err)
+		if err == nil || !strings.Contains(err.Error(), "not a relay") {
+			t.Errorf("error %v, want one that says that this is not a relay", err)
 		}
 	})
 	t.Run("redis", func(t *testing.T) {
@@ -277,8 +277,8 @@ func TestListenAtSomethingElse(t *testing.T) {
 				if err == nil || strings.Contains(err.Error(), secret[:10]) {
 					t.Errorf("%q is answered: error %v, want one without what was sent", said, err)
 				}
-				if !strings.HasPrefix(said, "-err ") && !strings.Contains(err.Error(), "no relay") {
-					t.Errorf("%q is answered: error %v, want one that says that this is no relay", said, err)
+				if !strings.HasPrefix(said, "-err ") && !strings.Contains(err.Error(), "not a relay") {
+					t.Errorf("%q is answered: error %v, want one that says that this is not a relay", said, err)
 				}
 			}
 		}

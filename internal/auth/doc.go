@@ -1,14 +1,13 @@
-// Package auth says who may do what at a relay.
+// Package auth decides who may do what at a relay.
 //
-// It is in the manner of authorized_keys: a tokens file has one line for each
-// identity, with its name, the SHA-256 of its secret, and what it may do:
+// It works like authorized_keys: a tokens file has one line for each identity, with its
+// name, the SHA-256 of its secret, and what it may do:
 //
 //	# comment
 //	db1 sha256:<64 hex digits> ports=20000-20010,20050 tunnels=5 expires=2027-01-31
 //	web sha256:<64 hex digits> users=200 usersPerSecond=50 bytesPerSecond=10MB allow=10.0.0.0/8
 //
-// Fields are separated by spaces. Each key may be left out, and stands for no
-// bound then:
+// Fields are separated by spaces. Each key may be left out, and then sets no limit:
 //
 //	ports            public ports that it may have, and ask for; without it the
 //	                 relay chooses one of its own, and none may be asked for
@@ -19,15 +18,14 @@
 //	allow, deny      addresses and networks that users may come from, or may not
 //	expires          a day, which is over when it ends in UTC, or RFC 3339
 //
-// Whoever shows a secret is told apart by [Tokens.Identify]. [File] keeps the
-// tokens of a file that changes while the relay runs, and tells a session when
-// what it stands on is no longer so. A file that is missing, wrong or readable
-// by others (see [secretfile.Check]) is an error, and never means that everybody may enter; a relay that
-// is told of a file, by --tokens or by RELAY_TOKENS with the file's path, is
-// closed. Secrets themselves are in no flag, no variable and no tokens file:
-// [ReadSecretFile] reads the relay client's.
+// [Tokens.Identify] finds the identity of a secret. [File] keeps the tokens of a file
+// that changes while the relay runs, and notifies a session whose identity no longer
+// holds. A file that is missing, wrong or readable by others (see [secretfile.Check])
+// is an error, and never lets everybody in; a relay that is given a file, by --tokens
+// or by RELAY_TOKENS with the file's path, is closed. Secrets themselves are in no
+// flag, no variable and no tokens file: [ReadSecretFile] reads the relay client's.
 //
-// What is here enforces nothing: rails and ports are figures, for package
-// server to keep to. Nor is it proof against somebody who listens: a secret that
-// goes over a network in the clear is anybody's.
+// This package enforces nothing: package server applies policies and ports. Nor does it
+// protect against eavesdroppers: anybody can use a secret that goes over a network in
+// the clear.
 package auth

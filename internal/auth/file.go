@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// pollInterval is how often a file is looked at. Asking costs a system call,
-// which works on every file system, over networks too.
+// pollInterval is how often a file is checked. A check is one system call, which works
+// on every file system, network file systems included.
 const pollInterval = time.Second
 
-// File is a tokens file in force. It notices by itself when the file changes: one
-// to two seconds later the new tokens are in force, or at once with Reload. A file
-// that has become wrong or unreadable, or is gone, is logged, and leaves the tokens
-// as they were: it neither locks anybody out nor lets anybody in.
+// File is a tokens file in force. It notices when the file changes: one to two seconds
+// later the new tokens are in force, or at once with Reload. If the file has become
+// wrong or unreadable, or is gone, that is logged and the tokens stay as they were: it
+// neither locks anybody out nor lets anybody in.
 //
 // Make it with Open. Its methods may be called concurrently.
 type File struct {
@@ -25,11 +25,11 @@ type File struct {
 	log    *slog.Logger
 	tokens atomic.Pointer[Tokens]
 
-	loading   sync.Mutex  // guards what follows
-	loaded    fs.FileInfo // what was read last, good or wrong; nil if nothing was
-	seen      fs.FileInfo // what there was at the last look
-	replaced  int         // looks in a row at which it was another file
-	complaint string      // what was logged last, and is still so
+	loadMu       sync.Mutex  // guards what follows
+	loaded       fs.FileInfo // the file that was read last, good or wrong; nil if none was
+	seen         fs.FileInfo // the file at the last check
+	replacements int         // checks in a row that found another file
+	lastError    string      // the last logged error, while it persists
 
 	mu      sync.Mutex // guards what follows
 	watches map[*watch]struct{}
@@ -38,14 +38,13 @@ type File struct {
 	stop              sync.Once
 }
 
-// watch is one who wants to know when an identity no longer holds.
+// watch waits for the end of an identity.
 type watch struct {
 	check func(t *Tokens, now time.Time) error
 	ended func(reason error)
 }
 
-// Open reads a tokens file, and keeps an eye on it until Close. It refuses what
-// Read refuses.
+// Open reads a tokens file, and watches it until Close. It refuses what Read refuses.
 func Open(path string, log *slog.Logger) (*File, error) {
 	tokens, info, err := read(path)
 	if err != nil {
@@ -60,45 +59,44 @@ func Open(path string, log *slog.Logger) (*File, error) {
 		stopping: make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}
-	f.put(tokens)
+	f.use(tokens)
 	go f.run()
 	return f, nil
 }
 
-// Close ends what Open has begun. Nobody who watches is told anything from then
-// on, and the tokens stay as they are. It waits for a callback that runs, and so
-// must not be called by one.
+// Close stops watching the file. No watch is notified after that, and the tokens stay
+// as they are. It waits for a running callback, and so must not be called by one.
 func (f *File) Close() {
 	f.stop.Do(func() { close(f.stopping) })
 	<-f.stopped
 }
 
-// Identify gives the identity whose secret is shown, as Tokens.Identify does.
+// Identify returns the identity of a secret, as Tokens.Identify does.
 func (f *File) Identify(secret string) (Identity, error) {
 	return f.tokens.Load().Identify(secret, time.Now())
 }
 
-// All gives the identities that are in force, in the order of the file.
+// All returns the identities in force, in the order of the file.
 func (f *File) All() []Identity { return f.tokens.Load().All() }
 
-// Watch calls ended, once, when an identity that Identify gave no longer holds:
-// it has expired, or its line is gone, has another hash, or allows other things
-// (an expiry that is moved ends nothing). The reason wraps ErrExpired, ErrRevoked,
-// ErrReplaced or ErrChanged. It is told within a second of the time of expiry, and of
-// the moment when new tokens are in force.
+// Watch calls ended, once, when an identity from Identify no longer holds: it has
+// expired, or its line is gone, has another hash, or allows other things (a new expiry
+// ends nothing). The reason wraps ErrExpired, ErrRevoked, ErrReplaced or ErrChanged.
+// The call comes within a second of the expiry, or of the moment when new tokens are in
+// force.
 //
-// Callbacks come one after the other, so ended must not wait. Call stop when it is
-// no longer of interest; it may be called more than once, and does not wait for a
-// callback that runs already.
+// Callbacks run one after the other, so ended must not wait. Call stop when the
+// identity is of no more interest. It may be called more than once, and does not wait
+// for a running callback.
 func (f *File) Watch(id Identity, ended func(reason error)) (stop func()) {
 	return f.watch(&watch{func(t *Tokens, now time.Time) error { return t.Check(id, now) }, ended})
 }
 
-// WatchName is Watch for whoever knows no more of an identity than its name: ended
-// is called when there is none of this name, it has expired, or still gives an
-// error, which is then the reason. If that is so by now, that is the error, and
-// ended is not called. Still must not wait.
-func (f *File) WatchName(name string, still func(Identity) error, ended func(reason error)) (stop func(), err error) {
+// WatchName is Watch for a caller that knows only the name of an identity. It calls
+// ended when no identity has this name, when it has expired, or when holds returns an
+// error, which is then the reason. If that is already so it returns the reason as its
+// error, and does not call ended. Holds must not wait.
+func (f *File) WatchName(name string, holds func(Identity) error, ended func(reason error)) (stop func(), err error) {
 	check := func(t *Tokens, now time.Time) error {
 		id := t.byName[name]
 		switch {
@@ -107,7 +105,7 @@ func (f *File) WatchName(name string, still func(Identity) error, ended func(rea
 		case id.Expired(now):
 			return fmt.Errorf("%s: %w", name, ErrExpired)
 		}
-		return still(*id)
+		return holds(*id)
 	}
 	if err := check(f.tokens.Load(), time.Now()); err != nil {
 		return nil, err
@@ -126,12 +124,12 @@ func (f *File) watch(w *watch) (stop func()) {
 	}
 }
 
-// Reload reads the file again, whether it seems to have changed or not. What is
-// wrong with it is logged, too; the tokens are then those from before.
+// Reload reads the file again, whether it has changed or not. An error is logged too,
+// and then the previous tokens stay.
 func (f *File) Reload() error {
-	f.loading.Lock()
-	defer f.loading.Unlock()
-	f.complaint = "" // who asks again is told again
+	f.loadMu.Lock()
+	defer f.loadMu.Unlock()
+	f.lastError = "" // the caller asks again, so the error is logged again
 	return f.loadLocked()
 }
 
@@ -143,44 +141,45 @@ func (f *File) run() {
 		select {
 		case <-ticker.C:
 			f.poll()
-			f.tell(time.Now())
+			f.notify(time.Now())
 		case <-f.stopping:
 			return
 		}
 	}
 }
 
-// mostReplaced is how many looks a file that is replaced all the time is left alone
-// for: who is revoked in it has to be gone within 5 seconds.
-const mostReplaced = 2
+// maxReplacements is for how many checks a file that is replaced all the time is left
+// alone: a token that is revoked in it has to be gone within 5 seconds.
+const maxReplacements = 2
 
-// poll reads the file if it has changed, and not again since the last look.
-// Whoever writes it in place empties it first, and that must not end sessions.
-// And then no later change can have the same time of modification. One that is
-// replaced all the time is whole each time, and is read, too. One that is wrong is read
-// at each look: it may be put right where no change is seen, as by a chown or a mount.
+// poll reads the file if it has changed, but not since the last check. A program that
+// writes in place empties the file first, and that must not end sessions. And after a
+// check without a change no later change can have the same time of modification. A file
+// that is replaced all the time is whole each time, and so is read too. A wrong file is
+// read at each check: it may be corrected without a visible change, as by a chown or a
+// mount.
 func (f *File) poll() {
-	f.loading.Lock()
-	defer f.loading.Unlock()
+	f.loadMu.Lock()
+	defer f.loadMu.Unlock()
 	info, err := os.Stat(f.path)
 	if err != nil {
 		f.loaded, f.seen = nil, nil
-		f.complainLocked(err)
+		f.logErrorLocked(err)
 		return
 	}
-	settled := same(info, f.seen)
+	settled := sameFile(info, f.seen)
 	if f.seen != nil && !os.SameFile(info, f.seen) {
-		f.replaced++
+		f.replacements++
 	} else {
-		f.replaced = 0
+		f.replacements = 0
 	}
 	f.seen = info
 	switch {
-	case settled && (f.complaint != "" || !same(info, f.loaded)):
-		_ = f.loadLocked() // it is logged
-	case f.replaced > mostReplaced:
+	case settled && (f.lastError != "" || !sameFile(info, f.loaded)):
+		_ = f.loadLocked() // it logs the error
+	case f.replacements > maxReplacements:
 		_ = f.loadLocked()
-		f.loaded, f.replaced = nil, 0 // or one that comes in the same moment would pass for it
+		f.loaded, f.replacements = nil, 0 // or another one that comes in the same moment would pass for it
 	}
 }
 
@@ -188,31 +187,31 @@ func (f *File) loadLocked() error {
 	tokens, info, err := read(f.path)
 	f.loaded = info
 	if err != nil {
-		f.complainLocked(err)
+		f.logErrorLocked(err)
 		return err
 	}
-	f.complaint = ""
-	f.put(tokens)
+	f.lastError = ""
+	f.use(tokens)
 	return nil
 }
 
-func (f *File) put(tokens *Tokens) {
+func (f *File) use(tokens *Tokens) {
 	f.tokens.Store(tokens)
 	f.log.Info("the tokens file was read", "path", f.path, "identities", len(tokens.all))
 }
 
-// complainLocked logs what is wrong, once for as long as it is the same.
-func (f *File) complainLocked(err error) {
-	if f.complaint == err.Error() {
+// logErrorLocked logs err, once for as long as it stays the same.
+func (f *File) logErrorLocked(err error) {
+	if f.lastError == err.Error() {
 		return
 	}
-	f.complaint = err.Error()
-	f.log.Error("the tokens file cannot be used; the tokens from before stay in force", "path", f.path, "error", err)
+	f.lastError = err.Error()
+	f.log.Error("the tokens file cannot be used; the previous tokens stay in force", "path", f.path, "error", err)
 }
 
-// tell tells everybody whose identity no longer holds. It looks at all of them
+// notify notifies the watches whose identity no longer holds. It checks all of them
 // each time: a few hundred nanoseconds for each, of at most one for each port.
-func (f *File) tell(now time.Time) {
+func (f *File) notify(now time.Time) {
 	tokens := f.tokens.Load()
 	over := make(map[*watch]error)
 	f.mu.Lock()
@@ -228,9 +227,8 @@ func (f *File) tell(now time.Time) {
 	}
 }
 
-// same tells whether a file is the one that it was, as far as can be told without
-// reading it.
-func same(a, b fs.FileInfo) bool {
+// sameFile reports whether a file is unchanged, as far as its metadata shows.
+func sameFile(a, b fs.FileInfo) bool {
 	return a != nil && b != nil && os.SameFile(a, b) &&
 		a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
 }

@@ -14,27 +14,27 @@ import (
 	"github.com/seed96252745/relay/internal/port"
 )
 
-// Identity is who may do what. It comes from New or from a tokens file. The zero
-// value is nobody. What it holds is shared and must not be written to, other than
-// with Set on a copy.
+// Identity is who may do what. It comes from New or from a tokens file. The zero value
+// is nobody. Its contents are shared and must not be written to, except with Set on a
+// copy.
 type Identity struct {
-	// Name tells it apart from all others of its file.
+	// Name is unique in its file.
 	Name string
-	// Ports are the public ports that it may have, and ask for. Without any, the
-	// relay chooses one of its own, and none may be asked for.
+	// Ports are the public ports that it may have, and ask for. Without any, the relay
+	// chooses one of its own, and none may be asked for.
 	Ports port.Set
-	// Tunnels at a time; 0 leaves it to the relay's own limit.
+	// Tunnels bounds the tunnels at a time; 0 leaves it to the relay's own limit.
 	Tunnels int
-	// Policy is that of each of its public ports.
+	// Policy applies to each of its public ports.
 	Policy policy.Policy
-	// Expires is the moment from which on it is nobody; zero is never.
+	// Expires is when it becomes invalid; zero means never.
 	Expires time.Time
 
 	hash [sha256.Size]byte // of its secret
 }
 
-// New gives an identity that may do whatever the relay lets anybody do, and its
-// secret, which is kept nowhere.
+// New returns an identity that may do whatever the relay lets anybody do, and its
+// secret, which is stored nowhere.
 func New(name string) (id Identity, secret string, err error) {
 	if err := checkName(name); err != nil {
 		return Identity{}, "", err
@@ -43,8 +43,7 @@ func New(name string) (id Identity, secret string, err error) {
 	return Identity{Name: name, hash: hashOf(secret)}, secret, nil
 }
 
-// checkName does not say what it was given: in a file it may be a secret in a
-// wrong place.
+// checkName does not repeat the name: in a file it may be a misplaced secret.
 func checkName(name string) error {
 	if Conceal(name) != name {
 		return errors.New("that is a secret: a name comes first, and its owner has the secret")
@@ -55,12 +54,12 @@ func checkName(name string) error {
 	return nil
 }
 
-// Expired tells whether it has expired by now.
+// Expired reports whether it has expired.
 func (id *Identity) Expired(now time.Time) bool {
 	return !id.Expires.IsZero() && !now.Before(id.Expires)
 }
 
-// Line writes it as a line of a tokens file, without the line's end.
+// Line returns it as a line of a tokens file, without the line's end.
 func (id *Identity) Line() string {
 	fields := []string{id.Name, hashPrefix + hex.EncodeToString(id.hash[:])}
 	for _, s := range settings() {
@@ -71,28 +70,27 @@ func (id *Identity) Line() string {
 	return strings.Join(fields, " ")
 }
 
-// Set sets what a key of a tokens file stands for; the keys are in the package
-// comment. An error leaves it as it was.
+// Set sets the value of a key of tokens files; the package comment lists the keys.
+// After an error nothing has changed.
 func (id *Identity) Set(key, value string) error {
-	s, err := find(settings(), key)
+	s, err := findSetting(settings(), key)
 	if err != nil {
 		return err
 	}
 	return s.set(id, value)
 }
 
-// Get gives a value in the way of tokens files, or "" if there is none.
+// Get returns the value of a key as tokens files write it, or "" if there is none.
 func (id *Identity) Get(key string) string {
-	s, err := find(settings(), key)
+	s, err := findSetting(settings(), key)
 	if err != nil {
 		return ""
 	}
 	return s.get(id)
 }
 
-// mayTheSame tells whether both may do the same, for as long as they do not
-// expire.
-func (id *Identity) mayTheSame(other *Identity) bool {
+// samePermissions reports whether both may do the same until they expire.
+func (id *Identity) samePermissions(other *Identity) bool {
 	return slices.Equal(id.Ports, other.Ports) && id.Tunnels == other.Tunnels && id.Policy.Equal(other.Policy)
 }
 
@@ -135,15 +133,15 @@ func parseAllow(text string) ([][]netip.Prefix, error) {
 	return policy.AllowOnly(networks), err
 }
 
-// formatAllow writes the one list that an identity of a file has.
+// formatAllow formats the only list that an identity of a file has.
 func formatAllow(lists [][]netip.Prefix) string {
 	return policy.FormatNetworks(slices.Concat(lists...))
 }
 
-// find does not say what an unknown key is: it may be a secret in a wrong place.
-func find(among []setting, key string) (setting, error) {
-	names := make([]string, len(among))
-	for i, s := range among {
+// findSetting does not repeat an unknown key: it may be a misplaced secret.
+func findSetting(settings []setting, key string) (setting, error) {
+	names := make([]string, len(settings))
+	for i, s := range settings {
 		if s.key == key {
 			return s, nil
 		}

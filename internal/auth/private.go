@@ -6,14 +6,14 @@ import (
 	"github.com/seed96252745/relay/internal/secretfile"
 )
 
-// Read reads a tokens file as a relay does. It refuses one that others may read or
+// Read reads a tokens file as a relay does. It refuses a file that others may read or
 // write, as [secretfile.Check] says.
 func Read(path string) (*Tokens, error) {
 	tokens, _, err := read(path)
 	return tokens, err
 }
 
-// read also gives what file it was that is good or wrong, if it could be opened.
+// read also returns which file was good or wrong, if it could be opened.
 func read(path string) (*Tokens, fs.FileInfo, error) {
 	file, info, err := secretfile.Open(path)
 	if err != nil {

@@ -56,7 +56,7 @@ func TestPipes(t *testing.T) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := path + " is a pipe or a device: it has to be a plain file"
+	want := path + " is a pipe or a device: it must be a plain file"
 	if _, err := auth.Read(path); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -14,23 +14,23 @@ import (
 )
 
 const (
-	// secretPrefix lets scanners find secrets where they do not belong.
+	// secretPrefix lets scanners find misplaced secrets.
 	secretPrefix = "relay_"
-	// secretAlphabet is that of rand.Text.
+	// secretAlphabet is the alphabet of rand.Text.
 	secretAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-	// revealing is how many characters of a secret, and not of another word, are 40
-	// of its bits.
-	revealing  = 8
-	hashPrefix = "sha256:"
+	// minConcealed is how many characters after the prefix make a secret, and not
+	// another word; they are 40 of its bits.
+	minConcealed = 8
+	hashPrefix   = "sha256:"
 	// maxSecret bounds a secret's bytes, so that it fits into a line on the wire.
 	maxSecret = 512
 )
 
-// NewSecret makes a secret of 130 random bits. With so many, its hash can be
-// plain: nobody finds a secret by trying.
+// NewSecret returns a secret of 130 random bits. That is enough for a plain hash:
+// nobody finds a secret by trying.
 func NewSecret() string { return secretPrefix + rand.Text() }
 
-// Hash gives what a tokens file has of a secret.
+// Hash returns what a tokens file stores of a secret.
 func Hash(secret string) string {
 	hash := hashOf(secret)
 	return hashPrefix + hex.EncodeToString(hash[:])
@@ -38,9 +38,9 @@ func Hash(secret string) string {
 
 func hashOf(secret string) [sha256.Size]byte { return sha256.Sum256([]byte(secret)) }
 
-// Conceal gives text without the secrets in it that NewSecret has made, also those
-// that are cut off somewhere. What a person types, or puts into a file, may stand in
-// the place of another word, and messages repeat words.
+// Conceal returns text without secrets from NewSecret, truncated ones included. People
+// may type a secret, or put it into a file, in the place of another word, and messages
+// repeat words.
 func Conceal(text string) string {
 	var shown strings.Builder
 	for {
@@ -50,7 +50,7 @@ func Conceal(text string) string {
 			return shown.String()
 		}
 		text = strings.TrimLeft(after, secretAlphabet)
-		if secret := after[:len(after)-len(text)]; len(secret) < revealing {
+		if secret := after[:len(after)-len(text)]; len(secret) < minConcealed {
 			shown.WriteString(secretPrefix + secret)
 			continue
 		}
@@ -58,9 +58,9 @@ func Conceal(text string) string {
 	}
 }
 
-// ReadSecretFile reads a relay client's secret. The file has nothing else in it,
-// but for a line end, and is its owner's alone, as a tokens file is. Errors do not
-// show what is in it.
+// ReadSecretFile reads a relay client's secret. The file holds only the secret and
+// perhaps a line end, and only its owner may read it, as with a tokens file. Errors do
+// not show its content.
 func ReadSecretFile(path string) (string, error) {
 	file, _, err := secretfile.Open(path)
 	if err != nil {
@@ -81,13 +81,13 @@ func ReadSecretFile(path string) (string, error) {
 	return string(secret), nil
 }
 
-// CheckSecret tells what is wrong with a relay client's secret, without showing it.
+// CheckSecret returns what is wrong with a relay client's secret, without showing it.
 func CheckSecret(secret string) error {
 	if secret == "" {
-		return errors.New("it is empty: it has to hold the secret that relay token new has shown")
+		return errors.New("it is empty: it must hold the secret that relay token new has shown")
 	}
 	if len(secret) > maxSecret {
-		return fmt.Errorf("it has more than the %d bytes of a secret: is it something else?", maxSecret)
+		return fmt.Errorf("it has more than the %d bytes of a secret: is it another file?", maxSecret)
 	}
 	for i, b := range []byte(secret) {
 		if b < '!' || b > '~' {

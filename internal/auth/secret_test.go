@@ -77,11 +77,11 @@ func TestReadSecretFile(t *testing.T) {
 		{content: "relay_ABC\r\n", want: "relay_ABC"},
 		{content: "!~\n", want: "!~"},
 		{content: longest + "\r\n", want: longest},
-		{content: longest + "s", err: "it has more than the 512 bytes of a secret: is it something else?"},
-		{content: longest + "s\r\n", err: "it has more than the 512 bytes of a secret: is it something else?"},
-		{content: longest + longest + "\n", err: "it has more than the 512 bytes of a secret: is it something else?"},
-		{content: "", err: "it is empty: it has to hold the secret that relay token new has shown"},
-		{content: "\n", err: "it is empty: it has to hold the secret that relay token new has shown"},
+		{content: longest + "s", err: "it has more than the 512 bytes of a secret: is it another file?"},
+		{content: longest + "s\r\n", err: "it has more than the 512 bytes of a secret: is it another file?"},
+		{content: longest + longest + "\n", err: "it has more than the 512 bytes of a secret: is it another file?"},
+		{content: "", err: "it is empty: it must hold the secret that relay token new has shown"},
+		{content: "\n", err: "it is empty: it must hold the secret that relay token new has shown"},
 		{content: "abc\n\n", err: "byte 4 is 0x0a: a secret is one line of letters, digits and signs, without spaces"},
 		{content: "abc\r", err: "byte 4 is 0x0d: a secret is one line of letters, digits and signs, without spaces"},
 		{content: " abc", err: "byte 1 is 0x20: a secret is one line of letters, digits and signs, without spaces"},
@@ -110,7 +110,7 @@ func TestFilesThatAreNone(t *testing.T) {
 		is         error
 	}{
 		{"", "the path of the file is empty", nil},
-		{dir, dir + " is a directory, and no file", nil},
+		{dir, dir + " is a directory, not a file", nil},
 		{filepath.Join(dir, "none"), "", fs.ErrNotExist},
 	} {
 		_, asTokens := auth.Read(tt.path)

@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// Bounds of a tokens file, so that no mistaken path has the relay read for ever.
+// Limits of a tokens file, so that a wrong path does not have the relay read for ever.
 const (
 	maxLine  = 4096 // bytes
 	maxLines = 100_000
 )
 
-// What there may be to say about a token. Errors that say more wrap them.
+// The reasons why a token does not hold. Errors with more context wrap them.
 var (
-	// ErrUnknownToken is for a secret that is nobody's.
+	// ErrUnknownToken is for a secret that belongs to nobody.
 	ErrUnknownToken = errors.New("the token is unknown")
-	// ErrExpired is for one whose time is over.
+	// ErrExpired is for an identity that has expired.
 	ErrExpired = errors.New("the token has expired")
 	// ErrRevoked is for an identity that is gone.
 	ErrRevoked = errors.New("the token was revoked")
@@ -35,18 +35,18 @@ var (
 	ErrChanged = errors.New("what the token allows has changed")
 )
 
-// Tokens are what a tokens file says. They do not change, and may be used
+// Tokens are the content of a tokens file. They do not change, and may be used
 // concurrently. Make them with Parse or Read.
 type Tokens struct {
 	all    []Identity
 	byName map[string]*Identity
-	// byHash has identities by what blind makes of their hashes.
+	// byHash maps what blind makes of a hash to its identity.
 	byHash map[[sha256.Size]byte]*Identity
 	key    []byte // of blind
 }
 
-// Parse reads tokens from r. Its errors begin with the name, which is that of
-// the file, and the number of the line.
+// Parse parses tokens from r. Its errors begin with the name, which is that of the
+// file, and the number of the line.
 func Parse(name string, r io.Reader) (*Tokens, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, maxLine+len("\r\n")), maxLine+len("\r\n"))
@@ -54,7 +54,7 @@ func Parse(name string, r io.Reader) (*Tokens, error) {
 	n := 0
 	for lines.Scan() {
 		n++
-		if err := p.line(n, lines.Text()); err != nil {
+		if err := p.parseLine(n, lines.Text()); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
 	}
@@ -74,14 +74,14 @@ func Parse(name string, r io.Reader) (*Tokens, error) {
 
 var errLongLine = fmt.Errorf("a line has at most %d bytes, and this one has more", maxLine)
 
-// parser collects identities, and the number of each one's line.
+// parser collects identities, and the line number of each.
 type parser struct {
 	settings   []setting
 	identities []Identity
 	lines      []int
 }
 
-func (p *parser) line(n int, line string) error {
+func (p *parser) parseLine(n int, line string) error {
 	if n > maxLines {
 		return fmt.Errorf("a tokens file has at most %d lines", maxLines)
 	}
@@ -92,7 +92,7 @@ func (p *parser) line(n int, line string) error {
 	if len(fields) == 0 || fields[0][0] == '#' {
 		return nil
 	}
-	id, err := p.identity(fields)
+	id, err := p.parseIdentity(fields)
 	if err != nil {
 		return err
 	}
@@ -101,12 +101,12 @@ func (p *parser) line(n int, line string) error {
 	return nil
 }
 
-func (p *parser) identity(fields []string) (id Identity, err error) {
+func (p *parser) parseIdentity(fields []string) (id Identity, err error) {
 	if err := checkName(fields[0]); err != nil {
 		return Identity{}, fmt.Errorf("field 1: %w", err)
 	}
 	if len(fields) == 1 {
-		return Identity{}, fmt.Errorf("there is only a name: behind it has to be %s and 64 hexadecimal digits", hashPrefix)
+		return Identity{}, fmt.Errorf("there is only a name: %s and 64 hexadecimal digits must follow it", hashPrefix)
 	}
 	id.Name = fields[0]
 	if id.hash, err = parseHash(fields[1]); err != nil {
@@ -116,9 +116,9 @@ func (p *parser) identity(fields []string) (id Identity, err error) {
 	for i, field := range fields[2:] {
 		key, value, isSetting := strings.Cut(field, "=")
 		if !isSetting {
-			return Identity{}, fmt.Errorf("field %d has no '=': it has to be key=value", i+3)
+			return Identity{}, fmt.Errorf("field %d has no '=': write key=value", i+3)
 		}
-		s, err := find(p.settings, key)
+		s, err := findSetting(p.settings, key)
 		if err != nil {
 			return Identity{}, fmt.Errorf("field %d: %w", i+3, err)
 		}
@@ -133,23 +133,22 @@ func (p *parser) identity(fields []string) (id Identity, err error) {
 	return id, nil
 }
 
-// parseHash does not say what it was given: that may be a secret in a wrong
-// place.
+// parseHash does not repeat text: it may be a misplaced secret.
 func parseHash(text string) (hash [sha256.Size]byte, err error) {
 	digits, isHash := strings.CutPrefix(text, hashPrefix)
 	decoded, err := hex.DecodeString(digits)
 	if !isHash || err != nil || len(decoded) != sha256.Size {
-		return hash, fmt.Errorf("field 2: that is not a hash: it has to be %s and 64 hexadecimal digits", hashPrefix)
+		return hash, fmt.Errorf("field 2: that is not a hash: it must be %s and 64 hexadecimal digits", hashPrefix)
 	}
 	hash = [sha256.Size]byte(decoded)
 	if hash == hashOf("") {
-		// What a script makes of a variable that is not set.
+		// A script hashes this for a variable that is not set.
 		return hash, errors.New("the hash is that of an empty secret: make one with relay token new")
 	}
 	return hash, nil
 }
 
-// index makes the maps, and finds what is there twice.
+// index makes the maps, and finds duplicates.
 func (t *Tokens) index(lines []int) error {
 	t.byName = make(map[string]*Identity, len(t.all))
 	t.byHash = make(map[[sha256.Size]byte]*Identity, len(t.all))
@@ -170,23 +169,22 @@ func (t *Tokens) index(lines []int) error {
 	return nil
 }
 
-// blind makes of a hash what nobody outside of this process can know.
+// blind turns a hash into a value that is unknown outside of this process.
 //
-// How long a look into a map takes may tell how much of the key there is in it.
-// The hash of a secret would be such a key that a stranger can choose, by trying
-// secrets at home until the hash begins as he likes; and then could learn, byte
-// by byte, hashes that are in the file. Comparing with each of 100,000 hashes in
-// constant time would take milliseconds, for anybody who asks. Of a key that was
-// made with a random one he can choose nothing, and what he measures tells him
-// nothing.
+// The time of a map look-up may reveal how much of its key is in the map. If the key
+// were the hash of a secret, an attacker could choose it, by hashing secrets until a
+// hash begins as wanted, and so learn, byte by byte, hashes that are in the file. A
+// comparison with each of 100,000 hashes in constant time would take milliseconds, for
+// anybody who asks. An attacker cannot choose a value that depends on a random key, and
+// so learns nothing from the time.
 func (t *Tokens) blind(hash [sha256.Size]byte) [sha256.Size]byte {
 	mac := hmac.New(sha256.New, t.key)
 	mac.Write(hash[:])
 	return [sha256.Size]byte(mac.Sum(nil))
 }
 
-// Identify gives the identity whose secret is shown. Errors wrap ErrUnknownToken
-// or ErrExpired; the latter's say whose it was.
+// Identify returns the identity of a secret. Errors wrap ErrUnknownToken or ErrExpired;
+// the latter name the identity.
 func (t *Tokens) Identify(secret string, now time.Time) (Identity, error) {
 	hash := hashOf(secret)
 	id := t.byHash[t.blind(hash)]
@@ -199,23 +197,23 @@ func (t *Tokens) Identify(secret string, now time.Time) (Identity, error) {
 	return *id, nil
 }
 
-// Check tells whether an identity that was given before still holds. Errors wrap
-// ErrRevoked, ErrReplaced, ErrExpired or ErrChanged. One whose time was made longer or shorter
-// holds: what counts is the time that is in force now.
+// Check returns why an identity that was returned before no longer holds, or nil if it
+// does. Errors wrap ErrRevoked, ErrReplaced, ErrExpired or ErrChanged. A changed expiry
+// alone ends nothing: the expiry that is in force now counts.
 func (t *Tokens) Check(id Identity, now time.Time) error {
-	is := t.byName[id.Name]
+	current := t.byName[id.Name]
 	switch {
-	case is == nil:
+	case current == nil:
 		return fmt.Errorf("%s: %w", id.Name, ErrRevoked)
-	case is.hash != id.hash:
+	case current.hash != id.hash:
 		return fmt.Errorf("%s: %w", id.Name, ErrReplaced)
-	case is.Expired(now):
+	case current.Expired(now):
 		return fmt.Errorf("%s: %w", id.Name, ErrExpired)
-	case !is.mayTheSame(&id):
+	case !current.samePermissions(&id):
 		return fmt.Errorf("%s: %w", id.Name, ErrChanged)
 	}
 	return nil
 }
 
-// All gives the identities, in the order of the file. The slice is the caller's.
+// All returns the identities, in the order of the file. The caller owns the slice.
 func (t *Tokens) All() []Identity { return slices.Clone(t.all) }

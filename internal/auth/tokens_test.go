@@ -67,17 +67,17 @@ func TestParseErrors(t *testing.T) {
 	const (
 		secret    = "relay_PFROSMABCDEFGHIJKLMNOPQRST"
 		badName   = "that is not a name: names are 1 to 64 of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
-		badHash   = "that is not a hash: it has to be sha256: and 64 hexadecimal digits"
+		badHash   = "that is not a hash: it must be sha256: and 64 hexadecimal digits"
 		badNumber = "is not a number from 1 to 2147483647"
-		badBytes  = "is not a number of bytes: those are 10000000, or 10MB with kB, MB or GB, or 10MiB with KiB, MiB or GiB"
-		badNet    = "is not a network: those are written 10.0.0.0/8 or 2001:db8::/32, and addresses without /"
+		badBytes  = "is not a number of bytes: write 10000000, or 10MB with kB, MB or GB, or 10MiB with KiB, MiB or GiB"
+		badNet    = "is not a network: write 10.0.0.0/8 or 2001:db8::/32, or an address without /"
 		badTime   = "is not a time: times are written 2027-01-31, for the end of that day in UTC, or 2027-01-31T18:00:00Z, from 1970 to 9999"
 	)
 	line := func(fields string) string { return "db1 " + hash + " " + fields }
 	for _, tt := range []struct{ text, want string }{
 		{"db/1 " + hash, "1: field 1: " + badName},
 		{strings.Repeat("n", 65) + " " + hash, "1: field 1: " + badName},
-		{"\n\ndb1", "3: there is only a name: behind it has to be sha256: and 64 hexadecimal digits"},
+		{"\n\ndb1", "3: there is only a name: sha256: and 64 hexadecimal digits must follow it"},
 		{"db1 relay_ABC", "1: field 2: " + badHash},
 		{"db1 sha256:ca97", "1: field 2: " + badHash},
 		{"db1 sha512" + hash[6:], "1: field 2: " + badHash},
@@ -86,7 +86,7 @@ func TestParseErrors(t *testing.T) {
 		{"db1 " + emptyHash, "1: the hash is that of an empty secret: make one with relay token new"},
 		{secret + " " + hash, "1: field 1: that is a secret: a name comes first, and its owner has the secret"},
 		{line("ports=" + secret), `1: ports: "relay_***" is not a port: ports are numbers from 1 to 65535`},
-		{line("relay_ABC"), "1: field 3 has no '=': it has to be key=value"},
+		{line("relay_ABC"), "1: field 3 has no '=': write key=value"},
 		{line("user=5"), "1: field 3: there is no such key; keys are ports, tunnels, users, usersPerSecond, bytesPerSecond, allow, deny, expires"},
 		{line("tunnels=5 users=1 tunnels=5"), "1: tunnels is given twice: write it once"},
 		{line("ports="), `1: ports: "" is not a port: ports are numbers from 1 to 65535`},
@@ -104,7 +104,7 @@ func TestParseErrors(t *testing.T) {
 		{line("allow=10.0.0.0/33"), `1: allow: "10.0.0.0/33" ` + badNet},
 		{line("allow=example.com"), `1: allow: "example.com" ` + badNet},
 		{line("deny=fe80::1%eth0"), `1: deny: "fe80::1%eth0" ` + badNet},
-		{line("deny=10.0.0.1/8"), "1: deny: 10.0.0.1/8 has an address within the network: that is 10.0.0.0/8, and the address alone is 10.0.0.1"},
+		{line("deny=10.0.0.1/8"), "1: deny: 10.0.0.1/8 is an address within a network: write 10.0.0.0/8 for the network, or 10.0.0.1 for the address"},
 		{line("expires=31.1.2027"), `1: expires: "31.1.2027" ` + badTime},
 		{line("expires=2027-02-30"), `1: expires: "2027-02-30" ` + badTime},
 		// What this would be is the zero time, which means never.

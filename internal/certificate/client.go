@@ -9,26 +9,26 @@ import (
 	"os"
 )
 
-// ClientConfig says how a relay client makes sure that it talks to its relay, and
-// how it shows who it is. The zero value trusts whom the system trusts.
+// ClientConfig sets how a relay client verifies its relay, and how it identifies
+// itself. The zero value trusts the system's authorities.
 type ClientConfig struct {
-	// CAFile has the certificates of those who may vouch for the relay, as PEM.
-	// Without it that is whom the system trusts.
+	// CAFile has the certificates of the authorities that may vouch for the relay, as
+	// PEM. Empty means those of the system.
 	CAFile string
-	// Pins are keys one of which the relay must have: see Pin. Without a CAFile
-	// nobody needs to vouch for it then.
+	// Pins are keys, one of which the relay must have: see Pin. Without a CAFile no
+	// authority needs to vouch for it then.
 	Pins []string
-	// ServerName is the name that the certificate has to be for, if that is not
-	// the host that is dialled. With pins alone no name is looked at.
+	// ServerName is the name in the relay's certificate, if that is not the host that
+	// is dialed. With pins alone no name is checked.
 	ServerName string
-	// CertFile and KeyFile are the client's own certificate, if it has one. They
-	// are read again when they change.
+	// CertFile and KeyFile are the client's own certificate, if it has one. They are
+	// read again when they change.
 	CertFile, KeyFile string
-	// Logger is told about that. It may be nil.
+	// Logger logs that. It may be nil.
 	Logger *slog.Logger
 }
 
-// TLS makes the settings.
+// TLS returns the TLS configuration.
 func (c ClientConfig) TLS() (*tls.Config, error) {
 	config := &tls.Config{ServerName: c.ServerName, MinVersion: tls.VersionTLS13}
 	if c.CAFile != "" {
@@ -44,11 +44,11 @@ func (c ClientConfig) TLS() (*tls.Config, error) {
 			return nil, err
 		}
 		config.VerifyConnection = accepted.verify
-		// This skips nothing that a pin does not say better. The handshake proves
-		// in any case that the relay has the key of the certificate that it shows;
-		// what is left out is who vouches for that key, under which name and until
-		// when, and the pin says that it is the right one. Unlike a function for
-		// single certificates, VerifyConnection is called for every handshake.
+		// This skips nothing that a pin does not check better. The handshake always
+		// proves that the relay has the key of its certificate. What is skipped is who
+		// vouches for that key, under which name and until when, and the pin says that
+		// it is the right key. Unlike a function for single certificates,
+		// VerifyConnection is called for every handshake.
 		config.InsecureSkipVerify = c.CAFile == ""
 	}
 	if c.CertFile == "" && c.KeyFile == "" {
@@ -65,7 +65,7 @@ func (c ClientConfig) TLS() (*tls.Config, error) {
 	return config, nil
 }
 
-// ClientCAs reads the certificates of those who may vouch for relay clients.
+// ClientCAs reads the certificates of the authorities that may vouch for relay clients.
 func ClientCAs(file string) (*x509.CertPool, error) { return readPool(file) }
 
 func readPool(file string) (*x509.CertPool, error) {
@@ -75,15 +75,15 @@ func readPool(file string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(content) {
-		return nil, fmt.Errorf("certificate authorities: there is no certificate in %s, which should have some as PEM", file)
+		return nil, fmt.Errorf("certificate authorities: %s has no certificate in PEM", file)
 	}
 	return pool, nil
 }
 
-// PeerName gives the name of a relay client from its certificate: the first DNS
-// name, or else the common name. It is empty without a certificate that an
-// authority of ours vouches for. Whoever may have certificates from that
-// authority chooses it, so it may hold anything.
+// PeerName returns the name of a relay client from its certificate: the first DNS name,
+// or else the common name. It is empty without a certificate that one of our
+// authorities vouches for. Anybody who can get certificates from that authority chooses
+// the name, so it may be any text.
 func PeerName(state tls.ConnectionState) string {
 	if len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
 		return ""

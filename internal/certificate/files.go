@@ -12,42 +12,42 @@ import (
 	"github.com/seed96252745/relay/internal/secretfile"
 )
 
-// lookEvery is how often the files are looked at, at most, when handshakes ask.
-const lookEvery = time.Second
+// checkInterval is how often handshakes have the files checked, at most.
+const checkInterval = time.Second
 
-// Files is a certificate and its key in two files, which somebody renews from
-// time to time. They are looked at when a handshake wants them: no signal is
-// needed, and nothing runs meanwhile.
+// Files is a certificate and its key in two files, which somebody renews from time to
+// time. A handshake that needs them checks them: no signal is needed, and nothing runs
+// meanwhile.
 type Files struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
-	mu      sync.Mutex // guards what follows
-	current *tls.Certificate
-	seen    [2]stamp // what the files were when current was read
-	looked  time.Time
-	told    string // what was logged last, and is still so
+	mu        sync.Mutex // guards what follows
+	current   *tls.Certificate
+	stamps    [2]stamp // of the files that current was read from
+	checked   time.Time
+	lastError string // the last logged error, while it persists
 }
 
-// stamp tells whether a file is still what it was.
+// stamp shows whether a file has changed.
 type stamp struct {
 	modified time.Time
 	size     int64
 }
 
-// FromFiles reads a certificate, followed by those that vouch for it, and its key,
-// both as PEM. Later changes are taken over, unless what they lead to is broken:
-// then the last good one stays, and log is told. Log may be nil.
+// FromFiles reads a certificate, followed by those that vouch for it, and its key, both
+// as PEM. It picks up later changes, unless the files are broken then: the last good
+// certificate stays, and log says so. Log may be nil.
 func FromFiles(certFile, keyFile string, log *slog.Logger) (*Files, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	f := &Files{certFile: certFile, keyFile: keyFile, log: log}
-	seen, err := f.stamps()
+	seen, err := f.readStamps()
 	if err != nil {
 		return nil, err
 	}
-	f.seen, f.looked = seen, time.Now()
+	f.stamps, f.checked = seen, time.Now()
 	if f.current, err = f.read(); err != nil {
 		return nil, err
 	}
@@ -64,25 +64,25 @@ func (f *Files) GetClientCertificate(*tls.CertificateRequestInfo) (*tls.Certific
 	return f.latest(), nil
 }
 
-// latest gives what the files hold, or held when they were good.
+// latest returns the certificate in the files, or the last good one.
 func (f *Files) latest() *tls.Certificate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.looked) >= lookEvery {
-		f.looked = time.Now()
+	if time.Since(f.checked) >= checkInterval {
+		f.checked = time.Now()
 		f.reload()
 	}
 	return f.current
 }
 
-// reload reads the files if they have changed. Files that are broken are tried
-// again at each look, as what is wrong may be mended where no change is seen, in
-// their mode or in this process, and are told of once for as long as it is the same:
-// whoever renews them may write one after the other.
+// reload reads the files if they have changed. It tries broken files again at each
+// check, as they may be repaired without a visible change, in their mode or in this
+// process. It logs the same error once: whoever renews the files may write one after
+// the other.
 func (f *Files) reload() {
-	seen, err := f.stamps()
-	if err == nil && same(seen, f.seen) {
-		f.told = ""
+	seen, err := f.readStamps()
+	if err == nil && sameStamps(seen, f.stamps) {
+		f.lastError = ""
 		return
 	}
 	var cert *tls.Certificate
@@ -91,15 +91,15 @@ func (f *Files) reload() {
 	}
 	switch {
 	case err == nil:
-		f.current, f.seen, f.told = cert, seen, ""
+		f.current, f.stamps, f.lastError = cert, seen, ""
 		f.log.Info("the certificate was renewed", "file", f.certFile, "expires", cert.Leaf.NotAfter)
-	case err.Error() != f.told:
-		f.told = err.Error()
-		f.log.Warn("the certificate was not renewed: the one before stays in use", "error", err)
+	case err.Error() != f.lastError:
+		f.lastError = err.Error()
+		f.log.Warn("the certificate was not renewed: the previous one stays in use", "error", err)
 	}
 }
 
-func same(a, b [2]stamp) bool {
+func sameStamps(a, b [2]stamp) bool {
 	for i := range a {
 		if a[i].size != b[i].size || !a[i].modified.Equal(b[i].modified) {
 			return false
@@ -108,8 +108,8 @@ func same(a, b [2]stamp) bool {
 	return true
 }
 
-// stamps looks at both files. After an error it gives none.
-func (f *Files) stamps() (seen [2]stamp, err error) {
+// readStamps returns the stamps of both files, or an error.
+func (f *Files) readStamps() (seen [2]stamp, err error) {
 	for i, file := range []struct{ flag, name string }{{"--tlsCert", f.certFile}, {"--tlsKey", f.keyFile}} {
 		info, err := os.Stat(file.name)
 		if err != nil {
@@ -137,7 +137,7 @@ func (f *Files) read() (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-// readPrivate reads a file that is private, as package secretfile says.
+// readPrivate reads a file that has to be private, as package secretfile says.
 func readPrivate(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {

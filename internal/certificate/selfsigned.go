@@ -17,15 +17,13 @@ import (
 	"time"
 )
 
-// selfSignedFile holds the key and the certificate, so that there is never one
-// without the other.
+// selfSignedFile holds the key and the certificate, so that neither exists without the
+// other.
 const selfSignedFile = "selfsigned.pem"
 
-// SelfSigned gives the certificate that is kept in dir, for which nobody vouches
-// but its pin. Where there is none it makes one, and the directory as well, of
-// which others see nothing.
-//
-// Clients compare keys, and look neither at its name nor at its time, which is ten
+// SelfSigned returns the certificate that is kept in dir, for which nothing vouches but
+// its pin. If there is none it makes one, and the directory too, which only its owner
+// can read. Clients compare keys, and check neither its name nor its time, which is ten
 // years. To have another one, remove the file; every client then needs the new pin.
 func SelfSigned(dir string) (tls.Certificate, error) {
 	name := filepath.Join(dir, selfSignedFile)
@@ -45,7 +43,7 @@ func SelfSigned(dir string) (tls.Certificate, error) {
 	return cert, nil
 }
 
-// New gives a certificate like that, which is kept nowhere.
+// New returns a certificate like that, which is stored nowhere.
 func New() (tls.Certificate, error) {
 	content, err := makeSelfSigned()
 	if err != nil {
@@ -54,7 +52,7 @@ func New() (tls.Certificate, error) {
 	return tls.X509KeyPair(content, content)
 }
 
-// makeSelfSigned makes a key and a certificate for it, as PEM.
+// makeSelfSigned returns a key and a certificate for it, as PEM.
 func makeSelfSigned() ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -87,7 +85,7 @@ func makeSelfSigned() ([]byte, error) {
 	), nil
 }
 
-// writePrivate writes a file that nobody else may read: all of it or nothing,
+// writePrivate writes a file that only the owner can read: all of it or nothing,
 // whenever the machine stops.
 func writePrivate(dir, name string, content []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -109,8 +107,8 @@ func writePrivate(dir, name string, content []byte) error {
 	return nil
 }
 
-// syncDir has the name of a new file survive a loss of power, where the system
-// can do that for a directory.
+// syncDir makes the name of a new file survive a loss of power, where the system can do
+// that for a directory.
 func syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
 		_ = d.Sync()

@@ -6,37 +6,37 @@ import (
 	"slices"
 )
 
-// ServerConfig says how the relay shows who it is, and whether its clients have
-// to as well.
+// ServerConfig sets how the relay identifies itself, and whether its clients must do so
+// too.
 type ServerConfig struct {
-	// GetCertificate gives the certificate for a handshake: see Fixed,
+	// GetCertificate returns the certificate for a handshake: see Fixed,
 	// Files.GetCertificate and package acme.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// ClientCAs may vouch for relay clients. Nil asks none for a certificate.
+	// ClientCAs may vouch for relay clients. Nil asks no client for a certificate.
 	ClientCAs *x509.CertPool
-	// RequireClient turns clients away that have none. Otherwise one that has a
-	// certificate must have a good one.
+	// RequireClient rejects clients without a certificate. Otherwise a client may have
+	// none, but not a bad one.
 	RequireClient bool
-	// Authority is set if a certificate authority may connect to see whose name
-	// this is (TLS-ALPN-01, RFC 8737). GetCertificate has the answer for it.
+	// Authority lets a certificate authority connect to validate the domain
+	// (TLS-ALPN-01, RFC 8737). GetCertificate has the answer for it.
 	Authority bool
 }
 
-// Fixed is a GetCertificate that always gives cert.
+// Fixed returns a GetCertificate that always returns cert.
 func Fixed(cert tls.Certificate) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil }
 }
 
-// TLS makes the settings.
+// TLS returns the TLS configuration.
 func (c ServerConfig) TLS() *tls.Config {
 	config := &tls.Config{
 		GetCertificate: c.GetCertificate,
 		MinVersion:     tls.VersionTLS13,
 		// Records that start small are for browsers, and cost system calls.
 		DynamicRecordSizingDisabled: true,
-		// A ticket is something that a client may leave unread, and closing a
-		// socket with something unread is a reset, which destroys what the client
-		// said last. It also would outlive the certificate that a client has shown.
+		// A client may leave a ticket unread, and closing a socket with unread bytes
+		// is a reset, which destroys what the client sent last. A ticket would also
+		// outlive the certificate that a client has shown.
 		SessionTicketsDisabled: true,
 	}
 	if c.ClientCAs != nil {
@@ -46,15 +46,16 @@ func (c ServerConfig) TLS() *tls.Config {
 		}
 	}
 	if c.Authority {
-		config.GetConfigForClient = forAuthority(config)
+		config.GetConfigForClient = configForAuthority(config)
 	}
 	return config
 }
 
-// forAuthority gives other settings to whoever asks for acmeProtocol: that one
-// has no certificate of its own. It is let in nowhere: see transport.Secure. As
-// others are offered no protocol, theirs is not refused.
-func forAuthority(config *tls.Config) func(*tls.ClientHelloInfo) (*tls.Config, error) {
+// configForAuthority returns another configuration to a client that asks for
+// acmeProtocol, since an authority has no certificate of its own. Such a client gets no
+// further: see transport.Secure. Other clients are offered no protocol, so theirs is
+// not refused.
+func configForAuthority(config *tls.Config) func(*tls.ClientHelloInfo) (*tls.Config, error) {
 	const acmeProtocol = "acme-tls/1"
 	authority := config.Clone()
 	authority.ClientAuth, authority.ClientCAs = tls.NoClientCert, nil
@@ -63,6 +64,6 @@ func forAuthority(config *tls.Config) func(*tls.ClientHelloInfo) (*tls.Config, e
 		if slices.Contains(hello.SupportedProtos, acmeProtocol) {
 			return authority, nil
 		}
-		return nil, nil // as for everybody
+		return nil, nil // the default configuration
 	}
 }

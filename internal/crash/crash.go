@@ -1,8 +1,8 @@
-// Package crash turns a panic into an error, so that it ends what it happened
-// in, a connection or a tunnel, and nothing else.
+// Package crash turns a panic into an error, so that it ends only the connection or
+// tunnel in which it happened.
 //
-// Whoever runs code for one of them on a goroutine that others depend on, or
-// whose panic would end the process, catches it there:
+// Code that runs for one of them on a shared goroutine, or whose panic would end the
+// process, catches the panic there:
 //
 //	defer func() {
 //		if e := crash.Caught(recover()); e != nil {
@@ -10,9 +10,9 @@
 //		}
 //	}()
 //
-// Locks have to be given back on the way, which defer does. The error travels
-// the way that all errors of the connection do, and may arrive in several
-// places; the first that asks [Error.First] counts it and logs it.
+// Locks have to be released on the way, by defer. The error travels like every other
+// error of the connection, and may arrive in several places; the first one that calls
+// [Error.First] counts and logs it.
 package crash
 
 import (
@@ -23,17 +23,16 @@ import (
 
 // Error is a panic that was caught. Its methods may be called concurrently.
 type Error struct {
-	// Value is what was panicked with.
+	// Value is the value of the panic.
 	Value any
 	// Stack is the stack of the goroutine, from the panic down.
 	Stack string
 
-	told atomic.Bool
+	reported atomic.Bool
 }
 
-// Caught gives the error for what recover has returned, or nil if that is nil.
-// It has to be called by the deferred function that recovers, while the stack
-// is still there.
+// Caught returns the error for the result of recover, or nil if that is nil. The
+// deferred function that recovers must call it itself, while the stack is still there.
 func Caught(value any) *Error {
 	if value == nil {
 		return nil
@@ -43,12 +42,12 @@ func Caught(value any) *Error {
 
 func (e *Error) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Unwrap gives the error that was panicked with, if it was one.
+// Unwrap returns the value of the panic, if it is an error.
 func (e *Error) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
 
-// First tells whether it is called for the first time: whoever gets true counts
-// and logs the panic.
-func (e *Error) First() bool { return !e.told.Swap(true) }
+// First reports whether this is its first call: the caller that gets true counts and
+// logs the panic.
+func (e *Error) First() bool { return !e.reported.Swap(true) }

@@ -1,15 +1,15 @@
 //go:build linux
 
-// Package eventloop tells when sockets are ready, thousands of them on one
-// goroutine, so that a connection at rest costs neither a stack nor a buffer.
+// Package eventloop notifies handlers of ready sockets, thousands of them on one
+// goroutine, so that an idle connection costs neither a stack nor a buffer.
 //
-// The runtime's own poller wakes a goroutine for each connection and cannot
-// say what it saw. A [Loop] says it ([Events]) and costs half as much for each
-// event; in exchange its handlers may never wait. It is edge-triggered: a
-// handler is told once that bytes have come, and reads until there are none.
+// The runtime's own poller wakes a goroutine for each connection and cannot say what it
+// saw. A [Loop] reports it ([Events]) and costs half as much for each event; in
+// exchange its handlers may never wait. It is edge-triggered: a handler is called once
+// when bytes have come, and reads until there are none.
 //
-// It does not own sockets. Those it watches should not be known to the
-// runtime's poller too, or each event is paid for twice.
+// It does not own sockets. The runtime's poller should not watch the same ones, or each
+// event is paid for twice.
 package eventloop
 
 import (
@@ -21,45 +21,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Events is a set of what happened on a socket.
+// Events is a set of events on a socket.
 type Events uint32
 
-// What may happen. Each is told once, together with all that holds by then.
+// The events. Each is reported once, together with everything that holds by then.
 const (
 	Readable Events = unix.EPOLLIN
 	Writable Events = unix.EPOLLOUT
-	// Urgent data is on its way: a read may end short of it.
+	// Urgent: urgent data is in flight, and a read may end short of it.
 	Urgent Events = unix.EPOLLPRI
 	// PeerEnded: FIN has come, perhaps behind bytes that are not read yet.
 	PeerEnded Events = unix.EPOLLRDHUP
 	// Dead: the connection was reset or has failed, or both sides have ended.
 	Dead Events = unix.EPOLLHUP | unix.EPOLLERR
-	// Failed is the part of Dead that an orderly end does not have. Reading or
-	// writing may have taken note of the failure first; then it is missing.
+	// Failed is the part of Dead that is missing after an orderly end. It is also
+	// missing if a read or write has returned the failure first.
 	Failed Events = unix.EPOLLERR
-	// Posted comes from Post, and alone. No events at all are another turn.
+	// Posted comes from Post, and alone. No events at all mean another turn.
 	Posted Events = 1 << 24
 )
 
-// Handler is told what happens on a socket.
+// Handler handles the events of a socket.
 type Handler interface {
-	// Ready is called on the loop's goroutine, and must not wait for anything.
-	// If it returns true it is called again, without events, when all others
-	// have had their turn.
+	// Ready is called on the loop's goroutine, and must not wait for anything. If it
+	// returns true it is called again, without events, after all others have had their
+	// turn.
 	Ready(Events) (again bool)
 }
 
-// batch is how many events are taken at a time. More would save nothing: a
+// batch is how many events one system call returns at most. More would save nothing: a
 // system call for 128 sockets is cheap already.
 const batch = 128
 
-// Loop watches sockets on one goroutine. Its methods may be called
-// concurrently, and by handlers; only Close may not.
+// Loop watches sockets on one goroutine. Its methods may be called concurrently, and by
+// handlers, except Close.
 type Loop struct {
 	epoll, wake int // descriptors; wake interrupts the wait
-	ended       chan struct{}
+	done        chan struct{}
 
-	// Of the loop's goroutine.
+	// Used by the loop's goroutine only.
 	events [batch]unix.EpollEvent
 	again  []Handler
 	atEnd  []func()
@@ -72,15 +72,15 @@ type Loop struct {
 	closed  bool
 }
 
-// slot is a place for a socket's handler. The kernel is given its number, and
-// which use of it this is: an event may be out of date by the time it is seen.
+// slot is a place for a socket's handler. The kernel is given its number and its
+// generation: an event may be out of date by the time it is seen.
 type slot struct {
-	handler Handler
-	use     int32
+	handler    Handler
+	generation int32
 }
 
 // Registration is a socket's place in a loop.
-type Registration struct{ slot, use int32 }
+type Registration struct{ slot, generation int32 }
 
 // Start starts a loop. It fails if descriptors are short.
 func Start() (*Loop, error) {
@@ -97,13 +97,13 @@ func Start() (*Loop, error) {
 		_, _ = unix.Close(epoll), unix.Close(wake)
 		return nil, fmt.Errorf("event loop: eventfd: %w", err)
 	}
-	l := &Loop{epoll: epoll, wake: wake, ended: make(chan struct{})}
+	l := &Loop{epoll: epoll, wake: wake, done: make(chan struct{})}
 	go l.run()
 	return l, nil
 }
 
-// Close stops the loop and waits until it has. Sockets are left as they are,
-// and their handlers are not called any more.
+// Close stops the loop and waits for its end. Sockets stay as they are, and their
+// handlers are not called any more.
 func (l *Loop) Close() {
 	l.mu.Lock()
 	first := !l.closed
@@ -112,16 +112,16 @@ func (l *Loop) Close() {
 		l.wakeUp()
 	}
 	l.mu.Unlock()
-	<-l.ended
+	<-l.done
 }
 
-// Add watches the socket fd from now on. Its handler is called soon, with what
-// holds already. It fails if memory is short, and with net.ErrClosed after Close.
+// Add watches the socket fd. Its handler is called soon, with what holds already. It
+// fails if memory is short, and with net.ErrClosed after Close.
 func (l *Loop) Add(fd int, h Handler) (Registration, error) {
 	return l.AddFor(fd, Readable|Writable|Urgent|PeerEnded, h)
 }
 
-// AddFor is Add for some events only. Of Dead the handler is told always.
+// AddFor is Add for some events only. Dead is always reported.
 func (l *Loop) AddFor(fd int, events Events, h Handler) (Registration, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,10 +136,10 @@ func (l *Loop) AddFor(fd int, events Events, h Handler) (Registration, error) {
 	l.free = l.free[:len(l.free)-1]
 	s := &l.slots[number]
 	s.handler = h
-	r := Registration{number, s.use}
+	r := Registration{number, s.generation}
 	event := unix.EpollEvent{
 		Events: uint32(events) | unix.EPOLLET,
-		Fd:     r.slot, Pad: r.use,
+		Fd:     r.slot, Pad: r.generation,
 	}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		l.forgetLocked(r)
@@ -148,8 +148,8 @@ func (l *Loop) AddFor(fd int, events Events, h Handler) (Registration, error) {
 	return r, nil
 }
 
-// Forget ends the watch. It has to be called once, before or after the socket
-// is closed, which is what takes it from the kernel's list.
+// Forget ends the watch. It must be called once, before or after the socket is closed,
+// which removes it from the kernel's list.
 func (l *Loop) Forget(r Registration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,22 +159,22 @@ func (l *Loop) Forget(r Registration) {
 func (l *Loop) forgetLocked(r Registration) {
 	s := &l.slots[r.slot]
 	s.handler = nil
-	s.use++
+	s.generation++
 	l.free = append(l.free, r.slot)
 }
 
-// Remove is Forget for a socket that stays open: it is taken from the kernel's
-// list.
+// Remove is Forget for a socket that stays open: it removes the socket from the
+// kernel's list.
 func (l *Loop) Remove(r Registration, fd int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.closed { // or else the list's descriptor may be another thing by now
+	if !l.closed { // otherwise the list's descriptor may be something else by now
 		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil) // fails only if it is not there
 	}
 	l.forgetLocked(r)
 }
 
-// Handlers gives those of all sockets that are watched.
+// Handlers returns the handlers of all watched sockets.
 func (l *Loop) Handlers() (all []Handler) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -186,8 +186,8 @@ func (l *Loop) Handlers() (all []Handler) {
 	return all
 }
 
-// Post has h called with Posted, soon and on the loop's goroutine. After Close
-// it does nothing.
+// Post has h called with Posted, soon and on the loop's goroutine. After Close it does
+// nothing.
 func (l *Loop) Post(h Handler) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -198,12 +198,11 @@ func (l *Loop) Post(h Handler) {
 	l.wakeUp()
 }
 
-// AtEnd has f called when the handlers that have events now have been called:
-// what several of them have to say is so said at once. Only a handler may call
-// it.
+// AtEnd has f called after the handlers of the current events, so that several of them
+// can send at once. Only a handler may call it.
 func (l *Loop) AtEnd(f func()) { l.atEnd = append(l.atEnd, f) }
 
-// wakeUp is called with mu held.
+// wakeUp interrupts the wait. The caller holds mu.
 func (l *Loop) wakeUp() {
 	if l.waiting {
 		l.waiting = false
@@ -212,7 +211,7 @@ func (l *Loop) wakeUp() {
 }
 
 func (l *Loop) run() {
-	defer close(l.ended)
+	defer close(l.done)
 	defer func() { _, _ = unix.Close(l.epoll), unix.Close(l.wake) }()
 	for {
 		posted, timeout, ok := l.prepare()
@@ -223,17 +222,17 @@ func (l *Loop) run() {
 		again := l.again
 		l.again = nil
 		for _, event := range l.events[:n] {
-			if h := l.handler(Registration{event.Fd, event.Pad}); h != nil {
-				l.call(h, Events(event.Events))
+			if h := l.lookup(Registration{event.Fd, event.Pad}); h != nil {
+				l.callHandler(h, Events(event.Events))
 			}
 		}
 		for _, h := range posted {
-			l.call(h, Posted)
+			l.callHandler(h, Posted)
 		}
 		for _, h := range again {
-			l.call(h, 0)
+			l.callHandler(h, 0)
 		}
-		for i := 0; i < len(l.atEnd); i++ { // which may grow meanwhile
+		for i := 0; i < len(l.atEnd); i++ { // it may grow meanwhile
 			l.atEnd[i]()
 		}
 		clear(l.atEnd)
@@ -241,20 +240,20 @@ func (l *Loop) run() {
 	}
 }
 
-// yields is how often a loop lets others run before it sleeps. Under load
-// something comes within microseconds, from a process that waits for this very
-// processor; having it run costs less than sleeping and being woken does, and
-// more comes at a time. Without load it costs a microsecond for each sleep.
+// yields is how often a loop lets others run before it sleeps. Under load something
+// comes within microseconds, from a process that waits for this very processor. To let
+// it run costs less than to sleep and be woken, and more events come at a time. Without
+// load it costs a microsecond for each sleep.
 const yields = 3
 
-// wait gives the number of events that there are. A negative timeout waits until
-// there are some, or wake is called.
+// wait returns the number of events. With a negative timeout it waits until there are
+// some, or the loop is woken.
 func (l *Loop) wait(timeout int) (n int) {
 	for i := 0; i < yields && timeout < 0; i++ {
 		if n = l.poll(0); n > 0 {
 			return n
 		}
-		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // to the scheduler as good as being preempted; cannot fail
+		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // the scheduler treats it like preemption; it cannot fail
 	}
 	return l.poll(timeout)
 }
@@ -267,8 +266,8 @@ func (l *Loop) poll(timeout int) (n int) {
 	return max(n, 0)
 }
 
-// prepare takes what was posted, and says how long to wait for events. It gives
-// false when the loop has been closed.
+// prepare returns what was posted, and how long to wait for events. It returns false
+// when the loop has been closed.
 func (l *Loop) prepare() (posted []Handler, timeout int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -281,20 +280,20 @@ func (l *Loop) prepare() (posted []Handler, timeout int, ok bool) {
 	return posted, timeout, !l.closed
 }
 
-// handler gives the handler that r belongs to, or nil if it is out of date.
-func (l *Loop) handler(r Registration) Handler {
+// lookup returns the handler that r belongs to, or nil if r is out of date.
+func (l *Loop) lookup(r Registration) Handler {
 	if r.slot < 0 {
 		return nil // wake
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := &l.slots[r.slot]; s.use == r.use {
+	if s := &l.slots[r.slot]; s.generation == r.generation {
 		return s.handler
 	}
 	return nil
 }
 
-func (l *Loop) call(h Handler, e Events) {
+func (l *Loop) callHandler(h Handler, e Events) {
 	if h.Ready(e) {
 		l.again = append(l.again, h)
 	}

@@ -124,14 +124,14 @@ func (f *flow) toStream() (n int, wait bool) {
 // into a pipe.
 func (f *flow) read() {
 	if f.bulky {
-		if f.pipe = splice.Take(); f.pipe != nil {
+		if f.pipe = splice.GetPipe(); f.pipe != nil {
 			n, err := f.pipe.Fill(f.src.fd, turn)
 			f.bulky = n >= bulk
 			if err == nil && n > 0 {
 				f.arrive(n, nil)
 				return
 			}
-			f.pipe.GiveBack()
+			f.pipe.Release()
 			f.pipe = nil
 			if err != nil && !errors.Is(err, unix.EAGAIN) {
 				// It is off the socket now: a read would see a plain end.
@@ -212,7 +212,7 @@ func (f *flow) release() {
 		buffers.Put(f.buf)
 	}
 	if f.pipe != nil {
-		f.pipe.GiveBack()
+		f.pipe.Release()
 	}
 	f.buf, f.bytes, f.pipe = nil, nil, nil
 }

@@ -1,5 +1,5 @@
-// Package lossy writes lines for whom nobody may wait: to a log or an output whose
-// reader may have stalled, as a pipe's does when a log collector hangs.
+// Package lossy writes lines without ever waiting, to a log or an output whose reader
+// may have stalled, as the reader of a pipe does when a log collector hangs.
 package lossy
 
 import (
@@ -9,46 +9,46 @@ import (
 	"time"
 )
 
-// MaxQueued bounds the bytes that wait to be written. It is some 3000 lines about
-// users, which a reader who lives takes within a second, and as much as Docker lets
-// wait in its mode "non-blocking".
+// MaxQueued bounds the bytes that wait to be written. That is some 3000 lines about
+// users, which a live reader takes within a second, and as much as Docker queues in its
+// mode "non-blocking".
 const MaxQueued = 1 << 20
 
-// maxPiece is how much is written at a time, if there is more: POSIX has a pipe take
-// that in one piece, between what other processes write there.
+// maxPiece is the most that one write carries: POSIX makes writes of this size to a
+// pipe atomic, so that lines of other processes do not split it.
 const maxPiece = 4096
 
-// maxKept is the largest buffer that is kept while nothing is queued: what one burst
-// needed is given back.
+// maxKept is the largest buffer that is kept while nothing is queued: a burst does not
+// keep its buffer.
 const maxKept = 64 << 10
 
-// Writer is an io.Writer that never waits. Each call of Write has a line, or several,
-// which are written to the writer below in order, by one goroutine. Those that find the
-// queue full, or that cannot be written, are dropped and counted. Its methods may be
+// Writer is an io.Writer that never waits. Each call of Write carries one or more
+// lines. One goroutine writes them to the underlying writer, in order. Lines that find
+// the queue full, or cannot be written, are dropped and counted. Its methods may be
 // called concurrently.
 type Writer struct {
-	out   io.Writer
-	ended chan struct{}
+	out  io.Writer
+	done chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	changed sync.Cond
 	queued  []byte
-	dropped int // lines that come behind those, and found no place
+	dropped int // lines after the queued ones that found the queue full
 	report  func(out io.Writer, lines int) error
 	closed  bool
 }
 
-// NewWriter returns a Writer to out, which has to be closed.
+// NewWriter returns a Writer to out. The caller must close it.
 func NewWriter(out io.Writer) *Writer {
-	w := &Writer{out: out, ended: make(chan struct{})}
+	w := &Writer{out: out, done: make(chan struct{})}
 	w.changed.L = &w.mu
 	go w.run()
 	return w
 }
 
-// ReportDropped has report called with the number of lines that were dropped, in the
-// place where they are missing. It may write to out, and is called again, with more of
-// them, if it returns an error.
+// ReportDropped has report called with the number of dropped lines, in the place where
+// they are missing. It may write to out. If it returns an error it is called again
+// later, with a larger number.
 func (w *Writer) ReportDropped(report func(out io.Writer, lines int) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -62,7 +62,7 @@ func (w *Writer) Write(lines []byte) (int, error) {
 	switch {
 	case w.closed:
 	case w.dropped > 0, len(w.queued)+len(lines) > MaxQueued: // one gap, not many
-		w.dropped += count(lines)
+		w.dropped += countLines(lines)
 	default:
 		w.queued = append(w.queued, lines...)
 	}
@@ -70,34 +70,33 @@ func (w *Writer) Write(lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// Close writes what is queued, if that takes no longer than patience. Lines that come
-// after it are dropped. A reader who has stalled for longer than that leaves the
-// goroutine behind, since a write cannot be called off; it ends when the reader goes on
-// or away.
-func (w *Writer) Close(patience time.Duration) {
+// Close writes what is queued, if that takes no longer than timeout. Later lines are
+// dropped. If the reader has stalled for longer the goroutine stays behind, since a
+// write cannot be canceled; it ends when the reader goes on or goes away.
+func (w *Writer) Close(timeout time.Duration) {
 	w.mu.Lock()
 	w.closed = true
 	w.changed.Signal()
 	w.mu.Unlock()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case <-w.ended:
+	case <-w.done:
 	case <-timer.C:
 	}
 }
 
-// run writes what is queued, until w is closed and all is written.
+// run writes what is queued, until w is closed and everything is written.
 func (w *Writer) run() {
-	defer close(w.ended)
+	defer close(w.done)
 	var lines []byte
-	missing := 0 // lines that were dropped, and not reported
+	missing := 0 // lines that were dropped and not yet reported
 	for {
-		batch, ok := w.take(lines)
+		batch, ok := w.takeBatch(lines)
 		if !ok {
 			return
 		}
-		missing += w.write(batch.lines) + batch.dropped
+		missing += w.writePieces(batch.lines) + batch.dropped
 		if missing > 0 && batch.report != nil && batch.report(w.out, missing) == nil {
 			missing = 0
 		}
@@ -107,16 +106,16 @@ func (w *Writer) run() {
 	}
 }
 
-// batch is what was queued at a time, and how many lines were dropped behind it.
+// batch is what was queued at one time, and how many lines were dropped after it.
 type batch struct {
 	lines   []byte
 	dropped int
 	report  func(out io.Writer, lines int) error
 }
 
-// take waits for lines, and leaves an empty queue with the buffer that it is given. It
-// returns false when there are none, and will be none.
-func (w *Writer) take(empty []byte) (b batch, ok bool) {
+// takeBatch waits for lines, and leaves an empty queue with the buffer empty. It
+// returns false when there are none, and there will be none.
+func (w *Writer) takeBatch(empty []byte) (b batch, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.queued) == 0 && w.dropped == 0 && !w.closed {
@@ -127,21 +126,22 @@ func (w *Writer) take(empty []byte) (b batch, ok bool) {
 	return b, len(b.lines) > 0 || b.dropped > 0
 }
 
-// write writes lines piece by piece, and returns how many of them could not be written.
-func (w *Writer) write(lines []byte) (failed int) {
+// writePieces writes lines piece by piece, and returns how many lines could not be
+// written.
+func (w *Writer) writePieces(lines []byte) (failed int) {
 	for len(lines) > 0 {
-		piece := lines[:end(lines)]
+		piece := lines[:pieceEnd(lines)]
 		lines = lines[len(piece):]
 		if _, err := w.out.Write(piece); err != nil {
-			failed += count(piece)
+			failed += countLines(piece)
 		}
 	}
 	return failed
 }
 
-// end returns where the first piece of lines ends: behind as many whole lines as fit
-// into one, or else behind the first.
-func end(lines []byte) int {
+// pieceEnd returns where the first piece of lines ends: after as many whole lines as
+// fit into one, or else after the first.
+func pieceEnd(lines []byte) int {
 	if len(lines) <= maxPiece {
 		return len(lines)
 	}
@@ -154,8 +154,8 @@ func end(lines []byte) int {
 	return len(lines)
 }
 
-// count returns how many lines there are; one without an end is one, too.
-func count(lines []byte) int {
+// countLines returns the number of lines; a last one without a newline counts.
+func countLines(lines []byte) int {
 	n := bytes.Count(lines, []byte("\n"))
 	if !bytes.HasSuffix(lines, []byte("\n")) {
 		n++

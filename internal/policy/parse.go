@@ -77,7 +77,7 @@ func ParseBytes(text string) (int64, error) {
 			return n * u.bytes, nil
 		}
 	}
-	return 0, fmt.Errorf("%+.40q is not a number of bytes: those are 10000000, or 10MB with kB, MB or GB, or 10MiB with KiB, MiB or GiB", text)
+	return 0, fmt.Errorf("%+.40q is not a number of bytes: write 10000000, or 10MB with kB, MB or GB, or 10MiB with KiB, MiB or GiB", text)
 }
 
 // FormatBytes writes what ParseBytes reads; 0 is an empty text.
@@ -102,7 +102,7 @@ func ParseNetwork(text string) (netip.Prefix, error) {
 		p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%+.60q is not a network: those are written 10.0.0.0/8 or 2001:db8::/32, and addresses without /", text)
+		return netip.Prefix{}, fmt.Errorf("%+.60q is not a network: write 10.0.0.0/8 or 2001:db8::/32, or an address without /", text)
 	}
 	if p.Addr().Is4In6() && p.Bits() >= mappedBits {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits)
@@ -121,7 +121,7 @@ func ParseNetworks(text string) ([]netip.Prefix, error) {
 			return nil, err
 		}
 		if p.Masked() != p {
-			return nil, fmt.Errorf("%s has an address within the network: that is %s, and the address alone is %s", part, p.Masked(), p.Addr())
+			return nil, fmt.Errorf("%s is an address within a network: write %s for the network, or %s for the address", part, p.Masked(), p.Addr())
 		}
 		networks = append(networks, p)
 	}

@@ -22,7 +22,7 @@ func Ask(ctx context.Context, dial Dialer, req wire.Request, read func(*wire.Rea
 	}
 	if err := readReply(ctx, conn, read); err != nil {
 		_ = conn.Reset()
-		return nil, fmt.Errorf("registering: %w", req.Hide(err))
+		return nil, fmt.Errorf("registering: %w", req.Redact(err))
 	}
 	return conn, nil
 }

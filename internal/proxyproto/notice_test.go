@@ -18,14 +18,14 @@ func TestNotice(t *testing.T) {
 		"IPv4": {IP: net.IPv4(192, 0, 2, 7).To4(), Port: 1000}, "IPv6": {IP: net.ParseIP("2001:db8::7"), Port: 1000},
 	} {
 		for _, notice := range []string{"", "usersPerSecond 12 3", strings.Repeat("x", 256)} {
-			turn := proxyproto.Turn{Number: uint64(len(notice)) << 40, After: 7}
-			header, err := proxyproto.HeaderWithDetails(addr, addr, proxyproto.Details{Notice: []byte(notice), Turn: turn})
+			turn := proxyproto.Sequence{Number: uint64(len(notice)) << 40, After: 7}
+			header, err := proxyproto.HeaderWithDetails(addr, addr, proxyproto.Details{Notice: []byte(notice), Sequence: turn})
 			if err != nil {
 				t.Fatal(err)
 			}
 			r := bytes.NewReader(append(header, "rest"...))
 			user, public, got, err := proxyproto.ReadDetails(r)
-			if err != nil || user.String() != addr.String() || public.String() != addr.String() || string(got.Notice) != notice || got.Turn != turn {
+			if err != nil || user.String() != addr.String() || public.String() != addr.String() || string(got.Notice) != notice || got.Sequence != turn {
 				t.Errorf("%s: got %v at %v, %v, %v; want %v, %q and %v", name, user, public, got, err, addr, notice, turn)
 			}
 			if rest, _ := io.ReadAll(r); string(rest) != "rest" {
@@ -53,7 +53,7 @@ func TestNoNotice(t *testing.T) {
 	broken[16+12+2]++ // the length says more than there is
 	for name, header := range map[string][]byte{"another": whole, "broken": broken} {
 		user, _, details, err := proxyproto.ReadDetails(bytes.NewReader(header))
-		if err != nil || user.String() != addr.String() || details.Notice != nil || details.Turn != (proxyproto.Turn{}) {
+		if err != nil || user.String() != addr.String() || details.Notice != nil || details.Sequence != (proxyproto.Sequence{}) {
 			t.Errorf("%s: got %v, %v, %v", name, user, details, err)
 		}
 	}

@@ -15,52 +15,51 @@ import (
 )
 
 const (
-	// shortest is what the shortest header of any version has, which is
-	// "PROXY UNKNOWN" with its line end. So much can be read of any.
-	shortest = 15
-	// fixed is the part of version 2 that has a length of its own, and ends with
-	// that of the rest.
-	fixed = 16
-	// longestLine is a line of version 1 with all that may be in it.
-	longestLine = 107
+	// minHeader is the size of the shortest header of either version, which is "PROXY
+	// UNKNOWN" with its line end. So much can be read of any header.
+	minHeader = 15
+	// fixedSize is the size of the fixed part of version 2, which ends with the length
+	// of the rest.
+	fixedSize = 16
+	// maxLine is the size of the longest line of version 1.
+	maxLine = 107
 
-	// mostFromRelay bounds the rest of a header that a relay has made: the
-	// specification has the whole of it fit into 536 bytes, which every network
-	// carries in one piece.
-	mostFromRelay = 536 - fixed
-	// mostFromProxy does so for load balancers, which may add a certificate of
-	// the user's. It is what nginx takes, and the library.
-	mostFromProxy = 4096
+	// maxFromRelay bounds the rest of a header from a relay: by the specification the
+	// whole of it fits into 536 bytes, which every network carries in one packet.
+	maxFromRelay = 536 - fixedSize
+	// maxFromProxy bounds the rest of a header from a load balancer, which may add a
+	// certificate of the user's. Nginx and the library accept as much.
+	maxFromProxy = 4096
 )
 
 var (
-	errNone = errors.New("there is none")
+	errNone = errors.New("it is missing")
 	errLong = errors.New("it is too long")
 )
 
-// Read reads a header of version 2, and nothing beyond it. It gives the addresses
-// as TCP connections have them; without an error they are nil if the header says
-// that there is no user, or not from where. A deadline is the caller's to set.
+// Read reads a header of version 2, and nothing beyond it. It returns addresses like
+// those of TCP connections. Without an error they are nil if the header says that there
+// is no user, or does not say where the user is. The caller sets a deadline.
 func Read(r io.Reader) (user, public net.Addr, err error) {
 	user, public, _, err = ReadDetails(r)
 	return user, public, err
 }
 
-// ReadDetails is Read, and gives what HeaderWithDetails has put in besides.
+// ReadDetails is Read, and also returns the details that HeaderWithDetails has added.
 func ReadDetails(r io.Reader) (user, public net.Addr, details Details, err error) {
-	header, err := more(r, nil, fixed)
+	header, err := readMore(r, nil, fixedSize)
 	if err == nil {
-		header, err = readRest(r, header, mostFromRelay)
+		header, err = readRest(r, header, maxFromRelay)
 	}
 	if user, public, err = parse(header, err); err == nil {
-		details = detailsOf(header)
+		details = parseDetails(header)
 	}
 	return user, public, details, err
 }
 
-// addressesOf gives how many bytes of addresses a header of version 2 has, by section
-// 2.2: the family is in the upper half of the 14th byte.
-func addressesOf(header []byte) int {
+// addressLen returns how many bytes of addresses a header of version 2 has, by section
+// 2.2: the upper half of the 14th byte is the family.
+func addressLen(header []byte) int {
 	switch header[13] >> 4 {
 	case 1:
 		return 12
@@ -70,22 +69,22 @@ func addressesOf(header []byte) int {
 	return 0
 }
 
-// detailsOf gives what stands in a header of version 2 behind its addresses.
-func detailsOf(header []byte) (details Details) {
-	addresses := addressesOf(header)
-	if addresses == 0 || len(header) <= fixed+addresses {
+// parseDetails parses what follows the addresses in a header of version 2.
+func parseDetails(header []byte) (details Details) {
+	addresses := addressLen(header)
+	if addresses == 0 || len(header) <= fixedSize+addresses {
 		return Details{}
 	}
-	more, err := pires.SplitTLVs(header[fixed+addresses:])
+	tlvs, err := pires.SplitTLVs(header[fixedSize+addresses:])
 	if err != nil {
 		return Details{} // they say nothing about the user, and may be anything
 	}
-	for _, tlv := range more {
+	for _, tlv := range tlvs {
 		switch {
 		case tlv.Type == noticeType && len(tlv.Value) > 0:
 			details.Notice = tlv.Value
-		case tlv.Type == turnType && len(tlv.Value) == 16:
-			details.Turn = Turn{binary.BigEndian.Uint64(tlv.Value), binary.BigEndian.Uint64(tlv.Value[8:])}
+		case tlv.Type == sequenceType && len(tlv.Value) == 16:
+			details.Sequence = Sequence{binary.BigEndian.Uint64(tlv.Value), binary.BigEndian.Uint64(tlv.Value[8:])}
 		}
 	}
 	return details
@@ -93,58 +92,58 @@ func detailsOf(header []byte) (details Details) {
 
 // ReadEither is Read for either version, as load balancers send them.
 func ReadEither(r io.Reader) (user, public net.Addr, err error) {
-	header, err := more(r, nil, shortest)
+	header, err := readMore(r, nil, minHeader)
 	switch {
 	case err != nil:
 	case bytes.HasPrefix(header, pires.SIGV1):
 		if header, err = readLine(r, header); err == nil {
-			header = oneFamily(header)
+			header = unifyFamily(header)
 		}
 	default:
-		header, err = readRest(r, header, mostFromProxy)
+		header, err = readRest(r, header, maxFromProxy)
 	}
 	return parse(header, err)
 }
 
-// readRest reads what is left of a header of version 2, most bytes beyond its
+// readRest reads the rest of a header of version 2, at most limit bytes beyond its
 // fixed part.
-func readRest(r io.Reader, header []byte, most int) (_ []byte, err error) {
+func readRest(r io.Reader, header []byte, limit int) (_ []byte, err error) {
 	if !bytes.HasPrefix(header, pires.SIGV2) {
 		return nil, errNone
 	}
-	if header, err = more(r, header, fixed-len(header)); err != nil {
+	if header, err = readMore(r, header, fixedSize-len(header)); err != nil {
 		return nil, err
 	}
-	length := int(binary.BigEndian.Uint16(header[fixed-2:]))
-	if length > most {
+	length := int(binary.BigEndian.Uint16(header[fixedSize-2:]))
+	if length > limit {
 		return nil, errLong
 	}
-	return more(r, header, length)
+	return readMore(r, header, length)
 }
 
-// readLine reads what is left of a header of version 1. Nothing says how much that
-// is, so it comes by the byte: at most 92 of them, once for a connection.
+// readLine reads the rest of a header of version 1. Its length is not known, so it is
+// read by the byte: at most 92 of them, once for a connection.
 func readLine(r io.Reader, line []byte) (_ []byte, err error) {
 	if bytes.IndexByte(line[:len(line)-1], '\n') >= 0 {
-		return nil, errNone // it ends too soon to say something
+		return nil, errNone // it ends too soon to mean anything
 	}
 	for line[len(line)-1] != '\n' {
-		if len(line) == longestLine {
+		if len(line) == maxLine {
 			return nil, errLong
 		}
-		if line, err = more(r, line, 1); err != nil {
+		if line, err = readMore(r, line, 1); err != nil {
 			return nil, err
 		}
 	}
 	return line, nil
 }
 
-// oneFamily writes both addresses of a line of version 1 as IPv6 if the public one is of
-// another family than the user's, which is the family that the line names. The
-// specification has no such line, and nginx sends one for each user whose address it has
-// from a header itself (set_real_ip_from), of another family than its own listener. The
-// user's address in it is good. Any other line stays as it is.
-func oneFamily(line []byte) []byte {
+// unifyFamily writes both addresses of a line of version 1 as IPv6 if the public
+// address is of another family than the user's, which is the family that the line
+// names. The specification has no such line. Nginx sends it for each user whose address
+// it has itself from a header (set_real_ip_from), if the family differs from that of
+// its own listener. The user's address in it is good. Any other line stays as it is.
+func unifyFamily(line []byte) []byte {
 	const family, user, public, fields = 1, 2, 3, 6
 	words := strings.Split(string(line), " ")
 	if len(words) != fields {
@@ -158,22 +157,22 @@ func oneFamily(line []byte) []byte {
 	}
 	words[family] = "TCP6"
 	if from.Is4() {
-		words[user] = mapped + words[user]
+		words[user] = mappedPrefix + words[user]
 	} else {
-		words[public] = mapped + words[public]
+		words[public] = mappedPrefix + words[public]
 	}
 	return []byte(strings.Join(words, " "))
 }
 
-// mapped comes before an IPv4 address that is written as IPv6 (RFC 4291, 2.5.5.2).
-const mapped = "::ffff:"
+// mappedPrefix precedes an IPv4 address that is written as IPv6 (RFC 4291, 2.5.5.2).
+const mappedPrefix = "::ffff:"
 
-// more appends the next n bytes.
-func more(r io.Reader, header []byte, n int) ([]byte, error) {
-	begun := len(header)
+// readMore reads and appends the next n bytes.
+func readMore(r io.Reader, header []byte, n int) ([]byte, error) {
+	start := len(header)
 	header = append(header, make([]byte, n)...)
-	if _, err := io.ReadFull(r, header[begun:]); err != nil {
-		if begun > 0 && errors.Is(err, io.EOF) {
+	if _, err := io.ReadFull(r, header[start:]); err != nil {
+		if start > 0 && errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, err
@@ -181,11 +180,11 @@ func more(r io.Reader, header []byte, n int) ([]byte, error) {
 	return header, nil
 }
 
-// parse gives the addresses of a header, unless reading it has failed.
+// parse returns the addresses of a header, unless reading it has failed.
 func parse(header []byte, err error) (user, public net.Addr, _ error) {
 	var parsed *pires.Header
 	if err == nil {
-		// All of it at once, as the library wants to have it.
+		// All of it at once, as the library requires.
 		parsed, err = pires.Read(bufio.NewReaderSize(bytes.NewReader(header), len(header)))
 	}
 	if err != nil {
@@ -198,7 +197,7 @@ func parse(header []byte, err error) (user, public net.Addr, _ error) {
 	return unmapped(from), unmapped(to), nil
 }
 
-// unmapped gives an IPv4 address that is written as IPv6 as what it is.
+// unmapped returns an IPv4 address that is written as IPv6 as IPv4.
 func unmapped(addr *net.TCPAddr) *net.TCPAddr {
 	if ip := addr.IP.To4(); ip != nil {
 		return &net.TCPAddr{IP: ip, Port: addr.Port}

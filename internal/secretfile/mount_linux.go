@@ -8,8 +8,8 @@ import (
 // readOnlyMount is ST_RDONLY of statvfs(3).
 const readOnlyMount = 1
 
-// isReadOnly reports whether a file was opened by way of a mount that is read-only, as
-// a bind mount of a file system can be that others may write to.
+// isReadOnly reports whether a file was opened through a read-only mount, as a bind
+// mount of a file system can be that others may write to.
 func isReadOnly(file *os.File) (is bool) {
 	conn, err := file.SyscallConn()
 	if err != nil {

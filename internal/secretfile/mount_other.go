@@ -4,5 +4,5 @@ package secretfile
 
 import "os"
 
-// isReadOnly is false where mounts are not asked: containers are Linux's.
+// isReadOnly returns false where mounts are not checked: containers are Linux's.
 func isReadOnly(*os.File) bool { return false }

@@ -6,7 +6,7 @@ import "io/fs"
 
 const (
 	openFlags = 0
-	// hasModes is false: who may read a file is not in its mode here.
+	// hasModes is false: a file's mode does not say here who may read it.
 	hasModes = false
 )
 

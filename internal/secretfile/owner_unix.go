@@ -9,12 +9,13 @@ import (
 )
 
 const (
-	// openFlags keep a pipe that nobody writes to from being waited for.
+	// openFlags keep Open from waiting for a pipe that nobody writes to.
 	openFlags = syscall.O_NONBLOCK
 	hasModes  = true
 )
 
-// isForeign reports whether a file is root's, or another user's than this process's.
+// isForeign reports whether a file belongs to root, or to another user than this
+// process's.
 func isForeign(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && (stat.Uid == 0 || int64(stat.Uid) != int64(os.Geteuid()))

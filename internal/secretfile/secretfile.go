@@ -1,4 +1,4 @@
-// Package secretfile opens files with secrets in them, and says whose they have to be.
+// Package secretfile opens files with secrets, and checks who may read them.
 package secretfile
 
 import (
@@ -8,9 +8,9 @@ import (
 	"os"
 )
 
-// Open opens a plain file that [Check] lets pass. It asks what it has opened, not what
-// has the path: that may be another file by then. The information is of a file that was
-// opened and refused, too.
+// Open opens a plain file that passes [Check]. It checks the file that it has opened,
+// not the path, which may lead to another file by then. It also returns the information
+// of a file that was opened and refused.
 func Open(path string) (*os.File, fs.FileInfo, error) {
 	if path == "" {
 		return nil, nil, errors.New("the path of the file is empty")
@@ -36,19 +36,18 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 func checkKind(path string, mode fs.FileMode) error {
 	switch {
 	case mode.IsDir():
-		return fmt.Errorf("%s is a directory, and no file", path)
+		return fmt.Errorf("%s is a directory, not a file", path)
 	case !mode.IsRegular():
-		return fmt.Errorf("%s is a pipe or a device: it has to be a plain file", path)
+		return fmt.Errorf("%s is a pipe or a device: it must be a plain file", path)
 	}
 	return nil
 }
 
-// Check says what is wrong with the mode of an open file, if others may read it who
-// should not. Nobody but its owner may write it, and only the owner may read it, with
-// two exceptions for who cannot choose: its group may read it if the owner is root, or
-// another user than this process, so that the group is how the process gets at it, as in
-// Kubernetes with an fsGroup; and everybody may if it is on a read-only mount, as the
-// secrets of Docker and of Kubernetes are.
+// Check returns an error if others may read an open file who should not. Only its owner
+// may write it, and only the owner may read it, with two exceptions for people who
+// cannot choose. The group may read it if the owner is root, or another user than this
+// process: then the process reads it by its group, as in Kubernetes with an fsGroup.
+// Everybody may read it on a read-only mount, where Docker and Kubernetes keep secrets.
 func Check(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
@@ -57,11 +56,11 @@ func Check(file *os.File) error {
 	return access{mode: info.Mode().Perm(), foreign: isForeign(info), readOnly: isReadOnly(file)}.check(file.Name())
 }
 
-// access is who may do what with a file.
+// access holds who may do what with a file.
 type access struct {
 	mode     fs.FileMode
-	foreign  bool // is root's, or another user's than this process's
-	readOnly bool // is on a mount that nobody can write to
+	foreign  bool // belongs to root, or to another user than this process's
+	readOnly bool // on a mount that nobody can write to
 }
 
 const (

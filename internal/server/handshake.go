@@ -78,7 +78,7 @@ func (s *Server) readClaimNow(conn conn.Conn) (wire.Request, bool) {
 	if s.config.Encrypted {
 		return wire.Request{}, false
 	}
-	return wire.ReadClaimNow(conn, s.verbs)
+	return wire.TryReadClaim(conn, s.verbs)
 }
 
 // notRequest returns what is counted for a connection that could not be read, and why.
@@ -95,7 +95,7 @@ func notRequest(err error) (admission.Kind, observe.Reason) {
 // claimNow answers conn if it is a claim, and all of it has come.
 func (s *Server) claimNow(conn conn.Conn) (answered bool) {
 	defer s.resetOnPanic(conn)
-	req, answered := wire.ReadClaimNow(conn, s.verbs)
+	req, answered := wire.TryReadClaim(conn, s.verbs)
 	if answered {
 		s.refused(conn, req, s.claim(conn, req))
 	}

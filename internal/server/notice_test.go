@@ -69,7 +69,7 @@ func TestExcessIsToldAfterAWait(t *testing.T) {
 	if got, want := string(said.Notice), "usersOfTunnel 0 1"; got != want {
 		t.Errorf("the owner is told %q, want %q", got, want)
 	}
-	if said.Turn.Number == 0 {
+	if said.Sequence.Number == 0 {
 		t.Error("the user has no turn")
 	}
 	conntest.WantPair(t, second, client)

@@ -74,8 +74,8 @@ func (t *turn) holdUp(wait time.Duration) {
 // tell gives what the relay client of a tunnel is told. It need not wait for who has
 // left before it was told of them, or is held up here; those before them count. Nor
 // for whom another one has.
-func (t *turn) tell(to *tunnel) proxyproto.Turn {
-	said := proxyproto.Turn{Number: t.number}
+func (t *turn) tell(to *tunnel) proxyproto.Sequence {
+	said := proxyproto.Sequence{Number: t.number}
 	for b := t.before.Load(); b != nil; b = b.before.Load() {
 		told := b.told.Load()
 		if told == nil && !b.comesSoon() {

@@ -15,13 +15,13 @@ import (
 )
 
 // turn gives the place of a user who waits, as its relay client is told.
-func (o *opening) turn(t *testing.T) proxyproto.Turn {
+func (o *opening) turn(t *testing.T) proxyproto.Sequence {
 	t.Helper()
 	_, _, said, err := proxyproto.ReadDetails(o.serve(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return said.Turn
+	return said.Sequence
 }
 
 // The relay client is told who came before from the same address, in whatever order it

@@ -128,7 +128,7 @@ func (u *user) prepareHeader() error {
 		return nil
 	}
 	header, err := proxyproto.HeaderWithDetails(u.conn.RemoteAddr(), u.conn.LocalAddr(), proxyproto.Details{
-		Notice: u.port.notice(), Turn: u.turn.tell(u.tunnel),
+		Notice: u.port.notice(), Sequence: u.turn.tell(u.tunnel),
 	})
 	if err != nil {
 		return err

@@ -1,9 +1,8 @@
-// Package sockerr compares the errors of sockets. They have POSIX names in package
-// syscall on every system, but on Windows no socket returns what those names stand
-// for: Winsock has numbers of its own (WSAECONNRESET is 10054), and Go has invented
-// others for the names.
+// Package sockerr compares the errors of sockets. Package syscall has POSIX names for
+// them on every system, but on Windows no socket returns those values: Winsock has its
+// own numbers (WSAECONNRESET is 10054), and Go has invented others for the names.
 //
-// Where an error of a socket is compared with a name, [Is] does it.
+// [Is] compares an error of a socket with a name.
 package sockerr
 
 import (
@@ -13,22 +12,22 @@ import (
 )
 
 // Is reports whether err wraps one of the errors that POSIX calls names, or what
-// Winsock returns in their place. No system has errors of POSIX with Winsock's
-// numbers, so it knows both everywhere.
+// Winsock returns instead. It accepts both on every system, since no POSIX system uses
+// Winsock's numbers.
 func Is(err error, names ...syscall.Errno) bool {
 	return slices.ContainsFunc(names, func(name syscall.Errno) bool {
 		return errors.Is(err, name) || slices.ContainsFunc(winsock(name), func(e syscall.Errno) bool { return errors.Is(err, e) })
 	})
 }
 
-// IsShortage reports whether err says that this machine is short of something: of
-// descriptors, of source ports towards an address, or of memory for sockets. It says
-// nothing about the peer.
+// IsShortage reports whether err says that this machine is short of descriptors, of
+// source ports towards an address, or of memory for sockets. It says nothing about the
+// peer.
 func IsShortage(err error) bool {
 	return Is(err, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM)
 }
 
-// The errors of winsock2.h that stand for one of POSIX.
+// The errors of winsock2.h that stand for a POSIX error.
 const (
 	wsaEACCES        syscall.Errno = 10013
 	wsaEMFILE        syscall.Errno = 10024
@@ -45,10 +44,10 @@ const (
 	wsaEHOSTUNREACH  syscall.Errno = 10065
 )
 
-// winsock gives what Winsock returns for the error that POSIX calls name.
+// winsock returns what Winsock returns for the error that POSIX calls name.
 func winsock(name syscall.Errno) []syscall.Errno {
 	switch name {
-	case syscall.EACCES: // also for ports that the system has set aside (excludedportrange)
+	case syscall.EACCES: // also for ports that the system has reserved (excludedportrange)
 		return []syscall.Errno{wsaEACCES}
 	case syscall.EMFILE:
 		return []syscall.Errno{wsaEMFILE}
@@ -68,7 +67,7 @@ func winsock(name syscall.Errno) []syscall.Errno {
 		return []syscall.Errno{wsaENOTCONN}
 	case syscall.ESHUTDOWN:
 		return []syscall.Errno{wsaESHUTDOWN}
-	case syscall.EPIPE: // after the own end, and after a reset of which another call was told
+	case syscall.EPIPE: // after the local end, and after a reset that another call has returned
 		return []syscall.Errno{wsaESHUTDOWN, wsaECONNABORTED}
 	case syscall.ETIMEDOUT:
 		return []syscall.Errno{wsaETIMEDOUT}

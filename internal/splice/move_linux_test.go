@@ -41,7 +41,7 @@ func TestMove(t *testing.T) {
 func move(t *testing.T, r route, limit int) (moved int) {
 	t.Helper()
 	p := take(t)
-	defer p.GiveBack()
+	defer p.Release()
 	for {
 		n, err := p.Fill(r.in, limit)
 		if n > limit || p.Len() != n {
@@ -80,7 +80,7 @@ func TestFillLimit(t *testing.T) {
 	write(t, r.from, sent)
 	awaitBytes(t, r.in, len(sent))
 	p := take(t)
-	defer p.GiveBack()
+	defer p.Release()
 	for done, limit := range []int{1, 999, 3000, 6000} {
 		n, err := p.Fill(r.in, limit)
 		if n != limit || err != nil || p.Len() != limit {
@@ -105,7 +105,7 @@ func TestFillAtEnd(t *testing.T) {
 	closeWrite(t, r.from)
 	await(t, r.in, unix.POLLRDHUP)
 	p := take(t)
-	defer p.GiveBack()
+	defer p.Release()
 	if n, err := p.Fill(r.in, 1<<20); n != len("last words") || err != nil {
 		t.Fatalf("Fill gives %d, %v", n, err)
 	}
@@ -131,7 +131,7 @@ func TestFillAtReset(t *testing.T) {
 	reset(t, r.from)
 	await(t, r.in, unix.POLLERR)
 	p := take(t)
-	defer p.GiveBack()
+	defer p.Release()
 	if n, err := p.Fill(r.in, 1<<20); n != len(sent) || err != nil {
 		t.Fatalf("Fill gives %d, %v", n, err)
 	}
@@ -176,7 +176,7 @@ func TestFillAtUrgentData(t *testing.T) {
 	write(t, r.from, []byte("behind"))
 	awaitBytes(t, r.in, len("before!behind"))
 	p := take(t)
-	defer p.GiveBack()
+	defer p.Release()
 	if n, err := p.Fill(r.in, 1<<20); n != len("before") || err != nil {
 		t.Fatalf("Fill gives %d, %v; want what comes before the urgent byte", n, err)
 	}
@@ -206,7 +206,7 @@ func TestPourToBlockedReceiver(t *testing.T) {
 		closeWrite(t, r.from)
 	}()
 	p := take(t)
-	defer p.GiveBack()
+	defer p.Release()
 	moved, partial := 0, false
 	fill := func() (n int) {
 		for {
@@ -274,7 +274,7 @@ func TestPourToReceiverWhoIsGone(t *testing.T) {
 	reset(t, r.to)
 	await(t, r.out, unix.POLLERR)
 	p := take(t)
-	defer p.GiveBack()
+	defer p.Release()
 	n, err := p.Fill(r.in, 1<<20)
 	if n == 0 || err != nil {
 		t.Fatalf("Fill gives %d, %v", n, err)

@@ -9,14 +9,13 @@ import (
 )
 
 const (
-	// pipeSize is what a pipe is made to hold. Larger ones did not measurably
+	// pipeSize is the size that is requested for a pipe. Larger ones did not measurably
 	// help; a process without privileges may have 64 MiB of them.
 	pipeSize = 256 << 10
-	// minPipe is the least size that is worth it. The kernel makes smaller ones
-	// when the user's share is used up.
+	// minPipe is the smallest size worth using. The kernel makes smaller ones when the
+	// user's share is used up.
 	minPipe = 64 << 10
-	// maxPipes bounds the pipes that are held by receivers who do not read. The
-	// others copy.
+	// maxPipes bounds the pipes that receivers hold who do not read. Others then copy.
 	maxPipes = 256
 )
 
@@ -24,36 +23,36 @@ const flags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
 
 // Pipe is a kernel pipe between two sockets. It may not be used concurrently.
 type Pipe struct {
-	out, in int // descriptors, to read from and to write to
-	size    int
-	holds   int // bytes in it
-	cleanup runtime.Cleanup
+	out, in  int // descriptors, to read from and to write to
+	size     int
+	buffered int // bytes in it
+	cleanup  runtime.Cleanup
 }
 
-// pipes holds empty pipes. The garbage collector closes those that are not
-// needed any more, as it does for the pipes of package net.
+// pipePool holds empty pipes. The garbage collector closes unused ones, as it does for
+// the pipes of package net.
 var (
-	pipes sync.Pool
-	held  atomic.Int32
+	pipePool sync.Pool
+	inUse    atomic.Int32
 )
 
-// Take gives an empty pipe, or nil if there is none to be had.
-func Take() *Pipe {
-	if held.Add(1) > maxPipes {
-		held.Add(-1)
+// GetPipe returns an empty pipe, or nil if none is available.
+func GetPipe() *Pipe {
+	if inUse.Add(1) > maxPipes {
+		inUse.Add(-1)
 		return nil
 	}
-	p, ok := pipes.Get().(*Pipe)
+	p, ok := pipePool.Get().(*Pipe)
 	if !ok {
 		p = newPipe()
 	}
 	if p == nil {
-		held.Add(-1)
+		inUse.Add(-1)
 	}
 	return p
 }
 
-// newPipe makes a pipe, or gives nil if descriptors or pipe buffers are short.
+// newPipe returns a new pipe, or nil if descriptors or pipe buffers are short.
 func newPipe() *Pipe {
 	var fds [2]int
 	if unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
@@ -75,23 +74,23 @@ func closePipe(fds [2]int) {
 	_ = unix.Close(fds[1])
 }
 
-// GiveBack puts the pipe back for others; one that still holds bytes is closed.
-func (p *Pipe) GiveBack() {
-	held.Add(-1)
-	if p.holds == 0 {
-		pipes.Put(p)
+// Release returns the pipe to the pool; a pipe that still holds bytes is closed.
+func (p *Pipe) Release() {
+	inUse.Add(-1)
+	if p.buffered == 0 {
+		pipePool.Put(p)
 		return
 	}
 	p.cleanup.Stop()
 	closePipe([2]int{p.out, p.in})
 }
 
-// Len is how many bytes the pipe holds.
-func (p *Pipe) Len() int { return p.holds }
+// Len returns how many bytes the pipe holds.
+func (p *Pipe) Len() int { return p.buffered }
 
 // Fill moves up to limit bytes from a socket into the empty pipe. Like a read it
-// gives 0 and no error at the end. It stops at urgent data with EAGAIN, as though
-// there were none; only a read gets over that.
+// returns 0 and no error at the end. At urgent data it stops with EAGAIN, as if nothing
+// were there; only a read gets past that.
 func (p *Pipe) Fill(socket, limit int) (n int, err error) {
 	for {
 		moved, err := unix.Splice(socket, nil, p.in, nil, min(p.size, limit), flags)
@@ -101,23 +100,23 @@ func (p *Pipe) Fill(socket, limit int) (n int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		p.holds += int(moved)
+		p.buffered += int(moved)
 		return int(moved), nil
 	}
 }
 
-// Pour moves what the pipe holds to a socket, until that would block, which is
+// Pour moves the content of the pipe to a socket, until that would block, which is
 // EAGAIN.
 func (p *Pipe) Pour(socket int) (n int, err error) {
-	for p.holds > 0 {
-		moved, err := unix.Splice(p.out, nil, socket, nil, p.holds, flags)
+	for p.buffered > 0 {
+		moved, err := unix.Splice(p.out, nil, socket, nil, p.buffered, flags)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
 			return n, err
 		}
-		p.holds -= int(moved)
+		p.buffered -= int(moved)
 		n += int(moved)
 	}
 	return n, nil

@@ -4,16 +4,16 @@ package splice
 
 import "errors"
 
-// Pipe is a kernel pipe, of which there are none on this system.
+// Pipe is a kernel pipe, of which this system has none.
 type Pipe struct{}
 
-// Take gives nil: there are no pipes.
-func Take() *Pipe { return nil }
+// GetPipe returns nil: there are no pipes.
+func GetPipe() *Pipe { return nil }
 
-// GiveBack does nothing.
-func (*Pipe) GiveBack() {}
+// Release does nothing.
+func (*Pipe) Release() {}
 
-// Len is 0.
+// Len returns 0.
 func (*Pipe) Len() int { return 0 }
 
 // Fill fails.

@@ -9,7 +9,7 @@ import (
 )
 
 func TestThereAreNoPipes(t *testing.T) {
-	if p := splice.Take(); p != nil {
+	if p := splice.GetPipe(); p != nil {
 		t.Errorf("got %v, want none", p)
 	}
 }

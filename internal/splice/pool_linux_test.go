@@ -30,7 +30,7 @@ func needDescriptors(t *testing.T, n int) {
 
 func giveBack(pipes []*splice.Pipe) {
 	for _, p := range pipes {
-		p.GiveBack()
+		p.Release()
 	}
 }
 
@@ -51,9 +51,9 @@ func TestMaxPipes(t *testing.T) {
 			t.Error("one pipe was handed out twice")
 		}
 		for range 10 {
-			taken[0].GiveBack()
+			taken[0].Release()
 			taken[0] = take(t)
-			if splice.Take() != nil {
+			if splice.GetPipe() != nil {
 				t.Error("there is one too many")
 			}
 		}
@@ -70,7 +70,7 @@ func TestMaxPipesConcurrently(t *testing.T) {
 		taking.Go(func() {
 			var mine []*splice.Pipe
 			for range 200 {
-				p := splice.Take()
+				p := splice.GetPipe()
 				if p == nil {
 					none.Add(1)
 					held.Add(-int64(len(mine)))
@@ -112,7 +112,7 @@ func TestGiveBackWithBytes(t *testing.T) {
 		if n, err := p.Fill(r.in, 1<<20); n != len(old) || err != nil {
 			t.Fatalf("Fill gives %d, %v", n, err)
 		}
-		p.GiveBack()
+		p.Release()
 		if after := descriptors(t); after != before-2 {
 			t.Fatalf("there were %d descriptors, and %d after it was given back, want %d", before, after, before-2)
 		}
@@ -162,7 +162,7 @@ func TestGiveBackWithRest(t *testing.T) {
 	keepGarbage(t)
 	lost := p.Len()
 	before := descriptors(t)
-	p.GiveBack()
+	p.Release()
 	if after := descriptors(t); after != before-2 {
 		t.Errorf("there were %d descriptors, and %d after it was given back, want %d", before, after, before-2)
 	}
@@ -255,7 +255,7 @@ func TestTakeWithDescriptorsShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 * maxPipes {
-		if splice.Take() != nil {
+		if splice.GetPipe() != nil {
 			t.Error("there is a pipe without descriptors")
 		}
 	}

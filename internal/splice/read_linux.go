@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read copies what a socket has, for whoever has no pipe or not enough for one.
-// At the end it gives io.EOF.
+// Read reads what a socket has, if there is no pipe or too little for one. At the end
+// it returns io.EOF.
 func Read(socket int, b []byte) (int, error) {
 	for {
 		n, err := unix.Read(socket, b)

@@ -131,7 +131,7 @@ func pattern(n int) []byte {
 // take takes a pipe, which there has to be.
 func take(t testing.TB) *splice.Pipe {
 	t.Helper()
-	p := splice.Take()
+	p := splice.GetPipe()
 	if p == nil {
 		t.Fatal("there is no pipe")
 	}
@@ -142,7 +142,7 @@ func take(t testing.TB) *splice.Pipe {
 func takeAll(t testing.TB) (taken []*splice.Pipe) {
 	t.Helper()
 	for {
-		p := splice.Take()
+		p := splice.GetPipe()
 		if p == nil {
 			return taken
 		}

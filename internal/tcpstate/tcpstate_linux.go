@@ -23,7 +23,7 @@ func stateOfSocket(fd uintptr) State {
 	}
 	switch info.State {
 	case tcpEstablished, tcpFinWait1, tcpFinWait2:
-		if info.Probes > 1 { // one may be on its way
+		if info.Probes > 1 { // one may be in flight
 			return Silent
 		}
 		return Open

@@ -9,44 +9,43 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// Watcher watches connections, all of them on one goroutine, which it starts
-// with the first. The zero value is ready. Its methods may be called
-// concurrently, but Close only when no more is started.
+// Watcher watches connections, all of them on one goroutine, which the first one
+// starts. The zero value is ready. Its methods may be called concurrently, but Close
+// only when no more watches are started.
 type Watcher struct {
-	// OnCrash is told of a panic in fire, or in a connection, which ends that
-	// watch only. It may be called concurrently. Nil leaves such a panic to end
-	// the process. To be set before the first Start.
+	// OnCrash is called with a panic in fire, or in a connection, which ends only that
+	// watch. It may be called concurrently. With nil such a panic ends the process. Set
+	// it before the first Start.
 	OnCrash func(*crash.Error)
 
 	mu   sync.Mutex      // guards what follows
 	loop *eventloop.Loop // or nil
 }
 
-// lateness is how long nothing is watched at first. Under load most watches are
-// stopped within milliseconds, and then cost no system call.
-const lateness = 100 * time.Millisecond
+// startDelay is how long a new watch waits. Under load most watches are stopped within
+// milliseconds, and then cost no system call.
+const startDelay = 100 * time.Millisecond
 
-// Start watches conn until its state is at least until; then it calls fire,
-// once, on a goroutine of its own, and is over. It does so a tenth of a second
-// late at first. Before anybody else uses conn the caller must Stop a watch that
-// is not over, and may Stop any. A connection that is closed meanwhile is
-// nobody's to watch any more.
+// Start watches conn until its state is at least until; then it calls fire, once, on a
+// goroutine of its own, and is over. It starts a tenth of a second late. The caller
+// must Stop a watch that is not over before anybody else uses conn, and may Stop any.
+// The watch of a closed connection never fires.
 func (w *Watcher) Start(conn net.Conn, until State, fire func()) *Watch {
 	s, ok := socketOf(conn)
-	loop := w.running(ok)
+	loop := w.ensureLoop(ok)
 	if loop == nil {
 		return &Watch{over: true}
 	}
 	watch := &Watch{loop: loop, socket: s, until: until, fire: fire, onCrash: w.OnCrash}
 	watch.mu.Lock()
 	defer watch.mu.Unlock()
-	watch.timer = time.AfterFunc(lateness, watch.begin)
+	watch.timer = time.AfterFunc(startDelay, watch.register)
 	return watch
 }
 
-// running gives the loop, or nil if none is wanted, or none to be had while
-// descriptors are short.
-func (w *Watcher) running(wanted bool) *eventloop.Loop {
+// ensureLoop returns the loop, and starts it if it is wanted. It returns nil if it is
+// not, or if descriptors are short.
+func (w *Watcher) ensureLoop(wanted bool) *eventloop.Loop {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if wanted && w.loop == nil {
@@ -66,7 +65,7 @@ func (w *Watcher) Close() {
 	}
 }
 
-// Watch is a watch over a connection.
+// Watch watches a connection.
 type Watch struct {
 	loop   *eventloop.Loop
 	socket socket
@@ -75,42 +74,42 @@ type Watch struct {
 
 	onCrash func(*crash.Error) // or nil
 
-	mu     sync.Mutex  // guards what follows
-	timer  *time.Timer // until it has begun
-	place  eventloop.Registration
-	placed bool
-	over   bool
-	fired  chan struct{} // closed when fire has returned; nil if it was not called
+	mu           sync.Mutex  // guards what follows
+	timer        *time.Timer // until the watch is registered
+	registration eventloop.Registration
+	registered   bool
+	over         bool
+	fired        chan struct{} // closed when fire has returned; nil if it was not called
 }
 
-// begin makes the connection known to the loop, which tells what holds already.
-func (w *Watch) begin() {
+// register adds the connection to the loop, which reports what holds already.
+func (w *Watch) register() {
 	w.mu.Lock()
-	defer w.leave()
+	defer w.unlock()
 	if w.over {
 		return
 	}
 	w.timer = nil
 	err := net.ErrClosed
 	_ = w.socket.Control(func(fd uintptr) {
-		w.place, err = w.loop.AddFor(int(fd), eventloop.PeerEnded, w)
-		w.placed = err == nil
+		w.registration, err = w.loop.AddFor(int(fd), eventloop.PeerEnded, w)
+		w.registered = err == nil
 	})
 	w.over = err != nil
 }
 
-// Ready is called by the loop when the peer has ended, and when the connection
-// is dead. The kernel knows better which of the two.
+// Ready is called by the loop when the peer has ended, and when the connection is dead.
+// The kernel knows which of the two it is.
 func (w *Watch) Ready(eventloop.Events) (again bool) {
 	w.mu.Lock()
-	defer w.leave()
+	defer w.unlock()
 	if w.over {
 		return false
 	}
 	reached := false
 	_ = w.socket.Control(func(fd uintptr) {
 		if reached = stateOfSocket(fd) >= w.until; reached {
-			w.remove(fd)
+			w.removeLocked(fd)
 		}
 	})
 	if reached {
@@ -121,22 +120,22 @@ func (w *Watch) Ready(eventloop.Events) (again bool) {
 	return false
 }
 
-// remove takes the connection from the loop. It is called with mu held.
-func (w *Watch) remove(fd uintptr) {
-	w.loop.Remove(w.place, int(fd))
-	w.placed = false
+// removeLocked removes the connection from the loop.
+func (w *Watch) removeLocked(fd uintptr) {
+	w.loop.Remove(w.registration, int(fd))
+	w.registered = false
 }
 
-// leave gives the lock back. A panic of the connection's ends the watch.
-func (w *Watch) leave() {
+// unlock releases the lock. A panic in the connection ends the watch.
+func (w *Watch) unlock() {
 	defer w.mu.Unlock()
 	if w.onCrash == nil {
 		return
 	}
 	if c := crash.Caught(recover()); c != nil {
 		w.over = true
-		if w.placed {
-			w.loop.Forget(w.place)
+		if w.registered {
+			w.loop.Forget(w.registration)
 		}
 		w.onCrash(c)
 	}
@@ -156,12 +155,12 @@ func (w *Watch) callFire() {
 
 // Stop ends the watch, and waits until fire has returned if it was called.
 func (w *Watch) Stop() {
-	if fired := w.end(); fired != nil {
+	if fired := w.stop(); fired != nil {
 		<-fired
 	}
 }
 
-func (w *Watch) end() (fired chan struct{}) {
+func (w *Watch) stop() (fired chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -171,8 +170,8 @@ func (w *Watch) end() (fired chan struct{}) {
 		w.timer.Stop()
 	default:
 		w.over = true
-		if w.socket.Control(w.remove) != nil {
-			w.loop.Forget(w.place) // closing has done the rest
+		if w.socket.Control(w.removeLocked) != nil {
+			w.loop.Forget(w.registration) // the close has removed it
 		}
 	}
 	return w.fired

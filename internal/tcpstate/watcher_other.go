@@ -10,9 +10,9 @@ import (
 
 func stateOf(socket) State { return Open }
 
-// Watcher watches nothing here. The zero value is ready.
+// Watcher watches nothing on this system. The zero value is ready.
 type Watcher struct {
-	// OnCrash has nothing to tell.
+	// OnCrash is never called.
 	OnCrash func(*crash.Error)
 }
 
@@ -22,7 +22,7 @@ func (*Watcher) Start(net.Conn, State, func()) *Watch { return &Watch{} }
 // Close ends the watches.
 func (*Watcher) Close() {}
 
-// Watch is a watch over a connection.
+// Watch watches a connection.
 type Watch struct{}
 
 // Stop ends the watch.

@@ -11,8 +11,8 @@ import (
 	"github.com/seed96252745/relay/internal/port"
 )
 
-// Refusal is the relay's answer to a registration that it does not accept. It
-// is an error, so that it can travel as one.
+// Refusal is the relay's answer to a registration that it does not accept. It is an
+// error, so that it can be returned as one.
 type Refusal struct {
 	Code string // one word, for programs
 	Text string // the rest of the line, for people
@@ -31,15 +31,15 @@ func WriteRefusal(w io.Writer, r *Refusal) error {
 	return err
 }
 
-// Answer is what a relay answers to a registration that it accepts.
+// Answer is the relay's answer to a registration that it accepts.
 type Answer struct {
 	Port int // public
-	// Lease is for how long the port is kept while nobody serves it, in whole
-	// seconds. Zero if it is not.
+	// Lease is for how long the port is kept while nobody serves it, in whole seconds;
+	// zero if it is not kept.
 	Lease time.Duration
 }
 
-// options gives what stands before the port.
+// options returns the option lines before the port.
 func (a Answer) options() string {
 	if a.Lease <= 0 {
 		return ""
@@ -47,10 +47,10 @@ func (a Answer) options() string {
 	return fmt.Sprintf("+%s %d\n", OptionLease, int64(a.Lease/time.Second))
 }
 
-// ReadAnswer reads the relay's answer to a registration, up to the line with the
-// port. A refusal is returned as a *Refusal, and what no relay says as a
-// *NoRelayError. Options that it does not know it
-// passes over: the relay tells more than it is asked.
+// ReadAnswer reads the relay's answer to a registration, up to the line with the port.
+// It returns a refusal as a *Refusal, and what a relay would never send as a
+// *NotRelayError. It ignores options that it does not know: a relay may send more than
+// it is asked for.
 func ReadAnswer(r io.ByteReader) (Answer, error) {
 	var a Answer
 	for range maxOptions + 1 {
@@ -60,7 +60,7 @@ func ReadAnswer(r io.ByteReader) (Answer, error) {
 		}
 		option, ok := strings.CutPrefix(line, "+")
 		if !ok {
-			a.Port, err = portOf(line)
+			a.Port, err = parsePortLine(line)
 			return a, err
 		}
 		if key, value, _ := strings.Cut(option, " "); key == OptionLease {
@@ -74,8 +74,8 @@ func ReadAnswer(r io.ByteReader) (Answer, error) {
 	return Answer{}, ErrTooManyOptions
 }
 
-// WriteAnswer writes the answer to a registration, and the id of the pool where
-// there is one.
+// WriteAnswer writes the answer to a registration, and the id of the pool if there is
+// one.
 func WriteAnswer(w io.Writer, a Answer, id string) error {
 	answer := a.options() + strconv.Itoa(a.Port) + "\n"
 	if id != "" {
@@ -85,18 +85,18 @@ func WriteAnswer(w io.Writer, a Answer, id string) error {
 	return err
 }
 
-// NoRelayError is the error of a peer that answers a registration with what no relay
-// would say.
-type NoRelayError struct{ Sent string }
+// NotRelayError is the error of a peer that answers a registration with something that
+// a relay would never send.
+type NotRelayError struct{ Sent string }
 
-func (e *NoRelayError) Error() string {
-	return fmt.Sprintf("this is no relay: it sent %.40q where a port was expected; look whether host and port are the relay's", e.Sent)
+func (e *NotRelayError) Error() string {
+	return fmt.Sprintf("this is not a relay: it sent %.40q instead of a port; check the relay's host and port", e.Sent)
 }
 
-// portOf reads the line of an answer that says which port it is, or why there is
-// none, which is a *Refusal. Other protocols have errors that begin with a dash
-// too: what has no code is no refusal.
-func portOf(line string) (int, error) {
+// parsePortLine parses the last line of an answer, which has the port or a refusal. A
+// refusal is returned as a *Refusal. Errors of other protocols may also begin with a
+// dash: a line without a code is not a refusal.
+func parsePortLine(line string) (int, error) {
 	if refusal, ok := strings.CutPrefix(line, "-"); ok {
 		if code, text, _ := strings.Cut(refusal, " "); isCode(code) {
 			return 0, &Refusal{Code: code, Text: text}
@@ -104,20 +104,20 @@ func portOf(line string) (int, error) {
 	}
 	port, err := parsePort(line)
 	if err != nil {
-		return 0, &NoRelayError{Sent: line}
+		return 0, &NotRelayError{Sent: line}
 	}
 	return port, nil
 }
 
-// isCode tells whether a word can be the code of a refusal.
+// isCode reports whether word can be the code of a refusal.
 func isCode(word string) bool {
-	return word != "" && !strings.ContainsFunc(word, isNoWord)
+	return word != "" && !strings.ContainsFunc(word, notInWord)
 }
 
-// isNoWord reports whether r can be in no code, and in no key of an option.
-func isNoWord(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }
+// notInWord reports whether r occurs in no code and in no key of an option.
+func notInWord(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }
 
-// isKnownCode tells whether it is one of the protocol's.
+// isKnownCode reports whether code is one of the protocol's.
 func isKnownCode(code string) bool {
 	switch code {
 	case CodeNoPort, CodeDraining, CodeUnknownOption, CodeLimit, CodeBadOption, CodeUnauthorized,

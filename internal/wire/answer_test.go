@@ -72,7 +72,7 @@ func TestReadAnswerGarbage(t *testing.T) {
 			t.Errorf("%.40q: got %d, %v; want an error that is no refusal", line, port, err)
 			continue
 		}
-		if !strings.Contains(err.Error(), "no relay") || len(err.Error()) > 200 {
+		if !strings.Contains(err.Error(), "not a relay") || len(err.Error()) > 200 {
 			t.Errorf("%.40q gives the message %q", line, err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestHide(t *testing.T) {
 		"-no-port all are taken":                          "all are taken (no-port)",
 	} {
 		_, err := readPort(strings.NewReader(in + "\n"))
-		got := req.Hide(err).Error()
+		got := req.Redact(err).Error()
 		if !strings.Contains(got, want) {
 			t.Errorf("%q gives %q, want %q in it", in, got, want)
 		}
@@ -119,7 +119,7 @@ func TestHide(t *testing.T) {
 			}
 		}
 	}
-	if err := req.Hide(io.ErrUnexpectedEOF); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := req.Redact(io.ErrUnexpectedEOF); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("another error becomes %v", err)
 	}
 }

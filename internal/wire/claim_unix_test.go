@@ -12,7 +12,7 @@ import (
 
 // A claim is read if all of it is there, and nothing beyond it; whatever else is
 // there stays.
-func TestReadClaimNow(t *testing.T) {
+func TestTryReadClaim(t *testing.T) {
 	for _, tt := range []struct {
 		come, id, stays string
 	}{
@@ -32,7 +32,7 @@ func TestReadClaimNow(t *testing.T) {
 				t.Fatal(err)
 			}
 			// On loopback what was written has come.
-			req, ok := wire.ReadClaimNow(conn, verbs)
+			req, ok := wire.TryReadClaim(conn, verbs)
 			if want := tt.id != ""; ok != want || ok && req.ID != tt.id {
 				t.Errorf("got %+v, %v", req, ok)
 			}

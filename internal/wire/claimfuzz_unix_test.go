@@ -14,7 +14,7 @@ import (
 )
 
 // socket is one of a pair that the runtime's poller does not know. It has
-// nothing of a connection but what ReadClaimNow asks for.
+// nothing of a connection but what TryReadClaim asks for.
 type socket struct {
 	net.Conn
 	fd int
@@ -27,7 +27,7 @@ func (s socket) Control(f func(fd uintptr)) error {
 
 // The quick way gives the same as the patient one, or nothing; then it has taken
 // nothing.
-func FuzzReadClaimNow(f *testing.F) {
+func FuzzTryReadClaim(f *testing.F) {
 	for _, seed := range requests {
 		f.Add([]byte(seed), true)
 		f.Add([]byte(seed), false)
@@ -48,7 +48,7 @@ func FuzzReadClaimNow(f *testing.F) {
 		if ends {
 			check(t, syscall.Shutdown(fds[1], syscall.SHUT_WR))
 		}
-		req, ok := wire.ReadClaimNow(socket{fd: fds[0]}, verbs)
+		req, ok := wire.TryReadClaim(socket{fd: fds[0]}, verbs)
 		want, size, isRequest := understand(string(in))
 		// What is longer than a verb and an id is left to the patient way.
 		quick := isRequest && want.IsClaim() && size <= 64+128

@@ -1,18 +1,17 @@
 package wire
 
-// newWord stands where an id would: it asks for a tunnel instead of claiming
+// newWord stands in the place of an id: it asks for a tunnel instead of claiming
 // something.
 const newWord = "new"
 
-// Limits of the lines, in bytes without the line end (docs/protocol.md,
-// "Lines").
+// Limits of the lines, in bytes without the line end (docs/protocol.md, "Lines").
 const (
 	maxVerb = 64
 	maxID   = 128
 	maxText = 4096 // option lines, and refusals
 
-	// maxOptions bounds what an unauthenticated peer can make us hold: 16
-	// option lines, at most 64 KiB.
+	// maxOptions bounds what an unauthenticated peer can have the relay hold: 16 option
+	// lines, at most 64 KiB.
 	maxOptions = 16
 )
 

@@ -6,19 +6,18 @@ import (
 	"io"
 )
 
-// Errors of reading a line. An end of the connection is io.EOF before the
-// first byte of a line, io.ErrUnexpectedEOF after it.
+// Errors of reading a line. The end of the connection is io.EOF before the first byte
+// of a line, and io.ErrUnexpectedEOF after it.
 var (
 	// ErrTooLong is returned at the first byte beyond a line's limit.
 	ErrTooLong = errors.New("line too long")
-	// ErrBadByte is returned at the first byte that a line must not contain:
-	// among them is the first byte of TLS, and every space that HTTP has.
+	// ErrBadByte is returned at the first byte that a line must not contain. The first
+	// byte of TLS is one, and so is every space of an HTTP request.
 	ErrBadByte = errors.New("byte that is not allowed in a line")
 )
 
-// readLine reads a line of at most limit bytes, each between lowest and 0x7e,
-// and gives it without its end. One carriage return before the newline is
-// dropped.
+// readLine reads a line of at most limit bytes, each between lowest and 0x7e, and
+// returns it without its end. It drops one carriage return before the newline.
 func readLine(r io.ByteReader, limit int, lowest byte) (string, error) {
 	var line []byte
 	for {
@@ -41,7 +40,7 @@ func readLine(r io.ByteReader, limit int, lowest byte) (string, error) {
 	}
 }
 
-// endAfterReturn expects the newline that makes a carriage return legal.
+// endAfterReturn reads the newline that has to follow a carriage return.
 func endAfterReturn(r io.ByteReader, line []byte) (string, error) {
 	c, err := r.ReadByte()
 	switch {
@@ -60,7 +59,7 @@ const (
 	space   = ' ' // lowest byte of option lines and refusals
 )
 
-// ReadID reads a line that holds an id and nothing else.
+// ReadID reads a line with an id and nothing else.
 func ReadID(r io.ByteReader) (string, error) {
 	id, err := readLine(r, maxID, graphic)
 	if err == nil && id == "" {

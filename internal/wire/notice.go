@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// Notice is what a relay tells a relay client about a limit that its users have met,
-// since it last told so. It comes in the PROXY header of a user.
+// Notice is a relay's message to a relay client about a limit that its users have
+// reached since the last notice. It comes in the PROXY header of a user.
 type Notice struct {
-	Limit  string // its name, as in the relay's counters
+	Limit  string // its name in the relay's counters
 	Waited int64  // users who had to wait
 	Reset  int64  // users who were reset
 }
 
-// maxLimitName is how long the name of a limit may be.
+// maxLimitName bounds the name of a limit, in bytes.
 const maxLimitName = 64
 
-// Bytes gives the notice as it is sent.
+// Bytes returns the notice as it is sent.
 func (n Notice) Bytes() []byte {
 	return fmt.Appendf(nil, "%s %d %d", n.Limit, n.Waited, n.Reset)
 }
 
 var errNotice = errors.New("it is no notice")
 
-// ParseNotice reads what Bytes gives.
+// ParseNotice parses what Bytes returns.
 func ParseNotice(b []byte) (n Notice, err error) {
 	words := strings.Split(string(b), " ")
 	if len(words) != 3 || !isLimitName(words[0]) {

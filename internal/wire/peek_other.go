@@ -6,5 +6,5 @@ import "net"
 
 func peekerOf(net.Conn) peekFunc { return nil }
 
-// ReadClaimNow gives false: what has come cannot be told without waiting.
-func ReadClaimNow(net.Conn, []Verb) (Request, bool) { return Request{}, false }
+// TryReadClaim returns false: this system cannot tell what has come without waiting.
+func TryReadClaim(net.Conn, []Verb) (Request, bool) { return Request{}, false }

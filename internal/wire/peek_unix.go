@@ -10,16 +10,16 @@ import (
 	"syscall"
 )
 
-// peekerOf gives nil for a connection that cannot be peeked at.
+// peekerOf returns nil for a connection that cannot be peeked at.
 func peekerOf(conn net.Conn) peekFunc {
-	// Only for what is a TCP socket itself: on a connection that stands on top
-	// of one, such as TLS, the socket's bytes are not the connection's.
+	// Only TCP sockets themselves: on a layer above one, such as TLS, the socket's
+	// bytes are not the connection's.
 	c, ok := conn.(interface{ TCP() *net.TCPConn })
 	if !ok {
 		return nil
 	}
 	tcp := c.TCP()
-	if tcp == nil { // descriptors are short: reading will tell
+	if tcp == nil { // descriptors are short; a read will report it
 		return nil
 	}
 	raw, err := tcp.SyscallConn()
@@ -48,29 +48,29 @@ func peekerOf(conn net.Conn) peekFunc {
 	}
 }
 
-// ReadClaimNow reads a claim of which every byte has come already. Otherwise it
-// gives false, and nothing has been taken out of the connection. It never waits,
-// as descriptors of connections are not blocking.
-func ReadClaimNow(conn net.Conn, verbs []Verb) (Request, bool) {
+// TryReadClaim reads a claim that has come completely. Otherwise it returns false, and
+// has consumed nothing. It never waits, as the descriptors of connections are
+// non-blocking.
+func TryReadClaim(conn net.Conn, verbs []Verb) (Request, bool) {
 	c, ok := conn.(interface{ Control(func(fd uintptr)) error })
 	if !ok {
 		return Request{}, false
 	}
 	var req Request
-	taken := false
+	consumed := false
 	_ = c.Control(func(fd uintptr) { // fails when closed
 		buf := make([]byte, maxVerb+maxID)
 		n, _, err := syscall.Recvfrom(int(fd), buf, syscall.MSG_PEEK)
 		if err != nil {
 			return
 		}
-		come := bytes.NewReader(buf[:n])
-		if req, err = ReadRequest(come, verbs); err != nil || !req.IsClaim() {
+		rest := bytes.NewReader(buf[:n])
+		if req, err = ReadRequest(rest, verbs); err != nil || !req.IsClaim() {
 			return
 		}
-		size := n - come.Len()
+		size := n - rest.Len()
 		n, err = syscall.Read(int(fd), buf[:size])
-		taken = err == nil && n == size
+		consumed = err == nil && n == size
 	})
-	return req, taken
+	return req, consumed
 }

@@ -25,17 +25,17 @@ const (
 	OptionBytesPerSecond = "bytes-per-second"
 )
 
-// Preamble is what a relay client says of itself and wishes, before the verb.
-// Whatever is zero was not said.
+// Preamble is what a relay client sends about itself and asks for, before the verb. A
+// zero field was not sent.
 type Preamble struct {
-	Token    string // who it is: a secret
-	Lease    string // whose port it wants: a secret
-	Instance string // which process it is, of those that know the same lease
-	Port     int    // the public port that it wants
+	Token    string // identifies the relay client: a secret
+	Lease    string // identifies the port to resume: a secret
+	Instance string // identifies the process, among those that know the same lease
+	Port     int    // the public port to open
 	Name     string // what people call the tunnel
 	Proxy    bool   // a PROXY protocol v2 header before the bytes of each user
 
-	// Policy is for its users, within that of the relay. It allows one list of networks.
+	// Policy applies to its users, within that of the relay. It allows one list of networks.
 	Policy policy.Policy
 }
 
@@ -48,32 +48,32 @@ const (
 	// second than machines move.
 	maxUsers = 1 << 30
 	maxBytes = 1 << 40
-	// maxPrefixes bounds what a relay client can have looked at for each user.
+	// maxPrefixes bounds how many networks the relay compares with each user.
 	maxPrefixes = 64
 )
 
-// UnknownOptionError is an option that this version does not know. Text names it: its
-// first 64 bytes, and nothing from the first byte on that no key has. Who writes
-// +token=<secret> makes the secret a part of the key.
+// UnknownOptionError is the error of an option that this version does not know. Text is
+// the first 64 bytes of the option, up to the first byte that no key has: in
+// +token=<secret> the secret is a part of the key.
 type UnknownOptionError struct{ Text string }
 
 func (e *UnknownOptionError) Error() string { return "unknown option " + e.Text }
 
 func newUnknownOption(key string) *UnknownOptionError {
 	named := key[:min(len(key), maxVerb)]
-	if i := strings.IndexFunc(named, isNoWord); i >= 0 {
-		return &UnknownOptionError{named[:i] + "...: a key has letters from a to z and hyphens, and behind it are a space and the value"}
+	if i := strings.IndexFunc(named, notInWord); i >= 0 {
+		return &UnknownOptionError{named[:i] + "...: a key has letters from a to z and hyphens, and a space and the value follow it"}
 	}
 	return &UnknownOptionError{named}
 }
 
-// OptionError is an option whose value cannot be. It does not repeat the value,
-// which may be a secret.
+// OptionError is the error of an option with an invalid value. It does not repeat the
+// value, which may be a secret.
 type OptionError struct{ Key, Want string }
 
 func (e *OptionError) Error() string { return fmt.Sprintf("option %q: %s", e.Key, e.Want) }
 
-// ParsePreamble reads the option lines of a request. Its error is an
+// ParsePreamble parses the option lines of a request. Its error is an
 // *UnknownOptionError or an *OptionError.
 func ParsePreamble(options []Option) (Preamble, error) {
 	var p Preamble
@@ -84,7 +84,7 @@ func ParsePreamble(options []Option) (Preamble, error) {
 		case parse == nil:
 			return Preamble{}, newUnknownOption(o.Key)
 		case seen[o.Key]:
-			return Preamble{}, &OptionError{o.Key, "is there twice"}
+			return Preamble{}, &OptionError{o.Key, "is given twice"}
 		}
 		seen[o.Key] = true
 		if want := parse(&p, o.Value); want != "" {
@@ -94,10 +94,10 @@ func ParsePreamble(options []Option) (Preamble, error) {
 	return p, nil
 }
 
-// valueParser reads a value, and says what it should have been if it cannot be.
+// valueParser parses a value, and returns what it should have been if it is invalid.
 type valueParser func(p *Preamble, value string) (want string)
 
-// parserOf gives nil for an unknown key.
+// parserOf returns nil for an unknown key.
 func parserOf(key string) valueParser {
 	switch key {
 	case OptionToken:
@@ -152,21 +152,21 @@ func wanted(ok bool, want string) string {
 	return "want " + want
 }
 
-// secret reads a word.
-func secret(field func(*Preamble) *string, shortest int) valueParser {
+// secret parses a word.
+func secret(field func(*Preamble) *string, minLen int) valueParser {
 	return func(p *Preamble, value string) string {
 		*field(p) = value
-		ok := len(value) >= shortest && len(value) <= maxSecret && !strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' })
-		return wanted(ok, fmt.Sprintf("%d to %d letters, digits and signs of ASCII without a space", shortest, maxSecret))
+		ok := len(value) >= minLen && len(value) <= maxSecret && !strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' })
+		return wanted(ok, fmt.Sprintf("%d to %d letters, digits and signs of ASCII without a space", minLen, maxSecret))
 	}
 }
 
-// number reads a positive number.
-func number(most int64, set func(*Preamble, int64)) valueParser {
+// number parses a positive number.
+func number(limit int64, set func(*Preamble, int64)) valueParser {
 	return func(p *Preamble, value string) string {
-		n, err := policy.ParseNumber(value, most)
+		n, err := policy.ParseNumber(value, limit)
 		if err != nil {
-			return wanted(false, fmt.Sprintf("a number from 1 to %d", most))
+			return wanted(false, fmt.Sprintf("a number from 1 to %d", limit))
 		}
 		set(p, n)
 		return ""
@@ -189,10 +189,10 @@ func networks(set func(*Preamble, []netip.Prefix)) valueParser {
 	}
 }
 
-// Options gives p as option lines, in a fixed order.
+// Options returns p as option lines, in a fixed order.
 func (p Preamble) Options() (options []Option) {
-	add := func(key, value string, said bool) {
-		if said {
+	add := func(key, value string, set bool) {
+		if set {
 			options = append(options, Option{key, value})
 		}
 	}

@@ -5,12 +5,12 @@ import (
 	"net"
 )
 
-// Reader reads bytes from a connection, and none beyond the last newline that
-// it has returned: once a line is read, the connection stands at the very next
-// byte and the Reader can be forgotten.
+// Reader reads bytes from a connection, and none beyond the last newline that it has
+// returned: once a line is read, the connection stands at the very next byte and the
+// Reader is no longer needed.
 //
-// It looks at what a TCP connection holds before it takes it, where the system
-// can do so; elsewhere it takes one byte at a time.
+// It peeks at what a TCP connection holds before it consumes it, where the system can
+// do so; elsewhere it reads one byte at a time.
 type Reader struct {
 	conn   net.Conn
 	peek   peekFunc
@@ -19,7 +19,7 @@ type Reader struct {
 	buf    [maxID]byte
 }
 
-// peekFunc puts the next bytes of a connection into b and leaves them in the
+// peekFunc copies the next bytes of a connection to b and leaves them in the
 // connection. It waits for at least one.
 type peekFunc func(b []byte) (int, error)
 
@@ -28,8 +28,7 @@ func NewReader(conn net.Conn) *Reader {
 	return &Reader{conn: conn, peek: peekerOf(conn)}
 }
 
-// ReadByte returns the next byte. It honours the read deadline of the
-// connection.
+// ReadByte returns the next byte. It honors the read deadline of the connection.
 func (r *Reader) ReadByte() (byte, error) {
 	if r.peek == nil {
 		_, err := io.ReadFull(r.conn, r.buf[:1])
@@ -43,7 +42,7 @@ func (r *Reader) ReadByte() (byte, error) {
 	c := r.peeked[r.next]
 	r.next++
 	if c == '\n' || r.next == len(r.peeked) {
-		return c, r.take()
+		return c, r.consume()
 	}
 	return c, nil
 }
@@ -57,8 +56,8 @@ func (r *Reader) fill() error {
 	return nil
 }
 
-// take takes what has been returned out of the connection.
-func (r *Reader) take() error {
+// consume removes the bytes that were returned from the connection.
+func (r *Reader) consume() error {
 	_, err := io.ReadFull(r.conn, r.peeked[:r.next])
 	r.peeked, r.next = nil, 0
 	return err

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Errors of a request whose lines can be read but mean nothing.
+// Errors of a request whose lines are well-formed but have no meaning.
 var (
 	ErrUnknownVerb    = errors.New("unknown verb")
 	ErrNoID           = errors.New("empty id")
@@ -15,32 +15,32 @@ var (
 	ErrTooManyOptions = errors.New("too many option lines")
 )
 
-// Verb is what the requests of a protocol begin with.
+// Verb is the first line of the requests of a protocol.
 type Verb struct {
 	// Name is the line itself.
 	Name string
-	// Claims is set if a second line says whether a connection registers or claims
-	// something. Otherwise each registers.
+	// Claims is set if a second line shows whether a connection registers or claims
+	// something. Otherwise each one registers.
 	Claims bool
 }
 
-// Request is what a connection asks of the relay with its first lines.
+// Request is what a connection asks of the relay in its first lines.
 type Request struct {
-	// Options are the option lines before the verb, in their order.
+	// Options are the option lines before the verb, in order.
 	Options []Option
 	Verb    Verb
-	// ID names what is claimed. It is empty in a registration.
+	// ID names what is claimed. A registration has none.
 	ID string
 }
 
-// Option is one option line, "+<key> <value>". An empty value is none.
+// Option is one option line, "+<key> <value>". An empty value stands for none.
 type Option struct{ Key, Value string }
 
-// IsClaim reports whether the connection is a data connection, instead of a registration.
+// IsClaim reports whether the request is of a data connection, and not a registration.
 func (r Request) IsClaim() bool { return r.ID != "" }
 
-// ReadRequest reads the lines of a request with one of these verbs and not a byte more,
-// if r is a [Reader]. It returns an error of readLine, one of the errors above, or what r
+// ReadRequest reads the lines of a request with one of the verbs, and not a byte more if
+// r is a [Reader]. It returns an error of readLine, one of the errors above, or what r
 // returned.
 func ReadRequest(r io.ByteReader, verbs []Verb) (Request, error) {
 	var req Request
@@ -82,8 +82,8 @@ func ReadRequest(r io.ByteReader, verbs []Verb) (Request, error) {
 	return req, nil
 }
 
-// readVerbOrOption reads one line, whose first byte decides which bytes it may
-// have and how long it may be.
+// readVerbOrOption reads one line. The first byte decides which bytes it may have and
+// how long it may be.
 func readVerbOrOption(r io.ByteReader) (string, error) {
 	first := &firstByte{ByteReader: r}
 	c, err := first.peek()
@@ -96,7 +96,7 @@ func readVerbOrOption(r io.ByteReader) (string, error) {
 	return readLine(first, maxVerb, graphic)
 }
 
-// firstByte is a ByteReader whose first byte can be looked at.
+// firstByte is a ByteReader that lets its first byte be peeked at.
 type firstByte struct {
 	io.ByteReader
 	c    byte

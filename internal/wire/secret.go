@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// leastTold is how much of a secret in a row is not repeated, even if the rest of it
-// is missing: many programs cut what they send back.
-const leastTold = 8
+// minRedacted is how many consecutive bytes of a secret are redacted, even if the rest
+// of it is missing: many programs truncate what they send back.
+const minRedacted = 8
 
-// Hide gives the error of reading the answer to r without the secrets in r. A peer
-// that is no relay may send back what it was sent, and errors end up in logs.
-func (r Request) Hide(err error) error {
+// Redact returns the error of reading the answer to r without the secrets in r. A peer
+// that is not a relay may send back what it received, and errors end up in logs.
+func (r Request) Redact(err error) error {
 	var secrets []string
 	for _, o := range r.Options {
 		if o.Value != "" && (o.Key == OptionToken || o.Key == OptionLease) {
@@ -19,26 +19,26 @@ func (r Request) Hide(err error) error {
 		}
 	}
 	var refusal *Refusal
-	var stranger *NoRelayError
+	var notRelay *NotRelayError
 	switch {
 	case errors.As(err, &refusal):
 		if !isKnownCode(refusal.Code) {
-			refusal = &Refusal{Code: hide(refusal.Code, secrets), Text: refusal.Text}
+			refusal = &Refusal{Code: redact(refusal.Code, secrets), Text: refusal.Text}
 		}
-		return &Refusal{Code: refusal.Code, Text: hide(refusal.Text, secrets)}
-	case errors.As(err, &stranger):
-		return &NoRelayError{Sent: hide(stranger.Sent, secrets)}
+		return &Refusal{Code: refusal.Code, Text: redact(refusal.Text, secrets)}
+	case errors.As(err, &notRelay):
+		return &NotRelayError{Sent: redact(notRelay.Sent, secrets)}
 	}
 	return err
 }
 
-// hide gives text with stars for each part of a secret.
-func hide(text string, secrets []string) string {
+// redact returns text with stars in place of each part of a secret.
+func redact(text string, secrets []string) string {
 	var shown strings.Builder
 	for len(text) > 0 {
 		n := 0
 		for _, secret := range secrets {
-			n = max(n, told(text, secret))
+			n = max(n, secretLen(text, secret))
 		}
 		if n > 0 {
 			shown.WriteString("***")
@@ -51,14 +51,14 @@ func hide(text string, secrets []string) string {
 	return shown.String()
 }
 
-// told gives how many bytes at the beginning of text are from a secret, if it is
-// enough of them to matter.
-func told(text, secret string) int {
+// secretLen returns how many bytes at the beginning of text are from a secret, or 0 if
+// they are too few to matter.
+func secretLen(text, secret string) int {
 	n := 0
 	for n < len(text) && strings.Contains(secret, text[:n+1]) {
 		n++
 	}
-	if n < min(leastTold, len(secret)) {
+	if n < min(minRedacted, len(secret)) {
 		return 0
 	}
 	return n

@@ -133,13 +133,13 @@ const maxPipePayload = 240 << 10
 // fillPipe sends what a socket has through a pipe. It returns 0 and no error if that
 // cannot be done; a read then shows why.
 func (st *Stream) fillPipe(fd, limit int) (n int, streamErr, socketErr error) {
-	p := splice.Take()
+	p := splice.GetPipe()
 	if p == nil {
 		return 0, nil, nil
 	}
 	n, err := p.Fill(fd, min(limit, maxPipePayload))
 	if n == 0 {
-		p.GiveBack()
+		p.Release()
 		if errors.Is(err, unix.EAGAIN) {
 			err = nil // or urgent data, which a read gets past
 		}

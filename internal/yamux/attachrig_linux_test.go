@@ -154,11 +154,11 @@ func attachedPair(tb testing.TB, client, server *yamux.Session) (near, far *atta
 // freePipes returns how many pipes are free.
 func freePipes() int {
 	var taken []*splice.Pipe
-	for p := splice.Take(); p != nil; p = splice.Take() {
+	for p := splice.GetPipe(); p != nil; p = splice.GetPipe() {
 		taken = append(taken, p)
 	}
 	for _, p := range taken {
-		p.GiveBack()
+		p.Release()
 	}
 	return len(taken)
 }

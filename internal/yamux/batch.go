@@ -29,7 +29,7 @@ type frame struct {
 // will be.
 func (f *frame) complete(err error) {
 	if f.pipe != nil {
-		f.pipe.GiveBack()
+		f.pipe.Release()
 	}
 	f.stream.frameSent(f, err)
 }

@@ -30,7 +30,7 @@ func (c *chunk) size() int {
 // free gives back the pipe or the segment.
 func (c *chunk) free() {
 	if c.pipe != nil {
-		c.pipe.GiveBack()
+		c.pipe.Release()
 	} else {
 		segmentPool.Put(c.data)
 	}

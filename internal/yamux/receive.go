@@ -32,7 +32,7 @@ func (st *Stream) deliver(b []byte) {
 func (st *Stream) deliverPipe(p *splice.Pipe) {
 	d := st.store(p.Len(), func() { st.received.writePipe(p) })
 	if d.discarded {
-		p.GiveBack()
+		p.Release()
 	}
 	st.afterDelivery(d)
 }

@@ -163,7 +163,7 @@ func (o *sender) sendPipe(st *Stream, p *splice.Pipe) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.errLocked(); err != nil {
-		p.GiveBack()
+		p.Release()
 		return err
 	}
 	o.queueLargeLocked(&frame{stream: st, header: h.appendTo(nil), pipe: p})

@@ -115,14 +115,14 @@ func (s *socket) read(getBuffer func() []byte, releaseBuffer func()) (n int, err
 // It returns nil if there is no pipe, or nothing will come; a read then shows why.
 func (s *socket) fillPipe(limit int64) (p *splice.Pipe) {
 	_ = s.raw.Read(func(fd uintptr) bool { // a read fails too
-		if p = splice.Take(); p == nil {
+		if p = splice.GetPipe(); p == nil {
 			return true
 		}
 		n, err := p.Fill(int(fd), int(min(limit, math.MaxInt32)))
 		if n > 0 {
 			return true
 		}
-		p.GiveBack()
+		p.Release()
 		p = nil
 		return !errors.Is(err, unix.EAGAIN)
 	})

@@ -1,17 +1,17 @@
 // Package acme gets the relay's certificate from a certificate authority over the
-// network, as Let's Encrypt gives them to everybody (RFC 8555), and renews it.
+// network, such as Let's Encrypt (RFC 8555), and renews it.
 //
-// The authority wants to see that the domain is the relay's. It connects to the
-// domain, and has a choice of two ports, which are the same for everybody:
+// The authority validates that the domain is the relay's. It connects to the domain on
+// one of two ports, which are the same for everybody:
 //
-//   - 443, with TLS (TLS-ALPN-01). If that is the relay's control port, all is
-//     there: the relay answers among its clients.
-//   - 80, with HTTP (HTTP-01), where something listens only while it is asked.
+// - 443, with TLS (TLS-ALPN-01). If that is the relay's control port, nothing else is
+// needed: the relay answers among its clients.
+// - 80, with HTTP (HTTP-01), where something listens only during a validation.
 //
-// With another control port one of the two has to be free on the relay's machine
-// and open to the internet, or a router has to forward it: see Config.
+// With another control port one of the two has to be free on the relay's machine and
+// open to the internet, or a router has to forward it: see Config.
 //
-// It takes much code, which is why nobody but the command imports it.
+// It brings much code, which is why only the command imports it.
 package acme
 
 import (
@@ -27,31 +27,31 @@ import (
 	"go.uber.org/zap"
 )
 
-// Config says whose certificate, and from whom.
+// Config sets whose certificate to get, and where.
 type Config struct {
 	// Domain is the name of the relay, which leads to it from the internet.
 	Domain string
-	// Email is for the authority, which may write when something is wrong. It may
-	// be empty.
+	// Email is for the authority, which may write when something is wrong. It may be
+	// empty.
 	Email string
-	// Dir keeps certificates and keys, for the owner only. It must outlive the
-	// process: authorities give only so many certificates a week.
+	// Dir stores certificates and keys, for the owner only. It must outlive the
+	// process: authorities issue only so many certificates a week.
 	Dir string
-	// Directory is the URL of the authority. Empty is Let's Encrypt.
+	// Directory is the URL of the authority. Empty means Let's Encrypt.
 	Directory string
-	// Roots vouch for the authority itself. Nil is whom the system trusts.
+	// Roots vouch for the authority itself. Nil means the system's.
 	Roots *x509.CertPool
-	// TLSPort and HTTPPort are where the authority's connections to 443 and 80
-	// arrive, if something forwards them. 0 is the port itself, and a negative one
-	// is not used at all. If it is the control port, the relay answers.
+	// TLSPort and HTTPPort are where the authority's connections to 443 and 80 arrive,
+	// if something forwards them. 0 is the port itself, and a negative port is not used
+	// at all. On the control port the relay answers.
 	TLSPort, HTTPPort int
-	// Bind is the address that the relay listens on. Empty is all of them.
+	// Bind is the address that the relay listens on. Empty means all.
 	Bind string
-	// Logger is told what goes on. It may be nil.
+	// Logger logs the progress. It may be nil.
 	Logger *slog.Logger
 }
 
-// Manager has the certificate, and renews it. It has to be closed.
+// Manager holds the certificate, and renews it. The caller must close it.
 type Manager struct {
 	config *certmagic.Config
 	cache  *certmagic.Cache
@@ -61,11 +61,11 @@ type Manager struct {
 	obtained chan struct{} // closed once there is a certificate
 }
 
-// Start begins to get a certificate, and returns at once. The control port must be
-// listened on already: where the relay does not answer, somebody else is listening
-// for a while. Whoever uses this has agreed to the terms of the authority.
+// Start begins to get a certificate, and returns at once. The relay must listen on its
+// control port already: on any other port a temporary listener answers. The caller has
+// agreed to the terms of the authority.
 //
-// It goes on trying for a month, ever more slowly; the log says why.
+// It retries for a month, ever more slowly; the log says why.
 func Start(c Config) (*Manager, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -93,10 +93,10 @@ func Start(c Config) (*Manager, error) {
 	return m, nil
 }
 
-// CheckDomain tells whether an authority can give a certificate for it.
+// CheckDomain returns why no authority can issue a certificate for domain, or nil.
 func CheckDomain(domain string) error {
 	if !certmagic.SubjectQualifiesForPublicCert(domain) {
-		return fmt.Errorf("no authority gives a certificate for %+.80q: it takes a domain that leads here from the internet", domain)
+		return fmt.Errorf("no authority issues a certificate for %+.80q: it must be a domain that leads here from the internet", domain)
 	}
 	return nil
 }
@@ -105,15 +105,14 @@ func (m *Manager) template(c Config, log *zap.Logger) certmagic.Config {
 	return certmagic.Config{
 		Storage: &certmagic.FileStorage{Path: c.Dir},
 		Logger:  log,
-		// Clients that know an address or another name have a certificate to
-		// decide about.
+		// Clients that use an address or another name get this certificate, and decide.
 		DefaultServerName: c.Domain, FallbackServerName: c.Domain,
-		ReusePrivateKeys: true, // and so pins survive a renewal
+		ReusePrivateKeys: true, // so that pins survive a renewal
 		OCSP:             certmagic.OCSPConfig{DisableStapling: true},
 		OnEvent: func(_ context.Context, event string, _ map[string]any) error {
 			switch event {
 			case "cert_obtained":
-				c.Logger.Info("the certificate authority has given a certificate", "domain", c.Domain)
+				c.Logger.Info("the certificate authority has issued a certificate", "domain", c.Domain)
 			case "cached_managed_cert":
 				m.once.Do(func() { close(m.obtained) })
 			}
@@ -136,16 +135,16 @@ func issuer(c Config, log *zap.Logger) certmagic.ACMEIssuer {
 	}
 }
 
-// GetCertificate is for certificate.ServerConfig, whose Authority has to be set:
-// it answers the authority as well. Until there is a certificate it gives an error.
+// GetCertificate is for certificate.ServerConfig, whose Authority must be set: it also
+// answers the authority. It fails until there is a certificate.
 func (m *Manager) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return m.config.GetCertificate(hello)
 }
 
-// Obtained is closed when there is a certificate.
+// Obtained returns a channel that is closed when there is a certificate.
 func (m *Manager) Obtained() <-chan struct{} { return m.obtained }
 
-// Close stops renewing.
+// Close stops the renewals.
 func (m *Manager) Close() {
 	m.cancel()
 	m.cache.Stop()

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// core is where certmagic's log goes: into Relay's.
+// core passes certmagic's log to Relay's.
 type core struct {
 	handler slog.Handler
 }
@@ -28,17 +28,17 @@ func levelOf(level zapcore.Level) slog.Level {
 	return slog.LevelDebug
 }
 
-// Enabled tells whether somebody wants to know.
+// Enabled reports whether the level is logged.
 func (c core) Enabled(level zapcore.Level) bool {
 	return c.handler.Enabled(context.Background(), levelOf(level))
 }
 
-// With gives a core whose entries all have the fields.
+// With returns a core whose entries all have the fields.
 func (c core) With(fields []zapcore.Field) zapcore.Core {
 	return core{c.handler.WithAttrs(attrs(fields))}
 }
 
-// Check adds itself to those who write the entry.
+// Check adds c to the cores that write the entry.
 func (c core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.Enabled(entry.Level) {
 		return checked.AddCore(entry, c)
@@ -46,7 +46,7 @@ func (c core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore
 	return checked
 }
 
-// Write hands an entry on.
+// Write passes an entry on.
 func (c core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	record := slog.NewRecord(entry.Time, levelOf(entry.Level), "certificate: "+entry.Message, 0)
 	record.AddAttrs(attrs(fields)...)

@@ -101,7 +101,7 @@ func TestClientRefused(t *testing.T) {
 			var refusal *wire.Refusal
 			return errors.As(err, &refusal) && *refusal == wire.Refusal{Code: "no-port", Text: "nothing is free"}
 		},
-		"HTTP/1.1 400 Bad Request\r\n": func(err error) bool { return strings.Contains(err.Error(), "no relay") },
+		"HTTP/1.1 400 Bad Request\r\n": func(err error) bool { return strings.Contains(err.Error(), "not a relay") },
 		"20001\n\n":                    func(err error) bool { return errors.Is(err, wire.ErrNoID) },
 		"20001\n":                      func(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) },
 		"":                             func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) },

@@ -1,7 +1,8 @@
-// Package conformance is the suite that every protocol passes: whatever
-// Relay's promise of exact TCP says, it tries through a relay, a forwarder and
-// a local server, with plain sockets at both ends.
+// Package conformance is the suite that every protocol passes. It tries what Relay
+// promises of exact TCP through a relay, a forwarder and a local server, with plain
+// sockets at both ends.
 //
-// A protocol is added by one line in its table, suite_test.go. The package has
-// no code of its own.
+// It runs over every protocol of relay.Protocols, and over one of its own, in
+// inprocess_test.go, which shows all that a protocol has to be. The package has no code
+// of its own.
 package conformance

@@ -44,7 +44,7 @@ const patience = 60 * time.Second
 
 // eachProtocol runs the test for every protocol.
 func eachProtocol(t *testing.T, test func(t *testing.T, protocol relay.Protocol)) {
-	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Pool, relay.Event} {
+	for _, protocol := range relay.Protocols() {
 		t.Run(string(protocol), func(t *testing.T) { test(t, protocol) })
 	}
 }
@@ -57,6 +57,7 @@ func eachTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *testing.T,
 			test(t, forward(t, r.Addr(), serveLocal(t, handle), protocol, encrypt))
 		})
 	})
+	t.Run(inProcessVerb.Name, func(t *testing.T) { test(t, forwardInProcess(t, serveLocal(t, handle))) })
 }
 
 // eachTransport runs the test with a relay of its own for each way to talk to it.
@@ -85,6 +86,7 @@ func eachPatientTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *tes
 			test(t, forward(t, addr, serveLocal(t, handle), protocol, encrypt))
 		})
 	})
+	t.Run(inProcessVerb.Name, func(t *testing.T) { test(t, forwardInProcess(t, serveLocal(t, handle))) })
 }
 
 func patientRelay(t *testing.T) (addr string, encrypt *tls.Config) {
@@ -240,6 +242,10 @@ type pairingTunnel struct {
 
 func eachPairing(t *testing.T, test func(t *testing.T, p pairingTunnel)) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) { test(t, newPairing(t, protocol)) })
+	t.Run(inProcessVerb.Name, func(t *testing.T) {
+		p := &pairing{wants: make(map[[tokenSize]byte]chan *net.TCPConn)}
+		test(t, pairingTunnel{forwardInProcess(t, serveLocal(t, p.handle)), p})
+	})
 }
 
 func newPairing(t *testing.T, protocol relay.Protocol) pairingTunnel {

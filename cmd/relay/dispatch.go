@@ -57,7 +57,7 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 func (f *flags) takeOldNames() {
 	old, is := f.ofForwarder.Lookup("usersPerSecond"), f.ofRelayLimits.Lookup("maxUsersPerSecond")
 	if old.Changed && !is.Changed {
-		f.limits.usersPerSecond, old.Changed = f.owner.usersPerSecond, false
+		f.limits.UsersPerSecond, old.Changed = f.owner.usersPerSecond, false
 	}
 }
 

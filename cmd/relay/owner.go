@@ -12,7 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/policy"
 )
 
-// ownerFlags are what the forwarder says of itself, and wishes for its public port.
+// ownerFlags say who the forwarder is, and what it asks for its public port.
 type ownerFlags struct {
 	tokenFile      string
 	name           string
@@ -25,7 +25,7 @@ type ownerFlags struct {
 }
 
 func (o *ownerFlags) define(fs *pflag.FlagSet) {
-	fs.StringVar(&o.tokenFile, "tokenFile", "", "file with the token for a relay that wants one (default what RELAY_TOKEN holds)")
+	fs.StringVar(&o.tokenFile, "tokenFile", "", "file with the token for a relay that wants one (default the token in RELAY_TOKEN)")
 	fs.StringVar(&o.name, "name", "", "what people call the tunnel")
 	fs.IntVar(&o.port, "port", 0, "public port to ask for (default what the relay gives, and then the same again)")
 	fs.StringVar(&o.proxyProtocol, "proxyProtocol", "", "v1 or v2: tell the local server each user's address in a PROXY protocol header")
@@ -36,7 +36,7 @@ func (o *ownerFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&o.bytesPerSecond, "bytesPerSecond", "", "what the tunnel moves, both ways together, such as 10MB (default no bound)")
 }
 
-// apply puts what the flags say into options; fs tells which are given.
+// apply sets the options that the flags have; fs has which flags are given.
 func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) error {
 	var err error
 	if options.Token, err = o.token(); err != nil {
@@ -95,7 +95,7 @@ func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) erro
 	return nil
 }
 
-// token gives the secret, which is never on the command line, where others see it.
+// token returns the secret, which is never on the command line, where others see it.
 func (o *ownerFlags) token() (string, error) {
 	if o.tokenFile == "" {
 		token, set, err := lookupEnv("RELAY_TOKEN", "the token")

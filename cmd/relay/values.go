@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// examples gives, for each flag that has a value, one that can be typed.
+// examples returns, for each flag that has a value, one that can be typed.
 func examples() map[string]string {
 	return map[string]string{
 		"localForwardPort": "6379", "localForwardHost": "localhost", "protocol": "multiplex", "poolSize": "16",
@@ -32,7 +32,7 @@ func examples() map[string]string {
 	}
 }
 
-// example says how a flag is typed.
+// example returns how a flag is typed.
 func example(flag *pflag.Flag, of map[string]string) string {
 	if flag.NoOptDefVal != "" { // it needs no value
 		return "for example:   --" + flag.Name
@@ -40,9 +40,9 @@ func example(flag *pflag.Flag, of map[string]string) string {
 	return "for example:   --" + flag.Name + "=" + of[flag.Name]
 }
 
-// refuseEmpty finds a flag that is given and has nothing in it, which is what a
-// variable that is not set leaves of one. Taken for a flag that is not given, it
-// would open what it was to close: the port, the token, the encryption.
+// refuseEmpty refuses a flag that is given and empty, which is what an unset variable
+// leaves of one. Taken for a flag that is not given, it would open what it was to close:
+// the port, the token, the encryption.
 func refuseEmpty(cmd *cobra.Command, of map[string]string) (err error) {
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		text := flag.Value.String()
@@ -60,8 +60,8 @@ func emptyFlag(flag *pflag.Flag, of map[string]string) error {
 	return usagef(example(flag, of), "--%s is empty: give it a value, or leave it out", flag.Name)
 }
 
-// explainFlag says of a value that cannot be read what one looks like. For
-// whatever else is wrong with flags there is right.
+// explainFlag adds to the error of a value that cannot be read what one looks like, and
+// to any other error of a flag what is right.
 func explainFlag(err error, right string, of map[string]string) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
@@ -88,8 +88,9 @@ func explainFlag(err error, right string, of map[string]string) error {
 	return usagef(example(flag, of), "--%s: %+.40q %s", flag.Name, value, wrong)
 }
 
-// lookupEnv gives what a variable holds, and whether it is set. One that is set
-// and empty is a mistake, as with flags: who sets it means to have what it is for.
+// lookupEnv returns the value of a variable, and whether it is set. A variable that is set
+// and empty is a mistake, as an empty flag is: the operator who sets it wants what it is
+// for.
 func lookupEnv(name, what string) (value string, set bool, err error) {
 	value, set = os.LookupEnv(name)
 	if set && strings.TrimSpace(value) == "" {

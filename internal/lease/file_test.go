@@ -27,7 +27,7 @@ func open(t *testing.T, path string) *lease.File {
 	return f
 }
 
-// load gives all leases, by their keys.
+// load returns all leases, by their keys.
 func load(t *testing.T, f *lease.File) map[lease.Key]lease.Lease {
 	t.Helper()
 	all, err := f.Load()
@@ -50,8 +50,8 @@ func some() []lease.Lease {
 	}
 }
 
-// What was saved is there after the file was closed, and after a crash: whoever
-// copies the file while it is open has it too.
+// What was saved is there after the file was closed, and after a crash: a
+// copy of the file, made while it is open, has it too.
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "made", "leases.db")
 	f := open(t, path)

@@ -57,8 +57,8 @@ func (s *Server) openAgain(i Identity, source admission.Source, wanted int, owne
 // openCounted opens a port that is counted now.
 func (s *Server) openCounted(i Identity, source admission.Source, wanted int, owners []string) (*publicPort, error) {
 	release, err := s.admission.AdmitTunnel(i.Name, i.Tunnels, source)
-	// What an address left alone longest gives way to what it opens anew, and to nothing
-	// that others of its network have; what an identity did, see reclaim.
+	// The lease of an address that is away longest gives way to what the address opens now,
+	// and to nothing that others of its network have. For identities see reclaim.
 	if errors.Is(err, admission.ErrTunnelsPerSource) && s.evict(source) {
 		release, err = s.admission.AdmitTunnel(i.Name, i.Tunnels, source)
 	}

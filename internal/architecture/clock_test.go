@@ -30,7 +30,7 @@ func TestNobodyReadsTheTimeOfDay(t *testing.T) {
 	}
 }
 
-// longPast tells whether the arguments are all literals, as those of time.Unix(1, 0)
+// longPast reports whether the arguments are all literals, as those of time.Unix(1, 0)
 // are: a deadline that is over, whatever the time of day is.
 func longPast(args []ast.Expr) bool {
 	return len(args) > 0 && !slices.ContainsFunc(args, func(arg ast.Expr) bool {
@@ -39,7 +39,7 @@ func longPast(args []ast.Expr) bool {
 	})
 }
 
-// isZero tells whether the arguments are a literal 0: Round(0) is how a time is
+// isZero reports whether the arguments are a literal 0: Round(0) is how a time is
 // asked to lose its monotonic reading, and any other Round is a duration's.
 func isZero(args []ast.Expr) bool {
 	if len(args) != 1 {

@@ -151,7 +151,7 @@ var onlyImportedBy = []struct {
 	why  string
 }{
 	{"internal/yamux", []string{"internal/protocol/multiplex"},
-		"whoever looks for the use of yamux finds it in one place"},
+		"a reader who looks for the use of yamux finds it in one place"},
 	{module + "/internal/server", []string{"internal/node", "cmd/relay", "relaytest"},
 		"a relay is put together in one place, and run where a program begins, and in tests"},
 	{"github.com/hashicorp/golang-lru/v2", []string{"internal/admission"}, "what is forgotten, and when, is decided in one place"},

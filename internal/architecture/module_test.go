@@ -102,14 +102,14 @@ func within(imported string) (name string, ours bool) {
 	return strings.CutPrefix(imported, module+"/")
 }
 
-// standard tells whether an import is of the standard library: those have no
+// standard reports whether an import is of the standard library: those have no
 // dot in their first element.
 func standard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
 	return !strings.Contains(first, ".")
 }
 
-// matches tells whether an import, or a package of this module, is meant by a
+// matches reports whether an import, or a package of this module, is meant by a
 // pattern: itself, what is below it ("x/..."), or anything ("...").
 func matches(pattern, name string) bool {
 	below, all := strings.CutSuffix(pattern, "...")

@@ -69,7 +69,7 @@ func (v *verifier) completeReset(user, server *Record) {
 // be recognized.
 const searched = 256 << 10
 
-// whose finds out where wrong bytes are from, for whoever looks for the cause.
+// whose finds out where wrong bytes are from, which helps to find the cause.
 func (v *verifier) whose(rec *Record, dir direction) (invariant, text string) {
 	if len(rec.Wrong) < 8 {
 		return "I2", fmt.Sprintf("%x, too few to be recognized", rec.Wrong)

@@ -1,4 +1,4 @@
-// Package checker tells whether what stands between a user and a server is
+// Package checker finds out whether what stands between a user and a server is
 // exact TCP. It plays both: [Use] makes many connections as users, [Serve]
 // answers them as the server behind the tunnel, and both write down what they
 // sent, what they got and how it ended, one JSON line ([Record]) for each
@@ -22,5 +22,5 @@
 // faults connections may fail, but so that both ends are told.
 //
 // The package listens, dials and checks. It starts no relay and injects no
-// fault: whoever tests something puts it in between.
+// fault: a test puts in between what it tests.
 package checker

@@ -19,7 +19,7 @@ const (
 	ServerHalfClose                 // the server sends and ends; then the user sends, slowly
 	ServerFirst                     // the user says nothing before the server's hello, and after a pause
 	UserReset                       // the user resets after its bytes
-	ServerReset                     // the server resets after its bytes, whoever has them
+	ServerReset                     // the server resets after its bytes, delivered or not
 	AnswerReset                     // the server answers the user's bytes, and resets once that is acknowledged
 	Idle                            // Echo with a pause in the middle
 	Trickle                         // Echo, one byte to each write, slowly
@@ -143,10 +143,10 @@ func (m Mode) script() script {
 	return script{}
 }
 
-// resets tells whether a connection of this mode ends by a reset on purpose.
+// resets reports whether a connection of this mode ends by a reset on purpose.
 func (m Mode) resets() bool { return m == UserReset || m == ServerReset || m == AnswerReset }
 
-// up and down tell which sides have payload in this mode.
+// up and down report which sides have payload in this mode.
 func (m Mode) up() bool { return m != Download && m != SlowRead }
 
 func (m Mode) down() bool { return m != Upload && !m.script().echo }

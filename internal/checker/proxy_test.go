@@ -175,7 +175,7 @@ func copyBytes(to io.Writer, from io.Reader) (n int64, err error) {
 	}
 }
 
-// isDead tells whether a connection is gone that neither side has ended.
+// isDead reports whether a connection is gone that neither side has ended.
 func isDead(conn *net.TCPConn) bool { return tcpstate.Of(watched{conn}) == tcpstate.Dead }
 
 type watched struct{ *net.TCPConn }

@@ -44,9 +44,9 @@ type Report struct {
 // maxLine is more than any record has.
 const maxLine = 1 << 20
 
-// Verify compares the records of users with those of the server. A last line
-// that is cut off, by the death of whoever wrote it, is passed over. It holds
-// all records at a time, about a kilobyte each. The error is of reading.
+// Verify compares the records of users with those of the server. It passes over a last
+// line that is cut off, because its writer died. It holds all records at a time, about a
+// kilobyte each. The error is of reading.
 func Verify(rules Rules, records ...io.Reader) (*Report, error) {
 	v := &verifier{
 		rules:    rules,

@@ -291,8 +291,8 @@ func reset(conn *net.TCPConn) {
 	_ = conn.Close()
 }
 
-// isReset tells whether err is what a reset connection gives. EPIPE is what a
-// write gives once the reset has been seen.
+// isReset reports whether err is of a connection that was reset. A write returns EPIPE
+// once the reset has been seen.
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

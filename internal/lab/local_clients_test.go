@@ -14,7 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/checker"
 )
 
-// Users come, and the pool has nobody for them; later it has one.
+// Users come while the pool has no connection; later it has one.
 func TestRow12PoolEmpty(t *testing.T) {
 	t.Run("row12_pool-empty/pool", func(t *testing.T) {
 		const users = 200
@@ -42,7 +42,7 @@ func TestRow12PoolEmpty(t *testing.T) {
 	})
 }
 
-// Whoever does not know the id of a pool gets nothing, however often it tries.
+// A client that does not know the id of a pool gets nothing, however often it tries.
 func TestRow15PoolThief(t *testing.T) {
 	t.Run("row15_pool-thief/pool", func(t *testing.T) {
 		tries := shortOr(1000, 10_000)

@@ -35,7 +35,7 @@ func eachLocal(t *testing.T, row string, test func(t *testing.T, protocol string
 	}
 }
 
-// shortOr chooses between the size of every day, and of the short form.
+// shortOr chooses between the sizes of the short form and of the full one.
 func shortOr[T any](short, full T) T {
 	if testing.Short() {
 		return short
@@ -202,8 +202,8 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// connected tells whether the kernel takes any connection for open that somebody has
-// accepted at an address of loopback.
+// connected reports whether the kernel takes a connection for open that was accepted at
+// an address of loopback.
 func connected(t *testing.T, addr string) bool {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/tcp")

@@ -23,7 +23,7 @@ import (
 	"github.com/seed96252745/relay/internal/checker"
 )
 
-// authority is who vouches for certificates.
+// authority signs certificates.
 type authority struct {
 	t      *testing.T
 	dir    string
@@ -108,7 +108,7 @@ func expired(c *x509.Certificate) {
 
 const relayName = "relay.test"
 
-// complaint starts a forwarder, and gives what it says first of why it is not
+// complaint starts a forwarder, and returns the first reason that it logs for not being
 // registered.
 func complaint(t *testing.T, relayAddr string, args ...string) (text string) {
 	t.Helper()
@@ -128,8 +128,8 @@ func complaint(t *testing.T, relayAddr string, args ...string) (text string) {
 	return text
 }
 
-// Who cannot be trusted is not, and says so once and clearly; nobody learns more
-// from the relay than a TLS alert.
+// A peer that cannot be trusted is not. The forwarder says so once and clearly, and the
+// relay tells its peer no more than a TLS alert does.
 func TestRow42TLS(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	good := ca.issue("good", relayName, nil)
@@ -196,8 +196,8 @@ func TestRow42TLS(t *testing.T) {
 	})
 }
 
-// The relay gets a new certificate while users come and go. Whoever is connected
-// stays, and who connects after that sees the new one.
+// The relay gets a new certificate while users come and go. Connections that are there
+// stay, and new ones see the new certificate.
 func TestRow42Renewal(t *testing.T) {
 	eachLocal(t, "row42_tls-renewal", func(t *testing.T, protocol string) {
 		t.Parallel() // it waits, mostly

@@ -16,7 +16,7 @@ import (
 
 // The three legs are cut at the same time, each in a network of its own, under
 // connections at rest, with bytes under way, busy ones, and ones behind a closed
-// window. Whoever is on the other side of the join has to be reset in time.
+// window. The peer on the other side of the join has to be reset in time.
 func TestPeerVanishesOnEveryLeg(t *testing.T) {
 	t.Parallel()
 	for leg, cut := range map[string]func(*netlab.Lab) netlab.Fault{
@@ -82,8 +82,8 @@ func (p *pairs) watch(leg string) (watched []watchedPair) {
 	return watched
 }
 
-// keepBusy writes to both sides of busy pairs until that fails. Whoever calls it
-// calls stop, which closes all pairs.
+// keepBusy writes to both sides of busy pairs until that fails. The caller calls stop,
+// which closes all pairs.
 func keepBusy(watched []watchedPair) (stop func()) {
 	var writing sync.WaitGroup
 	for _, w := range watched {
@@ -113,8 +113,8 @@ func chat(conn *net.TCPConn) (err error) {
 	return err
 }
 
-// end gives what conn ends with. A socket tells of its failure once: of a busy one
-// whoever writes is told.
+// end returns the error that conn ends with. A socket reports its failure once: the
+// writer of a busy one gets it.
 func (w watchedPair) end(conn *net.TCPConn) error {
 	if failed := w.failed[conn]; failed != nil {
 		return <-failed

@@ -65,7 +65,7 @@ func (c *crowd) outcomes(some []*probe) (served, reset int) {
 		go func() {
 			select {
 			case end := <-p.ended:
-				p.ended <- end // for whoever asks again
+				p.ended <- end // for the next caller
 				ends <- end.err
 			case <-t.Context().Done():
 			}
@@ -245,7 +245,7 @@ func (p *play) peak(users *netlab.Process) (peak int64) {
 	}
 }
 
-// closed tells whether the kernel has been told of the end of a connection
+// closed reports whether the kernel has been told of the end of a connection
 // that nobody reads from.
 func closed(t *testing.T, conn *net.TCPConn) bool {
 	t.Helper()

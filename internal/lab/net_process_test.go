@@ -130,8 +130,8 @@ var frozen = []struct {
 	{"local-server", func(p *play) *netlab.Process { return p.server }, true},
 }
 
-// Whoever is frozen for ten seconds loses nobody; for forty, nobody silently,
-// and afterwards all is as before.
+// A process that is frozen for ten seconds loses no user. One that is frozen for forty
+// loses none silently, and afterwards all is as before.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
 	for _, f := range frozen {
@@ -144,7 +144,7 @@ func TestFrozen(t *testing.T) {
 				linger := lasting + 10*time.Second
 				steady := p.users("--users=8", "--parallel=8", "--modes=idle,trickle,slow-read,download,half-close,server-half-close,echo,both",
 					"--linger="+linger.String(), "--up=20000", "--down=2000000")
-				// Whoever came while the forwarder is frozen would wait too long.
+				// A user who came while the forwarder is frozen would wait too long.
 				for late := time.Now().Add(startPatience); p.state(p.relay).Users < 6; p.pause(100 * time.Millisecond) {
 					if time.Now().After(late) {
 						t.Fatal("the users are not served")

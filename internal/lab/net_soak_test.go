@@ -58,7 +58,7 @@ func TestSoak(t *testing.T) {
 	s.sample()
 	rounds := 1
 	for ; time.Since(begin) < lasting; rounds++ {
-		// Whoever is killed starts anew, and is compared with itself afterwards.
+		// A process that is killed starts anew, and is compared with itself afterwards.
 		f := s.draw(time.Since(begin) < lasting/3)
 		t.Logf("%v: %s", time.Since(begin).Round(time.Second), f.name)
 		s.round(f)

@@ -69,8 +69,8 @@ func afterPort(answer []byte) []byte {
 	}
 }
 
-// serve registers and serves for an hour of simulated time. It tells whether
-// the relay made the registration.
+// serve registers and serves for an hour of simulated time. It reports whether the
+// relay made the registration.
 func (c ClientFuzz) serve(t *testing.T, relay *HostileRelay) bool {
 	registration, err := c.Client.Register(t.Context(), relay.Dial, protocol.Preamble{})
 	if err != nil {

@@ -66,8 +66,8 @@ type registered struct {
 	err    error
 }
 
-// serve is the relay for whoever connects, until its listener is closed. It
-// gives the tunnels.
+// serve serves each connection as the relay does until the listener is closed, and sends
+// the tunnels to a channel.
 func (r *Relay) serve(relay protocol.Relay, tunnels chan<- registered) {
 	for {
 		conn, err := r.Listener.Accept()

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // Source is the unit in which peers are counted: an IPv4 address, or the /64 that an IPv6
@@ -19,12 +21,7 @@ const prefixBits = 64
 
 // SourceOf returns the source of a peer's address.
 func SourceOf(peer net.Addr) Source {
-	tcp, ok := peer.(*net.TCPAddr)
-	if !ok {
-		return Source{}
-	}
-	// An IPv4 address is the same one on a socket that takes both.
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	addr := conn.AddrPort(peer).Addr()
 	if addr.Is6() {
 		prefix, _ := addr.Prefix(prefixBits) // fails for fewer bits only
 		addr = prefix.Addr()

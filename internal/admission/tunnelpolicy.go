@@ -3,11 +3,11 @@ package admission
 import (
 	"math"
 	"net"
-	"net/netip"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/policy"
 )
 
@@ -24,8 +24,7 @@ func (p *TunnelPolicy) admitsAddr(from net.Addr) bool {
 	if p == nil {
 		return true
 	}
-	addr, _ := netip.ParseAddrPort(from.String())
-	return p.Admits(addr.Addr())
+	return p.Admits(conn.AddrPort(from).Addr())
 }
 
 // maxUsers is how many users there may be at a time.

@@ -1,15 +1,16 @@
-// Package conn holds what a connection of Relay is, and what else it may be able to do.
+// Package conn defines what a connection of Relay is, and what else it may be able to do.
 package conn
 
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"syscall"
 )
 
-// Conn is a connection that can be joined. It may be more than that: see
-// Socket, Detachable, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter, TryReadWriter, Drainer,
-// Wrapper and Carrier.
+// Conn is a connection that can be joined. It may implement more than that: see Socket,
+// Controller, Detachable, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter,
+// TryReadWriter and Wrapper.
 type Conn interface {
 	net.Conn
 	// CloseWrite ends this side's direction, as FIN does, and leaves the other.
@@ -30,94 +31,62 @@ type Listener interface {
 // Socket is a Conn that is a TCP connection. Its bytes may be read and written
 // there, past the Conn's own Read and Write.
 type Socket interface {
-	// TCP gives the connection, or nil if it is none after all. Closing that
+	// TCP returns the connection, or nil if there is none after all. Closing that
 	// resets it.
 	TCP() *net.TCPConn
 }
 
-// ReadNotifier is a Conn whose owner wants to know when something comes from it.
-type ReadNotifier interface {
-	// NotifyRead is called with nil when the first bytes have been read, or else with
-	// the error that was read instead. It may be called again, which means nothing.
-	// It must not wait, nor use the connection.
-	NotifyRead(err error)
+// Controller is a Conn that is a socket, known to the runtime's poller or not.
+type Controller interface {
+	// Control calls f with the descriptor, which is valid meanwhile, or returns an
+	// error if the connection is closed.
+	Control(f func(fd uintptr)) error
 }
 
-// ReadWaiter is a Conn that can wait without a buffer.
-type ReadWaiter interface {
-	// WaitReadable returns when Read would not block.
-	WaitReadable()
-}
-
-// WriteWaiter is a Conn that says before how much it will take, so that no buffer is
-// filled with what cannot be written.
-type WriteWaiter interface {
-	// WaitWritable waits until something can be written, and says how much can be
-	// without waiting. After an error it gives that.
-	WaitWritable() (int, error)
-}
-
-// TryReadWriter is a Conn that can be tried by somebody who cannot wait.
-type TryReadWriter interface {
-	// TryRead is Read if that takes no waiting. Otherwise it gives EAGAIN.
-	TryRead(b []byte) (int, error)
-	// TryWrite writes all of b if that takes no waiting, or else none of it. It is
-	// for a few bytes at the beginning, which always fit.
-	TryWrite(b []byte) bool
-}
-
-// TryRead reads from a TryReadWriter, and tells all owners of conn if something came. It
-// gives EAGAIN if conn is none.
-func TryRead(conn Conn, b []byte) (int, error) {
-	p, ok := Innermost(conn).(TryReadWriter)
-	if !ok {
-		return 0, syscall.EAGAIN
-	}
-	n, err := p.TryRead(b)
-	switch {
-	case n > 0:
-		NotifyRead(conn, nil)
-	case err != nil && !errors.Is(err, syscall.EAGAIN):
-		NotifyRead(conn, err)
-	}
-	return n, err
-}
-
-// TryWrite writes all of b to a TryReadWriter, if that takes no waiting, or none of it.
-func TryWrite(conn Conn, b []byte) bool {
-	p, ok := Innermost(conn).(TryReadWriter)
-	return ok && p.TryWrite(b)
-}
-
-// Flusher is a Conn that may keep what was given to it until it is told that there
-// is no more for now.
-type Flusher interface {
-	// Flush sends what has been gathered.
-	Flush()
-}
-
-// Flush has a Flusher send what it has gathered.
-func Flush(conn Conn) {
-	if f, ok := Innermost(conn).(Flusher); ok {
-		f.Flush()
-	}
-}
-
-// Drainer is a Conn that is no Socket, and of which a reset destroys what its
-// peer does not have yet.
-type Drainer interface {
-	// Drain returns when the peer has all that was written, or after the
-	// time that Drain gives a socket.
-	Drain()
-}
-
-// Detachable is a Socket that an event loop can serve.
+// Detachable is a Controller that an event loop can serve.
 type Detachable interface {
 	// Detach gives the socket away: the descriptor is the caller's to close,
 	// and the runtime's poller does not know it. From then on the Conn's Read
 	// and Write fail with net.ErrClosed, and the first Close or Reset calls
 	// end. After an error nothing has changed.
 	Detach(end func()) (fd int, err error)
+}
+
+// ReadNotifier is a Conn whose owner wants to know when something comes from it.
+type ReadNotifier interface {
+	// NotifyRead is called with nil when the first bytes have been read, or else with
+	// the error that was read instead. Further calls mean nothing. It must not wait,
+	// nor use the connection.
+	NotifyRead(err error)
+}
+
+// ReadWaiter is a Conn that can wait for bytes without a buffer.
+type ReadWaiter interface {
+	// WaitReadable returns when Read would not block.
+	WaitReadable()
+}
+
+// WriteWaiter is a Conn that reports in advance how much it takes, so that no buffer is
+// filled with bytes that cannot be written.
+type WriteWaiter interface {
+	// WaitWritable waits until something can be written, and returns how much can be
+	// without waiting, or the error that Write would return.
+	WaitWritable() (int, error)
+}
+
+// TryReadWriter is a Conn that can be read and written by a caller that cannot wait.
+type TryReadWriter interface {
+	// TryRead is Read if that takes no waiting. Otherwise it returns EAGAIN.
+	TryRead(b []byte) (int, error)
+	// TryWrite writes all of b if that takes no waiting, or else none of it, and reports
+	// which. It is for a few bytes at the beginning, which always fit.
+	TryWrite(b []byte) bool
+}
+
+// Flusher is a Conn that may hold what was written to it until Flush.
+type Flusher interface {
+	// Flush sends what has been gathered.
+	Flush()
 }
 
 // Stream is a Conn whose bytes come and go over a connection that it shares
@@ -132,70 +101,119 @@ type Stream interface {
 	// is all, at an error that the stream ends with, which is io.EOF in the end,
 	// or at one of the socket, such as EAGAIN.
 	PourTo(socket int) (n int, streamErr, socketErr error)
-	// FillFrom reads a portion from a socket and sends it. It gives EAGAIN for
+	// FillFrom reads a portion from a socket and sends it. It returns EAGAIN for
 	// the stream if the peer cannot take more at the moment, and the socket's
-	// error, such as EAGAIN too, or io.EOF. Short says that the socket gave
+	// error, such as EAGAIN too, or io.EOF. Short reports that the socket gave
 	// less than it could have.
 	FillFrom(socket int) (n int, short bool, streamErr, socketErr error)
-	// Failed gives the error that the stream has ended with in both directions,
+	// Failed returns the error that the stream has ended with in both directions,
 	// of which readable has told, or nil if it has not. PourTo may still have
 	// bytes that came before.
 	Failed() error
 }
 
-// Wrapper is a Conn around another one that wants to see how it ends (and
-// begins, if it is ReadNotifier), and leaves its bytes alone.
+// Wrapper is a Conn around another one.
 type Wrapper interface {
-	Unwrap() Conn
+	// Unwrap returns the connection inside, and whether it has the same bytes, so that
+	// they may be read and written there. TLS, for one, has others.
+	Unwrap() (inner Conn, sameBytes bool)
 }
 
-// Carrier is a Conn around another one, whose bytes it carries itself and leaves
-// as they are. What has become of that one is asked of it, and not of the Carrier.
-type Carrier interface {
-	Carried() Conn
-}
-
-// Innermost gives the Conn that has the bytes.
-func Innermost(conn Conn) Conn {
+// Innermost returns the Conn where the bytes of c come from.
+func Innermost(c Conn) Conn {
 	for {
-		w, ok := conn.(Wrapper)
-		if !ok {
-			return conn
+		inner := within(c)
+		if inner == nil {
+			return c
 		}
-		conn = w.Unwrap()
+		c = inner
 	}
 }
 
-// NotifyRead tells all owners of conn that something has come.
-func NotifyRead(conn Conn, err error) {
-	for conn != nil {
-		if owner, ok := conn.(ReadNotifier); ok {
-			owner.NotifyRead(err)
+// within returns the Conn inside c that has the same bytes, or nil.
+func within(c Conn) Conn {
+	if w, ok := c.(Wrapper); ok {
+		if inner, sameBytes := w.Unwrap(); sameBytes {
+			return inner
 		}
-		w, ok := conn.(Wrapper)
-		if !ok {
-			return
-		}
-		conn = w.Unwrap()
-	}
-}
-
-// Carried gives the Conn that has the bytes in the end.
-func Carried(conn Conn) Conn {
-	for {
-		conn = Innermost(conn)
-		c, ok := conn.(Carrier)
-		if !ok {
-			return conn
-		}
-		conn = c.Carried()
-	}
-}
-
-// TCPOf gives the TCP connection that conn is, or nil.
-func TCPOf(conn Conn) *net.TCPConn {
-	if c, ok := Innermost(conn).(Socket); ok {
-		return c.TCP()
 	}
 	return nil
+}
+
+// As returns the first T of c and the connections inside it, whatever their bytes: what
+// becomes of the socket below is asked there.
+func As[T any](c net.Conn) (t T, ok bool) {
+	for {
+		if t, ok = c.(T); ok {
+			return t, true
+		}
+		w, ok := c.(Wrapper)
+		if !ok {
+			return t, false
+		}
+		c, _ = w.Unwrap()
+	}
+}
+
+// TCPOf returns the TCP connection that c is, or nil.
+func TCPOf(c Conn) *net.TCPConn {
+	if s, ok := Innermost(c).(Socket); ok {
+		return s.TCP()
+	}
+	return nil
+}
+
+// TryRead reads from c if it is a TryReadWriter, and notifies its owners of what comes.
+// If that takes waiting, or c is none, it returns EAGAIN.
+func TryRead(c Conn, b []byte) (int, error) {
+	t, ok := Innermost(c).(TryReadWriter)
+	if !ok {
+		return 0, syscall.EAGAIN
+	}
+	n, err := t.TryRead(b)
+	switch {
+	case n > 0:
+		NotifyRead(c, nil)
+	case err != nil && !errors.Is(err, syscall.EAGAIN):
+		NotifyRead(c, err)
+	}
+	return n, err
+}
+
+// TryWrite writes all of b to c, if it is a TryReadWriter and that takes no waiting, or
+// none of it, and reports which.
+func TryWrite(c Conn, b []byte) bool {
+	t, ok := Innermost(c).(TryReadWriter)
+	return ok && t.TryWrite(b)
+}
+
+// Flush has c, if it is a Flusher, send what it has gathered.
+func Flush(c Conn) {
+	if f, ok := Innermost(c).(Flusher); ok {
+		f.Flush()
+	}
+}
+
+// NotifyRead notifies all owners of c of what has come.
+func NotifyRead(c Conn, err error) {
+	for ; c != nil; c = within(c) {
+		if owner, ok := c.(ReadNotifier); ok {
+			owner.NotifyRead(err)
+		}
+	}
+}
+
+// AddrPort returns the IP address and the port of a, or the zero AddrPort if it has none.
+// Peers are compared by it: an IPv4 address is the same one on a socket that takes both
+// families, and there is no zone.
+func AddrPort(a net.Addr) netip.AddrPort {
+	var ap netip.AddrPort
+	switch a := a.(type) {
+	case nil:
+	case interface{ AddrPort() netip.AddrPort }: // *net.TCPAddr
+		ap = a.AddrPort()
+	default:
+		ap, _ = netip.ParseAddrPort(a.String())
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }

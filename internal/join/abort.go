@@ -14,10 +14,10 @@ const abortWait = time.Second
 // abort resets conn after what was written to it has been acknowledged, or
 // after abortWait.
 func abort(c conn.Conn) {
-	if tcp := conn.TCPOf(conn.Carried(c)); tcp != nil {
-		Drain(tcp)
-	} else if d, ok := conn.Carried(c).(conn.Drainer); ok {
-		d.Drain()
+	if s, ok := conn.As[conn.Socket](c); ok {
+		if tcp := s.TCP(); tcp != nil {
+			drain(tcp)
+		}
 	}
 	_ = c.Reset()
 }

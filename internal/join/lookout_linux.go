@@ -28,13 +28,14 @@ type lookout struct {
 
 // lookedAt is one of the two ends.
 type lookedAt struct {
-	socket controller // or nil
+	socket conn.Controller // or nil
 	peer   peer
 }
 
 func newLookout(a, b conn.Conn, p periods, gone func(Side)) *lookout {
 	l := &lookout{periods: p, gone: gone}
-	l.ends[A].socket, l.ends[B].socket = controllerOf(a), controllerOf(b)
+	l.ends[A].socket, _ = conn.As[conn.Controller](a)
+	l.ends[B].socket, _ = conn.As[conn.Controller](b)
 	return l
 }
 

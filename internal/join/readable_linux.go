@@ -13,7 +13,7 @@ import (
 type readable struct {
 	engine *Engine
 	loop   *loop
-	socket controller
+	socket conn.Controller
 	f      func()
 
 	mu    sync.Mutex // guards what follows
@@ -26,7 +26,7 @@ type readable struct {
 // anybody else uses conn, if f has not been; it does not wait for f. It gives nil
 // if conn cannot be watched. All has to be over before Close.
 func (e *Engine) WhenReadable(c conn.Conn, f func()) (stop func()) {
-	socket, ok := conn.Innermost(c).(controller)
+	socket, ok := conn.Innermost(c).(conn.Controller)
 	if !ok {
 		return nil
 	}

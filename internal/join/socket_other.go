@@ -13,7 +13,7 @@ func newSocketSource(*direction) *socketSource { return nil }
 
 // waiterOf gives what waits for conn, or nil.
 func waiterOf(c conn.Conn) conn.ReadWaiter {
-	w, _ := conn.Carried(c).(conn.ReadWaiter)
+	w, _ := conn.Innermost(c).(conn.ReadWaiter)
 	return w
 }
 

@@ -43,7 +43,7 @@ func newSocketSource(d *direction) *socketSource {
 
 // waiterOf gives what waits for conn, or nil.
 func waiterOf(c conn.Conn) conn.ReadWaiter {
-	c = conn.Carried(c)
+	c = conn.Innermost(c)
 	if w, ok := c.(conn.ReadWaiter); ok {
 		return w
 	}
@@ -139,7 +139,7 @@ func (s *socketSource) failed(err error) bool {
 // open, whether the end was a reset: after FIN a socket still has a peer, after RST it
 // has none.
 func wasReset(c conn.Conn) bool {
-	tcp := conn.TCPOf(conn.Carried(c))
+	tcp := conn.TCPOf(c)
 	if tcp == nil {
 		return false
 	}

@@ -21,9 +21,9 @@ func waitAcknowledged(limit time.Time, unacknowledged func() bool) {
 	}
 }
 
-// Drain waits until the peer's kernel has all that was written, for
+// drain waits until the peer's kernel has all that was written, for
 // abortWait at most.
-func Drain(tcp *net.TCPConn) {
+func drain(tcp *net.TCPConn) {
 	waitAcknowledged(time.Now().Add(abortWait), func() (queued bool) {
 		onSocket(tcp, func(fd int) { queued = unacknowledged(fd) })
 		return queued
@@ -45,7 +45,7 @@ func queued(fd int) int {
 
 // unacknowledgedOf is queued for the socket below conn, if there is one.
 func unacknowledgedOf(c conn.Conn) (n int) {
-	if tcp := conn.TCPOf(conn.Carried(c)); tcp != nil {
+	if tcp := conn.TCPOf(c); tcp != nil {
 		onSocket(tcp, func(fd int) { n = queued(fd) })
 	}
 	return n
@@ -80,23 +80,10 @@ func isClosed(fd int) bool {
 	return err != nil || info.State == tcpClose
 }
 
-// kernelRTOMax is TCP_RTO_MAX_MS as the kernel has it of its own accord.
-const kernelRTOMax = 2 * time.Minute
-
-// LetGo prepares a socket for being closed with an end. What was written is the
-// kernel's to deliver then, and it gives up a socket that nobody has any more as
-// soon as its attempts are as far apart as they get: with pauses that were
-// bounded, for noticing the dead, to a few seconds, that is when a peer does not
-// read for a few seconds.
-func LetGo(fd int) {
-	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{})                        // cannot fail
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(kernelRTOMax/time.Millisecond)) // where it could not be bounded either
-}
-
 // closeSocket closes a socket with an end, or, after an error, with a reset.
 func closeSocket(fd int, err error) {
 	if err == nil {
-		LetGo(fd)
+		conn.PrepareClose(fd)
 		_ = unix.Close(fd)
 		return
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// Drain cannot be done here: a reset may overtake the last bytes.
-func Drain(*net.TCPConn) {}
+// drain cannot be done here: a reset may overtake the last bytes.
+func drain(*net.TCPConn) {}
 
 // unacknowledgedOf gives nothing: the system is not asked here.
 func unacknowledgedOf(conn.Conn) int { return 0 }

@@ -12,7 +12,7 @@ import (
 // wrapped is a connection that somebody has wrapped.
 type wrapped struct{ conn.Conn }
 
-func (w wrapped) Unwrap() conn.Conn { return w.Conn }
+func (w wrapped) Unwrap() (inner conn.Conn, sameBytes bool) { return w.Conn, true }
 
 // told is a connection whose owner notes what he is told.
 type told struct {

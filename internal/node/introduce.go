@@ -8,7 +8,6 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/proxyproto"
-	"github.com/seed96252745/relay/internal/transport"
 )
 
 // errNoHeader is why a load balancer's connection is closed.
@@ -18,29 +17,29 @@ var errNoHeader = errors.New("it sends no PROXY protocol header")
 // says: no verb, no option and no TLS begins like one. From loopback there may be none:
 // relay clients are on the same machine as a load balancer there, too. Elsewhere none
 // means that the proxy sends none, and would pass on one of a stranger's. It keeps to the
-// deadline of conn.
-func introduce(conn conn.Conn) (conn.Conn, error) {
-	conn, first, err := transport.FirstByte(conn)
+// deadline of c.
+func introduce(c conn.Conn) (conn.Conn, error) {
+	c, first, err := conn.PeekByte(c)
 	if err != nil {
 		return nil, fmt.Errorf("nothing came: %w", err)
 	}
 	if first != 'P' && first != '\r' {
-		if !admission.SourceOf(conn.RemoteAddr()).IsLoopback() {
+		if !admission.SourceOf(c.RemoteAddr()).IsLoopback() {
 			return nil, errNoHeader
 		}
-		return conn, nil
+		return c, nil
 	}
-	client, control, err := proxyproto.ReadEither(conn)
+	client, control, err := proxyproto.ReadEither(c)
 	if err != nil {
 		return nil, err
 	}
 	from, ok := client.(*net.TCPAddr)
 	if !ok {
-		return conn, nil // it is the load balancer itself, or it does not know
+		return c, nil // it is the load balancer itself, or it does not know
 	}
-	if c, ok := conn.(interface{ SetRemoteAddr(peer *net.TCPAddr) }); ok {
-		c.SetRemoteAddr(from) // which leaves it what it is: a socket
-		return conn, nil
+	if s, ok := c.(interface{ SetRemoteAddr(peer *net.TCPAddr) }); ok {
+		s.SetRemoteAddr(from) // which leaves it what it is: a socket
+		return c, nil
 	}
-	return proxyproto.NewConn(conn, client, control), nil
+	return proxyproto.NewConn(c, client, control), nil
 }

@@ -43,10 +43,10 @@ func readReply(ctx context.Context, conn conn.Conn, read func(*wire.Reader) erro
 	return err
 }
 
-// AlwaysRead tells conn, if it wants to know, that its peer reads whatever
+// AlwaysRead tells c, if it wants to know, that its peer reads whatever
 // comes, so that it can be found dead for not doing so within limit.
-func AlwaysRead(conn conn.Conn, limit time.Duration) {
-	if c, ok := conn.(interface{ AlwaysRead(time.Duration) }); ok {
+func AlwaysRead(c conn.Conn, limit time.Duration) {
+	if c, ok := conn.As[interface{ AlwaysRead(time.Duration) }](c); ok {
 		c.AlwaysRead(limit)
 	}
 }

@@ -30,7 +30,7 @@ func NewFirstRead(conn conn.Conn, tell func(error)) *FirstRead {
 }
 
 // Unwrap gives the connection that has the bytes.
-func (f *FirstRead) Unwrap() conn.Conn { return f.Conn }
+func (f *FirstRead) Unwrap() (inner conn.Conn, sameBytes bool) { return f.Conn, true }
 
 // NotifyRead is for a caller that reads past Read.
 func (f *FirstRead) NotifyRead(err error) { f.Tell(err) }

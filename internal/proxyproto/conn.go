@@ -28,7 +28,4 @@ func (c *Conn) Named() bool { return true }
 func (c *Conn) LocalAddr() net.Addr { return c.public }
 
 // Unwrap returns the connection itself.
-func (c *Conn) Unwrap() conn.Conn { return c.Conn }
-
-// Underlying returns the connection itself, for questions about its socket.
-func (c *Conn) Underlying() net.Conn { return c.Conn }
+func (c *Conn) Unwrap() (inner conn.Conn, sameBytes bool) { return c.Conn, true }

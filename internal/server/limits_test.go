@@ -367,7 +367,7 @@ func (l listenAs) Accept() (conn.Conn, error) {
 func (c connFrom) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.ip, Port: 1} }
 
 // Unwrap gives the connection, so that it can be watched and joined.
-func (c connFrom) Unwrap() conn.Conn { return c.Conn }
+func (c connFrom) Unwrap() (inner conn.Conn, sameBytes bool) { return c.Conn, true }
 
 // usersFrom has all users come from ip.
 func usersFrom(ip string) func(*server.Config) {

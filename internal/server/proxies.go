@@ -22,14 +22,12 @@ const proxyWait = 5 * time.Second
 // comesFrom reports whether a connection comes from a load balancer of these networks,
 // which may say who its user, or its relay client, is. Anybody else who sends a PROXY header
 // sends payload.
-func (s *Server) comesFrom(conn conn.Conn, networks []netip.Prefix) bool {
+func (s *Server) comesFrom(c conn.Conn, networks []netip.Prefix) bool {
 	if len(networks) == 0 {
 		return false
 	}
-	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	return err == nil && slices.ContainsFunc(networks, func(p netip.Prefix) bool {
-		return p.Contains(from.Addr().Unmap().WithZone(""))
-	})
+	from := conn.AddrPort(c.RemoteAddr()).Addr()
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
 // sourceOf gives who a connection comes from. Limits for each source do not hold for a
@@ -45,17 +43,9 @@ func (s *Server) sourceAt(conn conn.Conn, addr net.Addr) admission.Source {
 }
 
 // isNamed reports whether a load balancer has said whose a connection is.
-func isNamed(conn net.Conn) bool {
-	for {
-		if n, ok := conn.(interface{ Named() bool }); ok {
-			return n.Named()
-		}
-		on, ok := conn.(interface{ Underlying() net.Conn })
-		if !ok {
-			return false
-		}
-		conn = on.Underlying()
-	}
+func isNamed(c conn.Conn) bool {
+	n, ok := conn.As[interface{ Named() bool }](c)
+	return ok && n.Named()
 }
 
 // startProxied answers a connection from a load balancer before the control port. Until

@@ -6,7 +6,11 @@
 // when it is used.
 package tcpstate
 
-import "net"
+import (
+	"net"
+
+	"github.com/seed96252745/relay/internal/conn"
+)
 
 // State is the state of the peer.
 type State uint8
@@ -25,33 +29,11 @@ const (
 	Dead
 )
 
-// Of returns the current state of conn. It is Open for anything but a TCP connection of
+// Of returns the current state of c. It is Open for anything but a TCP connection of
 // package transport, and on systems that cannot tell.
-func Of(conn net.Conn) State {
-	if s, ok := socketOf(conn); ok {
+func Of(c net.Conn) State {
+	if s, ok := conn.As[conn.Controller](c); ok {
 		return stateOf(s)
 	}
 	return Open
-}
-
-// socketOf returns the socket of a connection, or of the connection below it if that is
-// encrypted or has other addresses.
-func socketOf(conn net.Conn) (s socket, ok bool) {
-	for {
-		if s, ok = conn.(socket); ok {
-			return s, true
-		}
-		on, ok := conn.(interface{ Underlying() net.Conn })
-		if !ok {
-			return nil, false
-		}
-		conn = on.Underlying()
-	}
-}
-
-// socket is implemented by the connections of package transport.
-type socket interface {
-	// Control calls f with the descriptor, which stays valid meanwhile, or returns an
-	// error if the connection is closed.
-	Control(f func(fd uintptr)) error
 }

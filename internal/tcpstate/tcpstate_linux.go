@@ -1,6 +1,10 @@
 package tcpstate
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/conn"
+)
 
 // States of the kernel's include/net/tcp_states.h that matter here.
 const (
@@ -10,7 +14,7 @@ const (
 	tcpClose       = 7
 )
 
-func stateOf(s socket) State {
+func stateOf(s conn.Controller) State {
 	state := Dead
 	_ = s.Control(func(fd uintptr) { state = stateOfSocket(fd) }) // fails only when closed: Dead
 	return state

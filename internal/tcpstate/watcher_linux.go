@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/eventloop"
 )
@@ -26,12 +27,12 @@ type Watcher struct {
 // milliseconds, and then cost no system call.
 const startDelay = 100 * time.Millisecond
 
-// Start watches conn until its state is at least until; then it calls fire, once, on a
+// Start watches c until its state is at least until; then it calls fire, once, on a
 // goroutine of its own, and is over. It starts a tenth of a second late. The caller
-// must Stop a watch that is not over before anybody else uses conn, and may Stop any.
+// must Stop a watch that is not over before anybody else uses c, and may Stop any.
 // The watch of a closed connection never fires.
-func (w *Watcher) Start(conn net.Conn, until State, fire func()) *Watch {
-	s, ok := socketOf(conn)
+func (w *Watcher) Start(c net.Conn, until State, fire func()) *Watch {
+	s, ok := conn.As[conn.Controller](c)
 	loop := w.ensureLoop(ok)
 	if loop == nil {
 		return &Watch{over: true}
@@ -68,7 +69,7 @@ func (w *Watcher) Close() {
 // Watch watches a connection.
 type Watch struct {
 	loop   *eventloop.Loop
-	socket socket
+	socket conn.Controller
 	until  State
 	fire   func()
 

@@ -5,10 +5,11 @@ package tcpstate
 import (
 	"net"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 )
 
-func stateOf(socket) State { return Open }
+func stateOf(conn.Controller) State { return Open }
 
 // Watcher watches nothing on this system. The zero value is ready.
 type Watcher struct {

@@ -39,54 +39,23 @@ func RequireTLS(c conn.Conn, config *tls.Config) (conn.Conn, error) {
 	return secure(c, config, func(conn.Conn) (conn.Conn, error) { return nil, ErrPlain })
 }
 
-func secure(conn conn.Conn, config *tls.Config, plain func(conn.Conn) (conn.Conn, error)) (conn.Conn, error) {
+func secure(c conn.Conn, config *tls.Config, plain func(conn.Conn) (conn.Conn, error)) (conn.Conn, error) {
 	if config == nil {
-		return plain(conn)
+		return plain(c)
 	}
-	conn, first, err := FirstByte(conn)
+	c, first, err := conn.PeekByte(c)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("nothing came: %w", err)
 	case first != handshakeRecord:
-		return plain(conn)
+		return plain(c)
 	}
-	c := newTLSConn(conn, config, tls.Server)
-	if err := c.tls.Handshake(); err != nil {
+	secured := newTLSConn(c, config, tls.Server)
+	if err := secured.tls.Handshake(); err != nil {
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
-	if c.ConnectionState().NegotiatedProtocol == acmeProtocol {
+	if secured.ConnectionState().NegotiatedProtocol == acmeProtocol {
 		return nil, errors.New("TLS handshake: it was a certificate authority that looked whose name this is")
 	}
-	return c, nil
-}
-
-// takeFirst is FirstByte for what cannot be peeked at: it takes the byte, and
-// gives a connection that has it still.
-func takeFirst(conn conn.Conn) (conn.Conn, byte, error) {
-	first := make([]byte, 1)
-	for {
-		n, err := conn.Read(first)
-		if n == 1 {
-			return &begun{Conn: conn, first: first}, first[0], nil
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-	}
-}
-
-// begun is a connection of which the first byte has been read.
-type begun struct {
-	conn.Conn
-	first []byte
-}
-
-// Read gives that byte alone. It must not be called concurrently before it has.
-func (c *begun) Read(b []byte) (int, error) {
-	if len(c.first) > 0 {
-		n := copy(b, c.first)
-		c.first = c.first[n:]
-		return n, nil
-	}
-	return c.Conn.Read(b)
+	return secured, nil
 }

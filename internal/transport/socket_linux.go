@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed96252745/relay/internal/conn"
-	"github.com/seed96252745/relay/internal/join"
 )
 
 // socket is a connection that the runtime does not know yet. Most are accepted
@@ -106,19 +105,19 @@ func (s *socket) Reset() error { return s.end(0) }
 
 func (s *socket) end(linger int) error {
 	s.mu.Lock()
-	first, conn, fd, detached := !s.closed, s.conn, s.fd, s.detached
+	first, known, fd, detached := !s.closed, s.conn, s.fd, s.detached
 	s.closed, s.fd = true, -1
 	s.mu.Unlock()
 	switch {
-	case conn != nil:
-		return conn.end(linger)
+	case known != nil:
+		return known.end(linger)
 	case !first:
 		return net.ErrClosed
 	case detached != nil:
 		detached()
 	case fd >= 0:
 		if linger < 0 {
-			join.LetGo(fd)
+			conn.PrepareClose(fd)
 		}
 		return os.NewSyscallError("close", unix.Close(fd))
 	}

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // control prepares a listener before it listens, for whoever it accepts, and a
@@ -53,10 +53,10 @@ func setUserTimeout(tcp *net.TCPConn, d time.Duration) error {
 	return setOption(tcp, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 }
 
-// letGo is join.LetGo.
+// letGo is conn.PrepareClose.
 func letGo(tcp *net.TCPConn) {
 	if raw, err := tcp.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { join.LetGo(int(fd)) }) // fails only when closed
+		_ = raw.Control(func(fd uintptr) { conn.PrepareClose(int(fd)) }) // fails only when closed
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
-	"github.com/seed96252745/relay/internal/join"
 )
 
 // closeWait bounds how long Close tries to say close_notify to a peer that does
@@ -55,16 +54,8 @@ func newTLSConn(below conn.Conn, config *tls.Config, begin func(net.Conn, *tls.C
 // ConnectionState tells what has been agreed on, and who the peer is.
 func (c *TLSConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
 
-// Underlying gives what is below TLS, to whoever asks how its socket is. What comes
-// there is nobody's to read.
-func (c *TLSConn) Underlying() net.Conn { return c.below.Conn }
-
-// AlwaysRead is Conn's.
-func (c *TLSConn) AlwaysRead(limit time.Duration) {
-	if below, ok := c.below.Conn.(interface{ AlwaysRead(time.Duration) }); ok {
-		below.AlwaysRead(limit)
-	}
-}
+// Unwrap returns what is below TLS, where the bytes are ciphertext.
+func (c *TLSConn) Unwrap() (inner conn.Conn, sameBytes bool) { return c.below.Conn, false }
 
 // WaitReadable returns when there is something to read, or an error. Whoever waits
 // in here needs no buffer: it is for connections that are silent for long.
@@ -160,16 +151,6 @@ func (c *TLSConn) isClosing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing
-}
-
-// Drain is for join: it waits, for as long as a join does before a reset,
-// until the peer has what was written.
-func (c *TLSConn) Drain() {
-	if socket, ok := c.below.Conn.(conn.Socket); ok {
-		if tcp := socket.TCP(); tcp != nil {
-			join.Drain(tcp)
-		}
-	}
 }
 
 // Reset closes the connection with a reset of TCP, also while Close waits.

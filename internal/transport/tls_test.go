@@ -46,7 +46,7 @@ func TestTLSHidesItsSocket(t *testing.T) {
 	for name, shown := range map[string]bool{
 		"TCP":         is[conn.Socket](shows),
 		"Detach":      is[conn.Detachable](shows),
-		"Unwrap":      is[conn.Wrapper](shows),
+		"Innermost":   conn.Innermost(client) != conn.Conn(client),
 		"SyscallConn": is[syscall.Conn](shows),
 		"Control":     is[interface{ Control(func(uintptr)) error }](shows),
 		"NetConn":     is[interface{ NetConn() net.Conn }](shows),

@@ -3,7 +3,6 @@ package multiplex_test
 import (
 	"context"
 	"errors"
-	"net"
 	"runtime"
 	"testing"
 	"time"
@@ -19,7 +18,7 @@ type lateConn struct {
 	may chan struct{}
 }
 
-func (c lateConn) Underlying() net.Conn { return c.Conn }
+func (c lateConn) Unwrap() (inner conn.Conn, sameBytes bool) { return c.Conn, false }
 
 func (c lateConn) Read(b []byte) (int, error) {
 	<-c.may

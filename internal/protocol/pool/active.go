@@ -15,7 +15,7 @@ type activeConn struct {
 }
 
 // Unwrap gives the connection that the pool was given.
-func (c *activeConn) Unwrap() conn.Conn { return c.Conn }
+func (c *activeConn) Unwrap() (inner conn.Conn, sameBytes bool) { return c.Conn, true }
 
 func (c *activeConn) release() {
 	if !c.released.Swap(true) {

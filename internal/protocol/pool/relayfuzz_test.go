@@ -112,9 +112,9 @@ func (m *model) add() {
 	m.waiting = m.waiting[1:]
 }
 
-// serve expects that u gets conn, or the first connection for nil.
-func (m *model) serve(u *waiter, conn conn.Conn) {
-	u.want = func(o opened) bool { return o.err == nil && o.conn != nil && (conn == nil || under(o.conn) == conn) }
+// serve expects that u gets c, or the first connection for nil.
+func (m *model) serve(u *waiter, c conn.Conn) {
+	u.want = func(o opened) bool { return o.err == nil && o.conn != nil && (c == nil || conn.Innermost(o.conn) == c) }
 	synctest.Wait()
 	if len(u.got) == 0 {
 		m.Fatal("a user waits, and there is a connection")
@@ -122,14 +122,6 @@ func (m *model) serve(u *waiter, conn conn.Conn) {
 	o := <-u.got
 	u.got <- o
 	m.active = append(m.active, o.conn)
-}
-
-// under gives the connection that the pool was given.
-func under(c conn.Conn) conn.Conn {
-	if w, ok := c.(conn.Wrapper); ok {
-		return w.Unwrap()
-	}
-	return c
 }
 
 // refused adds a connection in vain.

@@ -1,6 +1,6 @@
 //go:build unix
 
-package transport
+package conn
 
 import (
 	"errors"
@@ -8,26 +8,20 @@ import (
 	"net"
 	"os"
 	"syscall"
-
-	"github.com/seed96252745/relay/internal/conn"
 )
 
-// FirstByte waits for the first byte, within the read deadline of c, and
-// leaves it there.
-func FirstByte(c conn.Conn) (conn.Conn, byte, error) {
-	socket, ok := c.(conn.Socket)
-	if !ok {
-		return takeFirst(c)
+// PeekByte waits for the first byte, within the read deadline of c, and leaves it
+// there, or returns a connection that still has it.
+func PeekByte(c Conn) (Conn, byte, error) {
+	tcp := TCPOf(c)
+	if tcp == nil { // it may be that descriptors are short: reading will tell
+		return takeByte(c)
 	}
-	tcp := socket.TCP()
-	if tcp == nil { // descriptors are short: reading will tell
-		return takeFirst(c)
-	}
-	first, err := peekFirst(tcp)
+	first, err := peekTCP(tcp)
 	return c, first, err
 }
 
-func peekFirst(tcp *net.TCPConn) (byte, error) {
+func peekTCP(tcp *net.TCPConn) (byte, error) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return 0, err

@@ -1,0 +1,31 @@
+package conn
+
+// takeByte is PeekByte for a connection that cannot be peeked at.
+func takeByte(c Conn) (Conn, byte, error) {
+	first := make([]byte, 1)
+	for {
+		n, err := c.Read(first)
+		if n == 1 {
+			return &begun{Conn: c, first: first}, first[0], nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// begun is a connection of which the first byte has been read.
+type begun struct {
+	Conn
+	first []byte
+}
+
+// Read returns that byte alone. It must not be called concurrently before it has.
+func (c *begun) Read(b []byte) (int, error) {
+	if len(c.first) > 0 {
+		n := copy(b, c.first)
+		c.first = c.first[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}

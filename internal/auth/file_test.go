@@ -52,19 +52,19 @@ func TestWatch(t *testing.T) {
 				r.replace(tt.then)
 				r.pass(settle)
 				if tt.want == nil && len(w.reasons()) > 0 || tt.want != nil && !w.told(tt.want) {
-					r.Errorf("was told %v, want %v", w.reasons(), tt.want)
+					r.Errorf("the watch got %v, want %v", w.reasons(), tt.want)
 				}
 				r.replace("")
 				r.pass(settle)
 				if len(w.reasons()) != 1 {
-					r.Errorf("in the end it was told %v", w.reasons())
+					r.Errorf("in the end the watch got %v", w.reasons())
 				}
 			})
 		})
 	}
 }
 
-// Of a name is watched what whoever watches asks for, through any number of changes.
+// WatchName watches only what its caller asks for, through any number of changes.
 func TestWatchName(t *testing.T) {
 	const both = lineA + lineB
 	other := errors.New("it may do something else")
@@ -96,7 +96,7 @@ func TestWatchName(t *testing.T) {
 				r.replace(tt.then)
 				r.pass(settle)
 				if tt.want == nil && len(told) > 0 || tt.want != nil && (len(told) != 1 || !errors.Is(told[0], tt.want)) {
-					t.Errorf("was told %v, want %v", told, tt.want)
+					t.Errorf("the watch got %v, want %v", told, tt.want)
 				}
 				if _, err := r.WatchName("db1", still, func(error) {}); !errors.Is(err, tt.want) {
 					t.Errorf("who asks now gets %v, want %v", err, tt.want)
@@ -104,15 +104,15 @@ func TestWatchName(t *testing.T) {
 				r.replace("")
 				r.pass(settle)
 				if len(told) != 1 {
-					t.Errorf("in the end it was told %v", told)
+					t.Errorf("in the end the watch got %v", told)
 				}
 			})
 		})
 	}
 }
 
-// Whoever watches what has ended before, because it was identified just before a
-// change, is told as well.
+// A watch of an identity that has ended before, because it was identified just before a
+// change, is notified too.
 func TestWatchTooLate(t *testing.T) {
 	with(t, lineA, func(r *rig) {
 		id := r.identify("a")
@@ -124,7 +124,7 @@ func TestWatchTooLate(t *testing.T) {
 		defer r.Watch(id, func(reason error) { told <- reason })()
 		r.pass(time.Second)
 		if len(told) != 1 {
-			r.Error("nobody was told")
+			r.Error("no watch was notified")
 		}
 	})
 }
@@ -137,7 +137,7 @@ func TestWatchStop(t *testing.T) {
 		r.replace("")
 		r.pass(settle)
 		if len(w.reasons()) > 0 {
-			r.Errorf("was told %v", w.reasons())
+			r.Errorf("the watch got %v", w.reasons())
 		}
 	})
 }
@@ -149,7 +149,7 @@ func TestFileExpires(t *testing.T) {
 		r.pass(time.Until(end) - time.Nanosecond)
 		r.identify("a")
 		if len(w.reasons()) > 0 {
-			r.Errorf("was told %v too soon", w.reasons())
+			r.Errorf("the watch got %v too soon", w.reasons())
 		}
 		r.pass(time.Nanosecond)
 		if _, err := r.Identify("a"); !errors.Is(err, auth.ErrExpired) {
@@ -157,13 +157,13 @@ func TestFileExpires(t *testing.T) {
 		}
 		r.pass(time.Second)
 		if late := w.at().Sub(end); !w.told(auth.ErrExpired) || late < 0 || late > time.Second {
-			r.Errorf("was told %v, %v late", w.reasons(), late)
+			r.Errorf("the watch got %v, %v late", w.reasons(), late)
 		}
 	})
 }
 
-// A file that becomes wrong leaves everything as it was, and is logged once, with
-// its line, until it is wrong in another way.
+// A file that becomes wrong leaves everything as it was. It is logged once, with its
+// line, until it is wrong in another way.
 func TestFileBecomesWrong(t *testing.T) {
 	with(t, lineA, func(r *rig) {
 		w := r.watch("a")
@@ -177,25 +177,25 @@ func TestFileBecomesWrong(t *testing.T) {
 			r.Errorf("reading it again: %v", err)
 		}
 		if n := r.log.count("stay in force"); n != 2 {
-			r.Errorf("who asks again is told %d times", n)
+			r.Errorf("a second Reload logs it %d times", n)
 		}
 		r.overwrite(lineB + "\nnonsense\n")
 		r.pass(time.Minute)
 		if r.log.count(r.path+":3: there is only a name") != 1 || len(w.reasons()) > 0 {
-			r.Errorf("was told %v, and logged: %s", w.reasons(), r.log)
+			r.Errorf("the watch got %v, and logged: %s", w.reasons(), r.log)
 		}
 		r.overwrite(lineB)
 		r.pass(settle)
 		r.identify("b")
 		if !w.told(auth.ErrRevoked) {
-			r.Errorf("was told %v", w.reasons())
+			r.Errorf("the watch got %v", w.reasons())
 		}
 	})
 }
 
-// A file may be put right where no change of it is seen: whose it is, or how it is
-// mounted, may be what was wrong.
-func TestFileIsPutRightUnseen(t *testing.T) {
+// A file may be corrected without a visible change: its owner, or how it is mounted,
+// may be what was wrong.
+func TestFileIsCorrectedUnseen(t *testing.T) {
 	with(t, lineA, func(r *rig) {
 		began := time.Now()
 		r.overwrite("#" + strings.Repeat("x", len(lineB)-4) + "\nx\n")
@@ -225,7 +225,7 @@ func TestFileDisappears(t *testing.T) {
 		r.pass(time.Minute)
 		r.identify("a")
 		if n := r.log.count("level=ERROR"); n != 1 || len(w.reasons()) > 0 {
-			r.Errorf("it was logged %d times, and a watch was told %v", n, w.reasons())
+			r.Errorf("it was logged %d times, and a watch got %v", n, w.reasons())
 		}
 		if _, err := r.Identify("c"); !errors.Is(err, auth.ErrUnknownToken) {
 			r.Errorf("a stranger gets %v", err)
@@ -235,13 +235,13 @@ func TestFileDisappears(t *testing.T) {
 		}
 		r.pass(time.Minute)
 		if n := r.log.count("was read"); n != 2 || len(w.reasons()) > 0 {
-			r.Errorf("it was read %d times, and a watch was told %v", n, w.reasons())
+			r.Errorf("it was read %d times, and a watch got %v", n, w.reasons())
 		}
 	})
 }
 
-// Whoever writes a file empties it first. That ends nothing, as long as it goes on
-// within a second.
+// A program that writes a file empties it first. That ends nothing, as long as it goes
+// on within a second.
 func TestFileIsWrittenSlowly(t *testing.T) {
 	with(t, lineA+lineB, func(r *rig) {
 		w := r.watch("b")
@@ -253,13 +253,13 @@ func TestFileIsWrittenSlowly(t *testing.T) {
 		r.overwrite(lineA + lineB)
 		r.pass(time.Minute)
 		if len(w.reasons()) > 0 || r.log.count("was read") != 2 {
-			r.Errorf("was told %v; log: %s", w.reasons(), r.log)
+			r.Errorf("the watch got %v; log: %s", w.reasons(), r.log)
 		}
 	})
 }
 
-// A file that is replaced all the time is in force all the same. One that is written
-// in place all the time is not, as it may be half of one.
+// A file that is replaced all the time is in force all the same. One that is written in
+// place all the time is not, as it may be incomplete.
 func TestFileChangesAllTheTime(t *testing.T) {
 	with(t, lineA+lineB, func(r *rig) {
 		began, w, other := time.Now(), r.watch("a"), r.watch("b")
@@ -268,16 +268,16 @@ func TestFileChangesAllTheTime(t *testing.T) {
 			r.pass(300 * time.Millisecond)
 		}
 		if !w.told(auth.ErrRevoked) || w.at().Sub(began) > 5*time.Second {
-			t.Errorf("was told %v at %v", w.reasons(), w.at())
+			t.Errorf("the watch got %v at %v", w.reasons(), w.at())
 		}
 		for i := range 20 {
-			r.overwrite(strings.Repeat("# lines come and come\n", 1+i)) // and those that matter last
+			r.overwrite(strings.Repeat("# lines come and come\n", 1+i)) // the relevant ones come last
 			r.pass(900 * time.Millisecond)
 		}
 		r.overwrite(lineB)
 		r.pass(settle)
 		if reasons := other.reasons(); len(reasons) > 0 {
-			t.Errorf("one who is there all the time was told %v", reasons)
+			t.Errorf("a watch that is there all the time got %v", reasons)
 		}
 	})
 }
@@ -291,7 +291,7 @@ func TestFileClose(t *testing.T) {
 		r.pass(time.Minute)
 		r.identify("a")
 		if len(w.reasons()) > 0 {
-			r.Errorf("was told %v", w.reasons())
+			r.Errorf("the watch got %v", w.reasons())
 		}
 	})
 }
@@ -306,7 +306,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// Everything may be done at once.
+// All methods may be called at once.
 func TestFileConcurrently(t *testing.T) {
 	path := write(t, lineA)
 	f, err := auth.Open(path, slog.New(slog.DiscardHandler))

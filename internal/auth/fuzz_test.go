@@ -11,11 +11,11 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// wantError is what each error of Parse begins with.
+// wantError matches the errors of Parse.
 var wantError = regexp.MustCompile(`^tokens:([0-9]+): [ -~]+$`)
 
-// Whatever a file has in it: it is read, and what is written is read as the same;
-// or the error names one of its lines.
+// Whatever a file contains, either Parse accepts it, and what is written parses to the
+// same; or the error names one of its lines.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", "# comment\n\n", "db1 " + hash, "db1 " + hash + " ports=20000-20010,20050 tunnels=5 users=200 usersPerSecond=50\r\n",
@@ -41,7 +41,7 @@ func FuzzParse(f *testing.F) {
 		for _, id := range tokens.All() {
 			lines = append(lines, id.Line())
 			if len(id.Line()) > 4096 {
-				return // by a byte or two, where there is a shorter way to write it
+				return // by a byte or two, where there is a shorter form
 			}
 		}
 		written := strings.Join(lines, "\n")

@@ -14,10 +14,10 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// Time in these tests is that of synctest: it stands still while anybody does
-// anything, and begins at the start of the year 2000.
+// Time in these tests is synctest's: it stands still while anything runs, and begins at
+// the start of the year 2000.
 
-// rig is a file in force, and what it logs.
+// rig is a file in force, and its log.
 type rig struct {
 	*testing.T
 	*auth.File
@@ -36,7 +36,7 @@ func (l *logged) Write(b []byte) (int, error) {
 	return l.buf.Write(b)
 }
 
-// count tells how often something is in the log.
+// count returns how often what is in the log.
 func (l *logged) count(what string) int {
 	return strings.Count(l.String(), what)
 }
@@ -47,7 +47,7 @@ func (l *logged) String() string {
 	return l.buf.String()
 }
 
-// with runs a test with a file of such content.
+// with runs a test with a file of this content.
 func with(t *testing.T, content string, test func(r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logged)
@@ -61,7 +61,7 @@ func with(t *testing.T, content string, test func(r *rig)) {
 	})
 }
 
-// replace puts another file in the place of the one there is, as editors do.
+// replace replaces the file by another one, as editors do.
 func (r *rig) replace(content string) {
 	r.Helper()
 	if err := os.Rename(write(r.T, content), r.path); err != nil {
@@ -69,8 +69,8 @@ func (r *rig) replace(content string) {
 	}
 }
 
-// overwrite writes into the file, as shells do. Its time is the test's: too little
-// of the real one passes in a test for files to have different ones.
+// overwrite writes to the file in place, as shells do. Its time is the test's: too
+// little real time passes in a test for files to differ in it.
 func (r *rig) overwrite(content string) {
 	r.Helper()
 	if err := os.WriteFile(r.path, []byte(content), 0o600); err != nil {
@@ -81,7 +81,7 @@ func (r *rig) overwrite(content string) {
 	}
 }
 
-// pass lets time pass, and whatever happens in it happen.
+// pass lets time pass, and waits for everything that happens in it.
 func (r *rig) pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -96,7 +96,7 @@ func (r *rig) identify(secret string) auth.Identity {
 	return id
 }
 
-// watched is what a watch was told.
+// watched records the calls of a watch.
 type watched struct {
 	stop func()
 
@@ -105,7 +105,7 @@ type watched struct {
 	last time.Time
 }
 
-// watch watches whoever has a secret.
+// watch watches the identity of a secret.
 func (r *rig) watch(secret string) *watched {
 	r.Helper()
 	w := new(watched)
@@ -140,5 +140,5 @@ const (
 	lineB = "db2 " + otherHash + "\n"
 )
 
-// settle is by when a change is in force, and everybody was told.
+// settle is the time until a change is in force, and every watch is notified.
 const settle = 2*time.Second + time.Millisecond

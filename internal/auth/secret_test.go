@@ -12,7 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// write writes a file that is its owner's alone, and gives its path.
+// write writes a file that only its owner can read, and returns its path.
 func write(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tokens")
@@ -42,7 +42,7 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// What New makes can be used.
+// The results of New can be used.
 func TestNew(t *testing.T) {
 	id, secret, err := auth.New("db1")
 	if err != nil {
@@ -102,8 +102,8 @@ func TestReadSecretFile(t *testing.T) {
 	}
 }
 
-// What is not there, or is no file, is refused by all who read.
-func TestFilesThatAreNone(t *testing.T) {
+// Every reader refuses what does not exist, or is not a file.
+func TestReadNotAFile(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct {
 		path, want string

@@ -10,7 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// hash is that of the secret "a", and otherHash of "b".
+// hash is the hash of the secret "a", and otherHash of "b".
 const (
 	hash      = "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
 	otherHash = "sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
@@ -26,7 +26,7 @@ func parse(t *testing.T, text string) *auth.Tokens {
 	return tokens
 }
 
-// What is read is written in one way, whatever way it was written in.
+// What was parsed is written in one form, whatever form it was in.
 func TestParse(t *testing.T) {
 	for _, tt := range []struct{ fields, want string }{
 		{"", ""},
@@ -107,7 +107,7 @@ func TestParseErrors(t *testing.T) {
 		{line("deny=10.0.0.1/8"), "1: deny: 10.0.0.1/8 is an address within a network: write 10.0.0.0/8 for the network, or 10.0.0.1 for the address"},
 		{line("expires=31.1.2027"), `1: expires: "31.1.2027" ` + badTime},
 		{line("expires=2027-02-30"), `1: expires: "2027-02-30" ` + badTime},
-		// What this would be is the zero time, which means never.
+		// This would be the zero time, which means never.
 		{line("expires=0000-12-31"), `1: expires: "0000-12-31" ` + badTime},
 		{line("expires=0001-01-01T00:00:00Z"), `1: expires: "0001-01-01T00:00:00Z" ` + badTime},
 		{"db1 " + hash + "\n#\ndb1 " + otherHash, "3: line 1 has the name db1 already: each line needs its own"},

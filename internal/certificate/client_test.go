@@ -12,7 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/certificate"
 )
 
-// curl, and everybody who pins, writes it like this.
+// curl writes pins like this, and so does everybody.
 func TestPin(t *testing.T) {
 	relay := issue(t, nil, "relay")
 	der, err := x509.MarshalPKIXPublicKey(relay.key.Public())
@@ -25,7 +25,7 @@ func TestPin(t *testing.T) {
 	}
 }
 
-// What a client trusts, and nobody else.
+// Which relays a client trusts, and no others.
 func TestClientConfig(t *testing.T) {
 	ca, otherCA := issue(t, nil, "ca"), issue(t, nil, "other ca")
 	relay, stranger := issue(t, ca, "relay", "relay.test"), issue(t, nil, "relay", "relay.test")
@@ -37,7 +37,7 @@ func TestClientConfig(t *testing.T) {
 	for name, tt := range map[string]struct {
 		config certificate.ClientConfig
 		relay  *identity
-		want   string // in the error, or none
+		want   string // in the error; empty means no error
 	}{
 		"an authority":                   {certificate.ClientConfig{CAFile: caFile, ServerName: "relay.test"}, relay, ""},
 		"whom the system trusts":         {certificate.ClientConfig{ServerName: "relay.test"}, relay, "unknown authority"},
@@ -91,7 +91,7 @@ func TestClientConfigIsRefused(t *testing.T) {
 	}
 }
 
-// Clients with certificates have a name, and the others have none.
+// Clients with certificates have a name, others have none.
 func TestPeerName(t *testing.T) {
 	ca, otherCA := issue(t, nil, "ca"), issue(t, nil, "other ca")
 	relay := issue(t, nil, "relay", "relay.test")
@@ -135,7 +135,7 @@ func TestPeerName(t *testing.T) {
 			if got := certificate.PeerName(state); got != tt.want || err != nil {
 				t.Errorf("got %q, %v; want %q", got, err, tt.want)
 			}
-			// A pin says which key it is, and not whose name is in it.
+			// A pin identifies a key, and not the name in its certificate.
 			if got := certificate.PeerName(clientState); got != "" {
 				t.Errorf("the client calls the relay %q", got)
 			}
@@ -143,8 +143,8 @@ func TestPeerName(t *testing.T) {
 	}
 }
 
-// An authority that looks whose name this is needs no certificate, but has to say
-// what it is; nobody else is asked what protocol it wants.
+// An authority that validates the domain needs no certificate, but has to name its
+// protocol. No other client is asked for a protocol.
 func TestAuthority(t *testing.T) {
 	relay := issue(t, nil, "relay", "relay.test")
 	pool := x509.NewCertPool()

@@ -14,8 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/certificate"
 )
 
-// A renewed certificate is taken over by the next handshake, and one that is
-// broken is not.
+// The next handshake uses a renewed certificate, and never a broken one.
 func TestFilesAreReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	first, second := issue(t, nil, "first"), issue(t, nil, "second")
@@ -29,21 +28,21 @@ func TestFilesAreReadAgain(t *testing.T) {
 		wantName(t, files, "first")
 		second.save(t, dir)
 		touch(t, certFile, 1)
-		wantName(t, files, "first") // it was looked at just now
+		wantName(t, files, "first") // the files were just checked
 		later(t)
 		wantName(t, files, "second")
 		if n := log.count("renewed"); n != 1 {
-			t.Errorf("the log tells %d times", n)
+			t.Errorf("the log reports it %d times", n)
 		}
 
-		write(t, certFile, first.certPEM, 0o644) // and its key is still to come
+		write(t, certFile, first.certPEM, 0o644) // its key is still to come
 		touch(t, certFile, 2)
 		for range 3 {
 			later(t)
 			wantName(t, files, "second")
 		}
 		if n := log.count("was not renewed"); n != 1 {
-			t.Errorf("the log tells %d times of a key that does not match", n)
+			t.Errorf("the log reports %d times a key that does not match", n)
 		}
 		write(t, keyFile, first.keyPEM, 0o600)
 		touch(t, keyFile, 2)
@@ -58,7 +57,7 @@ func TestFilesAreReadAgain(t *testing.T) {
 			wantName(t, files, "first")
 		}
 		if n := log.count("was not renewed"); n != 2 {
-			t.Errorf("the log tells %d times, want one more", n)
+			t.Errorf("the log reports it %d times, want one more", n)
 		}
 		second.save(t, dir)
 		later(t)
@@ -66,14 +65,14 @@ func TestFilesAreReadAgain(t *testing.T) {
 	})
 }
 
-// later is when the files are looked at again.
+// later waits until the files are checked again.
 func later(t *testing.T) {
 	t.Helper()
 	<-time.After(2 * time.Second) // simulated
 }
 
-// touch gives the file another time: the clock of the test stands still, and that
-// of the system may be coarse.
+// touch changes the file's time: the clock of the test stands still, and that of the
+// system may be coarse.
 func touch(t *testing.T, name string, day int) {
 	t.Helper()
 	at := time.Date(2030, 1, day, 0, 0, 0, 0, time.UTC)
@@ -94,7 +93,7 @@ func wantName(t *testing.T, files *certificate.Files, want string) {
 	}
 }
 
-// A relay does not start with what is broken, and says what is.
+// A relay does not start with broken files, and says what is wrong.
 func TestFilesAreRefused(t *testing.T) {
 	good, other := issue(t, nil, "good"), issue(t, nil, "other")
 	for name, tt := range map[string]struct {
@@ -164,9 +163,8 @@ func TestSelfSigned(t *testing.T) {
 	}
 }
 
-// A key that was lost must not be replaced without a word: every client has its
-// pin.
-func TestSelfSignedIsBroken(t *testing.T) {
+// A lost key must not be replaced silently: every client has its pin.
+func TestBrokenSelfSigned(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := certificate.SelfSigned(dir); err != nil {
 		t.Fatal(err)
@@ -193,8 +191,8 @@ func TestSelfSignedWithoutADirectory(t *testing.T) {
 	}
 }
 
-// A key that others may read is not used, and as soon as they may not, it is.
-func TestFilesAreReadWhenTheirModeIsRight(t *testing.T) {
+// A key that others may read is not used. As soon as they may not, it is.
+func TestFilesAreReadOnceModeIsRight(t *testing.T) {
 	dir := t.TempDir()
 	first, second := issue(t, nil, "first"), issue(t, nil, "second")
 	certFile, keyFile := first.save(t, dir)

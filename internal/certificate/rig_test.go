@@ -27,7 +27,8 @@ type identity struct {
 	keyPEM  []byte
 }
 
-// issue makes a certificate, for which by vouches, or it itself if by is nil.
+// issue returns a certificate that by vouches for, or that vouches for itself if by is
+// nil.
 func issue(t *testing.T, by *identity, name string, dns ...string) *identity {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -89,7 +90,7 @@ func write(t *testing.T, name string, content []byte, mode os.FileMode) {
 	}
 }
 
-// handshake gives what each side of a handshake makes of the other.
+// handshake returns the view of each side of a handshake.
 func handshake(t *testing.T, relay, client *tls.Config) (atRelay, atClient tls.ConnectionState, relayErr, clientErr error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -132,7 +133,7 @@ func handshake(t *testing.T, relay, client *tls.Config) (atRelay, atClient tls.C
 	return r.state, conn.ConnectionState(), r.err, clientErr
 }
 
-// logged is what a logger has said.
+// logged holds what a logger has written.
 type logged struct{ bytes.Buffer }
 
 func (l *logged) count(s string) int { return bytes.Count(l.Bytes(), []byte(s)) }

@@ -10,7 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/crash"
 )
 
-// run gives what f panics with, as its error.
+// run returns the panic of f as an error.
 func run(f func()) (err error) {
 	defer func() {
 		if e := crash.Caught(recover()); e != nil {
@@ -30,7 +30,7 @@ func TestCaught(t *testing.T) {
 	err := fmt.Errorf("in between: %w", run(breaks))
 	var e *crash.Error
 	if !errors.As(err, &e) {
-		t.Fatalf("%v is no *crash.Error", err)
+		t.Fatalf("%v is not a *crash.Error", err)
 	}
 	if !strings.Contains(e.Stack, "crash_test.breaks") {
 		t.Errorf("the stack does not say where it happened:\n%s", e.Stack)

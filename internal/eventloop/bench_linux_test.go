@@ -10,14 +10,13 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// A message of 64 bytes goes to a handler and comes back, on each connection at
-// once.
+// A message of 64 bytes goes to a handler and comes back, on all connections at once.
 func BenchmarkPingPong(b *testing.B) {
 	for _, connections := range []int{1, 64} {
 		b.Run(fmt.Sprintf("%d connections", connections), func(b *testing.B) {
 			l := startLoop(b)
 			fars := make([]*socket, connections)
-			var buf [4096]byte // of the loop's goroutine
+			var buf [4096]byte // used by the loop's goroutine only
 			for i := range fars {
 				near, far := pair(b)
 				fars[i] = far
@@ -46,7 +45,7 @@ func BenchmarkPingPong(b *testing.B) {
 							continue
 						}
 						if n <= 0 {
-							b.Fatalf("reading gives %d, %v", n, err)
+							b.Fatalf("reading returns %d, %v", n, err)
 						}
 						got += n
 					}

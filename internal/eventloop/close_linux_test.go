@@ -14,8 +14,8 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// Close waits for the handler that runs, may be called by several and again,
-// stops handlers that never have enough, and leaves the sockets to their owners.
+// Close waits for a running handler, may be called by several and again, stops handlers
+// that always want another turn, and leaves the sockets to their owners.
 func TestClose(t *testing.T) {
 	for range 20 {
 		l := startLoop(t)
@@ -57,7 +57,7 @@ func TestClose(t *testing.T) {
 		far.write("x")
 		near.await(unix.POLLIN)
 		if n, err := near.read(); n != 1 || err != unix.EAGAIN {
-			t.Errorf("after Close a socket gives %d bytes, %v", n, err)
+			t.Errorf("after Close a socket returns %d bytes, %v", n, err)
 		}
 		near.write("y")
 		told.silent(t)
@@ -67,8 +67,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// What a handler wants done at the end is done, also when the loop is closed
-// meanwhile.
+// AtEnd calls its function even if the loop is closed meanwhile.
 func TestCloseBeforeEnd(t *testing.T) {
 	l := startLoop(t)
 	var ended atomic.Bool
@@ -95,7 +94,7 @@ func TestCloseBeforeEnd(t *testing.T) {
 	}
 }
 
-// It can be closed while others post: what comes too late is not called.
+// A loop can be closed while others post: late posts are not called.
 func TestCloseWhileOthersPost(t *testing.T) {
 	for range 50 {
 		l := startLoop(t)
@@ -123,7 +122,7 @@ func TestCloseWhileOthersPost(t *testing.T) {
 	}
 }
 
-// A loop costs descriptors, and gives them back.
+// A loop needs descriptors, and releases them.
 func TestDescriptors(t *testing.T) {
 	descriptors(t) // the first count opens some of the runtime's own
 	before := descriptors(t)
@@ -143,7 +142,7 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// With descriptors short there is an error, and nothing is left behind.
+// Without descriptors Start fails, and leaves nothing behind.
 func TestStartWithDescriptorsShort(t *testing.T) {
 	descriptors(t)
 	before := descriptors(t)
@@ -151,7 +150,7 @@ func TestStartWithDescriptorsShort(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	fd, err := unix.Dup(2) // the next one free, below which all are taken
+	fd, err := unix.Dup(2) // the next free one, below which all are taken
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +175,7 @@ func TestStartWithDescriptorsShort(t *testing.T) {
 	}
 }
 
-// What cannot be watched is said to be so, and takes no place away.
+// Adding what cannot be watched fails, and takes no slot.
 func TestAddFails(t *testing.T) {
 	l := startLoop(t)
 	for range 3 {

@@ -12,7 +12,7 @@ type nop struct{}
 
 func (nop) Ready(eventloop.Events) bool { return false }
 
-// After Close the loop's descriptors are somebody else's.
+// After Close the loop's descriptors belong to others.
 func TestPostAfterCloseTouchesNoDescriptor(t *testing.T) {
 	l, err := eventloop.Start()
 	if err != nil {
@@ -32,7 +32,7 @@ func TestPostAfterCloseTouchesNoDescriptor(t *testing.T) {
 	l.Post(nop{})
 	for _, fd := range others {
 		if n, err := unix.Read(fd, make([]byte, 8)); err != unix.EAGAIN {
-			t.Errorf("descriptor %d was written to: a read of it gives %d, %v", fd, n, err)
+			t.Errorf("descriptor %d was written to: a read of it returns %d, %v", fd, n, err)
 		}
 	}
 }

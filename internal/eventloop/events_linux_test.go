@@ -9,9 +9,9 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// happenings are what a peer may do, how poll(2) sees that it has arrived, and
-// what the loop has to say.
-var happenings = []struct {
+// happenings are what a peer may do, how poll(2) shows that it has arrived, and what
+// the loop reports.
+var peerActions = []struct {
 	name   string
 	do     func(far *socket)
 	polled int16
@@ -56,9 +56,9 @@ var happenings = []struct {
 	},
 }
 
-// What holds already when a socket is added is told of, all at once.
-func TestWhatHoldsWhenAdded(t *testing.T) {
-	for _, tt := range happenings {
+// What holds already when a socket is added is reported, all at once.
+func TestEventsBeforeAdd(t *testing.T) {
+	for _, tt := range peerActions {
 		t.Run(tt.name, func(t *testing.T) {
 			l := startLoop(t)
 			near, far := pair(t)
@@ -71,20 +71,19 @@ func TestWhatHoldsWhenAdded(t *testing.T) {
 			select {
 			case got = <-told:
 			default:
-				t.Fatal("was told nothing")
+				t.Fatal("nothing was reported")
 			}
 			if !all(got, tt.want) || got&tt.not != 0 {
-				t.Errorf("was told %#x, want %#x and not %#x", got, tt.want, tt.not)
+				t.Errorf("the loop reported %#x, want %#x and not %#x", got, tt.want, tt.not)
 			}
 			told.silent(t)
 		})
 	}
 }
 
-// What comes later is told of when it comes, also if nobody has read what came
-// before.
-func TestWhatComesLater(t *testing.T) {
-	for _, tt := range happenings {
+// What comes later is reported when it comes, even if nobody has read what came before.
+func TestEventsAfterAdd(t *testing.T) {
+	for _, tt := range peerActions {
 		for _, unread := range []string{"", "nobody reads this"} {
 			t.Run(tt.name+map[bool]string{true: ", after others"}[unread != ""], func(t *testing.T) {
 				l := startLoop(t)
@@ -103,7 +102,7 @@ func TestWhatComesLater(t *testing.T) {
 				fence(t, l)
 				for len(told) > 0 {
 					if got := <-told; got&tt.not != 0 {
-						t.Errorf("was told %#x, want not %#x", got, tt.not)
+						t.Errorf("the loop reported %#x, want not %#x", got, tt.not)
 					}
 				}
 			})
@@ -111,7 +110,7 @@ func TestWhatComesLater(t *testing.T) {
 	}
 }
 
-// Both sides have ended: the connection is dead, in a good way.
+// After the end of both sides the connection is dead, but not failed.
 func TestBothHaveEnded(t *testing.T) {
 	l := startLoop(t)
 	near, far := pair(t)
@@ -123,7 +122,7 @@ func TestBothHaveEnded(t *testing.T) {
 	told.hear(t, eventloop.PeerEnded|eventloop.Dead)
 }
 
-// It tells once, and not again for what nobody has read.
+// An event is reported once, and not again for unread bytes.
 func TestEdgeTriggered(t *testing.T) {
 	l := startLoop(t)
 	near, far := pair(t)
@@ -146,13 +145,13 @@ func TestEdgeTriggered(t *testing.T) {
 	told.silent(t)
 }
 
-// A sender that has filled the socket's buffer is told when there is room, as
+// A sender that has filled the socket's buffer is notified when there is space, as
 // often as that happens.
 func TestWritableAgain(t *testing.T) {
 	const buffers, size = 16 << 10, 4 << 20
 	l := startLoop(t)
 	near, far := pairWith(t, buffers)
-	var sent, waits int // of the loop's goroutine
+	var sent, waits int // used by the loop's goroutine only
 	ended := false
 	add(t, l, near, handlerFunc(func(e eventloop.Events) bool {
 		if e&eventloop.Writable == 0 {
@@ -193,7 +192,7 @@ func TestWritableAgain(t *testing.T) {
 	l.Close() // its handler uses the socket
 }
 
-// The handlers of many sockets are told, each once of what came to theirs.
+// The handlers of many sockets are called, each once for what came to its own.
 func TestManySockets(t *testing.T) {
 	const pairs = 2000
 	var limit unix.Rlimit
@@ -205,7 +204,7 @@ func TestManySockets(t *testing.T) {
 	}
 	l := startLoop(t)
 	type count struct{ calls, readable, bytes int }
-	counts := make([]count, pairs) // of the loop's goroutine
+	counts := make([]count, pairs) // used by the loop's goroutine only
 	var wasAdded, wasTold atomic.Int32
 	added, told := make(chan struct{}), make(chan struct{})
 	far := make([]*socket, pairs)
@@ -230,7 +229,7 @@ func TestManySockets(t *testing.T) {
 			return false
 		}))
 	}
-	wait(t, added, "not all were told what held when they were added")
+	wait(t, added, "not all handlers were called with what held before Add")
 	for _, s := range far {
 		s.write("x")
 	}

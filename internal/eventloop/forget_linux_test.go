@@ -8,9 +8,9 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// readableTogether adds two sockets, and makes them readable in the same batch.
-// The loop's goroutine calls readable when it is told of one, with a function
-// that forgets and closes the other.
+// readableTogether adds two sockets, and makes them readable in the same batch. The
+// loop's goroutine calls readable for each, with a function that forgets and closes the
+// other.
 func readableTogether(t *testing.T, l *eventloop.Loop, readable func(i int, forgetOther func())) {
 	t.Helper()
 	var nears, fars [2]*socket
@@ -37,12 +37,12 @@ func readableTogether(t *testing.T, l *eventloop.Loop, readable func(i int, forg
 	fence(t, l)
 }
 
-// Of two sockets with an event in the same batch, the one that is told first
-// forgets the other.
+// Of two sockets with an event in the same batch, the first one's handler forgets the
+// other.
 func TestForgetInTheSameBatch(t *testing.T) {
 	for range 100 {
 		l := startLoop(t)
-		var told [2]int // of the loop's goroutine
+		var told [2]int // used by the loop's goroutine only
 		readableTogether(t, l, func(i int, forgetOther func()) {
 			told[i]++
 			forgetOther()
@@ -55,14 +55,14 @@ func TestForgetInTheSameBatch(t *testing.T) {
 	}
 }
 
-// The same, and a third socket takes the place of the one that is forgotten: the
-// event in the batch is not its.
-func TestPlaceReusedInTheSameBatch(t *testing.T) {
+// Here a third socket takes the slot of the forgotten one: the event in the batch is
+// not its own.
+func TestSlotReusedInTheSameBatch(t *testing.T) {
 	for range 100 {
 		l := startLoop(t)
 		third, farThird := pair(t)
 		told := newEar()
-		replaced := false // of the loop's goroutine
+		replaced := false // used by the loop's goroutine only
 		readableTogether(t, l, func(_ int, forgetOther func()) {
 			if replaced {
 				return
@@ -88,9 +88,9 @@ func TestPlaceReusedInTheSameBatch(t *testing.T) {
 	}
 }
 
-// As long as somebody has another descriptor of a socket, the kernel goes on
-// telling of it, after it is forgotten and closed. Nobody wants to know, least
-// of all who has its place.
+// While another descriptor of a socket is open, the kernel goes on reporting the socket
+// after it is forgotten and closed. No handler is called for that, least of all the one
+// that has its slot.
 func TestEventAfterForget(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
@@ -131,8 +131,9 @@ func TestEventAfterForget(t *testing.T) {
 	}
 }
 
-// Sockets come and go, one in the place of another, and each is told of its own.
-func TestPlacesAreReused(t *testing.T) {
+// Sockets come and go, one in the slot of another, and each handler gets its own
+// events.
+func TestSlotsAreReused(t *testing.T) {
 	l := startLoop(t)
 	for range 100 {
 		near, far := pair(t)

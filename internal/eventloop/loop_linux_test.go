@@ -11,10 +11,10 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// Who has more to do is called again, without events, after the others.
+// A handler that wants another turn is called again, without events, after the others.
 func TestAgain(t *testing.T) {
 	l := startLoop(t)
-	var order []string // of the loop's goroutine
+	var order []string // used by the loop's goroutine only
 	done := make(chan struct{})
 	named := func(name string, turns int) eventloop.Handler {
 		return handlerFunc(func(e eventloop.Events) bool {
@@ -43,11 +43,11 @@ func TestAgain(t *testing.T) {
 	})
 }
 
-// One that always has more to do starves nobody: neither sockets, nor what is
-// posted, nor another busy one.
-func TestBusyHandlerStarvesNobody(t *testing.T) {
+// A handler that always wants another turn starves nothing: neither sockets, nor posts,
+// nor another such handler.
+func TestBusyHandlerStarvesNothing(t *testing.T) {
 	l := startLoop(t)
-	var idle atomic.Bool // the busy ones' sign to stop
+	var idle atomic.Bool // tells the busy ones to stop
 	t.Cleanup(func() { idle.Store(true) })
 	var turns [2]atomic.Int64
 	for i := range turns {
@@ -77,14 +77,14 @@ func TestBusyHandlerStarvesNobody(t *testing.T) {
 	told.hear(t, eventloop.PeerEnded)
 }
 
-// Each post wakes the loop, whoever makes it.
+// Each post wakes the loop, from any goroutine.
 func TestPostWakesTheLoop(t *testing.T) {
 	const posters, posts = 8, 500
 	l := startLoop(t)
-	for range 1000 { // one after the other, each of which finds it waiting
+	for range 1000 { // one after the other, so that each finds the loop waiting
 		fence(t, l)
 	}
-	var calls [posters]int // of the loop's goroutine
+	var calls [posters]int // used by the loop's goroutine only
 	var posting sync.WaitGroup
 	for i := range posters {
 		posting.Go(func() {
@@ -109,8 +109,7 @@ func TestPostWakesTheLoop(t *testing.T) {
 	})
 }
 
-// A handler may post, itself too, and nothing else has to happen for that to
-// be called.
+// A handler may post, even itself, and the post needs no other event to be called.
 func TestPostByHandler(t *testing.T) {
 	l := startLoop(t)
 	done := make(chan struct{})
@@ -136,7 +135,7 @@ func TestHandlersMayAddAndPost(t *testing.T) {
 	told := newEar()
 	posted := false
 	add(t, l, near, handlerFunc(func(e eventloop.Events) bool {
-		// Bytes that come while the loop looks at the socket are told of twice.
+		// Bytes that come while the loop handles the socket are reported twice.
 		if e&eventloop.Readable != 0 && !posted {
 			posted = true
 			l.Post(handlerFunc(func(eventloop.Events) bool {
@@ -150,14 +149,13 @@ func TestHandlersMayAddAndPost(t *testing.T) {
 	}))
 	far.write("x")
 	told.hear(t, eventloop.Writable)
-	l.Close() // it would tell of how the sockets are closed
+	l.Close() // it would report the close of the sockets
 }
 
-// What several handlers have to say at the end of a turn is said once all have
-// been called, in order, and once.
+// Functions of AtEnd are called after all handlers of a turn, in order, and once.
 func TestAtEnd(t *testing.T) {
 	l := startLoop(t)
-	var order []string // of the loop's goroutine
+	var order []string // used by the loop's goroutine only
 	say := func(what string) func() {
 		return func() { order = append(order, what) }
 	}

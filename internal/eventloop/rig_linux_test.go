@@ -13,8 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// patience bounds every wait that is over long before, unless the code is
-// wrong.
+// patience bounds every wait. Each ends long before, unless the code is wrong.
 const patience = 20 * time.Second
 
 func startLoop(t testing.TB) *eventloop.Loop {
@@ -27,13 +26,14 @@ func startLoop(t testing.TB) *eventloop.Loop {
 	return l
 }
 
-// pair makes a connection. Near does not wait; far does, for patience.
+// pair returns both ends of a connection. Near is non-blocking; far blocks, for
+// patience.
 func pair(t testing.TB) (near, far *socket) {
 	t.Helper()
 	return pairWith(t, 0)
 }
 
-// pairWith makes a connection with buffers of that size.
+// pairWith returns both ends of a connection with buffers of that size.
 func pairWith(t testing.TB, buffers int) (near, far *socket) {
 	t.Helper()
 	nearFD, farFD := conntest.Sockets(t, buffers)
@@ -78,8 +78,8 @@ func (s *socket) writeUrgent(text string) {
 	}
 }
 
-// read reads what there is, and gives the error that stopped it, which is nil at
-// the end.
+// read reads what there is, and returns the error that stopped it, which is nil at the
+// end.
 func (s *socket) read() (n int, err error) {
 	var b [4096]byte
 	for {
@@ -94,7 +94,7 @@ func (s *socket) read() (n int, err error) {
 	}
 }
 
-// await waits until the kernel says that all of these hold for the socket.
+// await waits until the kernel reports all of these events for the socket.
 func (s *socket) await(events int16) {
 	s.t.Helper()
 	limit := time.Now().Add(patience)
@@ -118,7 +118,7 @@ type handlerFunc func(eventloop.Events) bool
 
 func (f handlerFunc) Ready(e eventloop.Events) bool { return f(e) }
 
-// ear hears what a loop tells, and reads nothing.
+// ear is a handler that records its events, and reads nothing.
 type ear chan eventloop.Events
 
 func newEar() ear { return make(ear, 1000) }
@@ -128,7 +128,7 @@ func (e ear) Ready(events eventloop.Events) bool {
 	return false
 }
 
-// hear waits until it has been told of all of these, in one call or in several.
+// hear waits until all of these events were reported, in one call or in several.
 func (e ear) hear(t testing.TB, events eventloop.Events) {
 	t.Helper()
 	var told eventloop.Events
@@ -143,8 +143,8 @@ func (e ear) hear(t testing.TB, events eventloop.Events) {
 	}
 }
 
-// all tells whether told has all that is wanted. There are two ways to say that
-// a socket is dead.
+// all reports whether told has everything wanted. A dead socket may be reported in two
+// ways.
 func all(told, want eventloop.Events) bool {
 	if told&eventloop.Dead != 0 {
 		told |= eventloop.Dead
@@ -152,7 +152,7 @@ func all(told, want eventloop.Events) bool {
 	return told&want == want
 }
 
-// silent fails if there was anything else. A fence should come before it.
+// silent fails if anything else was reported. A fence should precede it.
 func (e ear) silent(t testing.TB) {
 	t.Helper()
 	select {
@@ -171,8 +171,8 @@ func add(t testing.TB, l *eventloop.Loop, s *socket, h eventloop.Handler) eventl
 	return r
 }
 
-// fence returns when the loop has told of what has happened before: what was
-// posted has its turn after the events that there were.
+// fence returns when the loop has reported everything that happened before: posts have
+// their turn after the current events.
 func fence(t testing.TB, l *eventloop.Loop) {
 	t.Helper()
 	onLoop(t, l, func() {})
@@ -199,8 +199,8 @@ func wait(t testing.TB, done <-chan struct{}, otherwise string) {
 	}
 }
 
-// hold keeps the loop busy, so that what happens meanwhile is told of in one
-// batch.
+// hold keeps the loop busy, so that everything that happens meanwhile is reported in
+// one batch.
 func hold(t testing.TB, l *eventloop.Loop) (release func()) {
 	t.Helper()
 	held, released := make(chan struct{}), make(chan struct{})
@@ -215,7 +215,7 @@ func hold(t testing.TB, l *eventloop.Loop) (release func()) {
 	return release
 }
 
-// descriptors counts those of the process.
+// descriptors returns the number of descriptors of the process.
 func descriptors(t testing.TB) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 10 * time.Second
 
-// output is what is written to; it can be made to stall, and to fail.
+// output records what is written to it; it can be made to stall, and to fail.
 type output struct {
 	mu     sync.Mutex // guards what follows; held while it stalls
 	pieces []string
@@ -37,7 +37,7 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// lines gives what was written, line by line.
+// lines returns what was written, line by line.
 func (o *output) lines() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -51,7 +51,7 @@ func reportDropped(out io.Writer, lines int) error {
 	return err
 }
 
-// Lines come out in their order, all of them, in pieces that are whole lines.
+// All lines come out in order, in pieces that are whole lines.
 func TestOrder(t *testing.T) {
 	var out output
 	w := lossy.NewWriter(&out)
@@ -59,7 +59,7 @@ func TestOrder(t *testing.T) {
 	const n = 2000
 	for i := range n {
 		if written, err := io.WriteString(w, line(i)); written != 100 || err != nil {
-			t.Fatalf("Write gives %d, %v", written, err)
+			t.Fatalf("Write returns %d, %v", written, err)
 		}
 	}
 	long := strings.Repeat("x", 3*4096) + "\n"
@@ -83,8 +83,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// While the reader stalls nobody waits, no more is held than may be, and what is
-// missing is told where it is missing.
+// While the reader stalls no Write waits, no more is held than the limit, and the gap
+// is reported where it is.
 func TestStalled(t *testing.T) {
 	var out output
 	w := lossy.NewWriter(&out)
@@ -96,7 +96,7 @@ func TestStalled(t *testing.T) {
 	}
 	out.mu.Unlock()
 	for {
-		// What comes now finds the queue full, until the writer has taken it.
+		// This finds the queue full, until the writer has taken it.
 		_, _ = io.WriteString(w, "later\n")
 		if lines := out.lines(); strings.Contains(lines[len(lines)-1], "later") {
 			break
@@ -122,14 +122,14 @@ func TestStalled(t *testing.T) {
 		t.Errorf("%d bytes were held", held*100)
 	}
 	if missing := n - held; told < missing {
-		t.Errorf("%d lines are missing, and %d told of", missing, told)
+		t.Errorf("%d lines are missing, and %d were reported", missing, told)
 	}
 	if !strings.HasSuffix(got[held], "dropped\n") {
 		t.Errorf("behind the gap comes %q", got[held])
 	}
 }
 
-// What cannot be written is told of when something can be again.
+// Lines that cannot be written are reported when writes work again.
 func TestFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := output{err: errors.New("the disk is full")}
@@ -150,7 +150,7 @@ func TestFailing(t *testing.T) {
 	})
 }
 
-// stalled never takes anything, until it is closed.
+// stalled blocks every Write until it is closed.
 type stalled chan struct{}
 
 func (s stalled) Write(b []byte) (int, error) {
@@ -158,7 +158,7 @@ func (s stalled) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Closing waits for a reader who has stalled, but not for longer than it is told to.
+// Close waits for a stalled reader, but not beyond its timeout.
 func TestCloseStalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := make(stalled)
@@ -173,7 +173,7 @@ func TestCloseStalled(t *testing.T) {
 	})
 }
 
-// Nobody has to say what becomes of dropped lines, such as one that is too long.
+// A report of dropped lines is optional; a line that is too long is dropped too.
 func TestNoReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var buf bytes.Buffer

@@ -13,11 +13,10 @@ import (
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
-// patience bounds every wait that is over long before, unless the code is
-// wrong.
+// patience bounds every wait. Each ends long before, unless the code is wrong.
 const patience = 20 * time.Second
 
-// behind makes a connection that has a header's addresses.
+// behind returns a connection with a header's addresses.
 func behind(t *testing.T) (near *proxyproto.Conn, far conn.Conn) {
 	t.Helper()
 	accepted, dialed := conntest.Pair(t)
@@ -44,14 +43,14 @@ func TestConn(t *testing.T) {
 	if err := near.Reset(); err != nil {
 		t.Fatal(err)
 	}
-	// It has read the end already, so that only a write can tell.
+	// It has read the end already, so only a write can tell.
 	for since := time.Now(); ; {
 		_, err := far.Write([]byte("x"))
 		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 			return
 		}
 		if err != nil || time.Since(since) > patience {
-			t.Fatalf("writing after a reset gives %v", err)
+			t.Fatalf("writing after a reset returns %v", err)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
-// metered is a connection with all bytes there, from which more than most must
-// not be asked for: what is asked for has been allocated.
+// metered is a connection that has all its bytes, and fails a test that asks for more
+// than most bytes: the buffer for them has been allocated.
 type metered struct {
 	*bytes.Reader
 	t    *testing.T
@@ -28,8 +28,8 @@ func (m metered) Read(b []byte) (int, error) {
 	return m.Reader.Read(b)
 }
 
-// extent is how many bytes of in belong to a header, as far as that is plain
-// without reading it as one. Lines are those of version 1.
+// extent returns how many bytes of in belong to a header, as far as that is plain
+// without parsing it. With lines it expects version 1.
 func extent(in []byte, lines bool, most int) int {
 	switch {
 	case bytes.HasPrefix(in, []byte(signature)) && len(in) >= 16:
@@ -46,8 +46,8 @@ func extent(in []byte, lines bool, most int) int {
 	return 16
 }
 
-// fuzz reads any bytes. Read never goes beyond a header, and what it gives is
-// read again from a header of its own.
+// fuzz reads any bytes. Read never goes beyond a header, and reads the same result from
+// a header that is made of it.
 func fuzz(f *testing.F, read reading, lines bool, most int) {
 	for _, tt := range valid {
 		f.Add([]byte(tt.header + payload))
@@ -111,7 +111,7 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-// plain is an address as text reads it back, empty if it is none.
+// plain returns an address as text reads it back, empty if there is none.
 func plain(addr *net.TCPAddr) string {
 	ip, ok := netip.AddrFromSlice(addr.IP)
 	if !ok {

@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// Joins of connections with other addresses are served by event loops, as those
-// of the connections themselves: they have no goroutine at rest.
+// Event loops serve joins of connections with other addresses, like those of the
+// connections themselves: idle ones have no goroutine.
 func TestJoinedByEventLoop(t *testing.T) {
 	const n = 50
 	engine, err := join.NewEngine()

@@ -12,7 +12,8 @@ import (
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
-// Details come behind the addresses, and others that know nothing of it read those.
+// Details come after the addresses, and readers that do not know them read the
+// addresses.
 func TestNotice(t *testing.T) {
 	for name, addr := range map[string]*net.TCPAddr{
 		"IPv4": {IP: net.IPv4(192, 0, 2, 7).To4(), Port: 1000}, "IPv6": {IP: net.ParseIP("2001:db8::7"), Port: 1000},
@@ -38,7 +39,7 @@ func TestNotice(t *testing.T) {
 	}
 }
 
-// What others put behind the addresses, whole or broken, is no notice and no harm.
+// Anything else after the addresses, whole or broken, is not a notice and does no harm.
 func TestNoNotice(t *testing.T) {
 	addr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 1000}
 	header := pires.HeaderProxyFromAddrs(2, addr, addr)
@@ -50,7 +51,7 @@ func TestNoNotice(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := bytes.Clone(whole)
-	broken[16+12+2]++ // the length says more than there is
+	broken[16+12+2]++ // longer than the rest of the header
 	for name, header := range map[string][]byte{"another": whole, "broken": broken} {
 		user, _, details, err := proxyproto.ReadDetails(bytes.NewReader(header))
 		if err != nil || user.String() != addr.String() || details.Notice != nil || details.Sequence != (proxyproto.Sequence{}) {

@@ -24,7 +24,7 @@ const (
 	map6  = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"
 )
 
-// valid are headers as the specification has them.
+// valid are headers that follow the specification.
 var valid = []struct {
 	name, header string
 	user, public string // empty if there is none
@@ -33,7 +33,7 @@ var valid = []struct {
 	{"v1 longest IPv4", "PROXY TCP4 " + max4 + " " + max4 + " 65535 65535\r\n", max4 + ":65535", max4 + ":65535"},
 	{"v1 longest IPv6", "PROXY TCP6 " + max6 + " " + max6 + " 65535 65535\r\n", "[" + max6 + "]:65535", "[" + max6 + "]:65535"},
 	{"v1 mapped", "PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 1 2\r\n", "192.0.2.1:1", "[2001:db8::2]:2"},
-	// nginx names the user's family, and then the address that its listener has.
+	// nginx names the user's family, and then the address of its listener.
 	{"v1 of an IPv6 user at an IPv4 listener", "PROXY TCP6 2001:db8::7 192.0.2.1 51512 22\r\n", "[2001:db8::7]:51512", "192.0.2.1:22"},
 	{"v1 of an IPv4 user at an IPv6 listener", "PROXY TCP4 192.0.2.7 2001:db8::1 51512 22\r\n", "192.0.2.7:51512", "[2001:db8::1]:22"},
 	{"v1 of two families, longest", "PROXY TCP6 " + max6 + " " + max4 + " 65535 65535\r\n", "[" + max6 + "]:65535", max4 + ":65535"},
@@ -70,7 +70,7 @@ func TestSpecification(t *testing.T) {
 
 type reading = func(io.Reader) (user, public net.Addr, err error)
 
-// expect reads a header with payload behind it.
+// expect reads a header with payload after it.
 func expect(t *testing.T, name string, read reading, header, wantUser, wantPublic string) {
 	t.Helper()
 	in := strings.NewReader(header + payload)
@@ -90,7 +90,7 @@ func expect(t *testing.T, name string, read reading, header, wantUser, wantPubli
 	}
 }
 
-// text gives an address as a connection's: IPv4 is four bytes.
+// text returns an address as a connection has it: IPv4 is four bytes.
 func text(addr net.Addr) string {
 	if addr == nil {
 		return ""
@@ -98,11 +98,11 @@ func text(addr net.Addr) string {
 	return addr.(*net.TCPAddr).AddrPort().String()
 }
 
-// What is no header is refused as soon as that is plain, or too long.
+// Anything but a header is refused as soon as that is plain, or too long.
 func TestRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name, in string
-		most     int // that may be read
+		most     int // bytes that may be read
 	}{
 		{"nothing", "", 0},
 		{"HTTP", "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n", 16},
@@ -140,7 +140,7 @@ func TestRefused(t *testing.T) {
 				in := strings.NewReader(tt.in)
 				user, public, err := read(in)
 				if err == nil || user != nil || public != nil {
-					t.Errorf("%s gives %v, %v, %v", name, user, public, err)
+					t.Errorf("%s returns %v, %v, %v", name, user, public, err)
 				}
 				if n := len(tt.in) - in.Len(); n > tt.most {
 					t.Errorf("%s read %d bytes, want %d at most", name, n, tt.most)
@@ -164,7 +164,7 @@ func TestLongHeaders(t *testing.T) {
 				want = tt.fromProxy
 			}
 			if _, _, err := read(strings.NewReader(header)); (err == nil) != want {
-				t.Errorf("%s of a length of %d gives %v", name, tt.length, err)
+				t.Errorf("%s of a length of %d returns %v", name, tt.length, err)
 			}
 		}
 	}

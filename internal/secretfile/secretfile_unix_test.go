@@ -11,8 +11,8 @@ import (
 	"github.com/seed96252745/relay/internal/secretfile"
 )
 
-// Every mode, for files of this process and of others, on mounts of both kinds. What
-// the kernel says of them is tried in the lab.
+// Every mode, for files of this process and of others, on both kinds of mounts. The lab
+// tests what the kernel says of them.
 func TestCheck(t *testing.T) {
 	const path = "secret"
 	for mode := range os.FileMode(0o1000) {

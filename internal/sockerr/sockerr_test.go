@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/internal/sockerr"
 )
 
-// names are the errors that Relay compares with, and what Winsock returns for them,
-// by winsock2.h.
+// names are the errors that Relay compares with, and what Winsock returns for them, by
+// winsock2.h.
 var names = map[syscall.Errno][]syscall.Errno{
 	syscall.EACCES:        {10013},
 	syscall.EMFILE:        {10024},
@@ -34,7 +34,7 @@ var names = map[syscall.Errno][]syscall.Errno{
 	syscall.ENOMEM:        nil,
 }
 
-// wrapped is how package net returns the error of a system call.
+// wrapped returns e as package net returns the error of a system call.
 func wrapped(e syscall.Errno) error {
 	return fmt.Errorf("relay: %w", &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("wsarecv", e)})
 }
@@ -75,7 +75,7 @@ func contains(numbers []syscall.Errno, e syscall.Errno) bool {
 	return false
 }
 
-// What sockets return on the system that this runs on.
+// The errors of sockets on the system that this runs on.
 func TestIsOfSockets(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -97,7 +97,7 @@ func TestIsOfSockets(t *testing.T) {
 	want(t, err, syscall.ECONNREFUSED)
 }
 
-// The same of a reset, which Wine 8.0 tells only to a read that waits for it.
+// The error of a reset, which Wine 8.0 returns only to a read that waits for it.
 func TestIsOfReset(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -109,12 +109,12 @@ func TestIsOfReset(t *testing.T) {
 	_ = far.Close()
 	_, err = near.Read(make([]byte, 1))
 	want(t, err, syscall.ECONNRESET)
-	// Of the reset one call was told. Winsock may go on saying so.
+	// One call has returned the reset. Winsock may repeat it.
 	_, err = near.Write([]byte("x"))
 	want(t, err, syscall.EPIPE, syscall.ECONNRESET)
 }
 
-// pair makes a connection.
+// pair returns both ends of a connection.
 func pair(t *testing.T, l net.Listener) (near, far *net.TCPConn) {
 	t.Helper()
 	dialled, err := net.Dial("tcp", l.Addr().String())
@@ -129,7 +129,7 @@ func pair(t *testing.T, l net.Listener) (near, far *net.TCPConn) {
 	return dialled.(*net.TCPConn), accepted.(*net.TCPConn)
 }
 
-// listenError listens on the port of addr, at that host.
+// listenError listens at host, on the port of addr, and returns the error.
 func listenError(host string, addr net.Addr) error {
 	port := addr.String()[strings.LastIndexByte(addr.String(), ':')+1:]
 	l, err := net.Listen("tcp", net.JoinHostPort(host, port))

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bytes go through a pipe whole and in order, whatever their number and however
-// much of them is moved at a time.
+// Bytes go through a pipe whole and in order, whatever their number and however many
+// move at a time.
 func TestMove(t *testing.T) {
 	for _, size := range []int{1, 4095, 64 << 10, 100_003, 3<<20 + 17} {
 		for _, limit := range []int{1000, 64 << 10, 1 << 20} {
@@ -37,7 +37,7 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// move moves what comes, as a join does, until the end.
+// move moves what comes, like a join, until the end.
 func move(t *testing.T, r route, limit int) (moved int) {
 	t.Helper()
 	p := take(t)
@@ -73,7 +73,7 @@ func move(t *testing.T, r route, limit int) (moved int) {
 	}
 }
 
-// Fill takes no more than it may, and leaves the rest in the socket.
+// Fill takes no more than its limit, and leaves the rest in the socket.
 func TestFillLimit(t *testing.T) {
 	r := newRoute(t, 0)
 	sent := pattern(10_000)
@@ -84,21 +84,21 @@ func TestFillLimit(t *testing.T) {
 	for done, limit := range []int{1, 999, 3000, 6000} {
 		n, err := p.Fill(r.in, limit)
 		if n != limit || err != nil || p.Len() != limit {
-			t.Fatalf("%d: Fill gives %d, %v and Len %d, want %d", done, n, err, p.Len(), limit)
+			t.Fatalf("%d: Fill returns %d, %v and Len %d, want %d", done, n, err, p.Len(), limit)
 		}
 		if n, err := p.Pour(r.out); n != limit || err != nil || p.Len() != 0 {
-			t.Fatalf("%d: Pour gives %d, %v and Len %d, want %d", done, n, err, p.Len(), limit)
+			t.Fatalf("%d: Pour returns %d, %v and Len %d, want %d", done, n, err, p.Len(), limit)
 		}
 	}
 	if n, err := p.Fill(r.in, 1000); n != 0 || err != unix.EAGAIN || p.Len() != 0 {
-		t.Errorf("without bytes Fill gives %d, %v and Len %d", n, err, p.Len())
+		t.Errorf("without bytes Fill returns %d, %v and Len %d", n, err, p.Len())
 	}
 	if got := read(t, r.to, len(sent)); !bytes.Equal(got, sent) {
 		t.Error("the bytes differ")
 	}
 }
 
-// At the end Fill gives 0, as often as it is asked.
+// At the end Fill returns 0, as often as it is called.
 func TestFillAtEnd(t *testing.T) {
 	r := newRoute(t, 0)
 	write(t, r.from, []byte("last words"))
@@ -107,17 +107,17 @@ func TestFillAtEnd(t *testing.T) {
 	p := take(t)
 	defer p.Release()
 	if n, err := p.Fill(r.in, 1<<20); n != len("last words") || err != nil {
-		t.Fatalf("Fill gives %d, %v", n, err)
+		t.Fatalf("Fill returns %d, %v", n, err)
 	}
 	if n, err := p.Pour(r.out); n != len("last words") || err != nil {
-		t.Fatalf("Pour gives %d, %v", n, err)
+		t.Fatalf("Pour returns %d, %v", n, err)
 	}
 	for range 3 {
 		if n, err := p.Fill(r.in, 1<<20); n != 0 || err != nil || p.Len() != 0 {
-			t.Errorf("at the end Fill gives %d, %v and Len %d", n, err, p.Len())
+			t.Errorf("at the end Fill returns %d, %v and Len %d", n, err, p.Len())
 		}
 		if n, err := p.Pour(r.out); n != 0 || err != nil {
-			t.Errorf("of an empty pipe Pour gives %d, %v", n, err)
+			t.Errorf("of an empty pipe Pour returns %d, %v", n, err)
 		}
 	}
 }
@@ -133,21 +133,21 @@ func TestFillAtReset(t *testing.T) {
 	p := take(t)
 	defer p.Release()
 	if n, err := p.Fill(r.in, 1<<20); n != len(sent) || err != nil {
-		t.Fatalf("Fill gives %d, %v", n, err)
+		t.Fatalf("Fill returns %d, %v", n, err)
 	}
 	if n, err := p.Pour(r.out); n != len(sent) || err != nil {
-		t.Fatalf("Pour gives %d, %v", n, err)
+		t.Fatalf("Pour returns %d, %v", n, err)
 	}
 	if n, err := p.Fill(r.in, 1<<20); n != 0 || err != unix.ECONNRESET {
-		t.Errorf("Fill gives %d, %v, want the reset", n, err)
+		t.Errorf("Fill returns %d, %v, want the reset", n, err)
 	}
 	if got := read(t, r.to, len(sent)); !bytes.Equal(got, sent) {
 		t.Errorf("got %q", got)
 	}
 }
 
-// reset closes a connection with a reset. Another file takes the number, which
-// is so still there to be closed.
+// reset closes a connection with a reset. Another file takes the number, so that it can
+// still be closed.
 func reset(t *testing.T, fd int) {
 	t.Helper()
 	other, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
@@ -163,7 +163,7 @@ func reset(t *testing.T, fd int) {
 	}
 }
 
-// At urgent data Fill stops short, and does not go past it. Reading does.
+// Fill stops at urgent data, and does not get past it. A read does.
 func TestFillAtUrgentData(t *testing.T) {
 	r := newRoute(t, 0)
 	if err := unix.SetsockoptInt(r.in, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1); err != nil {
@@ -178,26 +178,25 @@ func TestFillAtUrgentData(t *testing.T) {
 	p := take(t)
 	defer p.Release()
 	if n, err := p.Fill(r.in, 1<<20); n != len("before") || err != nil {
-		t.Fatalf("Fill gives %d, %v; want what comes before the urgent byte", n, err)
+		t.Fatalf("Fill returns %d, %v; want what comes before the urgent byte", n, err)
 	}
 	if n, err := p.Pour(r.out); n != len("before") || err != nil {
-		t.Fatalf("Pour gives %d, %v", n, err)
+		t.Fatalf("Pour returns %d, %v", n, err)
 	}
 	for range 3 {
 		if n, err := p.Fill(r.in, 1<<20); n != 0 || err != nil && err != unix.EAGAIN {
-			t.Fatalf("at the urgent byte Fill gives %d, %v", n, err)
+			t.Fatalf("at the urgent byte Fill returns %d, %v", n, err)
 		}
 	}
 	if got := read(t, r.in, len("!behind")); string(got) != "!behind" {
-		t.Errorf("then a read gives %q", got)
+		t.Errorf("then a read returns %q", got)
 	}
 	if got := read(t, r.to, len("before")); string(got) != "before" {
 		t.Errorf("got %q", got)
 	}
 }
 
-// A receiver who does not read leaves bytes in the pipe, which go on when it
-// does.
+// A receiver that does not read leaves bytes in the pipe. They go on when it reads.
 func TestPourToBlockedReceiver(t *testing.T) {
 	r := newRoute(t, 8<<10)
 	sent := pattern(4 << 20)
@@ -229,7 +228,7 @@ func TestPourToBlockedReceiver(t *testing.T) {
 			}
 			moved += n
 			if (err == unix.EAGAIN) != (held > 0) || err != nil && err != unix.EAGAIN {
-				t.Fatalf("Pour gives %d, %v, and %d bytes are left", n, err, held)
+				t.Fatalf("Pour returns %d, %v, and %d bytes are left", n, err, held)
 			}
 			if held > 0 {
 				partial = partial || n > 0
@@ -266,8 +265,8 @@ func readSome(t *testing.T, fd int) []byte {
 	}
 }
 
-// To a receiver who is gone nothing can be poured, and it is said so.
-func TestPourToReceiverWhoIsGone(t *testing.T) {
+// Pour fails if the receiver is gone.
+func TestPourToGoneReceiver(t *testing.T) {
 	r := newRoute(t, 0)
 	write(t, r.from, []byte("nobody reads this"))
 	awaitBytes(t, r.in, len("nobody reads this"))
@@ -277,9 +276,9 @@ func TestPourToReceiverWhoIsGone(t *testing.T) {
 	defer p.Release()
 	n, err := p.Fill(r.in, 1<<20)
 	if n == 0 || err != nil {
-		t.Fatalf("Fill gives %d, %v", n, err)
+		t.Fatalf("Fill returns %d, %v", n, err)
 	}
 	if poured, err := p.Pour(r.out); poured != 0 || err != unix.ECONNRESET && err != unix.EPIPE || p.Len() != n {
-		t.Errorf("Pour gives %d, %v and Len %d, want a reset and %d", poured, err, p.Len(), n)
+		t.Errorf("Pour returns %d, %v and Len %d, want a reset and %d", poured, err, p.Len(), n)
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/seed96252745/relay/internal/splice"
 )
 
-// maxPipes is how many there are, for all together.
+// maxPipes is the number of pipes in all.
 const maxPipes = 256
 
-// needDescriptors skips a test for which there are too few.
+// needDescriptors skips a test for which there are too few descriptors.
 func needDescriptors(t *testing.T, n int) {
 	t.Helper()
 	var limit unix.Rlimit
@@ -34,8 +34,7 @@ func giveBack(pipes []*splice.Pipe) {
 	}
 }
 
-// There is a bounded number of pipes, and those that are given back can be had
-// again.
+// The number of pipes is bounded, and released ones can be had again.
 func TestMaxPipes(t *testing.T) {
 	needDescriptors(t, 2*maxPipes)
 	for range 3 {
@@ -61,7 +60,7 @@ func TestMaxPipes(t *testing.T) {
 	}
 }
 
-// The bound holds whoever takes them.
+// The bound holds for concurrent calls.
 func TestMaxPipesConcurrently(t *testing.T) {
 	needDescriptors(t, 4*maxPipes)
 	var held, most, none atomic.Int64
@@ -98,8 +97,8 @@ func TestMaxPipesConcurrently(t *testing.T) {
 	}
 }
 
-// A pipe that is given back while it holds bytes is closed: nobody gets them.
-func TestGiveBackWithBytes(t *testing.T) {
+// A pipe that is released while it holds bytes is closed: nobody gets them.
+func TestReleaseWithBytes(t *testing.T) {
 	needDescriptors(t, 2*maxPipes)
 	r := newRoute(t, 0)
 	old := []byte("old bytes")
@@ -110,14 +109,14 @@ func TestGiveBackWithBytes(t *testing.T) {
 		p := take(t)
 		before := descriptors(t)
 		if n, err := p.Fill(r.in, 1<<20); n != len(old) || err != nil {
-			t.Fatalf("Fill gives %d, %v", n, err)
+			t.Fatalf("Fill returns %d, %v", n, err)
 		}
 		p.Release()
 		if after := descriptors(t); after != before-2 {
 			t.Fatalf("there were %d descriptors, and %d after it was given back, want %d", before, after, before-2)
 		}
 	}
-	// Whichever is handed out now carries what is put into it, and only that.
+	// Any pipe from now on carries what is put into it, and only that.
 	taken := takeAll(t)
 	defer giveBack(taken)
 	if len(taken) != maxPipes {
@@ -130,10 +129,10 @@ func TestGiveBackWithBytes(t *testing.T) {
 		write(t, r.from, []byte{byte(i)})
 		awaitBytes(t, r.in, 1)
 		if n, err := p.Fill(r.in, 1<<20); n != 1 || err != nil {
-			t.Fatalf("pipe %d: Fill gives %d, %v", i, n, err)
+			t.Fatalf("pipe %d: Fill returns %d, %v", i, n, err)
 		}
 		if n, err := p.Pour(r.out); n != 1 || err != nil {
-			t.Fatalf("pipe %d: Pour gives %d, %v", i, n, err)
+			t.Fatalf("pipe %d: Pour returns %d, %v", i, n, err)
 		}
 		if got := read(t, r.to, 1); len(got) != 1 || got[0] != byte(i) {
 			t.Fatalf("pipe %d carried %q, want %q", i, got, byte(i))
@@ -141,8 +140,8 @@ func TestGiveBackWithBytes(t *testing.T) {
 	}
 }
 
-// Part of what a pipe held has been poured; the rest is gone with it.
-func TestGiveBackWithRest(t *testing.T) {
+// If a part of a pipe's bytes was poured, the rest is gone with the pipe.
+func TestReleaseWithRest(t *testing.T) {
 	r := newRoute(t, 4<<10)
 	sent := pattern(512 << 10)
 	wrote := make(chan struct{})
@@ -157,7 +156,7 @@ func TestGiveBackWithRest(t *testing.T) {
 	}
 	poured, err := p.Pour(r.out)
 	if err != unix.EAGAIN || p.Len() == 0 {
-		t.Fatalf("Pour gives %d, %v and Len %d, want a blocked receiver", poured, err, p.Len())
+		t.Fatalf("Pour returns %d, %v and Len %d, want a blocked receiver", poured, err, p.Len())
 	}
 	keepGarbage(t)
 	lost := p.Len()
@@ -173,7 +172,7 @@ func TestGiveBackWithRest(t *testing.T) {
 	<-wrote
 }
 
-// keepGarbage has pipes closed by nobody but GiveBack, until the test is over.
+// keepGarbage has only Release close pipes, until the test is over.
 func keepGarbage(t *testing.T) {
 	t.Helper()
 	collect(t, 0)
@@ -181,21 +180,21 @@ func keepGarbage(t *testing.T) {
 	t.Cleanup(func() { debug.SetGCPercent(percent) })
 }
 
-// drain takes n bytes, so that their writer ends.
+// drain reads n bytes, so that their writer ends.
 func drain(t *testing.T, fd, n int) {
 	t.Helper()
 	for b := make([]byte, 64<<10); n > 0; {
 		await(t, fd, unix.POLLIN)
 		got, err := unix.Read(fd, b)
 		if got <= 0 {
-			t.Fatalf("reading gives %d, %v", got, err)
+			t.Fatalf("reading returns %d, %v", got, err)
 		}
 		n -= got
 	}
 }
 
-// Few pipes at a time need few descriptors, however often; those that nobody
-// needs any more are closed by the garbage collector.
+// Few pipes at a time need few descriptors, however often; the garbage collector closes
+// unused ones.
 func TestDescriptorsAreBounded(t *testing.T) {
 	const atATime, rounds = 4, 500
 	collect(t, 0)
@@ -217,8 +216,8 @@ func TestDescriptorsAreBounded(t *testing.T) {
 	collect(t, before)
 }
 
-// collect has the garbage collected until there are no more descriptors than
-// given, or, with 0, as few as there will be.
+// collect collects garbage until no more than most descriptors are left or, with 0, as
+// few as possible.
 func collect(t *testing.T, most int) {
 	t.Helper()
 	for limit, last, same := time.Now().Add(patience), -1, 0; ; {
@@ -237,20 +236,20 @@ func collect(t *testing.T, most int) {
 	}
 }
 
-// Without descriptors there is no pipe, which is no failure, and no place is
-// lost by it.
-func TestTakeWithDescriptorsShort(t *testing.T) {
+// Without descriptors there is no pipe. That is not a failure, and takes nothing from
+// the bound.
+func TestGetPipeWithDescriptorsShort(t *testing.T) {
 	needDescriptors(t, 2*maxPipes)
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	// A pool may keep one for each processor that is found on no other. So there are to
-	// be none that are open but those that are taken.
+	// A pool may keep one for each processor that is found on no other. So only the
+	// taken pipes may be open.
 	collect(t, 0)
 	some := []*splice.Pipe{take(t), take(t)}
 	low := limit
-	low.Cur = 0 // no further one
+	low.Cur = 0 // not one more
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
 		t.Fatal(err)
 	}

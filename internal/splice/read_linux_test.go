@@ -9,13 +9,12 @@ import (
 	"github.com/seed96252745/relay/internal/splice"
 )
 
-// What a socket has, that it has nothing at the moment, and the end are told
-// apart.
+// Read distinguishes bytes, their absence at the moment, and the end.
 func TestRead(t *testing.T) {
 	near, far := pair(t, 0)
 	b := make([]byte, 10)
 	if n, err := splice.Read(near, b); n != 0 || err != unix.EAGAIN {
-		t.Errorf("of nothing Read gives %d, %v", n, err)
+		t.Errorf("of nothing Read returns %d, %v", n, err)
 	}
 	write(t, far, []byte("hello"))
 	awaitBytes(t, near, 5)
@@ -26,7 +25,7 @@ func TestRead(t *testing.T) {
 	await(t, near, unix.POLLRDHUP)
 	for range 2 {
 		if n, err := splice.Read(near, b); n != 0 || err != io.EOF {
-			t.Errorf("at the end Read gives %d, %v", n, err)
+			t.Errorf("at the end Read returns %d, %v", n, err)
 		}
 	}
 }

@@ -11,19 +11,18 @@ import (
 	"github.com/seed96252745/relay/internal/splice"
 )
 
-// patience bounds every wait that is over long before, unless the code is
-// wrong.
+// patience bounds every wait. Each ends long before, unless the code is wrong.
 const patience = 20 * time.Second
 
-// route is two TCP connections: what is written to from can be read from to,
-// once it has been moved from in to out.
+// route is two TCP connections: bytes written to from can be read from to, once they
+// have been moved from in to out.
 type route struct {
 	from, in int
 	out, to  int
 }
 
-// newRoute makes one. Its in and out do not wait; from and to do, for patience.
-// A size of buffers other than 0 is set for out and to.
+// newRoute returns a route. Its in and out are non-blocking; from and to block, for
+// patience. A size of buffers other than 0 is set for out and to.
 func newRoute(t testing.TB, buffers int) route {
 	t.Helper()
 	var r route
@@ -32,7 +31,7 @@ func newRoute(t testing.TB, buffers int) route {
 	return r
 }
 
-// pair makes a connection over loopback.
+// pair returns both ends of a connection over loopback.
 func pair(t testing.TB, buffers int) (near, far int) {
 	t.Helper()
 	near, far = conntest.Sockets(t, buffers)
@@ -40,7 +39,7 @@ func pair(t testing.TB, buffers int) (near, far int) {
 	return near, far
 }
 
-// await waits until the kernel says that one of these holds for a socket.
+// await waits until the kernel reports one of these events for a socket.
 func await(t testing.TB, fd int, events int16) {
 	t.Helper()
 	for limit := time.Now().Add(patience); ; {
@@ -117,7 +116,7 @@ func read(t testing.TB, fd, n int) []byte {
 	return b
 }
 
-// pattern gives n bytes, no two stretches of which are alike.
+// pattern returns n bytes, no two stretches of which are alike.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	x := uint32(1)
@@ -128,7 +127,7 @@ func pattern(n int) []byte {
 	return b
 }
 
-// take takes a pipe, which there has to be.
+// take takes a pipe, and fails the test if there is none.
 func take(t testing.TB) *splice.Pipe {
 	t.Helper()
 	p := splice.GetPipe()
@@ -152,7 +151,7 @@ func takeAll(t testing.TB) (taken []*splice.Pipe) {
 	}
 }
 
-// descriptors counts those of the process.
+// descriptors returns the number of descriptors of the process.
 func descriptors(t testing.TB) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

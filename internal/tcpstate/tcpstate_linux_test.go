@@ -12,14 +12,13 @@ import (
 )
 
 const (
-	// patience bounds every wait that is over long before, unless the code is
-	// wrong.
+	// patience bounds every wait. Each ends long before, unless the code is wrong.
 	patience = 10 * time.Second
-	// grace is how long what must not happen is given to happen.
+	// grace is how long a test waits for what must not happen.
 	grace = 30 * time.Millisecond
 )
 
-// pair makes a connection; the test plays the peer.
+// pair returns a connection; the test plays the peer.
 func pair(t *testing.T) (conn, peer *transport.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,7 +89,8 @@ func TestOfClosed(t *testing.T) {
 	}
 }
 
-// What the kernel cannot be asked about counts as open, and is never touched.
+// Connections whose state the kernel cannot report count as open, and are never
+// touched.
 func TestOtherConnections(t *testing.T) {
 	one, other := net.Pipe()
 	_ = other.Close()
@@ -105,7 +105,7 @@ func TestOtherConnections(t *testing.T) {
 	}
 }
 
-// watcher gives a Watcher for as long as the test takes.
+// watcher returns a Watcher that lives as long as the test.
 func watcher(t *testing.T) *tcpstate.Watcher {
 	t.Helper()
 	w := &tcpstate.Watcher{}
@@ -113,7 +113,7 @@ func watcher(t *testing.T) *tcpstate.Watcher {
 	return w
 }
 
-// watch starts a watch. The channel gets one value for each time it fires.
+// watch starts a watch. The channel receives one value for each time it fires.
 func watch(t *testing.T, conn net.Conn, until tcpstate.State) (*tcpstate.Watch, <-chan struct{}) {
 	t.Helper()
 	fired := make(chan struct{}, 10)
@@ -138,8 +138,8 @@ func wantQuiet(t *testing.T, fired <-chan struct{}) {
 	}
 }
 
-// A watch fires when its state is reached, whether that happened before the
-// watch began or happens while it lasts, and leaves every byte where it is.
+// A watch fires when its state is reached, whether that happened before the watch began
+// or happens while it lasts, and leaves every byte where it is.
 func TestWatch(t *testing.T) {
 	for until, name := range map[tcpstate.State]string{tcpstate.Ended: "until ended, ", tcpstate.Dead: "until dead, "} {
 		for _, act := range acts {
@@ -167,8 +167,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// What was seen once must be seen again: bytes, more bytes, an end, a reset.
-func TestWatchOverManyEvents(t *testing.T) {
+// A watch sees later events too: bytes, more bytes, an end, a reset.
+func TestWatchSeesLaterEvents(t *testing.T) {
 	conn, peer := pair(t)
 	w, fired := watch(t, conn, tcpstate.Dead)
 	defer w.Stop()
@@ -194,8 +194,8 @@ func TestWatchLeavesTheBytes(t *testing.T) {
 	}
 }
 
-// After Stop the connection is as it was: reading waits for its peer, without
-// a deadline, and the watch is over.
+// After Stop the connection is as before: a read waits for the peer, without a
+// deadline, and the watch is over.
 func TestStop(t *testing.T) {
 	for name, before := range map[string]string{"at once": "", "with bytes waiting": "x"} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +211,7 @@ func TestStop(t *testing.T) {
 				}
 				got <- string(b)
 			}()
-			wantQuiet(t, fired) // the reader is likely to wait by now
+			wantQuiet(t, fired) // the reader probably waits by now
 			conntest.Write(t, peer, "hello")
 			if s := <-got; s != before+"hello" {
 				t.Errorf("got %q", s)
@@ -222,8 +222,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// Stop and the event race, many times: either the watch fires, and then it has
-// done so when Stop returns, or it never does. The connection can be read from.
+// Stop and the event race, many times: either the watch has fired when Stop returns, or
+// it never does. The connection can be read from.
 func TestStopRace(t *testing.T) {
 	for range 200 {
 		conn, peer := pair(t)
@@ -246,8 +246,7 @@ func TestStopRace(t *testing.T) {
 	}
 }
 
-// Stop waits until fire has returned: its caller may then forget whatever fire
-// uses.
+// Stop waits until fire has returned: its caller may then free whatever fire uses.
 func TestStopWaitsForFire(t *testing.T) {
 	conn, peer := pair(t)
 	firing, release := make(chan struct{}), make(chan struct{})
@@ -267,7 +266,7 @@ func TestStopWaitsForFire(t *testing.T) {
 	<-stopped
 }
 
-// Whoever resets a connection that is watched has decided that himself.
+// A watched connection may be closed or reset; Stop still returns.
 func TestConnectionIsClosedUnderWatch(t *testing.T) {
 	for name, end := range map[string]func(*transport.Conn) error{"Close": (*transport.Conn).Close, "Reset": (*transport.Conn).Reset} {
 		t.Run(name, func(t *testing.T) {

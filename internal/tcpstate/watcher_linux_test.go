@@ -12,8 +12,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// Close ends the watches that are left, which may still be stopped, and the
-// Watcher can be used again.
+// Close ends the remaining watches, which may still be stopped, and the Watcher can be
+// used again.
 func TestCloseWatcher(t *testing.T) {
 	conn, peer := pair(t)
 	w := watcher(t)
@@ -38,7 +38,7 @@ func setOption(t *testing.T, of *transport.Conn, level, option, value int) {
 	}
 }
 
-// vanish has a connection drop all that comes.
+// vanish has a connection drop everything that comes.
 func vanish(t *testing.T, conn *transport.Conn) {
 	t.Helper()
 	var err error
@@ -51,8 +51,8 @@ func vanish(t *testing.T, conn *transport.Conn) {
 	}
 }
 
-// probe has the kernel look after conn's peer each second, and give up after so
-// many seconds without an answer.
+// probe has the kernel probe conn's peer each second, and give up after so many seconds
+// without an answer.
 func probe(t *testing.T, conn *transport.Conn, seconds int) {
 	t.Helper()
 	setOption(t, conn, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 1)
@@ -61,10 +61,9 @@ func probe(t *testing.T, conn *transport.Conn, seconds int) {
 	setOption(t, conn, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
 }
 
-// A peer that has vanished, without a word, is noticed by the kernel, and so by
-// the watch: a user who waits, or a connection that waits in a pool. How long the
-// kernel takes is up to its settings, for which see package transport; here it
-// takes two seconds.
+// The kernel notices a peer that has vanished silently, and so does the watch: of a
+// user who waits, or of a connection that waits in a pool. How long that takes depends
+// on the settings of package transport; here it takes two seconds.
 func TestPeerVanishes(t *testing.T) {
 	for name, until := range map[string]tcpstate.State{"pool": tcpstate.Ended, "user": tcpstate.Dead} {
 		t.Run(name, func(t *testing.T) {
@@ -80,8 +79,8 @@ func TestPeerVanishes(t *testing.T) {
 	}
 }
 
-// Before the kernel gives a peer up, it can be seen that it does not answer; and
-// that it does, if it was only gone for a while.
+// Before the kernel gives a peer up, its silence shows, and so does its return if it
+// was only gone for a while.
 func TestSilent(t *testing.T) {
 	conn, peer := pair(t)
 	probe(t, conn, 100)
@@ -119,7 +118,7 @@ func (f *faulty) Control(do func(fd uintptr)) error {
 	return f.Conn.Control(do)
 }
 
-// A panic ends the watch that it happens in, is told of, and leaves the others.
+// A panic ends the watch that it happens in, is reported, and leaves the others alone.
 func TestPanic(t *testing.T) {
 	told := make(chan *crash.Error, 10)
 	w := watcher(t)

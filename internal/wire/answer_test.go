@@ -10,7 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// readPort reads an answer of which the port is all that matters.
+// readPort reads an answer, and returns only its port.
 func readPort(r io.ByteReader) (int, error) {
 	answer, err := wire.ReadAnswer(r)
 	return answer.Port, err
@@ -58,8 +58,8 @@ func TestReadAnswerRefusal(t *testing.T) {
 	}
 }
 
-// What a program that is no relay says must neither be taken for a port nor
-// for a refusal, and must not fill somebody's log.
+// The answer of a program that is not a relay must not be taken for a port or for a
+// refusal, and must not fill a log.
 func TestReadAnswerGarbage(t *testing.T) {
 	for _, line := range []string{
 		"0", "00", "01", "020001", "65536", "4294967297", "99999999999999999999999", "8_0", "0x50", "80 ", " 80",
@@ -69,11 +69,11 @@ func TestReadAnswerGarbage(t *testing.T) {
 		port, err := readPort(strings.NewReader(line + "\n"))
 		var refusal *wire.Refusal
 		if err == nil || errors.As(err, &refusal) {
-			t.Errorf("%.40q: got %d, %v; want an error that is no refusal", line, port, err)
+			t.Errorf("%.40q: got %d, %v; want an error that is not a refusal", line, port, err)
 			continue
 		}
 		if !strings.Contains(err.Error(), "not a relay") || len(err.Error()) > 200 {
-			t.Errorf("%.40q gives the message %q", line, err)
+			t.Errorf("%.40q returns the message %q", line, err)
 		}
 	}
 	for in, want := range map[string]error{
@@ -94,9 +94,9 @@ func TestReadAnswerGarbage(t *testing.T) {
 	}
 }
 
-// A peer that sends back what it was sent does not bring secrets into errors, not
-// in part either. The rest of what it says is shown.
-func TestHide(t *testing.T) {
+// A peer that echoes what it receives brings no secrets into errors, and no parts of
+// them. The rest of its answer is shown.
+func TestRedact(t *testing.T) {
 	const token, lease = "relay_PFROSMABCDEFGHIJKLMNOPQRSTUV", "LEASEKEYLEASEKEY234567ABCD"
 	req := wire.Request{Options: []wire.Option{{Key: "token", Value: token}, {Key: "name", Value: "db1"}, {Key: "lease", Value: lease}}}
 	for in, want := range map[string]string{
@@ -111,11 +111,11 @@ func TestHide(t *testing.T) {
 		_, err := readPort(strings.NewReader(in + "\n"))
 		got := req.Redact(err).Error()
 		if !strings.Contains(got, want) {
-			t.Errorf("%q gives %q, want %q in it", in, got, want)
+			t.Errorf("%q returns %q, want %q in it", in, got, want)
 		}
 		for i := range len(token) - 8 {
 			if strings.Contains(got, token[i:i+8]) {
-				t.Errorf("%q gives %q, with a secret", in, got)
+				t.Errorf("%q returns %q, with a secret", in, got)
 			}
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// A claim is read if all of it is there, and nothing beyond it; whatever else is
-// there stays.
+// TryReadClaim reads a claim if all of it is there, and nothing beyond it. Anything
+// else stays in the connection.
 func TestTryReadClaim(t *testing.T) {
 	for _, tt := range []struct {
 		come, id, stays string

@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// socket is one of a pair that the runtime's poller does not know. It has
-// nothing of a connection but what TryReadClaim asks for.
+// socket is one of a pair that the runtime's poller does not know. It has only the
+// method of a connection that TryReadClaim needs.
 type socket struct {
 	net.Conn
 	fd int
@@ -25,7 +25,7 @@ func (s socket) Control(f func(fd uintptr)) error {
 	return nil
 }
 
-// The quick way gives the same as the patient one, or nothing; then it has taken
+// TryReadClaim returns the same as ReadRequest, or nothing; then it has consumed
 // nothing.
 func FuzzTryReadClaim(f *testing.F) {
 	for _, seed := range requests {
@@ -50,7 +50,7 @@ func FuzzTryReadClaim(f *testing.F) {
 		}
 		req, ok := wire.TryReadClaim(socket{fd: fds[0]}, verbs)
 		want, size, isRequest := understand(string(in))
-		// What is longer than a verb and an id is left to the patient way.
+		// Requests longer than a verb and an id are left to ReadRequest.
 		quick := isRequest && want.IsClaim() && size <= 64+128
 		if ok != quick || ok && !reflect.DeepEqual(req, want) {
 			t.Fatalf("%q: got %+v, %v; want %+v, %v", in, req, ok, want, quick)

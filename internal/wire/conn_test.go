@@ -8,12 +8,11 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// patience bounds every wait that is over long before, unless the code is
-// wrong.
+// patience bounds every wait. Each ends long before, unless the code is wrong.
 const patience = 10 * time.Second
 
-// Connections of every kind that a Reader tells apart: one at which it can
-// peek, a TCP connection that does not say so, and one that is no TCP at all.
+// Connections of every kind that a Reader distinguishes: one that it can peek at, a TCP
+// connection that does not say so, and one that is not TCP.
 var connKinds = map[string]func(*testing.T) (ours, peer net.Conn){
 	"peek": func(t *testing.T) (ours, peer net.Conn) {
 		tcp, peer := tcpPair(t)

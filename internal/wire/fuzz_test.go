@@ -17,7 +17,7 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// mostRequestBytes is the longest request that can be read, with CRLF.
+// mostRequestBytes is the length of the longest request that can be read, with CRLF.
 const mostRequestBytes = 16*(4096+2) + (64 + 2) + (128 + 2)
 
 // The verbs of the tests.
@@ -28,7 +28,7 @@ var (
 	verbs     = []wire.Verb{multiplex, pool, event}
 )
 
-// requests are what the fuzzers of requests begin with.
+// requests are the seeds of the fuzzers of requests.
 var requests = []string{
 	"", "\n", "\r\n", "multiplex\n", "pool\nnew\n", "event\r\nABC\r\npayload", "pool\n\n", "+a b\nmultiplex\n",
 	"+\n", "+a\npool\nnew\n", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02", strings.Repeat("+o\n", 17), "pool\rnew\n",
@@ -36,15 +36,14 @@ var requests = []string{
 	"+" + strings.Repeat("o", 4095) + "\nmultiplex\n", strings.Repeat("+o  v \r\n", 16) + "pool\nA\n\n", "multiplex\r",
 }
 
-// optionLine is a line that may stand before the verb, and baseLine one that is
-// a verb or an id.
+// optionLine matches a line that may precede the verb, and baseLine a verb or an id.
 var (
 	optionLine = regexp.MustCompile(`^\+[!-~][ -~]*$`)
 	baseLine   = regexp.MustCompile(`^[!-~]+$`)
 )
 
-// understand reads a request in the plainest way that docs/protocol.md allows:
-// it has all bytes, and cuts them at the line ends.
+// understand reads a request in the plainest way that docs/protocol.md allows: it has
+// all bytes, and splits them at the line ends.
 func understand(in string) (req wire.Request, size int, ok bool) {
 	all := len(in)
 	for {
@@ -72,7 +71,7 @@ func understand(in string) (req wire.Request, size int, ok bool) {
 	}
 }
 
-// What is read of a request is what understand makes of it, to the byte.
+// ReadRequest returns what understand returns, to the byte.
 func FuzzReadRequest(f *testing.F) {
 	for _, seed := range requests {
 		f.Add([]byte(seed))
@@ -105,8 +104,8 @@ func FuzzReadRequest(f *testing.F) {
 	})
 }
 
-// A request over TCP is the same in whatever segments it comes, and what is
-// behind it stays in the connection.
+// A request over TCP is the same in whatever segments it comes, and what follows it
+// stays in the connection.
 func FuzzReader(f *testing.F) {
 	for _, seed := range requests {
 		f.Add([]byte(seed), uint16(1))
@@ -138,14 +137,14 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// feeder is a Reader to which a segment is sent when all of those before have
-// been read, so that what it sees at a time is certain.
+// feeder is a Reader to which a segment is sent when all earlier ones have been read,
+// so that what it sees at a time is certain.
 type feeder struct {
 	*wire.Reader
 	peer    *transport.Conn
-	in      []byte // that was not sent
+	in      []byte // not sent yet
 	segment int    // how many bytes to send at a time
-	ahead   int    // how many were sent and not read
+	ahead   int    // how many were sent and not read yet
 }
 
 func (f *feeder) ReadByte() (byte, error) {
@@ -165,7 +164,7 @@ func (f *feeder) ReadByte() (byte, error) {
 	return f.Reader.ReadByte()
 }
 
-// finish sends what is left, and the end.
+// finish sends the rest, and the end.
 func (f *feeder) finish() error {
 	if _, err := f.peer.Write(f.in); err != nil {
 		return err
@@ -180,8 +179,8 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// An id is a line of up to 128 bytes without a space; of what is none, no more
-// is read than of the longest.
+// An id is a line of up to 128 bytes without a space. Of any other line no more is read
+// than of the longest id.
 func FuzzReadID(f *testing.F) {
 	for _, seed := range []string{"", "\n", "A\n", "CU7\r\nnext", "A B\n", "A\rB\n", "new\n", strings.Repeat("I", 129)} {
 		f.Add([]byte(seed))
@@ -238,7 +237,7 @@ func FuzzReadAnswer(f *testing.F) {
 		case answer.Port != 0:
 			t.Fatalf("%q gave %+v and error %v", taken, answer, err)
 		}
-		// It ends up on terminals and in logs.
+		// It appears on terminals and in logs.
 		if err != nil && !printable.MatchString(err.Error()) {
 			t.Fatalf("%q gave the error %q", taken, err)
 		}

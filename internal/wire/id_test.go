@@ -8,8 +8,8 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// An id is a capability that nobody must be able to guess: 26 characters of a
-// 32-letter alphabet are 130 bits, if they are random.
+// An id is a capability that nobody may be able to guess: 26 characters of a 32-letter
+// alphabet are 130 bits, if they are random.
 func TestNewID(t *testing.T) {
 	shape := regexp.MustCompile(`^[A-Z2-7]{26}$`)
 	const n = 1000

@@ -15,7 +15,7 @@ func TestNotice(t *testing.T) {
 	}
 }
 
-// What is no notice is none, and what is one can be shown.
+// ParseNotice accepts only notices, and those can be shown.
 func FuzzParseNotice(f *testing.F) {
 	for _, s := range []string{"usersPerSecond 12 3", "", "users 1", "users 1 -2", "users 1 2 3", "\x1b[2J 1 2", "users  1 2", "users 99999999999999999999 1"} {
 		f.Add([]byte(s))

@@ -8,8 +8,8 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// Relays and relay clients of different versions, and those that other people
-// wrote, talk to each other. These words can never change.
+// Relays and relay clients of different versions, and those of other authors, talk to
+// each other. These words can never change.
 func TestPinnedWords(t *testing.T) {
 	for got, want := range map[string]string{
 		wire.CodeNoPort:        "no-port",
@@ -26,8 +26,8 @@ func TestPinnedWords(t *testing.T) {
 	}
 }
 
-// The limits of docs/protocol.md, "Lines": what has the limit is taken, one
-// byte more is not. Raising one would break old peers, lowering one new peers.
+// The limits of docs/protocol.md, "Lines": a line at the limit is accepted, one byte
+// more is not. A higher limit would break old peers, a lower one new peers.
 func TestPinnedLimits(t *testing.T) {
 	request := func(s string) error { _, err := wire.ReadRequest(strings.NewReader(s), verbs); return err }
 	port := func(s string) error { _, err := readPort(strings.NewReader(s)); return err }

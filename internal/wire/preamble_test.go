@@ -86,7 +86,8 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-// What is taken comes back the same when it is written, and errors can be shown.
+// An accepted preamble is the same after it is written and parsed again, and errors can
+// be shown.
 func FuzzPreamble(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"token", "relay_SECRET"}, {"lease", key}, {"port", "20001"}, {"allow", "10.0.0.0/8,::1"}, {"deny", "::ffff:10.0.0.0/104"},

@@ -31,8 +31,8 @@ var deliveries = map[string]func(t *testing.T, to net.Conn, all string){
 	},
 }
 
-// forEachDelivery runs f for every kind of connection and every way in which
-// all can arrive on it. The peer closes behind it.
+// forEachDelivery runs f for every kind of connection and every way in which all can
+// arrive on it. The peer closes after it.
 func forEachDelivery(t *testing.T, all string, f func(t *testing.T, conn net.Conn)) {
 	for kind, pair := range connKinds {
 		for delivery, deliver := range deliveries {
@@ -51,8 +51,8 @@ func forEachDelivery(t *testing.T, all string, f func(t *testing.T, conn net.Con
 	}
 }
 
-// The connection must stand at the payload's first byte once the lines are
-// read, whatever came together with them.
+// The connection must stand at the payload's first byte once the lines are read,
+// whatever came together with them.
 func TestReaderLeavesThePayload(t *testing.T) {
 	sixteen, parsed := options(16)
 	// Longer than what the Reader peeks at, so that lines cross its buffer.
@@ -133,9 +133,9 @@ func TestReaderOfResetConnection(t *testing.T) {
 	}
 }
 
-// A deadline ends the wait for a line, also one that is set while the Reader
-// waits. The connection is as good as before.
-func TestReaderHonoursDeadline(t *testing.T) {
+// A deadline ends the wait for a line, even one that is set while the Reader waits. The
+// connection is as good as before.
+func TestReaderHonorsDeadline(t *testing.T) {
 	for kind, pair := range connKinds {
 		t.Run(kind, func(t *testing.T) {
 			conn, peer := pair(t)
@@ -196,7 +196,7 @@ func TestReaderHonoursDeadlineToTheTick(t *testing.T) {
 	})
 }
 
-// Whoever closes the connection of a Reader that waits must be able to.
+// A connection can be closed while its Reader waits.
 func TestReaderOfClosedConnection(t *testing.T) {
 	for kind, pair := range connKinds {
 		t.Run(kind, func(t *testing.T) {
@@ -219,8 +219,8 @@ func TestReaderOfClosedConnection(t *testing.T) {
 	}
 }
 
-// noSocket is a connection whose socket cannot be had, as when the process has
-// no more descriptors.
+// noSocket is a connection whose socket is not available, as when the process has no
+// more descriptors.
 type noSocket struct{ net.Conn }
 
 func (noSocket) TCP() *net.TCPConn { return nil }

@@ -12,7 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// options gives n option lines.
+// options returns n option lines.
 func options(n int) (lines string, parsed []wire.Option) {
 	for i := range n {
 		lines += fmt.Sprintf("+key%d value\n", i)
@@ -138,8 +138,8 @@ func TestReadRequestRefuses(t *testing.T) {
 	}
 }
 
-// What is refused is refused at the first byte that is wrong: an endless line
-// must not be read to its end.
+// A bad request is refused at the first byte that is wrong: an endless line must not be
+// read to its end.
 func TestReadRequestStopsAtOnce(t *testing.T) {
 	tests := []struct {
 		name, in string
@@ -211,7 +211,7 @@ func TestRequestRoundTrip(t *testing.T) {
 		if lines := w.written.String(); tt.lines != "" && lines != tt.lines {
 			t.Errorf("%+v is written as %q, want %q", tt.req, lines, tt.lines)
 		}
-		// One write is one segment, which middleboxes and simple relays like.
+		// One write is one segment, which suits middleboxes and simple relays.
 		if w.writes != 1 {
 			t.Errorf("%+v took %d writes, want 1", tt.req, w.writes)
 		}
@@ -222,8 +222,8 @@ func TestRequestRoundTrip(t *testing.T) {
 	}
 }
 
-// An option line may be as long as its limit and have no value. Written again
-// it must not be longer than it was.
+// An option line may be as long as its limit and have no value. It must not grow when
+// it is written again.
 func TestRequestRoundTripOfLongestOption(t *testing.T) {
 	in := "+" + strings.Repeat("k", 4095) + "\nmultiplex\n"
 	req, err := wire.ReadRequest(strings.NewReader(in), verbs)
@@ -239,8 +239,8 @@ func TestRequestRoundTripOfLongestOption(t *testing.T) {
 	}
 }
 
-// countingWriter counts the calls of Write. It has no other method to write
-// with, as a connection has none.
+// countingWriter counts the calls of Write. Like a connection it has no other method to
+// write with.
 type countingWriter struct {
 	written bytes.Buffer
 	writes  int

@@ -40,12 +40,12 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"),
 		// Certmagic has one for each authority, for as long as the process lives.
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
-		// Locks of certmagic are looked after for 5 seconds more.
+		// Certmagic keeps its locks fresh for 5 seconds more.
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
 }
 
-// authority is a certificate authority on loopback, which finds every domain
-// there, and looks at ports of the test's choice.
+// authority starts a certificate authority on loopback, which finds every domain there,
+// and connects to ports of the test's choice.
 func authority(t *testing.T, httpPort, tlsPort int) (directory *httptest.Server, clientRoots, issued *x509.CertPool) {
 	t.Helper()
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
@@ -63,7 +63,7 @@ func authority(t *testing.T, httpPort, tlsPort int) (directory *httptest.Server,
 	return server, clientRoots, issued
 }
 
-// resolver is a name server for which everything is on this machine.
+// resolver starts a name server that resolves every name to this machine.
 func resolver(t *testing.T) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +84,7 @@ func resolver(t *testing.T) (addr string) {
 	return l.Addr().String()
 }
 
-// relay is a control port, whose certificate comes later.
+// relay is a control port whose certificate comes later.
 type relay struct {
 	port    int
 	addr    string
@@ -145,7 +145,7 @@ func (r *relay) start(t *testing.T, c acme.Config) *acme.Manager {
 	return manager
 }
 
-// wantCertificate expects that there is a good certificate before long.
+// wantCertificate expects a good certificate before long.
 func (r *relay) wantCertificate(t *testing.T, manager *acme.Manager, issued *x509.CertPool) (pin string) {
 	t.Helper()
 	select {
@@ -163,8 +163,8 @@ func (r *relay) wantCertificate(t *testing.T, manager *acme.Manager, issued *x50
 	return certificate.Pin(conn.(*transport.TLSConn).ConnectionState().PeerCertificates[0])
 }
 
-// The authority is answered on the control port, even where clients need
-// certificates; what it gives is kept.
+// The relay answers the authority on the control port, even where clients need
+// certificates, and stores the certificate.
 func TestTLSALPN(t *testing.T) {
 	r := startRelay(t)
 	directory, roots, issued := authority(t, 1, r.port)
@@ -181,9 +181,9 @@ func TestTLSALPN(t *testing.T) {
 	}
 }
 
-// Without port 443 the authority is answered on port 80, or what stands for it.
+// Without port 443 the authority is answered on port 80, or on its substitute.
 func TestHTTP(t *testing.T) {
-	port := conntest.FreePorts(t, 1) // certmagic listens there when it is needed
+	port := conntest.FreePorts(t, 1) // certmagic listens there when needed
 	r := startRelay(t)
 	directory, roots, issued := authority(t, port, 1)
 	r.wantCertificate(t, r.start(t, acme.Config{
@@ -192,7 +192,7 @@ func TestHTTP(t *testing.T) {
 	}), issued)
 }
 
-// What goes wrong is in the log, and nobody waits for it.
+// Errors are in the log, and nobody waits for them.
 func TestUnreachable(t *testing.T) {
 	var out locked
 	r := startRelay(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// Package secretfile says which modes there may be; here they are asked about.
+// Package secretfile decides which modes are allowed; this tests that it is asked.
 func TestModes(t *testing.T) {
 	path := write(t, "a")
 	for _, mode := range []os.FileMode{0o444, 0o604, 0o660, 0o602} {
@@ -32,7 +32,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// What counts is the file that a link leads to: a link's own mode says nothing.
+// The target of a link counts: the link's own mode means nothing.
 func TestLinks(t *testing.T) {
 	path := write(t, "a")
 	link := filepath.Join(t.TempDir(), "link")
@@ -50,7 +50,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// A pipe to which nobody writes is not waited for.
+// Reading does not wait for a pipe that nobody writes to.
 func TestPipes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {

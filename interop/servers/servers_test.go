@@ -3,6 +3,8 @@
 // Package servers_test puts real servers online through the relay command and
 // drives them with their own clients, over each protocol. Relay knows nothing
 // of what they say to each other; these tests show that it need not.
+//
+// TestPages does what the pages for users say, with the same servers.
 package servers_test
 
 import (

@@ -16,7 +16,7 @@ import (
 	"github.com/seed96252745/relay/relaytest"
 )
 
-// startEcho gives the address of an echo server that ends with the benchmark.
+// startEcho returns the address of an echo server that ends with the benchmark.
 func startEcho(b *testing.B) string {
 	b.Helper()
 	server := exec.Command(os.Args[0]) //nolint:gosec // this very program

@@ -9,48 +9,48 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
-// MaxUnaccepted bounds what NewUserAddrs lets wait.
-const MaxUnaccepted = maxUnaccepted
+// MaxPending bounds the connections that NewHeaderReader lets wait.
+const MaxPending = maxPending
 
-// NewUserAddrs gives an acceptor that reads headers, and what waits for it.
-// Connections are watched with watch, if it is not nil.
-func NewUserAddrs(
+// NewHeaderReader returns an acceptor that reads headers, and a function that waits for
+// it. Connections are watched with watch, if it is not nil.
+func NewHeaderReader(
 	accept protocol.Acceptor, watch func(conn.Conn, func()) (stop func()), log *slog.Logger,
 ) (_ protocol.Acceptor, wait func()) {
-	u := newUserAddrs(acceptorTaker{accept, watch}, log)
-	return u.accepted, u.wait
+	r := newHeaderReader(acceptorHandler{accept, watch}, log)
+	return r.accept, r.wait
 }
 
-type acceptorTaker struct {
+type acceptorHandler struct {
 	accept protocol.Acceptor
 	watch  func(conn.Conn, func()) (stop func())
 }
 
-func (a acceptorTaker) take(ctx context.Context, conn conn.Conn) { a.accept(ctx, conn) }
+func (a acceptorHandler) handleUser(ctx context.Context, conn conn.Conn) { a.accept(ctx, conn) }
 
-func (acceptorTaker) takeNow(conn.Conn) bool { return false }
+func (acceptorHandler) tryHandleUser(conn.Conn) bool { return false }
 
-func (a acceptorTaker) whenReadable(conn conn.Conn, f func()) (stop func()) {
+func (a acceptorHandler) whenReadable(conn conn.Conn, f func()) (stop func()) {
 	if a.watch == nil {
 		return nil
 	}
 	return a.watch(conn, f)
 }
 
-// LocalHeader is what local servers are told.
+// LocalHeader makes the PROXY header for local servers.
 var LocalHeader = localHeader
 
-// Backoff is how long a listener waits before it registers again.
+// Backoff chooses the pauses between registrations of a listener.
 type Backoff struct{ b backoff }
 
-// NewBackoff gives that of a listener that has not registered yet.
+// NewBackoff returns the Backoff of a listener that has not registered yet.
 func NewBackoff() *Backoff { return new(Backoff) }
 
-// Next gives the pause before the next try.
+// Next returns the pause before the next try.
 func (b *Backoff) Next() time.Duration { return b.b.next() }
 
-// Served says how long a session stood, and whether it served a user.
+// Served notes how long a session stood, and whether it served a user.
 func (b *Backoff) Served(held time.Duration, user bool) { b.b.served(held, user) }
 
-// Failed says how a try has failed, or a session has ended.
+// Failed notes how a try has failed, or a session has ended.
 func (b *Backoff) Failed(err error) { b.b.failed(err) }

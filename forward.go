@@ -20,26 +20,27 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// localLogInterval is how often a local server that cannot be reached is
-// logged about: with Pool it is tried many times a second.
+// localLogInterval is how often the log says that the local server cannot be reached: a
+// forwarder may try many times a second.
 const localLogInterval = 10 * time.Second
 
-// Forward registers at the relay with address relayAddr and joins each user
-// with a new connection to the server at localAddr, both "host:port", until
-// ctx is done. Nil options stand for the defaults.
+// Forward registers at the relay at relayAddr and joins each user with a new connection
+// to the server at localAddr, until ctx is done. Both addresses are "host:port". Nil
+// options stand for the defaults.
 //
-// It returns an error at once if an address or an option makes no sense. A
-// relay that is not there, or is lost, it tries to reach for ever. A relay that
-// refuses what it has never granted, for a reason that does not pass by itself, ends
-// it with a *RefusedError, unless Options.KeepTrying is set. A user whose connection to
-// localAddr fails is reset, and that is logged.
+// Forward returns an error at once if an address or an option makes no sense. While the
+// relay cannot be reached, or after it was lost, Forward tries again for ever. If the
+// relay refuses what it has never granted, for a reason that does not pass by itself,
+// Forward returns a *RefusedError, unless Options.KeepTrying is set. If the connection to
+// localAddr fails, Forward resets the user and logs that.
 //
-// A panic in what Forward does for one user ends that connection only, and is
-// logged with its stack. One in Options.OnRegister, or in Options.Logger while
-// that is told of a panic, is not caught.
+// A panic in the code for one user ends that connection only, and is logged with its
+// stack. A panic in Options.OnRegister is not caught, nor is one in Options.Logger while
+// it logs a panic.
 //
-// When ctx is done it takes no more users, lets connections finish on which something
-// moves, for Options.Drain or until Options.Cut, resets the others, and returns nil.
+// When ctx is done Forward takes no more users. Connections on which something moves may
+// finish, for Options.Drain or until Options.Cut is closed; the others are reset. Then
+// Forward returns nil.
 func Forward(ctx context.Context, relayAddr, localAddr string, options *Options) error {
 	if _, err := splitAddr(localAddr); err != nil {
 		return fmt.Errorf("relay: address of the local server: %w", err)
@@ -55,19 +56,19 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 	}
 	defer engine.Close()
 	f := &forwarder{
-		local:  localAddr,
-		log:    l.options.Logger,
-		events: &observe.Log{Logger: l.options.Logger},
-		often:  rate.Sometimes{First: 1, Interval: localLogInterval},
-		busy:   rate.Sometimes{First: 1, Interval: localLogInterval},
-		engine: engine,
-		dials:  make(chan struct{}, maxLocalDials),
+		local:       localAddr,
+		log:         l.options.Logger,
+		events:      &observe.Log{Logger: l.options.Logger},
+		unreachable: rate.Sometimes{First: 1, Interval: localLogInterval},
+		slow:        rate.Sometimes{First: 1, Interval: localLogInterval},
+		engine:      engine,
+		dials:       make(chan struct{}, maxLocalDials),
 
 		proxyProtocol: l.options.ProxyProtocol,
 	}
-	engine.OnCrash = f.crashed
-	f.ended, f.end = context.WithCancel(context.Background())
-	l.next = f
+	engine.OnCrash = f.logPanic
+	f.closed, f.close = context.WithCancel(context.Background())
+	l.users = f
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	err = l.run(nil)
@@ -76,9 +77,9 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 	return err
 }
 
-// maxLocalDials bounds the connections to the local server that are being
-// opened at a time. One that is near answers at once; behind one that does not, a relay that sends users without end may not use up all
-// descriptors. Twice as many as a relay lets wait.
+// maxLocalDials bounds the connections to the local server that are being opened. A
+// server that is near accepts at once; if it does not, a relay that sends users without
+// end must not use up all descriptors. It is twice as many as a relay lets wait.
 const maxLocalDials = 256
 
 // forwarder is what the connections of one Forward have in common.
@@ -86,35 +87,36 @@ type forwarder struct {
 	local       string
 	log         *slog.Logger
 	events      observe.Sink
-	often, busy rate.Sometimes // to log that the local server fails, or is slow
+	unreachable rate.Sometimes // to log that the local server cannot be reached
+	slow        rate.Sometimes // to log that it accepts slowly
 	engine      *join.Engine
-	dials       chan struct{} // holds one for each that is waited for
+	dials       chan struct{} // holds one for each connection that is being opened
 	// proxyProtocol is the version of the header for the local server; 0 is none.
 	proxyProtocol int
 
-	ended   context.Context // done when nothing may go on any more
-	end     context.CancelFunc
+	closed  context.Context // done when no connection may go on
+	close   context.CancelFunc
 	running sync.WaitGroup
-	cut     atomic.Int64 // connections that were ended by that
+	aborted atomic.Int64 // connections that close has ended
 }
 
-// take joins one user with the local server. While too many wait for that it holds
-// up those who come after them.
-func (f *forwarder) take(registered context.Context, conn conn.Conn) {
+// handleUser joins one user with the local server. While too many connections to that are
+// being opened, later users wait.
+func (f *forwarder) handleUser(registered context.Context, conn conn.Conn) {
 	switch {
-	case f.takeNow(conn):
-	case f.mayDial(registered):
-		f.reach(conn)
+	case f.tryHandleUser(conn):
+	case f.waitToDial(registered):
+		f.connect(conn)
 	default:
 		_ = conn.Reset()
 	}
 }
 
-// takeNow is take unless too many wait.
-func (f *forwarder) takeNow(conn conn.Conn) bool {
+// tryHandleUser is handleUser unless that would wait.
+func (f *forwarder) tryHandleUser(conn conn.Conn) bool {
 	select {
 	case f.dials <- struct{}{}:
-		f.reach(conn)
+		f.connect(conn)
 		return true
 	default:
 		return false
@@ -125,11 +127,11 @@ func (f *forwarder) whenReadable(conn conn.Conn, g func()) (stop func()) {
 	return f.engine.WhenReadable(conn, g)
 }
 
-// reach joins one user, in the place that one has among the dials, with the local
-// server, which is on the same machine most of the time and then connected at once.
-// It does not wait.
-func (f *forwarder) reach(conn conn.Conn) {
-	defer f.resetIfCrashed(conn)
+// connect joins one user, who holds one of the dials, with the local server. It does not
+// wait: a server on the same machine, as most are, is connected at once, and for others
+// there is a goroutine.
+func (f *forwarder) connect(conn conn.Conn) {
+	defer f.resetOnPanic(conn)
 	began := time.Now()
 	local, wait := transport.StartLocal(f.local)
 	if local != nil {
@@ -138,29 +140,29 @@ func (f *forwarder) reach(conn conn.Conn) {
 		return
 	}
 	f.running.Go(func() {
-		defer f.resetIfCrashed(conn)
+		defer f.resetOnPanic(conn)
 		f.dial(conn, began, wait)
 	})
 }
 
-// mayDial waits, where too many wait, until one more may. It gives false if
-// the registration, or everything, ends before.
-func (f *forwarder) mayDial(registered context.Context) bool {
-	f.busy.Do(func() {
+// waitToDial waits until another connection may be opened. It returns false if the
+// registration ends before, or nothing may go on.
+func (f *forwarder) waitToDial(registered context.Context) bool {
+	f.slow.Do(func() {
 		f.log.Warn("the local server takes long to answer; users have to wait", "local", f.local, "connecting", maxLocalDials)
 	})
 	select {
 	case f.dials <- struct{}{}:
 		return true
 	case <-registered.Done():
-	case <-f.ended.Done():
+	case <-f.closed.Done():
 	}
 	return false
 }
 
-// dial waits for the local server, in the place that one has among the dials.
+// dial waits for the local server, on behalf of a user who holds one of the dials.
 func (f *forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Context) (conn.Conn, error)) {
-	local, err := wait(f.ended)
+	local, err := wait(f.closed)
 	<-f.dials
 	if err == nil {
 		f.join(conn, local, time.Since(began))
@@ -170,53 +172,55 @@ func (f *forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Cont
 	f.events.Observe(observe.Event{
 		Name: observe.UserReset, Level: slog.LevelDebug, User: conn.RemoteAddr(), Reason: observe.DialFailed, Err: err,
 	})
-	if f.ended.Err() != nil {
-		return // and nobody knows whether it could be
+	if f.closed.Err() != nil {
+		return // it might have been reached
 	}
-	f.often.Do(func() {
+	f.unreachable.Do(func() {
 		if sockerr.Is(err, syscall.ECONNREFUSED) {
-			err = fmt.Errorf("%w; look whether the local server runs, and whether this is its port", err)
+			err = fmt.Errorf("%w; check that the local server runs, and that this is its port", err)
 		}
 		f.log.Error("the local server cannot be reached; users are reset", "local", f.local, "error", withAdvice(err))
 	})
 }
 
-// join joins a user with the local server, which took so long to answer.
+// join joins a user with the local server, which took dialTime to accept.
 func (f *forwarder) join(conn, local conn.Conn, dialTime time.Duration) {
-	if !f.introduce(conn, local) {
+	if !f.writeHeader(conn, local) {
 		return
 	}
 	f.running.Add(1)
 	joined := time.Now()
-	f.engine.Join(f.ended, conn, local, join.Options{}, func(r join.Result) {
+	f.engine.Join(f.closed, conn, local, join.Options{}, func(r join.Result) {
 		defer f.running.Done()
 		var c *crash.Error
 		if errors.As(r.Err, &c) {
-			f.crashed(c)
+			f.logPanic(c)
 		}
-		f.record(conn, dialTime, time.Since(joined), r)
+		f.reportDone(conn, dialTime, time.Since(joined), r)
 	})
 }
 
-// record logs what became of a user, once. The relay looks like the user, where a
-// connection is that user's alone.
-func (f *forwarder) record(conn conn.Conn, dialTime, duration time.Duration, r join.Result) {
+// reportDone reports the end of a user, once. An end by the relay looks like one by the
+// user where the connection to the relay is that user's alone.
+func (f *forwarder) reportDone(conn conn.Conn, dialTime, duration time.Duration, r join.Result) {
 	done := observe.Event{
-		Name: observe.UserDone, User: conn.RemoteAddr(), DialTime: max(dialTime, 1), Duration: duration, Received: r.AToB, Sent: r.BToA,
+		Name: observe.UserDone, User: conn.RemoteAddr(), Duration: duration, Received: r.AToB, Sent: r.BToA,
+		DialTime: max(dialTime, 1), // a clock may be too coarse for it, and zero is none
 	}
-	done.EndedBy, done.How = observe.Ending(r, observe.ByRelayClient, observe.ByRelay, f.ended.Err() != nil)
+	done.EndedBy, done.How = observe.Ending(r, observe.ByRelayClient, observe.ByRelay, f.closed.Err() != nil)
 	if done.How == observe.Drain {
-		f.cut.Add(1)
+		f.aborted.Add(1)
 	}
-	if done.EndedBy != observe.ByRelayClient { // which has said all, and logs a panic with its stack
+	if done.EndedBy != observe.ByRelayClient { // then How says all, and a panic has an event of its own
 		done.Err = r.Err
 	}
 	f.events.Observe(done)
 }
 
-// introduce tells the local server who the user is, if it is to know. The few bytes
-// fit into the socket's buffer. If that fails, both are reset.
-func (f *forwarder) introduce(conn, local conn.Conn) bool {
+// writeHeader writes the PROXY header to the local server, if the options want one. Its few
+// bytes fit into the socket's buffer. If that fails it resets both connections and returns
+// false.
+func (f *forwarder) writeHeader(conn, local conn.Conn) bool {
 	if f.proxyProtocol == 0 {
 		return true
 	}
@@ -234,58 +238,58 @@ func (f *forwarder) introduce(conn, local conn.Conn) bool {
 	return err == nil
 }
 
-// resetIfCrashed is deferred where a panic is to end one user's connection, and
-// not the forwarder.
-func (f *forwarder) resetIfCrashed(conn conn.Conn) {
+// resetOnPanic is deferred where a panic is to end one user's connection, and not the
+// forwarder.
+func (f *forwarder) resetOnPanic(conn conn.Conn) {
 	if c := crash.Caught(recover()); c != nil {
 		_ = conn.Reset()
-		f.crashed(c)
+		f.logPanic(c)
 	}
 }
 
-func (f *forwarder) crashed(c *crash.Error) {
+func (f *forwarder) logPanic(c *crash.Error) {
 	if c.First() {
 		f.events.Observe(observe.Event{Name: observe.Panicked, Level: slog.LevelError, Err: c})
 	}
 }
 
-// For how long a forwarder that shuts down waits for a connection on which nothing
-// moves.
+// How long a forwarder that shuts down waits for a connection on which nothing moves.
 const (
 	stillLimit = 2 * time.Second
 	// stillBehind is the same while bytes wait to be taken, or the relay has all of them.
-	// There may be megabytes in sockets before a user who reads slowly, and here nothing
-	// moves then for some seconds at a time.
+	// Sockets on the way to a user who reads slowly may hold megabytes, and then nothing
+	// moves here for some seconds at a time.
 	stillBehind = 10 * time.Second
 )
 
 // drain waits until all connections have finished and what was written has arrived, for
-// as long as the options allow and something moves, and resets what is left.
+// as long as the options allow and something moves. It resets the connections that are
+// left.
 func (f *forwarder) drain(l *Listener) {
-	cut := func() {
-		f.end()
-		l.cutNow()
+	forceClose := func() {
+		f.close()
+		l.forceClose()
 	}
-	timer := time.AfterFunc(max(l.options.Drain, 0), cut)
+	timer := time.AfterFunc(max(l.options.Drain, 0), forceClose)
 	defer timer.Stop()
 	finished := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
 		select {
 		case <-l.options.Cut:
-			cut()
+			forceClose()
 		case <-finished:
 		}
 	})
 	f.engine.EndStill(join.Stillness{Limit: stillLimit, Queued: stillBehind, Far: join.A, Ended: stillBehind})
 	f.running.Wait()
-	late := time.AfterFunc(stillBehind, l.cutNow) // the relay has what was said last, or is gone
+	late := time.AfterFunc(stillBehind, l.forceClose) // by then the relay has the last bytes, or is gone
 	defer late.Stop()
-	l.lingering.Wait()
+	l.draining.Wait()
 	close(finished)
 	waiting.Wait()
-	f.end()
-	if n := f.cut.Load(); n > 0 {
+	f.close()
+	if n := f.aborted.Load(); n > 0 {
 		f.log.Warn("connections that had not finished were reset", "connections", n)
 	}
 }

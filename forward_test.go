@@ -53,7 +53,7 @@ func (l *logger) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// when gives what is closed when message is logged.
+// when returns a channel that is closed when message is logged.
 func (l *logger) when(message string) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()

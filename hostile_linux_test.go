@@ -164,7 +164,7 @@ func dialEcho(b *testing.B, addr string) net.Conn {
 	return conn
 }
 
-// startSink gives the address of a server that throws away what it gets.
+// startSink returns the address of a server that discards what it gets.
 func startSink(b *testing.B) string {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -15,26 +15,28 @@ import (
 	"github.com/seed96252745/relay/internal/secretfile"
 )
 
-// KeyStore keeps lease keys: whoever shows the key of a public port has the port,
-// also after a restart. Its methods may be called concurrently.
+// KeyStore keeps lease keys. A relay client that shows the key of a public port gets the
+// port, after a restart as well. Key may be called concurrently.
 type KeyStore interface {
-	// Key gives the key that is kept under a name, and makes it the first time. A
-	// key is a secret of 22 to 512 printable characters without a space; the name
-	// says which relay and which server the port is for, and is no secret.
+	// Key returns the key that is kept under a name, and makes it at the first call. A key
+	// is a secret of 22 to 512 printable characters without a space. The name says which
+	// relay and which server the port is for, and is no secret. After an error Listen and
+	// Forward return it.
 	Key(name string) (string, error)
 }
 
-// FileKeys is a KeyStore that keeps each key in a file of its own in dir, which
-// only the owner may read (0700 and 0600). It makes dir if it is not there. Two
-// programs that share dir, and have the same relay and name, share a port: the one
-// that comes later takes it over.
+// FileKeys returns a KeyStore that keeps each key in a file of its own in dir. It makes dir
+// if needed. Only the owner may use dir and the files (modes 0700 and 0600); Key returns an
+// error for a file that others may read. If two programs share dir, and have the same relay
+// and name, they share a port: the one that comes later takes it over.
 func FileKeys(dir string) KeyStore { return fileKeys{dir} }
 
 type fileKeys struct{ dir string }
 
-// keyFileSize bounds what is read of a file.
-const keyFileSize = 1024
+// maxKeyFile bounds what is read of a file.
+const maxKeyFile = 1024
 
+// Key reads the key, or makes the file.
 func (k fileKeys) Key(name string) (string, error) {
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return "", fmt.Errorf("relay: lease key: %w", err)
@@ -44,7 +46,7 @@ func (k fileKeys) Key(name string) (string, error) {
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = writeKey(path, rand.Text()); err == nil {
-			key, err = readKey(path) // somebody else's, if it was quicker
+			key, err = readKey(path) // of another process, if that was quicker
 		}
 	}
 	if err != nil {
@@ -62,7 +64,7 @@ func readKey(path string) (string, error) {
 	if err := secretfile.Check(f); err != nil {
 		return "", fmt.Errorf("%w; or delete it to get another port", err)
 	}
-	b := make([]byte, keyFileSize)
+	b := make([]byte, maxKeyFile)
 	n, err := f.Read(b)
 	key := strings.TrimSpace(string(b[:n]))
 	if err != nil || len(key) < 22 {
@@ -71,7 +73,7 @@ func readKey(path string) (string, error) {
 	return key, nil
 }
 
-// writeKey makes the file whole or not at all, and leaves one that is there.
+// writeKey makes the file whole or not at all, and does not replace one that exists.
 func writeKey(path, key string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".lease-*")
 	if err != nil {
@@ -86,7 +88,7 @@ func writeKey(path, key string) error {
 		return err
 	}
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return os.Rename(f.Name(), path) // where there are no links
+		return os.Rename(f.Name(), path) // a file system without hard links
 	}
 	return nil
 }
@@ -97,6 +99,7 @@ type memoryKeys struct {
 	keys map[string]string
 }
 
+// Key returns the key, or makes one.
 func (m *memoryKeys) Key(name string) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/seed96252745/relay"
 )
 
-// keyFile gives the one file that there is in dir.
+// keyFile returns the only file in dir.
 func keyFile(t *testing.T, dir string) string {
 	t.Helper()
 	files, err := os.ReadDir(dir)

@@ -16,15 +16,15 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// Conn is what every connection that a [Listener] accepts is, beside a
-// net.Conn.
+// Conn is implemented by every connection that a [Listener] accepts. The caller closes
+// it. Its methods may be called concurrently.
 type Conn interface {
 	net.Conn
-	// CloseWrite ends the direction to the user, as FIN does, and leaves the
-	// other direction open.
+	// CloseWrite ends the direction to the user, as FIN does, and leaves the other
+	// direction open.
 	CloseWrite() error
-	// Reset ends both directions at once and closes the connection; the user
-	// sees a connection reset.
+	// Reset ends both directions at once and closes the connection. The user sees a
+	// connection reset.
 	Reset() error
 }
 
@@ -35,23 +35,24 @@ type Listener struct {
 	host    string // the relay's host, as the caller named it
 	client  protocol.Client
 	options Options
-	// said goes before each registration. The goroutine that registers has it.
-	said wire.Preamble
-	// failed is the relay's address where the last registration has failed, and another
-	// one of the name may do better; or "".
-	// The goroutine that registers has it.
+	// preamble is written before each registration. Only the goroutine that registers
+	// uses it.
+	preamble wire.Preamble
+	// failed is the address of the relay where the last registration has failed, if
+	// another address of the same name may do better, or "". Only the goroutine that
+	// registers uses it.
 	failed string
-	// next takes the connections that the relay client is given.
-	next taker
+	// users takes the users' connections over.
+	users userHandler
 
 	conns  chan conn.Conn // for Accept; never closed
 	closed context.Context
 	close  context.CancelFunc
-	ended  chan struct{}
-	// lingering are registrations that are closed, but whose connections live.
-	lingering sync.WaitGroup
-	cut       context.Context // done when those are to end
-	cutNow    context.CancelFunc
+	done   chan struct{} // closed when run has returned
+	// draining counts the registrations that are closed, and whose connections live.
+	draining   sync.WaitGroup
+	forced     context.Context // done when those are to end
+	forceClose context.CancelFunc
 
 	mu     sync.Mutex // guards what follows
 	public Addr
@@ -59,21 +60,20 @@ type Listener struct {
 
 var _ net.Listener = (*Listener)(nil)
 
-// Listen registers at the relay with address relayAddr ("host:port") and gives
-// the listener on the public port that the relay opens. It tries once, until
-// ctx is done; its error is a *RefusedError if the relay refuses. Nil options
-// stand for the defaults.
+// Listen registers at the relay at relayAddr ("host:port") and returns the listener on the
+// public port that the relay opens. It tries once, until ctx is done, and returns a
+// *RefusedError if the relay refuses. Nil options stand for the defaults.
 //
-// Once it has succeeded the listener stands until Close: when the relay is
-// lost, it registers again, for ever: within a quarter of a second, and with a pause
-// that grows to half a minute while that fails. The public address stays the same,
-// as long as the relay remembers whose it is; see Options.Keys.
+// After that the listener works until Close, whatever becomes of ctx. When the relay is
+// lost the listener registers again, for ever: within a quarter of a second at first, and
+// while that fails with a pause that grows to half a minute. The public address stays the
+// same for as long as the relay remembers its owner; see Options.Keys.
 func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener, error) {
 	l, err := newListener(relayAddr, "", options)
 	if err != nil {
 		return nil, err
 	}
-	l.next = l
+	l.users = l
 	registration, err := l.register(ctx)
 	if err != nil {
 		l.close()
@@ -83,7 +83,8 @@ func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener,
 	return l, nil
 }
 
-// newListener gives a listener without a taker, for what is called serves.
+// newListener returns a listener without a userHandler. Serves is the address of the local
+// server, or "".
 func newListener(relayAddr, serves string, options *Options) (*Listener, error) {
 	host, err := splitAddr(relayAddr)
 	if err != nil {
@@ -98,25 +99,25 @@ func newListener(relayAddr, serves string, options *Options) (*Listener, error) 
 		o.TLS = o.TLS.Clone()
 		o.TLS.ServerName = host
 	}
-	said, err := o.wishes(relayAddr, serves)
+	preamble, err := o.preamble(relayAddr, serves)
 	if err != nil {
 		return nil, err
 	}
 	l := &Listener{
-		relay:   relayAddr,
-		host:    host,
-		client:  client,
-		options: o,
-		said:    said,
-		conns:   make(chan conn.Conn),
-		ended:   make(chan struct{}),
+		relay:    relayAddr,
+		host:     host,
+		client:   client,
+		options:  o,
+		preamble: preamble,
+		conns:    make(chan conn.Conn),
+		done:     make(chan struct{}),
 	}
 	l.closed, l.close = context.WithCancel(context.Background())
-	l.cut, l.cutNow = context.WithCancel(context.Background())
+	l.forced, l.forceClose = context.WithCancel(context.Background())
 	return l, nil
 }
 
-// splitAddr gives the host of an address whose port is a number.
+// splitAddr returns the host of an address whose port is a number.
 func splitAddr(addr string) (host string, err error) {
 	host, number, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -126,12 +127,12 @@ func splitAddr(addr string) (host string, err error) {
 	return host, err
 }
 
-// Accept waits for the next user. Its error after Close is net.ErrClosed;
-// there is no other. The connection implements [Conn].
+// Accept waits for the next user and returns the connection, a [Conn] that the caller
+// closes. After Close it returns net.ErrClosed, and never any other error.
 //
-// Its RemoteAddr is the user's address, and its LocalAddr the public one. Users of one
-// address are accepted in the order in which they came, unless one is late by more
-// than a tenth of a second.
+// The connection's RemoteAddr is the user's address, and its LocalAddr the public one.
+// Users of one address are accepted in the order in which they came, unless one is late by
+// more than a tenth of a second.
 func (l *Listener) Accept() (net.Conn, error) {
 	if l.closed.Err() == nil {
 		select {
@@ -143,8 +144,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: net.ErrClosed}
 }
 
-// take gives conn to Accept.
-func (l *Listener) take(registered context.Context, conn conn.Conn) {
+// handleUser hands conn to Accept.
+func (l *Listener) handleUser(registered context.Context, conn conn.Conn) {
 	select {
 	case l.conns <- conn:
 	case <-l.closed.Done():
@@ -154,8 +155,8 @@ func (l *Listener) take(registered context.Context, conn conn.Conn) {
 	}
 }
 
-// takeNow gives conn to an Accept that waits.
-func (l *Listener) takeNow(conn conn.Conn) bool {
+// tryHandleUser hands conn to an Accept that waits.
+func (l *Listener) tryHandleUser(conn conn.Conn) bool {
 	select {
 	case l.conns <- conn:
 		return true
@@ -164,50 +165,50 @@ func (l *Listener) takeNow(conn conn.Conn) bool {
 	}
 }
 
-// whenReadable watches nothing: whoever accepts a connection waits for it himself.
+// whenReadable returns nil: without an engine nothing can be watched.
 func (*Listener) whenReadable(conn.Conn, func()) (stop func()) { return nil }
 
-// Addr is the public address that users connect to, an [Addr]: the latest one,
-// while the relay is lost.
+// Addr returns the public address that users connect to, an [Addr]. While the relay is
+// lost it is the latest one.
 func (l *Listener) Addr() net.Addr {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.public
 }
 
-// Close ends accepting. Connections that were accepted live on. The relay keeps the
-// public port for some minutes, for the owner of the key of Options.Keys; users who
-// come meanwhile wait for up to 10 seconds, and are reset. After the first call it
-// returns net.ErrClosed.
+// Close stops accepting, and waits until that is done. Connections that were accepted live
+// on. The relay keeps the public port for some minutes, for the owner of the key of
+// Options.Keys; users who come meanwhile wait for up to 10 seconds, and are reset then.
+// Further calls return net.ErrClosed.
 //
-// It must not be called from OnRegister.
+// Close must not be called from Options.OnRegister.
 func (l *Listener) Close() error {
 	if l.closed.Err() != nil {
 		return net.ErrClosed
 	}
 	l.close()
-	<-l.ended
+	<-l.done
 	return nil
 }
 
-// Addr is a public address: the relay's host, by the name under which it was
-// given, and the public port.
+// Addr is a public address: the relay's host, as Listen or Forward was given it, and the
+// public port.
 type Addr struct {
 	Host string
 	Port int
 }
 
-// Network is "tcp".
+// Network returns "tcp".
 func (Addr) Network() string { return "tcp" }
 
-// String gives the form host:port.
+// String returns the form host:port.
 func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
 
-// run hands on what registration accepts, and whenever that is lost, or nil,
-// registers anew, until Close. It returns an error if the relay has never granted
-// anything, and refuses it for a reason that lasts.
+// run serves registration until Close, and registers anew whenever it is lost, or nil. It
+// returns an error if the relay refuses what it has never granted, for a reason that
+// lasts.
 func (l *Listener) run(registration protocol.Registration) error {
-	defer close(l.ended)
+	defer close(l.done)
 	var retry backoff
 	granted := registration != nil
 	for {
@@ -225,30 +226,34 @@ func (l *Listener) run(registration protocol.Registration) error {
 		if l.closed.Err() != nil {
 			return nil
 		}
-		if refused := new(RefusedError); errors.As(err, &refused) && refused.lasts() && !granted && !l.options.KeepTrying {
+		refused := new(RefusedError)
+		if errors.As(err, &refused) && refused.lasts() && !granted && !l.options.KeepTrying {
 			return refused
 		}
 		level := slog.LevelWarn
 		if before := retry.standby; retry.failed(err) && before {
-			level = slog.LevelDebug // it has said so, and may stand by for days
+			level = slog.LevelDebug // the log has it, and this may go on for days
 		}
 		pause := retry.next()
-		l.options.Logger.Log(l.closed, level, "not registered at the relay; trying again",
-			"relay", l.relay, "error", err, "in", pause.Round(time.Millisecond).String())
+		fields := []any{"relay", l.relay, "error", err, "in", pause.Round(time.Millisecond).String()}
+		if refused.Code != "" {
+			fields = append(fields, "code", refused.Code)
+		}
+		l.options.Logger.Log(l.closed, level, "not registered at the relay; trying again", fields...)
 		sleep(l.closed, pause)
 		registration = nil
 	}
 }
 
-// serve hands on what registration accepts until it is lost, whose reason it
-// returns, or the listener is closed. It reports whether a user was among that.
+// serve hands on the connections of a registration until it is lost, or the listener is
+// closed. It returns why, and whether a user has come.
 func (l *Listener) serve(registration protocol.Registration) (user bool, err error) {
 	stop := context.AfterFunc(l.closed, func() { _ = registration.Close() })
 	defer stop()
-	users := newUserAddrs(l.next, l.options.Logger)
-	err = registration.Serve(users.accepted)
+	headers := newHeaderReader(l.users, l.options.Logger)
+	err = registration.Serve(headers.accept)
 	_ = registration.Close()
-	users.wait()
-	l.lingering.Go(func() { registration.Wait(l.cut) })
-	return users.came.Load(), err
+	headers.wait()
+	l.draining.Go(func() { registration.Wait(l.forced) })
+	return headers.served.Load(), err
 }

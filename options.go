@@ -22,110 +22,113 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// Protocol is how users reach a relay client. All protocols carry the same
+// Protocol is the way in which users reach a relay client. All protocols carry the same
 // bytes in the same way; they differ in the connections that they need.
 type Protocol string
 
 const (
 	// Multiplex carries all users over one connection. It is the default.
 	Multiplex Protocol = multiplex.Name
-	// Pool keeps connections waiting at the relay, one of which each user
-	// gets. A user is served without a round trip to the relay client.
+	// Pool keeps connections waiting at the relay, of which each user gets one. A user
+	// is served without a round trip to the relay client.
 	Pool Protocol = pool.Name
-	// Event opens a connection for each user, when the user has come.
+	// Event opens a connection for each user when the user comes.
 	Event Protocol = event.Name
 )
 
-// DefaultPoolSize is how many connections a pool keeps waiting.
+// DefaultPoolSize is how many connections a pool keeps waiting by default.
 const DefaultPoolSize = 16
 
-// MaxPoolSize is how many a relay keeps for one relay client.
+// MaxPoolSize is how many connections a relay keeps for one relay client.
 const MaxPoolSize = pool.MaxSize
 
-// DefaultDrain is how long Forward lets connections finish.
+// DefaultDrain is how long Forward lets connections finish by default.
 const DefaultDrain = 30 * time.Second
 
-// Options are the settings of Listen and Forward. The zero value, and nil,
-// stand for the defaults. They are copied.
+// Options are the settings of Listen and Forward, which copy them. Nil and the zero value
+// stand for the defaults.
 type Options struct {
 	// Protocol defaults to Multiplex.
 	Protocol Protocol
 
-	// PoolSize is how many connections to keep waiting with Pool. Zero means
-	// DefaultPoolSize; MaxPoolSize is the most.
+	// PoolSize is how many connections Pool keeps waiting, at most MaxPoolSize. Zero
+	// means DefaultPoolSize.
 	PoolSize int
 
-	// TLS encrypts what goes to the relay, and says how the relay is known; see
-	// [PinnedTLS] for relays with a certificate of their own making. It never goes
-	// on without. Nil is plain text.
+	// TLS encrypts the connections to the relay, and says how the relay proves who it
+	// is; see [PinnedTLS] for a relay that has made its certificate itself. An empty
+	// ServerName stands for the relay's host. Nil means plain text. There is no fallback
+	// from TLS to plain text.
 	TLS *tls.Config
 
-	// Token says who this is, to a relay that wants to know. It is a secret.
+	// Token shows a relay with a tokens file who this is. It is a secret. Empty shows
+	// none.
 	Token string
 
-	// TokenSource, if set, is asked for the token before each registration, so that
-	// a new one is shown without a restart. It is not called concurrently, and has
-	// to be quick. If it fails, which is logged, the token that it gave before is
-	// shown, at first Token; if that is empty too, the registration fails.
+	// TokenSource, if not nil, is called for the token before each registration, so that
+	// a new token needs no restart. It is not called concurrently, and should be quick.
+	// If it fails, that is logged, and the previous token is shown, at first Token. If
+	// that is empty too, the registration fails.
 	TokenSource func() (string, error)
 
-	// Name is what people call the tunnel: up to 64 letters, digits, dots,
-	// underscores and hyphens. It shows in the relay's log.
+	// Name is a name for the tunnel: up to 64 letters, digits, dots, underscores and
+	// hyphens. The relay's log shows it. Empty means no name.
 	Name string
 
-	// Port asks for a certain public port; the relay refuses if it cannot be had.
-	// Zero takes what the relay gives, and after that the same again.
+	// Port asks for this public port; the relay refuses if it cannot be had. Zero takes
+	// the port that the relay chooses, and the same one again after that.
 	Port int
 
-	// Allow and Deny are networks that users may come from, or may not; without
-	// any, they may come from everywhere. The relay may be stricter.
+	// Allow and Deny are the networks that users may come from, and may not come from.
+	// Without any, users may come from everywhere. The relay may be stricter.
 	Allow, Deny []netip.Prefix
 
-	// Users is how many there may be at a time, UsersPerSecond how many new ones
-	// from one address, and BytesPerSecond what all of them together may move, both
-	// ways. Zero is what the relay allows.
+	// Users bounds the users at a time, UsersPerSecond the new users a second from one
+	// address, and BytesPerSecond the bytes a second of all users together, both ways
+	// added up. Zero leaves it to the relay, which may be stricter in any case.
 	Users, UsersPerSecond int
 	BytesPerSecond        int64
 
-	// Keys keeps the key by which the relay knows whose the public port is, so
-	// that it stays the same. Nil keeps it in memory: the port then stays the same
-	// until the listener is closed, or Forward returns. See [FileKeys].
+	// Keys keeps the key that proves to the relay whose public port it is, so that the
+	// port stays the same. Nil keeps the key in memory: the port then stays the same until
+	// the listener is closed, or Forward returns. See [FileKeys].
 	Keys KeyStore
 
-	// ProxyProtocol has Forward put a PROXY protocol header of version 1 or 2
-	// before the bytes of each user, so that the local server knows who it is. Zero
-	// puts none.
+	// ProxyProtocol has Forward write a PROXY protocol header of version 1 or 2 before the
+	// bytes of each user, so that the local server knows the user's address. Zero writes
+	// none. Listen does not use it.
 	ProxyProtocol int
 
-	// KeepTrying has Forward go on when the relay refuses what it has never granted,
-	// for a reason that does not pass by itself: a token that it does not know, a port
-	// that somebody else has. Without it Forward returns the *RefusedError. Listen
-	// returns the first refusal in any case.
+	// KeepTrying has Forward go on when the relay refuses what it has never granted, for a
+	// reason that does not pass by itself: a token that the relay does not know, a port
+	// that somebody else has. Without it Forward returns the *RefusedError. Listen returns
+	// the first refusal in any case.
 	KeepTrying bool
 
-	// Logger gets what an operator wants to know: the relay lost and found
-	// again, a local server that cannot be reached. Nil discards it. It is called where
-	// users are served: a handler that waits, for a pipe that nobody reads, say, holds
-	// up all of them. So its handler should hand lines on, and drop what is too much.
+	// Logger gets what an operator wants to know, such as that the relay was lost and
+	// found again, or that the local server cannot be reached. Nil discards it. It is
+	// called where users are served: a handler that waits, for a pipe that nobody reads,
+	// say, holds up all users. So the handler should queue lines, and drop those beyond a
+	// bound.
 	Logger *slog.Logger
 
-	// OnRegister, if set, is called after each registration with the public
-	// address, which may be another one each time: the first time before Listen
-	// returns, later on a goroutine of the listener. Users wait for it. A panic
-	// in it is not caught.
+	// OnRegister, if not nil, is called after each registration with the public address,
+	// which may differ each time. The first call comes before Listen returns; later ones
+	// come on a goroutine of the listener. It is not called concurrently, and users wait
+	// until it returns. A panic in it is not caught.
 	OnRegister func(public net.Addr)
 
-	// Drain is how long Forward lets connections under way finish when its
-	// context is done. It does not wait that long for those on which nothing moves: 2
-	// seconds, or 10 while bytes wait to be taken. Zero means DefaultDrain, a negative
-	// value not at all.
+	// Drain is how long Forward lets connections finish after its context is done. It
+	// waits only 2 seconds for a connection on which nothing moves, or 10 while bytes wait
+	// to be taken. Zero means DefaultDrain; a negative value means no wait.
 	Drain time.Duration
 
-	// Cut, when it is closed, ends that wait at once. Nil lets it take its time.
+	// Cut ends the wait of Drain when it is closed: the connections are reset. With nil
+	// nothing cuts it short.
 	Cut <-chan struct{}
 }
 
-// withDefaults gives a copy that is complete.
+// withDefaults returns a complete copy.
 func (o *Options) withDefaults() Options {
 	var full Options
 	if o != nil {
@@ -182,11 +185,11 @@ func (o Options) client() (protocol.Client, error) {
 	return nil, fmt.Errorf("relay: unknown protocol %q: there are %v", o.Protocol, Protocols())
 }
 
-// failureLogInterval is how often a connection for a user is logged about that could
-// not be made, or was refused: there may be many a second.
+// failureLogInterval is how often the log says that a connection for a user could not be
+// made, or was refused: there may be many a second.
 const failureLogInterval = 10 * time.Second
 
-// logFailures gives what logs connections for users that have failed.
+// logFailures returns a function that logs connections for users that have failed.
 func (o Options) logFailures() func(error) {
 	often := &rate.Sometimes{First: 1, Interval: failureLogInterval}
 	return func(err error) {
@@ -194,9 +197,9 @@ func (o Options) logFailures() func(error) {
 	}
 }
 
-// wishes gives what the relay is told before each registration. The lease key is that
-// of the relay, the name of the tunnel, and what it serves.
-func (o Options) wishes(relayAddr, serves string) (wire.Preamble, error) {
+// preamble returns the preamble of each registration. The lease key is for this relay, the
+// name of the tunnel, and the server that it serves.
+func (o Options) preamble(relayAddr, serves string) (wire.Preamble, error) {
 	if err := policy.CheckName(o.Name); o.Name != "" && err != nil {
 		return wire.Preamble{}, fmt.Errorf("relay: name %q: %w", o.Name, err)
 	}
@@ -210,26 +213,27 @@ func (o Options) wishes(relayAddr, serves string) (wire.Preamble, error) {
 	if err != nil {
 		return wire.Preamble{}, err
 	}
-	said := wire.Preamble{
+	p := wire.Preamble{
 		Token: o.Token, Lease: key, Instance: rand.Text(), Port: o.Port, Name: o.Name, Proxy: true,
 		Policy: policy.Policy{
 			Allow: policy.AllowOnly(o.Allow), Deny: o.Deny,
 			Users: o.Users, UsersPerSecond: o.UsersPerSecond, BytesPerSecond: o.BytesPerSecond,
 		},
 	}
-	return said, checkWishes(said)
+	return p, checkPreamble(p)
 }
 
-// checkWishes tells what the relay would not understand.
-func checkWishes(said wire.Preamble) error {
-	if _, err := wire.ParsePreamble(said.Options()); err != nil {
+// checkPreamble returns an error if a relay would not understand p.
+func checkPreamble(p wire.Preamble) error {
+	if _, err := wire.ParsePreamble(p.Options()); err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
 	return nil
 }
 
-// PinnedTLS gives settings for Options.TLS that trust the relay whose key has one
-// of these pins, sha256//... as the relay's log has it, and nobody else.
+// PinnedTLS returns settings for Options.TLS that trust a relay whose key has one of these
+// pins, and no other. A pin is sha256//... as the relay's log shows it. PinnedTLS returns an
+// error if there is no pin, or one that is malformed.
 func PinnedTLS(pins ...string) (*tls.Config, error) {
 	if len(pins) == 0 {
 		return nil, errors.New("relay: there is no pin")

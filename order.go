@@ -5,73 +5,73 @@ import (
 	"time"
 )
 
-// longestTurn bounds how long a user waits for the one who came right before from the
-// same address, whose connection may be late, or never come. Without losses two of them
-// that are opened together differ by less.
-const longestTurn = 100 * time.Millisecond
+// maxTurnWait bounds how long a user waits for the previous user of the same address,
+// whose connection may be late, or never come. Without losses two connections that are
+// opened together differ by less.
+const maxTurnWait = 100 * time.Millisecond
 
-// turnsKept is of how many users it is known that they have been handed on: more than a
-// relay lets wait at a time.
+// turnsKept is how many users are remembered as handed on: more than a relay lets wait at
+// a time.
 const turnsKept = 1024
 
-// order has users of one address handed on in the order in which they came. Each comes
-// on a connection or stream of its own, which is quick or slow by itself, and the relay
-// says with each who came right before. Nobody waits for users of other addresses. The
-// zero value is ready.
+// order hands on users of one address in the order in which they came. Each comes on a
+// connection or stream of its own, which may be quick or slow, and the relay says with
+// each which user of that address came before. Users of other addresses are not waited
+// for. The zero value is ready.
 type order struct {
-	mu   sync.Mutex        // guards what follows
-	over [turnsKept]uint64 // the last number that has been handed on, by its remainder
-	held map[uint64]*held  // by the number that is waited for
+	mu      sync.Mutex          // guards what follows
+	last    [turnsKept]uint64   // the last number that was handed on, by its remainder
+	waiting map[uint64]*waiting // by the number that is waited for
 }
 
-// held is a user who waits.
-type held struct {
+// waiting is a user who waits for the turn.
+type waiting struct {
 	handOn func()
 	timer  *time.Timer
 }
 
-// await has handOn called when the user with the number has been handed on, or that
-// takes too long. It returns false if there is nobody to wait for, and does not call
-// it then. HandOn must not wait.
-func (o *order) await(number uint64, handOn func()) bool {
+// waitFor calls handOn when the user with the number has been handed on, or after
+// maxTurnWait. It returns false, and does not call handOn, if there is nobody to wait
+// for. HandOn must not wait.
+func (o *order) waitFor(number uint64, handOn func()) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if number == 0 || o.over[number%turnsKept] >= number {
+	if number == 0 || o.last[number%turnsKept] >= number {
 		return false
 	}
-	h := &held{handOn: handOn}
-	h.timer = time.AfterFunc(longestTurn, func() {
-		o.forget(number, h)
+	w := &waiting{handOn: handOn}
+	w.timer = time.AfterFunc(maxTurnWait, func() {
+		o.forget(number, w)
 		handOn()
 	})
-	if o.held == nil {
-		o.held = make(map[uint64]*held)
+	if o.waiting == nil {
+		o.waiting = make(map[uint64]*waiting)
 	}
-	o.held[number] = h // a relay that has two wait for one has the first wait longest
+	o.waiting[number] = w // if the relay has two wait for one, the first waits longest
 	return true
 }
 
-func (o *order) forget(number uint64, h *held) {
+func (o *order) forget(number uint64, w *waiting) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.held[number] == h {
-		delete(o.held, number)
+	if o.waiting[number] == w {
+		delete(o.waiting, number)
 	}
 }
 
-// pass says that the user with the number has been handed on, or never will be. It
-// hands on the one who waits for that.
-func (o *order) pass(number uint64) {
+// handedOn notes that the user with the number has been handed on, or never will be. It
+// hands on the user who waits for that.
+func (o *order) handedOn(number uint64) {
 	if number == 0 {
 		return
 	}
 	o.mu.Lock()
-	at := &o.over[number%turnsKept]
+	at := &o.last[number%turnsKept]
 	*at = max(*at, number)
-	h := o.held[number]
-	delete(o.held, number)
+	w := o.waiting[number]
+	delete(o.waiting, number)
 	o.mu.Unlock()
-	if h != nil && h.timer.Stop() { // or else it is being handed on
-		h.handOn()
+	if w != nil && w.timer.Stop() { // otherwise the timer hands it on
+		w.handOn()
 	}
 }

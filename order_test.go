@@ -27,7 +27,7 @@ func eachTurn(t *testing.T, test func(t *testing.T, o *turns)) {
 	})
 }
 
-// user is one who is known by a port, as the relay tells of him.
+// user has a user come, who is known by the port, with the header that the relay writes.
 func (o *turns) user(t *testing.T, port int, turn proxyproto.Sequence) {
 	t.Helper()
 	near, far := conntest.Memory()
@@ -44,7 +44,7 @@ func (o *turns) user(t *testing.T, port int, turn proxyproto.Sequence) {
 	o.take()
 }
 
-// take takes who is handed on by now.
+// take notes the users who are handed on by now.
 func (o *turns) take() {
 	for {
 		select {
@@ -104,7 +104,7 @@ func TestOrderOfStalled(t *testing.T) {
 	})
 }
 
-// One who is not introduced gives the turn to the next.
+// A user whose header is not valid passes the turn to the next user.
 func TestOrderOfFailed(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
 		near, far := conntest.Memory()

@@ -73,7 +73,7 @@ func serveBytes(t *testing.T) net.Addr {
 	return l.Addr()
 }
 
-// served is a user who has been served.
+// served returns the connection of a user who has been served.
 func served(t *testing.T, public net.Addr) *net.TCPConn {
 	t.Helper()
 	conn, err := net.Dial("tcp", public.String())

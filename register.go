@@ -15,20 +15,20 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// RefusedError is returned by Listen if the relay refuses the registration, and by
-// Forward if it does so for a reason that does not pass by itself, and has never
-// granted one.
+// RefusedError is returned by Listen if the relay refuses the registration, and by Forward
+// if the relay does so for a reason that does not pass by itself, and has never granted a
+// registration before.
 type RefusedError struct {
 	Code string // one word, for programs: see docs/protocol.md
-	Text string // what the relay says, for people
+	Text string // the relay's explanation, for people
 }
 
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("relay: refused: %s (%s)%s", e.Text, e.Code, e.advice())
 }
 
-// lasts reports whether the reason does not pass by itself, so that somebody has to
-// change something, here or at the relay.
+// lasts reports whether the reason does not pass by itself: somebody has to change
+// something, here or at the relay.
 func (e *RefusedError) lasts() bool {
 	switch e.Code {
 	case wire.CodeUnauthorized, wire.CodeExpired, wire.CodeForbidden, wire.CodePortTaken, wire.CodeNameTaken,
@@ -38,8 +38,7 @@ func (e *RefusedError) lasts() bool {
 	return false
 }
 
-// advice says what helps, where the relay, which does not know how it is asked, does
-// not.
+// advice says which flag helps. The relay does not know with what it was asked.
 func (e *RefusedError) advice() string {
 	switch e.Code {
 	case wire.CodeSuperseded:
@@ -58,12 +57,12 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 	}
 	d := &relayDialer{name: l.relay, avoid: l.failed, tls: l.options.TLS}
 	r, err := l.client.Register(ctx, d.dial, protocol.Preamble{
-		Registration: l.said.Options(),
-		Claim:        wire.Preamble{Token: l.said.Token}.Options(),
+		Registration: l.preamble.Options(),
+		Claim:        wire.Preamble{Token: l.preamble.Token}.Options(),
 	})
 	var refusal *wire.Refusal
 	refused := errors.As(err, &refusal)
-	l.failed = "" // the next try goes to wherever the name leads first
+	l.failed = "" // the next try goes to the first address of the name
 	if err != nil && (!refused || isBetterElsewhere(refusal)) {
 		l.failed = d.address()
 	}
@@ -83,66 +82,65 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 	return r, nil
 }
 
-// isBetterElsewhere reports whether another relay of the name is to be asked. After any
-// other refusal it is not: who stands by for a port, or waits for a name, would get
+// isBetterElsewhere reports whether to ask another relay of the same name after a refusal.
+// A relay client that stands by for a port, or waits for a name, must not: it would get
 // another port there, and serve that.
 func isBetterElsewhere(refusal *wire.Refusal) bool {
 	return refusal.Code == wire.CodeDraining || refusal.Code == wire.CodeNoPort
 }
 
-// readToken puts the token of the moment into what is said.
+// readToken puts the current token into the preamble.
 func (l *Listener) readToken() error {
 	if l.options.TokenSource == nil {
 		return nil
 	}
-	said := l.said
+	preamble := l.preamble
 	var err error
-	if said.Token, err = l.options.TokenSource(); err == nil {
-		err = checkWishes(said)
+	if preamble.Token, err = l.options.TokenSource(); err == nil {
+		err = checkPreamble(preamble)
 	}
 	switch {
 	case err == nil:
-		l.said = said
-	case l.said.Token == "":
+		l.preamble = preamble
+	case l.preamble.Token == "":
 		return fmt.Errorf("relay: there is no token: %w", err)
 	default:
-		l.options.Logger.Warn("the token cannot be read again; the one of before is shown", "error", err)
+		l.options.Logger.Warn("the token cannot be read again; the previous one is shown", "error", err)
 	}
 	return nil
 }
 
-// advice says what may help against a registration that has failed, where the error
-// does not.
+// advice says what may help after a registration that has failed, where the error does
+// not.
 func (l *Listener) advice(err error) string {
 	var alert *net.OpError
 	switch {
 	case sockerr.Is(err, syscall.ECONNREFUSED):
-		return "; look whether the relay runs there, and whether this is its port"
+		return "; check that the relay runs there, and that this is its port"
 	case sockerr.Is(err, syscall.EADDRNOTAVAIL):
 		return noSourcePort
 	case l.options.TLS == nil && sockerr.Is(err, syscall.ECONNRESET):
-		return "; if the relay lets in only who encrypts, use --tls or --tlsPin; if it has shut out this address for a while, " +
+		return "; if the relay requires encryption, use --tls or --tlsPin; if it has banned this address for a while, " +
 			"for wrong ids or tokens that have come from it, its log says so"
 	case l.options.TLS == nil && errors.Is(err, io.ErrUnexpectedEOF):
-		return "; if the relay lets in only who encrypts, use --tls or --tlsPin"
+		return "; if the relay requires encryption, use --tls or --tlsPin"
 	case sockerr.Is(err, syscall.ECONNRESET):
-		return "; the relay may have shut out this address for a while, for wrong ids or tokens that have come from it: its log says so"
+		return "; the relay may have banned this address for a while, for wrong ids or tokens that have come from it: its log says so"
 	case errors.As(err, &alert) && alert.Op == "remote error" && strings.Contains(alert.Err.Error(), "certificate"):
-		// With TLS 1.3 that comes when the handshake is over here.
+		// With TLS 1.3 the alert comes after this side's handshake.
 		return "; the relay does not accept the certificate of this client: give another one with --tlsCert, " +
 			"from an authority that the relay trusts"
 	}
 	return ""
 }
 
-// noSourcePort is what to do when a connection fails for want of a port on this side.
+// noSourcePort is the advice when no local port is left for a connection.
 const noSourcePort = "; this is EADDRNOTAVAIL: no source port is left here towards that address, since each stays taken " +
-	"for a minute after a connection that ended on this side first; widen net.ipv4.ip_local_port_range, " +
+	"for a minute after a connection that this side has ended first; widen net.ipv4.ip_local_port_range, " +
 	"or, towards the relay, use --protocol=multiplex, which needs one port for all users; " +
 	"or this machine has no address of that family (IPv4, IPv6) any more"
 
-// withAdvice adds to the error of a connection that was dialled what to do, where that
-// is not plain.
+// withAdvice adds to the error of a dial what to do, where that is not plain.
 func withAdvice(err error) error {
 	if sockerr.Is(err, syscall.EADDRNOTAVAIL) && !sockerr.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("%w%s", err, noSourcePort)

@@ -191,7 +191,7 @@ func TestConnectionsOutliveListener(t *testing.T) {
 	})
 }
 
-// nobody gives an address on which nobody listens, nor can until the test ends: it is
+// nobody returns an address on which nobody listens, nor can until the test ends: it is
 // one end of a connection.
 func nobody(t *testing.T) (addr string) {
 	t.Helper()
@@ -211,7 +211,7 @@ func TestListenErrors(t *testing.T) {
 		"pool negative":    {addr, relay.Options{PoolSize: -1}, "-1 connections"},
 		"no port":          {"relay.example.com", relay.Options{}, "missing port"},
 		"port a word":      {"relay.example.com:http", relay.Options{}, `"http" is not a port`},
-		"nobody there":     {nobody(t), relay.Options{}, "connection refused; look whether the relay runs there"},
+		"nobody there":     {nobody(t), relay.Options{}, "connection refused; check that the relay runs there"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := relay.Listen(t.Context(), c.addr, &c.options)
@@ -386,7 +386,7 @@ func TestForwardNamesTheLocalServer(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("Forward: %v", err)
 		}
-		if !strings.Contains(logged.String(), "connection refused; look whether the local server runs") {
+		if !strings.Contains(logged.String(), "connection refused; check that the local server runs") {
 			t.Errorf("the log has no advice:\n%s", logged.String())
 		}
 		if n := strings.Count(logged.String(), `"local":"`+local); n != 1 {

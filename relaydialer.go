@@ -10,21 +10,20 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// relayDialer makes the connections of one registration. A name may lead to several
-// relays, or to another one than a minute ago, and only one of them knows the
-// registration; so the first connection goes to the name, and all others to where that
-// one has gone.
+// relayDialer makes the connections of one registration. A name may resolve to several
+// relays, or to another one than a minute ago, and only one of them has the registration.
+// So the first connection goes to the name, and all others go to the same address.
 type relayDialer struct {
 	name  string      // "host:port", as the caller has given it
-	avoid string      // an address that is tried after all others of the name; may be ""
-	tls   *tls.Config // with a server name; or nil
+	avoid string      // an address to try after all others of the name, or ""
+	tls   *tls.Config // with a server name; nil for plain text
 
 	mu sync.Mutex // guards what follows
-	at string     // where the first connection has gone; "" before
+	at string     // address of the first connection; "" before
 }
 
-// elsewhereTimeout bounds the looking for another address than one that has failed:
-// half of what connecting may take.
+// elsewhereTimeout bounds the search for an address other than the one that has failed: it
+// is half of what connecting may take.
 const elsewhereTimeout = 5 * time.Second
 
 // dial is a protocol.Dialer.
@@ -53,7 +52,7 @@ func (d *relayDialer) connect(ctx context.Context) (conn.Conn, error) {
 	return conn, nil
 }
 
-// connectElsewhere gives nil if there is nothing to avoid, or no other address that
+// connectElsewhere returns nil if there is no address to avoid, or no other one that
 // answers.
 func (d *relayDialer) connectElsewhere(ctx context.Context) conn.Conn {
 	if d.avoid == "" {
@@ -63,12 +62,12 @@ func (d *relayDialer) connectElsewhere(ctx context.Context) conn.Conn {
 	defer cancel()
 	conn, err := transport.DialRelayElsewhere(ctx, d.name, d.avoid)
 	if err != nil {
-		return nil // of which connecting to the name tells
+		return nil // connecting to the name returns an error, too, or succeeds
 	}
 	return conn
 }
 
-// address gives where the first connection has gone, or "".
+// address returns the address of the first connection, or "".
 func (d *relayDialer) address() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -50,8 +50,8 @@ func refusing(t *testing.T, refusal string) (addr string, tokens <-chan string) 
 	return l.Addr().String(), shown
 }
 
-// A token that was replaced is shown at the next registration, and the one of before
-// for as long as there is none that can be.
+// A new token is shown at the next registration. While there is none that can be shown,
+// the previous one is.
 func TestTokenSource(t *testing.T) {
 	addr, shown := refusing(t, "-no-port there is none") // which may pass, so that it tries again soon
 	var logged syncBuffer
@@ -91,7 +91,7 @@ func TestTokenSource(t *testing.T) {
 		t.Errorf("Forward: %v", err)
 	}
 	log := logged.String()
-	if !strings.Contains(log, "the one of before is shown") || !strings.Contains(log, "the file is gone") {
+	if !strings.Contains(log, "the previous one is shown") || !strings.Contains(log, "the file is gone") {
 		t.Errorf("the log does not tell of the file:\n%s", log)
 	}
 	if strings.Contains(log, "not one") {

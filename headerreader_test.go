@@ -47,7 +47,7 @@ type introducer struct {
 func newIntroducer(t *testing.T, kind kind) *introducer {
 	i := &introducer{came: make(chan struct{}, 1000), conns: make(chan conn.Conn), log: newLogger(""), pair: kind.pair}
 	i.ctx, i.end = context.WithCancel(context.Background())
-	accept, wait := relay.NewUserAddrs(i.offer, kind.watch, slog.New(i.log))
+	accept, wait := relay.NewHeaderReader(i.offer, kind.watch, slog.New(i.log))
 	i.accept = accept
 	t.Cleanup(func() { i.end(); wait() })
 	return i
@@ -256,7 +256,7 @@ func TestUserAddrBound(t *testing.T) {
 		i := newIntroducer(t, waitedFor)
 		var taken atomic.Int64
 		go func() {
-			for range relay.MaxUnaccepted + 10 {
+			for range relay.MaxPending + 10 {
 				near, far := conntest.Memory()
 				i.accept(i.ctx, near)
 				taken.Add(1)
@@ -264,17 +264,17 @@ func TestUserAddrBound(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		if n := taken.Load(); n != relay.MaxUnaccepted {
-			t.Errorf("%d connections wait to be accepted, want %d", n, relay.MaxUnaccepted)
+		if n := taken.Load(); n != relay.MaxPending {
+			t.Errorf("%d connections wait to be accepted, want %d", n, relay.MaxPending)
 		}
 		_ = i.next(t).Close()
 		synctest.Wait()
-		if n := taken.Load(); n != relay.MaxUnaccepted+1 {
+		if n := taken.Load(); n != relay.MaxPending+1 {
 			t.Errorf("%d connections were taken after one was accepted", n)
 		}
 		<-time.After(10 * time.Second) // by then there may be another relay
 		synctest.Wait()
-		if n := taken.Load(); n != relay.MaxUnaccepted+2 {
+		if n := taken.Load(); n != relay.MaxPending+2 {
 			t.Errorf("%d connections were taken or reset in the end", n)
 		}
 		i.end()
@@ -285,7 +285,7 @@ func TestUserAddrBound(t *testing.T) {
 func TestUserAddrGoesOnAfterAPanic(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind kind) {
 		log := newLogger("")
-		accept, wait := relay.NewUserAddrs(func(context.Context, conn.Conn) { panic("at a user") }, kind.watch, slog.New(log))
+		accept, wait := relay.NewHeaderReader(func(context.Context, conn.Conn) { panic("at a user") }, kind.watch, slog.New(log))
 		t.Cleanup(wait)
 		for range 2 {
 			near, far := kind.pair(t)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/seed96252745/relay/internal/auth"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/port"
@@ -104,7 +105,7 @@ func openTokens(f *flags, log *slog.Logger) (*auth.File, error) {
 }
 
 // serve serves until ctx is done, and then drains.
-func serve(ctx context.Context, s *server.Server, listener server.Listener, f *flags, log *slog.Logger) error {
+func serve(ctx context.Context, s *server.Server, listener conn.Listener, f *flags, log *slog.Logger) error {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	select {

@@ -151,7 +151,7 @@ func forwardInProcess(t *testing.T, local string) *tunnel {
 	s, err := server.New(server.Config{
 		Protocols: []protocol.Relay{inProcessRelay{p}},
 		Ports:     port.Range{First: 20000, Last: 29999},
-		Listen: func(port int) (server.Listener, error) {
+		Listen: func(port int) (conn.Listener, error) {
 			return transport.ListenUsers(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		},
 		Logger: log,

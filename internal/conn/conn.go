@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 )
 
@@ -216,4 +217,20 @@ func AddrPort(a net.Addr) netip.AddrPort {
 		ap, _ = netip.ParseAddrPort(a.String())
 	}
 	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
+// Named reports whether a load balancer has told, in a PROXY header, whose a connection
+// is.
+func Named(c net.Conn) bool {
+	n, ok := As[interface{ Named() bool }](c)
+	return ok && n.Named()
+}
+
+// ComesFrom reports whether the peer of c has an address in one of the networks.
+func ComesFrom(c net.Conn, networks []netip.Prefix) bool {
+	if len(networks) == 0 {
+		return false
+	}
+	from := AddrPort(c.RemoteAddr()).Addr()
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(from) })
 }

@@ -74,7 +74,7 @@ func Relay(c Config) (*server.Server, error) {
 			}),
 		},
 		Ports: c.Ports,
-		Listen: func(port int) (server.Listener, error) {
+		Listen: func(port int) (conn.Listener, error) {
 			return transport.ListenUsers(net.JoinHostPort(c.Bind, strconv.Itoa(port)))
 		},
 		TrustedProxies: c.TrustedProxies,

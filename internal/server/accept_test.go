@@ -18,7 +18,7 @@ import (
 )
 
 // startOn starts a relay on a listener of the test, and gives its log.
-func startOn(t *testing.T, l server.Listener) (r *relay, log *bytes.Buffer) {
+func startOn(t *testing.T, l conn.Listener) (r *relay, log *bytes.Buffer) {
 	t.Helper()
 	log = new(bytes.Buffer)
 	r = start(t, func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
@@ -78,7 +78,7 @@ func TestAcceptErrors(t *testing.T) {
 func TestAcceptErrorsOfPublicPort(t *testing.T) {
 	public := newFakeListener()
 	r := start(t, func(c *server.Config) {
-		c.Listen = func(int) (server.Listener, error) { return public, nil }
+		c.Listen = func(int) (conn.Listener, error) { return public, nil }
 	})
 	tunnel, _ := r.register()
 	for range 4 { // each is tried again with the reserve
@@ -95,7 +95,7 @@ func TestAcceptErrorsOfPublicPort(t *testing.T) {
 func TestAcceptWithReserve(t *testing.T) {
 	public, l := newFakeListener(), newFakeListener()
 	r := start(t, func(c *server.Config) {
-		c.Listen = func(int) (server.Listener, error) { return public, nil }
+		c.Listen = func(int) (conn.Listener, error) { return public, nil }
 	})
 	go func() { r.served <- r.Serve(l) }()
 	l.results <- result{err: syscall.EMFILE}

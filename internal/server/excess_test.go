@@ -7,9 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
@@ -17,7 +15,6 @@ import (
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
-	"github.com/seed96252745/relay/internal/wire"
 )
 
 // Users who come faster than they may wait for that, up to a second; those for whom it
@@ -199,64 +196,4 @@ func TestExcessIsTold(t *testing.T) {
 	}
 	tunnel.end() // and what the log has not been told by now it is told then
 	r.wantSoon("lines about the others", 1, func() int64 { return log.count("limit=users_of_tunnel delayed=0 reset=2") })
-}
-
-// Nothing that a burst has done is missing in the log, even if no other one follows.
-func TestExcessOfBurstIsLogged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		log := new(lockedBuffer)
-		p := server.NewExceeding(slog.New(slog.NewTextHandler(log, nil)))
-		for i, c := range []struct {
-			waited int
-			then   func()
-			want   []string
-		}{
-			{5, func() {}, []string{"delayed=1 "}},
-			{3, func() { <-time.After(9 * time.Second) }, nil},
-			{0, func() { <-time.After(2 * time.Second) }, []string{"delayed=7 "}},
-			{0, func() { <-time.After(time.Hour) }, nil},
-			{3, p.End, []string{"delayed=1 ", "delayed=2 "}},
-			{2, func() { <-time.After(time.Hour) }, nil},
-		} {
-			before := log.String()
-			for range c.waited {
-				p.Exceeded(admission.UsersPerSecond)
-			}
-			c.then()
-			synctest.Wait()
-			got := strings.TrimPrefix(log.String(), before)
-			for _, want := range c.want {
-				if strings.Count(got, want) != 1 {
-					t.Errorf("%d: the log has not %q: %s", i, want, got)
-				}
-			}
-			if n := strings.Count(got, "\n"); n != len(c.want) {
-				t.Errorf("%d: %d lines are in the log, want %d: %s", i, n, len(c.want), got)
-			}
-		}
-	})
-}
-
-// What nobody has been told in an hour is told then, all in one.
-func TestExcessIsToldAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		told := new(server.Telling)
-		for _, c := range []struct {
-			after time.Duration
-			is    wire.Notice
-			want  string
-		}{
-			{0, wire.Notice{}, ""},
-			{0, wire.Notice{Limit: "users", Waited: 1}, "users 1 0"},
-			{time.Hour, wire.Notice{Limit: "users", Waited: 1}, ""},
-			{0, wire.Notice{Limit: "users", Waited: 2}, "users 1 0"},
-			{9 * time.Second, wire.Notice{Limit: "users", Waited: 5, Reset: 1}, ""},
-			{2 * time.Second, wire.Notice{Limit: "users", Waited: 9, Reset: 2}, "users 7 2"},
-		} {
-			<-time.After(c.after)
-			if got := told.Due(c.is); got != c.want {
-				t.Errorf("of %+v it is told %q, want %q", c.is, got, c.want)
-			}
-		}
-	})
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
@@ -75,7 +77,7 @@ func startFuzzed(f *testing.F) fuzzed {
 	s, err := server.New(server.Config{
 		Protocols: under(verbs, fake),
 		Ports:     port.Range{First: firstFuzzed, Last: lastFuzzed},
-		Listen:    func(int) (server.Listener, error) { return newFakeListener(), nil },
+		Listen:    func(int) (conn.Listener, error) { return newFakeListener(), nil },
 		Logger:    slog.New(slog.DiscardHandler),
 		// Or ports run out. It is long enough for an owner who comes again at once: one
 		// who comes as it ends is served a little later.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -18,67 +19,119 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// handshake reads what a connection to the control port wants, and gives it to
-// whom it concerns. Whatever is not a request is closed without a word.
-func (s *Server) handshake(conn conn.Conn, slot *admission.Slot) {
-	defer s.resetOnPanic(conn)
+// startHandshake answers a connection. A claim that has come already takes no goroutine,
+// and no slot among the handshakes that are waited for; it does not pass by a source that
+// is banned, though.
+func (s *Server) startHandshake(c conn.Conn) {
+	if !s.trackHandshake() {
+		_ = c.Reset()
+		return
+	}
+	if conn.ComesFrom(c, s.config.ControlProxies) {
+		s.startProxied(c)
+		return
+	}
+	if !s.config.Encrypted && !s.admission.AnyBanned() && s.claimNow(c) {
+		s.handshakes.Done()
+		return
+	}
+	h := &handshake{Server: s, conn: c}
+	if !h.admit() {
+		s.handshakes.Done()
+		return
+	}
+	go func() {
+		defer s.handshakes.Done()
+		h.answer()
+	}()
+}
+
+// handshake is a connection to the control port whose request is not answered yet.
+type handshake struct {
+	*Server
+	conn   conn.Conn // with TLS, once that is spoken
+	slot   *admission.Slot
+	banned bool // the source, which may only be told so
+	req    wire.Request
+}
+
+// source returns who the connection comes from. Limits for each source do not hold for a
+// peer that is a proxy: what one of those behind it does is not the others' fault. They
+// hold for the peer that a load balancer has named.
+func (h *handshake) source() admission.Source {
+	return h.admission.SourceOf(h.conn.RemoteAddr(), conn.Named(h.conn))
+}
+
+// admit admits a connection that has yet to send its request, or resets it. It reports
+// whether answer has to follow.
+func (h *handshake) admit() bool {
+	source, expected := h.source(), 0
+	if !source.IsShared() {
+		expected = h.endpoints.ExpectedClaims(source)
+	}
+	reset := h.conn.Reset // of the connection itself, whatever it carries by then
+	h.slot, h.banned = h.admission.AdmitHandshake(h.conn.RemoteAddr(), source, expected, func() { _ = reset() })
+	if h.slot == nil {
+		_ = h.conn.Reset()
+	}
+	return h.slot != nil
+}
+
+// answer reads what an admitted connection asks for, and answers it. A connection that
+// sends no request is closed without a word.
+func (h *handshake) answer() {
+	defer h.admission.ReleaseHandshake(h.slot)
+	defer h.resetOnPanic(h.conn)
 	// It took a moment to get here. Waiting is dear, and that has often been enough.
-	if req, ok := s.readClaimNow(conn); ok {
-		if s.admission.ReleaseHandshake(slot) {
-			s.refused(conn, req, s.claim(conn, req))
+	if !h.banned && !h.config.Encrypted && h.readClaimNow() {
+		if h.admission.ReleaseHandshake(h.slot) {
+			h.refused(h.claim())
 		}
 		return
 	}
-	defer context.AfterFunc(s.closed, func() { _ = conn.Reset() })()
-	carried, req, ok := s.readRequest(conn, slot)
+	raw := h.conn
+	defer context.AfterFunc(h.endpoints.Closed(), func() { _ = raw.Reset() })()
 	switch {
-	case !ok:
-	case req.IsClaim():
-		_ = carried.SetWriteDeadline(noDeadline)
-		s.refused(carried, req, s.claim(carried, req))
+	case !h.readRequest():
+	case h.banned:
+		h.refuseBanned()
+	case h.req.IsClaim():
+		_ = h.conn.SetWriteDeadline(noDeadline)
+		h.refused(h.claim())
 	default:
-		s.refused(carried, req, s.register(carried, req))
+		h.refused(h.register())
 	}
 }
 
-// readRequest reads what a connection wants, and gives it as it goes on from there: TLS
-// if that is spoken. What has not said it in time, or says something else, it closes.
-// What is left of the time bounds what is written next.
-func (s *Server) readRequest(raw conn.Conn, slot *admission.Slot) (conn conn.Conn, req wire.Request, ok bool) {
-	_ = raw.SetDeadline(time.Now().Add(s.config.Limits.HandshakeTimeout)) // fails as the read does
-	conn, err := s.config.Secure(raw)
-	if err != nil {
-		conn = raw
-	} else {
-		req, err = wire.ReadRequest(wire.NewReader(conn), s.verbs)
+// readRequest reads the request, with TLS if that is spoken, and reports whether there is
+// one. If it does not come in time, or is none, the connection is closed. What is left of
+// the time bounds what is written next.
+func (h *handshake) readRequest() bool {
+	_ = h.conn.SetDeadline(time.Now().Add(h.config.Limits.HandshakeTimeout)) // fails as the read does
+	carried, err := h.config.Secure(h.conn)
+	if err == nil {
+		h.conn = carried
+		h.req, err = wire.ReadRequest(wire.NewReader(carried), h.verbs)
 	}
-	if !s.admission.ReleaseHandshake(slot) {
-		return nil, req, false // it was reset
+	if !h.admission.ReleaseHandshake(h.slot) {
+		return false // it was reset
 	}
 	if err != nil {
 		kind, reason := notRequest(err)
-		s.admission.Counters.Add(kind)
-		s.events.Observe(observe.Event{
+		h.admission.Counters.Add(kind)
+		h.events.Observe(observe.Event{
 			Name: observe.HandshakeFailed, Level: slog.LevelDebug,
-			Tunnel: observe.Tunnel{RelayClient: conn.RemoteAddr()}, Reason: reason, Err: err,
+			Tunnel: observe.Tunnel{RelayClient: h.conn.RemoteAddr()}, Reason: reason, Err: err,
 		})
-		_ = conn.Close()
-		return nil, req, false
+		_ = h.conn.Close()
+		return false
 	}
-	if err := conn.SetReadDeadline(noDeadline); err != nil {
-		_ = conn.Reset()
-		s.refused(conn, req, err)
-		return nil, req, false
+	if err := h.conn.SetReadDeadline(noDeadline); err != nil {
+		_ = h.conn.Reset()
+		h.refused(err)
+		return false
 	}
-	return conn, req, true
-}
-
-// readClaimNow reads a claim that has come already, if it may come so.
-func (s *Server) readClaimNow(conn conn.Conn) (wire.Request, bool) {
-	if s.config.Encrypted {
-		return wire.Request{}, false
-	}
-	return wire.TryReadClaim(conn, s.verbs)
+	return true
 }
 
 // notRequest returns what is counted for a connection that could not be read, and why.
@@ -92,52 +145,69 @@ func notRequest(err error) (admission.Kind, observe.Reason) {
 	return admission.NotRequests, observe.NotARequest
 }
 
-// claimNow answers conn if it is a claim, and all of it has come.
-func (s *Server) claimNow(conn conn.Conn) (answered bool) {
-	defer s.resetOnPanic(conn)
-	req, answered := wire.TryReadClaim(conn, s.verbs)
-	if answered {
-		s.refused(conn, req, s.claim(conn, req))
+// readClaimNow reads a claim that has come already, and reports whether there is one.
+func (h *handshake) readClaimNow() (ok bool) {
+	h.req, ok = wire.TryReadClaim(h.conn, h.verbs)
+	return ok
+}
+
+// claimNow answers a connection if it is a claim, and all of it has come. It allocates
+// nothing: it is on the way of each user whose relay client makes data connections.
+func (s *Server) claimNow(c conn.Conn) (answered bool) {
+	defer s.resetOnPanic(c)
+	h := handshake{Server: s, conn: c}
+	if answered = h.readClaimNow(); answered {
+		h.refused(h.claim())
 	}
 	return answered
 }
 
+// claim hands on a connection that has no deadline. It has to be of the relay client that
+// has registered: each claim shows the token again.
+func (h *handshake) claim() error {
+	said, err := wire.ParsePreamble(h.req.Options)
+	if err != nil {
+		_ = h.conn.Reset()
+		return err
+	}
+	identity, err := h.config.Identify(h.conn, said.Token)
+	if err != nil {
+		_ = h.conn.Reset()
+		if errors.Is(err, ErrUnauthorized) {
+			_ = h.admission.PenalizeToken(h.source(), said.Token) // a claim gets no answer, late or not
+		}
+		return err
+	}
+	return h.protocols[h.req.Verb].Claim(h.conn, identity.Name, h.req.ID)
+}
+
 // resetOnPanic is deferred where a panic would end more than one connection.
-func (s *Server) resetOnPanic(conn conn.Conn) {
+func (s *Server) resetOnPanic(c conn.Conn) {
 	if e := crash.Caught(recover()); e != nil {
-		s.crashed(e)
-		_ = conn.Reset()
+		s.endpoints.Crashed(e)
+		_ = c.Reset()
 	}
 }
 
-// crashed counts and logs err if it comes from a panic, once.
-func (s *Server) crashed(err error) {
-	var e *crash.Error
-	if errors.As(err, &e) && e.First() {
-		s.admission.Counters.Add(admission.Panics)
-		s.events.Observe(observe.Event{Name: observe.Panicked, Level: slog.LevelError, Err: e})
-	}
-}
-
-// refused counts and logs what became of a request, unless err is nil.
-func (s *Server) refused(conn conn.Conn, req wire.Request, err error) {
+// refused counts what became of a request, and tells of it, unless err is nil.
+func (h *handshake) refused(err error) {
 	if err == nil {
 		return
 	}
-	source := s.sourceOf(conn)
+	source := h.source()
 	switch {
 	case errors.Is(err, protocol.ErrUnknownID), errors.Is(err, protocol.ErrNoClaims):
-		s.admission.Counters.Add(admission.WrongClaims)
-		s.admission.Penalize(source, admission.WrongID)
+		h.admission.Counters.Add(admission.WrongClaims)
+		h.admission.Penalize(source, admission.WrongID)
 	case errors.Is(err, protocol.ErrLate), errors.Is(err, protocol.ErrTunnelEnded):
-		s.admission.Counters.Add(admission.LateClaims)
+		h.admission.Counters.Add(admission.LateClaims)
 	case errors.Is(err, protocol.ErrFull):
-		s.admission.Counters.Add(admission.Idle)
+		h.admission.Counters.Add(admission.Idle)
 	}
-	s.crashed(err)
+	h.endpoints.Crashed(err)
 	refused := observe.Event{
-		Name: observe.RequestRefused, Source: source.Prefix(), Claim: req.IsClaim(), Err: err,
-		Tunnel: observe.Tunnel{Protocol: req.Verb.Name, RelayClient: conn.RemoteAddr()},
+		Name: observe.RequestRefused, Source: source.Prefix(), Claim: h.req.IsClaim(), Err: err,
+		Tunnel: observe.Tunnel{Protocol: h.req.Verb.Name, RelayClient: h.conn.RemoteAddr()},
 	}
 	if errors.Is(err, errSuperseded) {
 		refused.Level = slog.LevelDebug // it stands by for days, and asks every few seconds
@@ -147,26 +217,20 @@ func (s *Server) refused(conn conn.Conn, req wire.Request, err error) {
 	} else {
 		refused.Reason = observe.ReasonOf(err)
 	}
-	s.events.Observe(refused)
+	h.events.Observe(refused)
 }
 
-// claim hands on a connection that has no deadline. It has to be of the one who
-// registered: who it is, is asked each time.
-func (s *Server) claim(conn conn.Conn, req wire.Request) error {
-	said, err := wire.ParsePreamble(req.Options)
-	if err != nil {
-		_ = conn.Reset()
-		return err
+// refuseBanned answers the request of a source that is banned. A registration is told why.
+// A claim is reset, and nobody looks for its id: in place of an answer it would get a
+// user's bytes.
+func (h *handshake) refuseBanned() {
+	if h.req.IsClaim() {
+		_ = h.conn.Reset()
+		return
 	}
-	identity, err := s.config.Identify(conn, said.Token)
-	if err != nil {
-		_ = conn.Reset()
-		if errors.Is(err, ErrUnauthorized) {
-			_ = s.admission.PenalizeToken(s.sourceOf(conn), said.Token) // a claim gets no answer, late or not
-		}
-		return err
-	}
-	return s.protocols[req.Verb].Claim(conn, identity.Name, req.ID)
+	ban := max(h.admission.Banned(h.source()), time.Second).Round(time.Second)
+	_ = h.refuse(&wire.Refusal{Code: wire.CodeShutOut, Text: fmt.Sprintf(
+		"your address is shut out for %v more: too many ids or tokens have come from it that nobody has here", ban)})
 }
 
 // noDeadline is what ends a deadline.

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 
+	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/port"
 )
@@ -30,4 +31,4 @@ var ErrUnauthorized = errors.New("the relay does not know who this is")
 // ErrIdentityChanged is wrapped by the reason for which an identity no longer holds
 // that may come back as the same one, if with other rights: it keeps its leases, as
 // far as Config.WatchOwner has it.
-var ErrIdentityChanged = errors.New("the relay client has to register anew")
+var ErrIdentityChanged = endpoint.ErrIdentityChanged

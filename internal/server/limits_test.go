@@ -169,7 +169,7 @@ func TestExpectedHandshakes(t *testing.T) {
 // counting.
 func TestTunnelsWithoutAddress(t *testing.T) {
 	r := start(t, func(c *server.Config) { c.Limits.TunnelsPerSource = 1 })
-	r = r.listenAs(func(l server.Listener) server.Listener { return &listenAs{l, nil} })
+	r = r.listenAs(func(l conn.Listener) conn.Listener { return &listenAs{l, nil} })
 	r.register()
 	if got := r.refusal("multiplex\n"); !strings.HasPrefix(got, "-limit ") {
 		t.Errorf("one too many is answered by %q", got)
@@ -347,7 +347,7 @@ func TestUsers(t *testing.T) {
 
 // listenAs is a public port whose users seem to come from somewhere.
 type listenAs struct {
-	server.Listener
+	conn.Listener
 	ip net.IP
 }
 
@@ -373,7 +373,7 @@ func (c connFrom) Unwrap() (inner conn.Conn, sameBytes bool) { return c.Conn, tr
 func usersFrom(ip string) func(*server.Config) {
 	return func(c *server.Config) {
 		listen := c.Listen
-		c.Listen = func(port int) (server.Listener, error) {
+		c.Listen = func(port int) (conn.Listener, error) {
 			l, err := listen(port)
 			return listenAs{l, net.ParseIP(ip)}, err
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
+
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
@@ -47,7 +49,7 @@ func TestRangeIsExhausted(t *testing.T) {
 // Ports of other programs are passed over, and not remembered as taken.
 func TestPortsOfOtherPrograms(t *testing.T) {
 	r, ports := startWithPorts(t, 3)
-	var others []server.Listener
+	var others []conn.Listener
 	for port := ports.First; port < ports.Last; port++ {
 		l, err := listen(port)
 		if err != nil {
@@ -77,7 +79,7 @@ func TestPortsOfOtherProgramsOnWindows(t *testing.T) {
 	r := start(t, func(c *server.Config) {
 		c.Ports = freePorts(t, 3)
 		ports = c.Ports
-		c.Listen = func(port int) (server.Listener, error) {
+		c.Listen = func(port int) (conn.Listener, error) {
 			switch port {
 			case ports.First:
 				return nil, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.Errno(accessDenied))}
@@ -112,7 +114,7 @@ func TestListenFails(t *testing.T) {
 	var tries atomic.Int32
 	r := start(t, func(c *server.Config) {
 		c.Ports = freePorts(t, 1)
-		c.Listen = func(port int) (server.Listener, error) {
+		c.Listen = func(port int) (conn.Listener, error) {
 			tries.Add(1)
 			if failing.Load() {
 				return nil, syscall.EMFILE

@@ -1,106 +1,104 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
-	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/lease"
-	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
 // register gives the relay client a public port, and tells it.
-func (s *Server) register(conn conn.Conn, req wire.Request) error {
-	t, p, err := s.prepare(conn, req)
+func (h *handshake) register() error {
+	a, e, err := h.findEndpoint()
 	if err != nil {
-		return s.refuse(conn, err)
+		return h.refuse(err)
 	}
-	kept := false
 	defer func() { // also when the protocol panics
-		if kept {
-			return
-		}
-		p.endIfUnserved(errNotTold)
-		if t.kill != nil {
-			t.kill(nil) // or the server's context would hold it
+		if e != nil {
+			e.CloseIfUnbound(errNotTold)
 		}
 	}()
-	answer := wire.Answer{Port: p.number}
-	if p.lease != nil {
-		answer.Lease = p.lease.TTL
+	answer := wire.Answer{Port: e.Port}
+	if e.Lease != nil {
+		answer.Lease = e.Lease.TTL
 	}
-	t.session, err = s.protocols[req.Verb].Register(conn, protocol.Grant{Answer: answer, Owner: t.identity.Name})
+	session, err := h.protocols[h.req.Verb].Register(h.conn, protocol.Grant{Answer: answer, Owner: a.Name})
 	if err != nil {
 		return err
 	}
-	_ = conn.SetWriteDeadline(noDeadline) // what is left of the handshake's
-	if err := s.startTunnel(t); err != nil {
-		_ = t.session.Close()
+	_ = h.conn.SetWriteDeadline(noDeadline) // what is left of the handshake's
+	err = e.Bind(endpoint.Client{
+		Session:  session,
+		Protocol: h.req.Verb.Name,
+		Addr:     h.conn.RemoteAddr(),
+		Source:   a.source,
+		Identity: a.Name,
+		Instance: a.wish.Instance,
+		Name:     a.wish.Name,
+		Policy:   a.wish.Policy.Within(a.Policy),
+		Proxy:    a.wish.Proxy,
+		Watch:    a.Watch,
+	})
+	if err != nil {
+		_ = session.Close()
 		return err
 	}
-	kept = true
+	e = nil // which is served
 	return nil
 }
 
-// prepare finds out who registers, and for which port.
-func (s *Server) prepare(conn conn.Conn, req wire.Request) (*tunnel, *publicPort, error) {
-	wish, err := wire.ParsePreamble(req.Options)
+// findEndpoint finds out who registers, and for which endpoint.
+func (h *handshake) findEndpoint() (*applicant, *endpoint.Endpoint, error) {
+	wish, err := wire.ParsePreamble(h.req.Options)
 	if err != nil {
 		return nil, nil, err
 	}
-	identity, err := s.config.Identify(conn, wish.Token)
+	identity, err := h.config.Identify(h.conn, wish.Token)
 	if err != nil {
-		s.delayRefusal(conn, wish.Token, err)
+		h.delayRefusal(wish.Token, err)
 		return nil, nil, err
 	}
-	if s.draining.Err() != nil {
-		return nil, nil, errDraining
+	if h.endpoints.Draining().Err() != nil {
+		return nil, nil, endpoint.ErrDraining
 	}
-	p, err := s.portFor(identity, s.sourceOf(conn), wish)
-	if err != nil {
-		return nil, nil, err
-	}
-	t := &tunnel{
-		port:     p,
-		alive:    s.closed,
-		asked:    wish.Policy.Within(identity.Policy),
-		source:   s.sourceOf(conn),
-		verb:     req.Verb.Name,
-		client:   conn.RemoteAddr(),
-		identity: identity,
-		since:    time.Now(),
-		instance: wish.Instance,
-		name:     wish.Name,
-		proxy:    wish.Proxy,
-	}
-	if identity.Watch != nil {
-		t.alive, t.kill = context.WithCancelCause(s.closed)
-	}
-	return t, p, nil
+	a := &applicant{Identity: identity, source: h.source(), wish: wish}
+	e, err := h.registrar.endpointFor(a)
+	return a, e, err
 }
 
-// Why there is no port, or not any more.
-var (
-	errForbiddenPort = errors.New("may not ask for port")
-	errSuperseded    = errors.New("another relay client with the same lease key has taken over from this one, and is there")
-	errMoved         = observe.WithReason(errors.New("its owner has moved to another port"), observe.LeaseMoved)
-	errEvicted       = observe.WithReason(errors.New("its address has other tunnels by now, as many as it may"), observe.LeaseEvicted)
-	errNotOpen       = errors.New("your port is not open yet, as another program has it; the relay tries on, so try again")
-	errNotTold       = observe.WithReason(errors.New("the relay client could not be told"), observe.AnswerFailed)
-)
+// delayRefusal holds the connection, whose token is refused with err, for as long as the
+// limits want. It holds no slot of a handshake by now.
+func (h *handshake) delayRefusal(token string, err error) {
+	if !errors.Is(err, ErrUnauthorized) {
+		return
+	}
+	source := h.source()
+	delay := h.admission.PenalizeToken(source, token)
+	if delay == 0 || !h.admission.AdmitDelayed(source) {
+		return
+	}
+	defer h.admission.ReleaseDelayed(source)
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-h.endpoints.Draining().Done(): // and when it is closed
+	}
+	_ = h.conn.SetWriteDeadline(time.Now().Add(h.config.Limits.HandshakeTimeout)) // fails as the write does
+}
 
 // refuse tells a relay client why it is not registered.
-func (s *Server) refuse(conn conn.Conn, reason error) error {
-	refusal := s.explain(reason)
-	err := wire.WriteRefusal(conn, refusal)
-	_ = conn.Close()
+func (h *handshake) refuse(reason error) error {
+	refusal := refusalOf(reason)
+	err := wire.WriteRefusal(h.conn, refusal)
+	_ = h.conn.Close()
 	if told := new(wire.Refusal); !errors.As(reason, &told) {
 		reason = fmt.Errorf("%w (%s)", reason, refusal.Code)
 	}
@@ -110,9 +108,9 @@ func (s *Server) refuse(conn conn.Conn, reason error) error {
 	return reason
 }
 
-// explain says what to tell a relay client. What it does not know is the relay's
-// own trouble, and nobody else's business.
-func (s *Server) explain(err error) *wire.Refusal {
+// refusalOf returns what to tell a relay client. What it does not know is the relay's own
+// trouble, and nobody else's business.
+func refusalOf(err error) *wire.Refusal {
 	var refusal *wire.Refusal
 	var unknown *wire.UnknownOptionError
 	var bad *wire.OptionError
@@ -123,22 +121,26 @@ func (s *Server) explain(err error) *wire.Refusal {
 		return &wire.Refusal{Code: wire.CodeUnknownOption, Text: unknown.Text}
 	case errors.As(err, &bad):
 		return &wire.Refusal{Code: wire.CodeBadOption, Text: bad.Error()}
-	case errors.Is(err, errDraining):
-		return &wire.Refusal{Code: wire.CodeDraining, Text: errDraining.Error()}
-	case errors.Is(err, admission.ErrTunnelsPerSource), errors.Is(err, admission.ErrTunnelsPerNetwork), errors.Is(err, admission.ErrTunnelsPerIdentity):
-		return &wire.Refusal{Code: wire.CodeLimit, Text: err.Error()}
-	case errors.Is(err, errForbiddenPort):
-		return &wire.Refusal{Code: wire.CodeForbidden, Text: err.Error()}
-	case errors.Is(err, errSuperseded):
-		return &wire.Refusal{Code: wire.CodeSuperseded, Text: err.Error()}
-	case errors.Is(err, lease.ErrNameTaken):
-		return &wire.Refusal{Code: wire.CodeNameTaken, Text: err.Error()}
 	case errors.Is(err, lease.ErrPortTaken), sockerr.Is(err, syscall.EADDRINUSE):
 		return &wire.Refusal{Code: wire.CodePortTaken, Text: "somebody else has this port"}
-	case errors.Is(err, errNotOpen):
-		return &wire.Refusal{Code: wire.CodeNotOpen, Text: err.Error()}
-	case errors.Is(err, lease.ErrNoPort):
-		return &wire.Refusal{Code: wire.CodeNoPort, Text: err.Error()}
+	}
+	for _, r := range []struct {
+		err  error
+		code string
+	}{
+		{endpoint.ErrDraining, wire.CodeDraining},
+		{admission.ErrTunnelsPerSource, wire.CodeLimit},
+		{admission.ErrTunnelsPerNetwork, wire.CodeLimit},
+		{admission.ErrTunnelsPerIdentity, wire.CodeLimit},
+		{errForbiddenPort, wire.CodeForbidden},
+		{errSuperseded, wire.CodeSuperseded},
+		{lease.ErrNameTaken, wire.CodeNameTaken},
+		{errNotOpen, wire.CodeNotOpen},
+		{lease.ErrNoPort, wire.CodeNoPort},
+	} {
+		if errors.Is(err, r.err) {
+			return &wire.Refusal{Code: r.code, Text: err.Error()}
+		}
 	}
 	return &wire.Refusal{Code: wire.CodeNoPort, Text: "the relay cannot open a public port"}
 }

@@ -75,10 +75,10 @@ func start(t *testing.T, changes ...func(*server.Config)) *relay {
 // listenFor has the relay take relay clients at another port, too, who come from where
 // they come from. It gives the relay at that port.
 func (r *relay) listenFor() *relay {
-	return r.listenAs(func(l server.Listener) server.Listener { return l })
+	return r.listenAs(func(l conn.Listener) conn.Listener { return l })
 }
 
-func (r *relay) listenAs(who func(server.Listener) server.Listener) *relay {
+func (r *relay) listenAs(who func(conn.Listener) conn.Listener) *relay {
 	r.Helper()
 	l, err := transport.ListenRelayClients(loopback + ":0")
 	if err != nil {
@@ -92,7 +92,7 @@ func (r *relay) listenAs(who func(server.Listener) server.Listener) *relay {
 
 // relayClients has those from 127.0.0.n seem to come from 192.0.2.n: limits for each
 // source do not hold for loopback.
-type relayClients struct{ server.Listener }
+type relayClients struct{ conn.Listener }
 
 func (l relayClients) Accept() (conn.Conn, error) {
 	conn, err := l.Listener.Accept()
@@ -110,7 +110,7 @@ func outside(addr net.Addr) *net.TCPAddr {
 // seen is where a relay client seems to come from.
 func seen(conn net.Conn) string { return outside(conn.LocalAddr()).String() }
 
-func listen(port int) (server.Listener, error) {
+func listen(port int) (conn.Listener, error) {
 	return transport.ListenUsers(net.JoinHostPort(loopback, strconv.Itoa(port)))
 }
 

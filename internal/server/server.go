@@ -15,7 +15,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -23,18 +22,14 @@ import (
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
-	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/endpoint"
+	"github.com/seed96252745/relay/internal/entry"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/tcpstate"
 	"github.com/seed96252745/relay/internal/wire"
 )
-
-// Listener is where connections come from; package transport has some.
-type Listener = conn.Listener
 
 // Config is what a Server stands on. Protocols, Ports and Listen are needed.
 type Config struct {
@@ -43,7 +38,7 @@ type Config struct {
 	// Ports are the public ports to choose from.
 	Ports port.Range
 	// Listen opens a public port.
-	Listen func(port int) (Listener, error)
+	Listen func(port int) (conn.Listener, error)
 	// Logger gets what an operator wants to know. Nil discards it.
 	Logger *slog.Logger
 	// Limits bound what everybody may have.
@@ -125,43 +120,26 @@ type Server struct {
 	events    observe.Sink
 	protocols map[wire.Verb]protocol.Relay
 	verbs     []wire.Verb // of protocols
-	ports     *lease.Ports
-	leases    *lease.Registry
-	engine    *join.Engine
-	// watcher watches users who wait.
-	watcher   tcpstate.Watcher
 	admission *admission.Controller
+	endpoints *endpoint.Group
+	entries   *entry.Config
+	registrar registrar
 
-	// Stages of the end. Draining: no new tunnel, no new user. Impatient: no user who
-	// waits. Closed: no connection at all.
-	drain, endWaits, close      context.CancelCauseFunc
-	draining, impatient, closed context.Context
-	handshakes                  sync.WaitGroup
-	running                     sync.WaitGroup // public ports, who waits there, and tunnels
+	handshakes sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows, and that nothing starts after its end
-	listeners map[Listener]struct{}
-	open      map[int]*publicPort                       // by number
-	tunnels   map[admission.Source]map[*tunnel]struct{} // that take users
+	listeners map[conn.Listener]struct{}
 }
 
-// New gives a server that has opened the ports that are leased, does nothing else
+// New returns a server that has opened the ports that are leased, does nothing else
 // yet, and has to be closed. It fails if descriptors are short.
 func New(config Config) (*Server, error) {
 	config = config.withDefaults()
-	engine, err := join.NewEngine()
-	if err != nil {
-		return nil, err
-	}
 	s := &Server{
 		config:    config,
 		log:       config.Logger,
 		protocols: make(map[wire.Verb]protocol.Relay),
-		ports:     lease.NewPorts(config.Listen),
-		engine:    engine,
-		listeners: make(map[Listener]struct{}),
-		open:      make(map[int]*publicPort),
-		tunnels:   make(map[admission.Source]map[*tunnel]struct{}),
+		listeners: make(map[conn.Listener]struct{}),
 	}
 	for _, p := range config.Protocols {
 		s.protocols[p.Verb()] = p
@@ -169,174 +147,94 @@ func New(config Config) (*Server, error) {
 	}
 	s.events = newLog(config.Logger, config.Limits.LogLines, func() { s.admission.Counters.Add(admission.LogLines) })
 	s.admission = admission.NewController(config.Limits, slices.Concat(config.TrustedProxies, config.ControlProxies), s.events)
-	crashed := func(e *crash.Error) { s.crashed(e) }
-	engine.OnCrash, s.watcher.OnCrash = crashed, crashed
-	engine.Reserve = s.admission.Reserve
-	s.closed, s.close = context.WithCancelCause(context.Background())
-	s.draining, s.drain = context.WithCancelCause(s.closed)
-	s.impatient, s.endWaits = context.WithCancelCause(s.closed)
-	s.leases = lease.NewRegistry(lease.Config{
-		Store: config.Leases, Ports: s.ports, Log: s.log, Events: s.events, TTL: config.Lease, IdentityTTL: config.IdentityLease,
-		Watch: func(identity string, port int, ended func(error)) (stop func(), err error) {
-			return config.WatchOwner(identity, port, func(reason error) { s.aside(func() { ended(reason) }) })
-		},
+	s.entries = &entry.Config{
+		Acceptor: entry.Acceptor{Admission: s.admission, Log: s.log}, Events: s.events,
+		TrustedProxies: config.TrustedProxies, MaxHeaders: config.Limits.Waiting,
+	}
+	var err error
+	s.endpoints, err = endpoint.NewGroup(endpoint.Config{
+		Admission: s.admission, Events: s.events, UserWait: config.Limits.UserWait, Waiting: config.Limits.Waiting,
 	})
-	s.running.Go(s.leases.Restore(s.restore))
+	if err != nil {
+		return nil, err
+	}
+	ports := lease.NewPorts(config.Listen)
+	s.registrar = registrar{
+		config: &s.config, log: s.log, events: s.events, admission: s.admission,
+		ports: ports, endpoints: s.endpoints, entries: s.entries,
+		leases: lease.NewRegistry(lease.Config{
+			Store: config.Leases, Ports: ports, Log: s.log, Events: s.events, TTL: config.Lease, IdentityTTL: config.IdentityLease,
+			Watch: func(identity string, port int, ended func(error)) (stop func(), err error) {
+				return config.WatchOwner(identity, port, func(reason error) { s.endpoints.Go(func() { ended(reason) }) })
+			},
+		}),
+	}
+	s.endpoints.Go(s.registrar.leases.Restore(s.registrar.restore))
 	return s, nil
 }
 
 // Serve takes relay clients from l until Shutdown or Close, and then returns
 // ErrServerClosed. It closes l.
-func (s *Server) Serve(l Listener) error {
+func (s *Server) Serve(l conn.Listener) error {
 	if !s.trackListener(l) {
 		_ = l.Close()
 		return ErrServerClosed
 	}
 	defer s.untrackListener(l)
-	err := s.acceptAll(s.closed, l, s.startHandshake, shortage{s.admission.Reserve.LendSpare, s.startHandshake})
-	if s.closed.Err() != nil {
+	closed := s.endpoints.Closed()
+	err := s.entries.Serve(closed, l, s.startHandshake, entry.Shortage{Lend: s.admission.Reserve.LendSpare, Handle: s.startHandshake})
+	if closed.Err() != nil {
 		return ErrServerClosed
 	}
 	return err
 }
 
-// Shutdown lets users who are connected finish, and takes no others: public
-// ports close, registrations are refused, and each tunnel ends with its last
-// user. It does not wait for those on whose connections nothing moves: they are reset.
-// When all have ended, or ctx is done, it closes the server. It returns
-// ctx's error if users had to be reset because of that.
+// Shutdown lets users who are connected finish, and takes no others: public ports
+// close, registrations are refused, and each tunnel ends with its last user. It does not
+// wait for users on whose connections nothing moves: they are reset. When all have
+// ended, or ctx is done, it closes the server. It returns ctx's error if users had to be
+// reset because of that.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.stopTaking(s.drain)
-	s.engine.EndStill(join.Stillness{Limit: stillLimit, Queued: stillQueued, Far: join.B, Ended: stillLimit})
-	defer time.AfterFunc(stillLimit, func() { s.endWaits(errDraining) }).Stop()
-	idle := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(idle)
-	}()
-	var err error
-	select {
-	case <-idle:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	s.Close()
-	<-idle
-	return err
+	defer s.Close()
+	return s.endpoints.Drain(ctx)
 }
-
-// While the server drains, its ports are refused to everybody.
-const (
-	// stillLimit is for how long it waits for a connection on which nothing moves, and
-	// for a relay client that has not come for its user.
-	stillLimit = 2 * time.Second
-	// stillQueued is the same while bytes wait for one who reads slowly, and for what
-	// was said last to a relay client. Behind one of those may be megabytes for a local
-	// server, of which a good part has to go before more is taken here.
-	stillQueued = 5 * time.Second
-)
 
 // Close ends everything at once: users are reset, tunnels and listeners are
 // closed. It returns when all goroutines have ended.
 func (s *Server) Close() {
-	s.stopTaking(s.close)
+	s.endpoints.Reset()
 	s.mu.Lock()
 	for l := range s.listeners {
 		_ = l.Close()
 	}
 	s.mu.Unlock()
 	s.handshakes.Wait()
-	s.running.Wait()
-	s.engine.Close()
-	s.watcher.Close()
+	s.endpoints.Close()
 	s.admission.Close()
-}
-
-// stopTaking ends what tells of the stage, after which nothing starts, and all
-// public ports.
-func (s *Server) stopTaking(end context.CancelCauseFunc) {
-	s.mu.Lock()
-	end(errDraining)
-	open := slices.Collect(maps.Values(s.open))
-	s.mu.Unlock()
-	for _, p := range open {
-		p.end(errDraining)
-	}
-}
-
-// aside runs f for a caller who cannot wait. While the server drains, nothing new is
-// begun that it would have to wait for, and the caller waits all the same.
-func (s *Server) aside(f func()) {
-	s.mu.Lock()
-	begun := s.draining.Err() == nil
-	if begun {
-		s.running.Go(f)
-	}
-	s.mu.Unlock()
-	if !begun {
-		f()
-	}
-}
-
-// startHandshake answers conn. A claim that has come already takes no goroutine,
-// and no place among those who are waited for; it does not pass by a source that
-// is shut out, though.
-func (s *Server) startHandshake(conn conn.Conn) {
-	if !s.trackHandshake() {
-		_ = conn.Reset()
-		return
-	}
-	if s.comesFrom(conn, s.config.ControlProxies) {
-		s.startProxied(conn)
-		return
-	}
-	if !s.config.Encrypted && !s.admission.AnyBanned() && s.claimNow(conn) {
-		s.handshakes.Done()
-		return
-	}
-	slot, banned := s.admitHandshake(conn)
-	if slot == nil {
-		s.handshakes.Done()
-		return
-	}
-	go func() {
-		defer s.handshakes.Done()
-		s.answer(conn, slot, banned)
-	}()
-}
-
-// answer answers a connection that was let in.
-func (s *Server) answer(conn conn.Conn, slot *admission.Slot, banned bool) {
-	defer s.admission.ReleaseHandshake(slot)
-	if banned {
-		s.answerBanned(conn, slot)
-		return
-	}
-	s.handshake(conn, slot)
 }
 
 // trackHandshake counts a handshake, unless the server has been closed.
 func (s *Server) trackHandshake() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed.Err() != nil {
+	if s.endpoints.Closed().Err() != nil {
 		return false
 	}
 	s.handshakes.Add(1)
 	return true
 }
 
-func (s *Server) trackListener(l Listener) bool {
+func (s *Server) trackListener(l conn.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining.Err() != nil {
+	if s.endpoints.Draining().Err() != nil {
 		return false
 	}
 	s.listeners[l] = struct{}{}
 	return true
 }
 
-func (s *Server) untrackListener(l Listener) {
+func (s *Server) untrackListener(l conn.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)

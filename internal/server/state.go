@@ -14,7 +14,7 @@ type State struct {
 	Ports       int // public, those included whose owners are away
 	Tunnels     int
 	Users       int
-	Waiting     int // of them, for the relay client
+	Waiting     int // of them, for the relay client, or for a load balancer to name them
 	Descriptors int // of the budget
 	Counters    *admission.Counters
 	// Protocols tell what they have counted, by their verbs.
@@ -23,13 +23,14 @@ type State struct {
 
 // State tells how the server is. It may be called concurrently.
 func (s *Server) State() State {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	usage := s.admission.Usage()
+	usage, endpoints := s.admission.Usage(), s.endpoints.Usage()
 	state := State{
 		Handshakes:  usage.Handshakes,
 		Stalled:     usage.Delayed,
+		Ports:       endpoints.Ports,
+		Tunnels:     endpoints.Tunnels,
 		Users:       usage.Users,
+		Waiting:     endpoints.Waiting + s.entries.Headers(),
 		Descriptors: usage.Descriptors,
 		Counters:    &s.admission.Counters,
 		Protocols:   make(map[string]slog.LogValuer),
@@ -39,13 +40,6 @@ func (s *Server) State() State {
 			state.Protocols[verb.Name] = counting
 		}
 	}
-	for _, tunnels := range s.tunnels {
-		state.Tunnels += len(tunnels)
-	}
-	for _, p := range s.open {
-		state.Waiting += len(p.waiting)
-	}
-	state.Ports = len(s.open)
 	return state
 }
 

@@ -1,4 +1,4 @@
-package server
+package endpoint
 
 import (
 	"sync"
@@ -24,7 +24,7 @@ type turn struct {
 	before atomic.Pointer[turn] // of the one of the same source who came right before, or nil
 	left   atomic.Bool
 	held   atomic.Pointer[time.Time] // until when a limit holds the user up, or nil
-	told   atomic.Pointer[tunnel]    // whose relay client has been told of the user
+	told   atomic.Pointer[Tunnel]    // whose relay client has been told of the user
 }
 
 // take gives the next turn to a user of a source.
@@ -74,7 +74,7 @@ func (t *turn) holdUp(wait time.Duration) {
 // tell gives what the relay client of a tunnel is told. It need not wait for who has
 // left before it was told of them, or is held up here; those before them count. Nor
 // for whom another one has.
-func (t *turn) tell(to *tunnel) proxyproto.Sequence {
+func (t *turn) tell(to *Tunnel) proxyproto.Sequence {
 	said := proxyproto.Sequence{Number: t.number}
 	for b := t.before.Load(); b != nil; b = b.before.Load() {
 		told := b.told.Load()

@@ -1,4 +1,4 @@
-package server
+package endpoint
 
 import (
 	"context"
@@ -24,29 +24,46 @@ import (
 // one goroutine uses a user at a time.
 type user struct {
 	admission.Ticket
-	conn conn.Conn
-	addr net.Addr
-	port *publicPort
-	turn *turn // or nil, before the user is admitted
-	came time.Time
+	conn     conn.Conn
+	addr     net.Addr
+	endpoint *Endpoint
+	turn     *turn // or nil, before the user is admitted
+	came     time.Time
 
-	tunnel  *tunnel   // that counts the user, or nil
+	tunnel  *Tunnel   // that counts the user, or nil
 	reached conn.Conn // to the relay client, or nil
 	first   []byte    // what has been read of the user before being joined
 	header  []byte    // what is yet to be written on reached
 }
 
+// admit admits the user, perhaps after a delay, or returns the limit in the way.
+func (u *user) admit() (err error) {
+	e, admission := u.endpoint, u.endpoint.group.config.Admission
+	u.Ticket, err = admission.AdmitUser(e.Account, e.policy.Load(), u.addr, admission.SourceOf(u.addr, conn.Named(u.conn)))
+	return err
+}
+
+// admitUnder admits the user under the policy of its tunnel, perhaps after a delay of at
+// most maxDelay.
+func (u *user) admitUnder(maxDelay time.Duration) (delay time.Duration, err error) {
+	delay, err = u.AdmitUnder(u.tunnel.policy, u.addr, maxDelay)
+	if errors.Is(err, admission.ErrAccountReleased) {
+		err = protocol.ErrTunnelEnded // with its endpoint, a moment ago
+	}
+	return delay, err
+}
+
 // connectNow takes as many steps as can be taken without waiting, and reports whether
 // those were all.
 func (u *user) connectNow() bool {
-	if u.tunnel, _ = u.port.enter(); u.tunnel == nil {
+	if u.tunnel, _ = u.endpoint.enterTunnel(); u.tunnel == nil {
 		return false
 	}
-	opener, ok := u.tunnel.session.(protocol.TryOpener)
+	opener, ok := u.tunnel.Session.(protocol.TryOpener)
 	if !ok {
 		return false
 	}
-	if _, err := u.tunnel.admit(u, 0); err != nil {
+	if _, err := u.admitUnder(0); err != nil {
 		return false // connect finds out why, or waits
 	}
 	if u.reached = opener.TryOpen(); u.reached == nil {
@@ -63,11 +80,11 @@ func (u *user) connectNow() bool {
 }
 
 // connect takes the steps that are left, and waits for each until ctx is done. It
-// returns protocol.ErrTunnelEnded if the next tunnel of the port may do better.
+// returns protocol.ErrTunnelEnded if the next tunnel of the endpoint may do better.
 func (u *user) connect(ctx context.Context) error {
 	if u.tunnel == nil {
 		var err error
-		if u.tunnel, err = u.port.await(ctx); err != nil {
+		if u.tunnel, err = u.endpoint.awaitTunnel(ctx); err != nil {
 			return err
 		}
 	}
@@ -81,18 +98,18 @@ func (u *user) connect(ctx context.Context) error {
 
 // open has the user's tunnel open a connection, once the tunnel's limits allow it.
 func (u *user) open(ctx context.Context) error {
-	delay, err := u.tunnel.admit(u, admission.MaxUserDelay)
+	delay, err := u.admitUnder(admission.MaxUserDelay)
 	if err == nil && delay > 0 {
 		u.turn.holdUp(delay)
-		u.port.exceeded(admission.UsersPerSecondOfTunnel, false)
+		u.endpoint.limited(admission.UsersPerSecondOfTunnel, false)
 		err = pause(ctx, delay)
 	}
 	if err != nil {
 		return err
 	}
-	u.reached, err = u.tunnel.session.Open(ctx)
+	u.reached, err = u.tunnel.Session.Open(ctx)
 	if errors.Is(err, protocol.ErrTunnelEnded) {
-		u.tunnel.end(context.Cause(u.tunnel.session.Ended())) // or else the port would have it still
+		u.tunnel.end(context.Cause(u.tunnel.Session.Ended())) // or else it would be bound still
 	}
 	return err
 }
@@ -108,7 +125,7 @@ func (u *user) writeHeader() error {
 	if err == nil && len(u.header) > 0 {
 		_ = u.reached.SetWriteDeadline(time.Now().Add(headerTimeout)) // fails as the write does
 		_, err = u.reached.Write(u.header)
-		_ = u.reached.SetWriteDeadline(noDeadline)
+		_ = u.reached.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {
 		return fmt.Errorf("telling the relay client who the user is: %w", err)
@@ -123,12 +140,12 @@ func (u *user) prepareHeader() error {
 	if u.header != nil {
 		return nil
 	}
-	if !u.tunnel.proxy {
+	if !u.tunnel.Proxy {
 		u.header = u.first // of a user who was to be joined by another tunnel before
 		return nil
 	}
 	header, err := proxyproto.HeaderWithDetails(u.conn.RemoteAddr(), u.conn.LocalAddr(), proxyproto.Details{
-		Notice: u.port.notice(), Sequence: u.turn.tell(u.tunnel),
+		Notice: u.endpoint.notice(), Sequence: u.turn.tell(u.tunnel),
 	})
 	if err != nil {
 		return err
@@ -138,6 +155,18 @@ func (u *user) prepareHeader() error {
 	}
 	u.header = append(header, u.first...)
 	return nil
+}
+
+// pause waits, unless ctx is done before.
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // mostFirst is how much is read of a user before being joined: together with a
@@ -156,20 +185,26 @@ func (u *user) readFirst() {
 	}
 }
 
-// join joins a user with the relay client.
+// join joins the user with the relay client.
 func (u *user) join() {
-	t := u.tunnel
-	s := u.port.server
-	s.events.Observe(observe.Event{Name: observe.UserJoined, Level: slog.LevelDebug, Source: u.Source.Prefix(), Tunnel: t.about(), User: u.addr})
-	joined, reached := time.Now(), u.reached
+	t, g, reached, joined := u.tunnel, u.endpoint.group, u.reached, time.Now()
+	g.config.Events.Observe(observe.Event{
+		Name: observe.UserJoined, Level: slog.LevelDebug, Source: u.Source.Prefix(), Tunnel: t.about(), User: u.addr,
+	})
 	options := join.Options{Limiter: t.policy.Bytes(), Prefix: int64(len(u.first))}
 	u.first, u.header, u.reached, u.tunnel = nil, nil, nil, nil // or they would be held for as long as the user is there
-	s.engine.Join(t.alive, u.conn, reached, options, func(r join.Result) {
+	g.engine.Join(t.alive, u.conn, reached, options, func(r join.Result) {
 		defer t.users.Done()
-		u.leave()
-		s.crashed(r.Err)
-		t.record(u, joined, r)
+		u.release()
+		g.Crashed(r.Err)
+		t.observeEnd(u, joined, r)
 	})
+}
+
+// release gives back what the user took when it was admitted.
+func (u *user) release() {
+	u.endpoint.order.leave(u.Source, u.turn)
+	u.endpoint.group.config.Admission.ReleaseUser(&u.Ticket)
 }
 
 // leaveTunnel undoes the steps that were taken.
@@ -188,16 +223,16 @@ func (u *user) leaveTunnel() {
 // fail resets an admitted user who cannot be joined.
 func (u *user) fail(reason error) {
 	u.leaveTunnel()
-	u.leave()
-	u.port.reset(u, reason)
+	u.release()
+	u.reset(reason)
 }
 
 // failOnPanic is deferred where a panic would end more than one user.
 func (u *user) failOnPanic() {
 	if e := crash.Caught(recover()); e != nil {
-		u.port.server.crashed(e)
+		u.endpoint.group.Crashed(e)
 		u.leaveTunnel()
 		_ = u.conn.Reset()
-		u.leave()
+		u.release()
 	}
 }

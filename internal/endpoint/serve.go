@@ -1,0 +1,198 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/tcpstate"
+)
+
+// Serve admits the user of c, and joins it with the relay client. First is what the entry
+// has read of the user's bytes to find the endpoint. It waits only while as many users
+// wait for the relay client as may: the others stay in the kernel's queue meanwhile, where
+// they cost nothing and lose nothing.
+func (e *Endpoint) Serve(c conn.Conn, first []byte) {
+	defer e.resetOnPanic(c)
+	u := &user{conn: c, addr: c.RemoteAddr(), endpoint: e, came: time.Now(), first: first}
+	if err := u.admit(); err != nil {
+		u.reset(err)
+		return
+	}
+	u.turn = e.order.take(u.Source)
+	if u.Delay > 0 {
+		e.delay(u)
+		return
+	}
+	e.route(u)
+}
+
+// maxDelayed bounds the users of one endpoint who are delayed, as Limits.Waiting does by
+// default for users who wait: each is a goroutine.
+const maxDelayed = 128
+
+// delay has a user wait who comes too fast. Its bytes stay in the kernel meanwhile.
+func (e *Endpoint) delay(u *user) {
+	if !e.delayed.Acquire(maxDelayed) {
+		u.fail(admission.LimitError(u.DelayedBy))
+		return
+	}
+	u.turn.holdUp(u.Delay)
+	e.limited(u.DelayedBy, false)
+	e.group.running.Go(func() {
+		defer e.delayed.Release()
+		timer := time.NewTimer(u.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			e.route(u)
+		case <-e.done:
+			u.fail(e.Reason())
+		}
+	})
+}
+
+// route joins an admitted user: at once if nothing has to be waited for, and otherwise
+// from a goroutine, of which there is a bounded number.
+func (e *Endpoint) route(u *user) {
+	defer u.failOnPanic()
+	if u.connectNow() {
+		u.join()
+		return
+	}
+	select {
+	case e.waiting <- struct{}{}:
+	default:
+		e.group.config.Admission.Counters.Add(admission.Waiting)
+		select {
+		case e.waiting <- struct{}{}:
+		case <-e.done:
+			u.fail(e.Reason())
+			return
+		}
+	}
+	e.group.running.Go(func() { e.park(u) })
+}
+
+// park has a user wait until it is connected to the relay client, which may have to
+// come first. Until then the user's bytes stay in the kernel. A user who resets is let
+// go.
+func (e *Endpoint) park(u *user) {
+	defer u.failOnPanic()
+	if err := e.connect(u); err != nil {
+		u.fail(err)
+		return
+	}
+	u.join()
+}
+
+// errUserGone is why a user is reset, besides what the protocol returns.
+var errUserGone = observe.WithReason(errors.New("the user went away while waiting"), observe.UserGone)
+
+// connect connects a user while it has a place among those who wait.
+func (e *Endpoint) connect(u *user) error {
+	ctx, giveUp := context.WithCancelCause(e.group.impatient)
+	defer giveUp(nil)
+	defer time.AfterFunc(e.group.config.UserWait, func() { giveUp(protocol.ErrTooLong) }).Stop()
+	watch := e.group.watcher.Start(u.conn, tcpstate.Dead, func() { giveUp(errUserGone) })
+	defer watch.Stop()
+	defer func() { <-e.waiting }()
+	for {
+		err := u.connect(ctx)
+		if err == nil || !errors.Is(err, protocol.ErrTunnelEnded) || e.Lease == nil {
+			return err
+		}
+		u.leaveTunnel()
+	}
+}
+
+// awaitTunnel returns the tunnel, as soon as one is bound, and counts a user in.
+func (e *Endpoint) awaitTunnel(ctx context.Context) (*Tunnel, error) {
+	for {
+		t, bound := e.enterTunnel()
+		if t != nil {
+			return t, nil
+		}
+		select {
+		case <-bound:
+		case <-e.done:
+			return nil, e.Reason()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// enterTunnel returns the tunnel that is bound, and counts a user in. If there is none
+// it returns what is closed when there is.
+func (e *Endpoint) enterTunnel() (*Tunnel, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.tunnel != nil {
+		e.tunnel.users.Add(1)
+	}
+	return e.tunnel, e.bound
+}
+
+// resetOnPanic is deferred where a panic would end more than one connection.
+func (e *Endpoint) resetOnPanic(c conn.Conn) {
+	if p := crash.Caught(recover()); p != nil {
+		e.group.Crashed(p)
+		_ = c.Reset()
+	}
+}
+
+// reset resets a user who is not joined.
+func (u *user) reset(reason error) {
+	_ = u.conn.Reset()
+	e := u.endpoint
+	reset := observe.Event{
+		Name: observe.UserReset, Level: slog.LevelWarn, Source: u.Source.Prefix(),
+		Tunnel: observe.Tunnel{Port: e.Port}, User: u.addr, Reason: observe.ReasonOf(reason),
+	}
+	kind := resetKind(reason)
+	if kind != 0 {
+		e.group.config.Admission.Counters.Add(kind)
+	}
+	switch {
+	case !errors.As(reason, new(admission.LimitError)):
+	case kind == admission.DeniedAddresses: // which is as the owner wishes
+		reset.Reason = observe.AddressDenied
+	default:
+		e.limited(kind, true)
+		reset.Reason, reset.Limit = observe.LimitMet, kind.String()
+	}
+	if reset.Reason == observe.Other {
+		reset.Err = reason
+	}
+	e.group.config.Events.Observe(reset)
+}
+
+// resetKind returns what is counted for a user who is reset, or zero.
+func resetKind(reason error) admission.Kind {
+	var l admission.LimitError
+	if errors.As(reason, &l) {
+		return admission.Kind(l)
+	}
+	for _, k := range []struct {
+		err  error
+		kind admission.Kind
+	}{
+		{protocol.ErrTooLong, admission.UserWaits},
+		{protocol.ErrNotAcknowledged, admission.NotAcknowledged},
+		{errUserGone, admission.UsersGone},
+		{protocol.ErrFull, admission.Pending},
+		{protocol.ErrNoStream, admission.Streams},
+	} {
+		if errors.Is(reason, k.err) {
+			return k.kind
+		}
+	}
+	return 0
+}

@@ -1,0 +1,153 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/policy"
+	"github.com/seed96252745/relay/internal/protocol"
+)
+
+// Client is the relay client of a tunnel, as it has registered.
+type Client struct {
+	Session  protocol.Session
+	Protocol string // the verb
+	Addr     net.Addr
+	Source   admission.Source
+	Identity string // empty is nobody in particular
+	Instance string // which process it is, of those that have the lease
+	Name     string
+	Policy   policy.Policy // of its users
+	Proxy    bool          // each user's bytes come behind a PROXY protocol header
+	// Watch has revoked called, once, when the identity no longer holds, and stop ends
+	// that. Revoked must not wait. Nil is an identity that holds for ever.
+	Watch func(revoked func(reason error)) (stop func())
+}
+
+// ErrIdentityChanged is wrapped by the reason for which an identity no longer holds
+// that may come back as the same one, if with other rights: it keeps its leases.
+var ErrIdentityChanged = errors.New("the relay client has to register anew")
+
+// Tunnel is a relay client that serves an endpoint. It is bound until it ends, and lives
+// on until its users have ended.
+type Tunnel struct {
+	Client
+	Since    time.Time // when it was bound
+	endpoint *Endpoint
+	policy   *admission.TunnelPolicy // Client.Policy, and what is left of its rates
+
+	// alive is done when users of the tunnel have to end.
+	alive context.Context
+	kill  context.CancelCauseFunc // or nil, if only the end of the group ends it
+
+	users  sync.WaitGroup // that are counted; none is added once the tunnel is not bound
+	ending sync.Once
+}
+
+// Bind has a relay client serve the endpoint, in place of the one that does. It fails if
+// the endpoint is closed, and leaves the session to its caller then.
+func (e *Endpoint) Bind(c Client) error {
+	g := e.group
+	t := &Tunnel{Client: c, Since: time.Now(), endpoint: e, alive: g.closed}
+	if c.Watch != nil {
+		t.alive, t.kill = context.WithCancelCause(g.closed)
+	}
+	err := g.add(t)
+	if err == nil {
+		if err = e.bind(t); err != nil {
+			g.remove(t)
+			g.running.Done()
+		}
+	}
+	if err != nil {
+		t.unwatch()
+		return err
+	}
+	g.config.Events.Observe(observe.Event{Name: observe.TunnelOpened, Source: t.Source.Prefix(), Tunnel: t.about()})
+	t.watch()
+	context.AfterFunc(c.Session.Ended(), func() { t.end(context.Cause(c.Session.Ended())) })
+	return nil
+}
+
+// about identifies the tunnel in events.
+func (t *Tunnel) about() observe.Tunnel {
+	return observe.Tunnel{Port: t.endpoint.Port, Protocol: t.Protocol, RelayClient: t.Addr, Identity: t.Identity, Name: t.Name}
+}
+
+// watch has the tunnel end when its identity no longer holds. It may have ended already,
+// for another reason.
+func (t *Tunnel) watch() {
+	if t.kill != nil {
+		stop := t.Watch(func(reason error) {
+			t.endpoint.group.Go(func() { t.revoke(reason) })
+		})
+		context.AfterFunc(t.alive, stop)
+	}
+}
+
+func (t *Tunnel) unwatch() {
+	if t.kill != nil {
+		t.kill(nil)
+	}
+}
+
+// end has t take no more users, and drain when those who are joined have ended. A user
+// who waits goes on waiting, if the relay client is there.
+func (t *Tunnel) end(reason error) {
+	t.ending.Do(func() {
+		g := t.endpoint.group
+		t.endpoint.unbind(t, reason)
+		g.remove(t)
+		g.Crashed(reason)
+		closed := observe.Event{Name: observe.TunnelClosed, Source: t.Source.Prefix(), Tunnel: t.about(), Reason: observe.ReasonOf(reason)}
+		if closed.Reason == observe.Other { // what its connection has met
+			closed.Reason, closed.Err = observe.RelayClientLost, reason
+		}
+		g.config.Events.Observe(closed)
+		go t.drain()
+	})
+}
+
+// drain waits for the users. A user who waits for a relay client that reads nothing is
+// freed only by closing the session.
+func (t *Tunnel) drain() {
+	g := t.endpoint.group
+	defer g.running.Done()
+	defer t.unwatch()
+	defer func() {
+		if c := crash.Caught(recover()); c != nil {
+			g.Crashed(c)
+			_ = t.Session.Close()
+		}
+	}()
+	defer context.AfterFunc(g.closed, func() { _ = t.Session.Close() })()
+	t.users.Wait()
+	drained := make(chan struct{})
+	defer close(drained)
+	defer context.AfterFunc(g.draining, func() {
+		select {
+		case <-time.After(stillQueued): // what was written last has arrived, or nobody is there
+			_ = t.Session.Close()
+		case <-drained:
+		}
+	})()
+	protocol.Drain(t.Session)
+}
+
+// revoke ends the tunnel of an identity that no longer holds, its users, and its lease if
+// the identity is gone.
+func (t *Tunnel) revoke(reason error) {
+	t.kill(reason)
+	if !errors.Is(reason, ErrIdentityChanged) {
+		t.endpoint.closeWith(t, lease.Revoke(reason))
+	}
+	t.end(reason)
+	_ = t.Session.Close()
+}

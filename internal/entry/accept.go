@@ -1,0 +1,107 @@
+package entry
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/sockerr"
+)
+
+// How long Serve waits after an error, from the first to the tenth in a row, as
+// net/http does it.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// Acceptor accepts the connections of listeners through everything that passes: a
+// listener that gave up when descriptors or memory run out would have to be started
+// again by hand. Its methods may be called concurrently.
+type Acceptor struct {
+	Admission *admission.Controller
+	Log       *slog.Logger
+}
+
+// Shortage is what happens at a listener while there are no descriptors: of the reserve
+// Lend frees one, and Handle takes over the connection that is accepted with it. So nobody
+// hangs in the kernel's queue without an answer.
+type Shortage struct {
+	Lend   func() bool
+	Handle func(conn.Conn)
+}
+
+// Serve has handle take over every connection of l, until l is closed, whose error it
+// returns, or ctx is done. Handle must not wait for the peer.
+func (a *Acceptor) Serve(ctx context.Context, l conn.Listener, handle func(conn.Conn), short Shortage) error {
+	pause := time.Duration(0)
+	for {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			a.handOver(c, handle)
+			continue
+		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
+			return err
+		case pause == 0:
+			a.Log.Error("cannot accept connections; trying on", "address", l.Addr(), "error", err)
+		}
+		if isShortage(err) {
+			a.Admission.Counters.Add(admission.Shortages)
+			if a.acceptShort(l, short) {
+				pause = minAcceptPause // for the log: it is the same shortage
+				continue
+			}
+		}
+		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// isShortage reports whether accepting failed for want of something that others may
+// give back. It is not inlined: a goroutine of each public port stands in Serve, and its
+// stack would be twice as large.
+//
+//go:noinline
+func isShortage(err error) bool {
+	return sockerr.Is(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM)
+}
+
+// acceptShort accepts one connection with the help of the reserve. There is one: without
+// descriptors Accept fails only then.
+func (a *Acceptor) acceptShort(l conn.Listener, short Shortage) bool {
+	if !short.Lend() {
+		return false
+	}
+	defer a.Admission.Reserve.Fill()
+	c, err := l.Accept()
+	if err == nil {
+		short.Handle(c)
+	}
+	return err == nil
+}
+
+// handOver hands a connection on, unless it has got the reserve's last descriptor, which
+// was lent to another listener for a moment.
+func (a *Acceptor) handOver(c conn.Conn, handle func(conn.Conn)) {
+	a.Admission.Reserve.Fill()
+	if !a.Admission.Reserve.Empty() {
+		handle(c)
+		return
+	}
+	a.Admission.Counters.Add(admission.Shortages)
+	_ = c.Reset()
+	a.Admission.Reserve.Fill()
+}

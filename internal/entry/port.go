@@ -1,0 +1,148 @@
+// Package entry is where users arrive. An entry accepts their connections, finds out whose
+// each is, and hands it to the endpoint that it is for.
+package entry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/endpoint"
+	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/proxyproto"
+)
+
+// Find returns the endpoint that a user's connection is for, and what it has read of the
+// user's bytes to find it. After an error the connection is reset.
+type Find func(conn.Conn) (e *endpoint.Endpoint, first []byte, err error)
+
+// Always returns a Find that reads nothing: all users are for one endpoint.
+func Always(e *endpoint.Endpoint) Find {
+	return func(conn.Conn) (*endpoint.Endpoint, []byte, error) { return e, nil, nil }
+}
+
+// Config is what all entries of a relay share. TrustedProxies may be empty.
+type Config struct {
+	Acceptor
+	Events observe.Sink
+	// TrustedProxies are networks of load balancers, which put a PROXY protocol header of
+	// version 1 or 2 before each user's bytes. Anybody else who sends one sends payload.
+	TrustedProxies []netip.Prefix
+	// MaxHeaders bounds the connections of one entry that wait for such a header. Further
+	// ones are not accepted until there is room.
+	MaxHeaders int
+
+	headers atomic.Int64
+}
+
+// Headers returns how many connections wait for a header now.
+func (c *Config) Headers() int { return int(c.headers.Load()) }
+
+// Port is a public TCP port.
+type Port struct {
+	config   *Config
+	number   int
+	listener conn.Listener
+	find     Find
+	headers  chan struct{} // holds one for each connection whose header is being read
+	reading  sync.WaitGroup
+}
+
+// mostHeaders is the most that Config.MaxHeaders can be: each connection is a goroutine.
+const mostHeaders = 1 << 20
+
+// NewPort returns the port with this number, whose users arrive at l.
+func NewPort(c *Config, number int, l conn.Listener, find Find) *Port {
+	p := &Port{config: c, number: number, listener: l, find: find}
+	if len(c.TrustedProxies) > 0 {
+		p.headers = make(chan struct{}, min(c.MaxHeaders, mostHeaders))
+	}
+	return p
+}
+
+// Serve takes users until the listener is closed or ctx is done.
+func (p *Port) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer p.reading.Wait()
+	defer cancel()
+	return p.config.Serve(ctx, p.listener, func(c conn.Conn) { p.handle(ctx, c) },
+		Shortage{p.config.Admission.Reserve.Lend, p.turnAway})
+}
+
+// turnAway resets a user for whom there are no descriptors.
+func (p *Port) turnAway(c conn.Conn) {
+	p.config.Admission.Counters.Add(admission.Users)
+	_ = c.Reset()
+}
+
+// handle hands a connection on, once it is known whose it is.
+func (p *Port) handle(ctx context.Context, c conn.Conn) {
+	if p.headers == nil || !conn.ComesFrom(c, p.config.TrustedProxies) {
+		p.hand(c)
+		return
+	}
+	select {
+	case p.headers <- struct{}{}:
+	case <-ctx.Done():
+		_ = c.Reset()
+		return
+	}
+	p.config.headers.Add(1)
+	p.reading.Go(func() {
+		user, err := readHeader(ctx, c)
+		p.config.headers.Add(-1)
+		<-p.headers
+		if err != nil {
+			p.reset(c, err)
+			return
+		}
+		p.hand(user)
+	})
+}
+
+// hand hands a user to its endpoint.
+func (p *Port) hand(c conn.Conn) {
+	e, first, err := p.find(c)
+	if err != nil {
+		p.reset(c, err)
+		return
+	}
+	e.Serve(c, first)
+}
+
+// reset resets a connection of which it is not known whose it is.
+func (p *Port) reset(c conn.Conn, err error) {
+	_ = c.Reset()
+	p.config.Events.Observe(observe.Event{
+		Name: observe.UserReset, Level: slog.LevelWarn, Source: p.config.Admission.SourceOf(c.RemoteAddr(), conn.Named(c)).Prefix(),
+		Tunnel: observe.Tunnel{Port: p.number}, Proxy: c.RemoteAddr(), Reason: observe.NoProxyHeader, Err: err,
+	})
+}
+
+// headerTimeout is how long a load balancer may take to say who the user is: it sends
+// that at once.
+const headerTimeout = 5 * time.Second
+
+// readHeader reads the header that a load balancer sends, and returns the connection as
+// one of the user's.
+func readHeader(ctx context.Context, c conn.Conn) (conn.Conn, error) {
+	defer context.AfterFunc(ctx, func() { _ = c.Reset() })()
+	_ = c.SetReadDeadline(time.Now().Add(headerTimeout)) // fails as the read does
+	user, public, err := proxyproto.ReadEither(c)
+	if err != nil {
+		return nil, fmt.Errorf("a trusted proxy does not say who the user is: %w", err)
+	}
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	if user == nil {
+		return c, nil // it is the proxy itself, which looks whether the relay lives
+	}
+	return proxyproto.NewConn(c, user, public), nil
+}

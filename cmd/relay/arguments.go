@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/internal/port"
 )
 
-// relayPort reads the relay's only argument. What else was typed may be meant for
-// a command or for the forwarder, and gets their hint.
+// relayPort reads the relay's only argument. Other arguments may be meant for a command or
+// for the forwarder: the error has a hint for those.
 func relayPort(cmd *cobra.Command, args []string) (int, error) {
 	if len(args) == 0 {
 		return 0, usagef(rightBoth, "no port is given%s", whereThePortIs(cmd.Flags()))
@@ -40,7 +40,7 @@ func relayPort(cmd *cobra.Command, args []string) (int, error) {
 	return 0, usagef(rightBoth, "%s; the relay has one, its port", argumentsGiven(len(args)))
 }
 
-// argumentsGiven says how many there are.
+// argumentsGiven returns a sentence with the number of arguments.
 func argumentsGiven(n int) string {
 	if n == 1 {
 		return "1 argument is given"
@@ -48,8 +48,8 @@ func argumentsGiven(n int) string {
 	return fmt.Sprintf("%d arguments are given", n)
 }
 
-// whereThePortIs says which flag has the port that is missing, as in
-// relay --tokens 8080, if one has: none of those that are to be numbers.
+// whereThePortIs returns which flag has taken the missing port for its value, as in
+// relay --tokens 8080, if any has. Flags whose values are numbers do not count.
 func whereThePortIs(fs *pflag.FlagSet) (where string) {
 	of := examples()
 	fs.Visit(func(flag *pflag.Flag) {
@@ -62,8 +62,8 @@ func whereThePortIs(fs *pflag.FlagSet) (where string) {
 	return where
 }
 
-// meantBind gives the relay's command line for an argument such as :8080, with which
-// other programs are told to listen everywhere.
+// meantBind returns the relay's command line for an argument such as :8080, which tells
+// other programs to listen everywhere.
 func meantBind(args []string) (right string, ok bool) {
 	host, number, err := net.SplitHostPort(args[0])
 	if _, wrong := port.Parse(number); len(args) > 1 || err != nil || wrong != nil {
@@ -73,8 +73,8 @@ func meantBind(args []string) (right string, ok bool) {
 	return "to run a relay:   relay " + number, host == "" || host == "*" || err == nil && addr.IsUnspecified()
 }
 
-// meantForwarder gives the forwarder's command line for the host and port that
-// args are, apart or in one word.
+// meantForwarder returns the forwarder's command line if args are a host and a port, apart
+// or in one word.
 func meantForwarder(args []string) (right string, ok bool) {
 	line := func(host, port string) string {
 		return fmt.Sprintf("to put a server online:   relay --localForwardPort=<its port> %s %s", host, port)
@@ -96,8 +96,8 @@ func meantForwarder(args []string) (right string, ok bool) {
 	return "", false
 }
 
-// similarCommand gives a command that differs in two letters at most, or that
-// typed is the beginning of.
+// similarCommand returns a command that differs from typed in two letters at most, or that
+// begins with it.
 func similarCommand(cmd *cobra.Command, typed string) string {
 	cmd.SuggestionsMinimumDistance = 2
 	if similar := cmd.SuggestionsFor(typed); typed != "" && len(similar) > 0 {
@@ -106,7 +106,7 @@ func similarCommand(cmd *cobra.Command, typed string) string {
 	return ""
 }
 
-// parsePort reads a port from the command line; what says what it is for.
+// parsePort reads a port from the command line; what is what it is for.
 func parsePort(text, what, right string) (int, error) {
 	port, err := port.Parse(strings.TrimSpace(text))
 	if err != nil {
@@ -115,9 +115,8 @@ func parsePort(text, what, right string) (int, error) {
 	return port, nil
 }
 
-// refuseArguments makes what is wrong with the arguments of the library's own
-// commands a usage error; the library tells it like any other, or shows help as if
-// asked.
+// refuseArguments makes wrong arguments of the library's own commands a usage error. The
+// library itself reports them like any other error, or shows the help.
 func refuseArguments(root *cobra.Command) {
 	for _, cmd := range root.Commands() {
 		switch cmd.Name() {
@@ -129,7 +128,7 @@ func refuseArguments(root *cobra.Command) {
 	}
 }
 
-// checkHelp finds that there is no such command to help with.
+// checkHelp refuses help with a command that does not exist.
 func checkHelp(help *cobra.Command, args []string) error {
 	_, rest, err := help.Root().Find(args)
 	if err != nil || len(rest) > 0 {
@@ -147,7 +146,7 @@ func commandNames(root *cobra.Command) (names []string) {
 	return names
 }
 
-// refuseShells is for completion, whose commands are the shells that it knows.
+// refuseShells is refuseArguments for completion, whose commands are shells.
 func refuseShells(completion *cobra.Command) {
 	completion.Args = cobra.ArbitraryArgs
 	completion.RunE = func(_ *cobra.Command, args []string) error {

@@ -9,7 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/sockerr"
 )
 
-// checkBind finds what can be no address. That it is one of this machine is found
+// checkBind refuses what is not an address. Whether this machine has the address is found
 // out by listening.
 func checkBind(bind string) error {
 	if bind == "" {
@@ -23,7 +23,7 @@ func checkBind(bind string) error {
 	return nil
 }
 
-// explainListen says what to do when the control port cannot be had.
+// explainListen adds to the error of a control port that cannot be opened what to do.
 func explainListen(err error, bind string, port int) error {
 	var lookup *net.DNSError
 	switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed96252745/relay"
 )
 
-// flags are the values of all flags, as given.
+// flags has the values of all flags.
 type flags struct {
 	protocol         string
 	localForwardPort string
@@ -34,7 +34,7 @@ type flags struct {
 	tls              tlsFlags
 	limits           limitFlags
 
-	// Whose they are.
+	// The flags by who has them.
 	ofForwarder, ofRelay, ofRelayLimits, ofBoth *pflag.FlagSet
 }
 
@@ -53,7 +53,7 @@ func newRootCommand(stderr io.Writer) *cobra.Command {
 
 A relay runs on a machine that everybody can reach. Beside a server that nobody
 can reach, behind NAT or a firewall, runs a forwarder; it connects out to the
-relay, which opens a public port for it and joins whoever comes there to the
+relay, which opens a public port for it and joins each user who comes there to the
 server, byte for byte.`,
 		Example: `  Run a relay whose control port is 8080:
     relay 8080
@@ -93,7 +93,7 @@ server, byte for byte.`,
 	return root
 }
 
-// define makes the flags, each in the set of whose it is.
+// define defines the flags, each in the set of who has it.
 func (f *flags) define() {
 	f.ofForwarder, f.ofRelay, f.ofRelayLimits, f.ofBoth = newFlagSet(), newFlagSet(), newFlagSet(), newFlagSet()
 
@@ -101,7 +101,7 @@ func (f *flags) define() {
 	fs.StringVar(&f.localForwardPort, "localForwardPort", "", "port of the server to put online")
 	fs.StringVar(&f.localForwardHost, "localForwardHost", "localhost", "host of the server to put online")
 	fs.StringVar(&f.protocol, "protocol", string(relay.Multiplex), "how users come from the relay: multiplex, pool or event")
-	fs.IntVar(&f.poolSize, "poolSize", relay.DefaultPoolSize, "connections that wait for users at the relay, with --protocol=pool")
+	fs.IntVar(&f.poolSize, "poolSize", relay.DefaultPoolSize, "connections that wait at the relay for users, with --protocol=pool")
 	fs.BoolVar(&f.keepTrying, "keepTrying", false, "go on when the relay refuses what it has never granted, instead of ending with exit status 3")
 	f.owner.define(fs)
 	f.tls.defineForwarder(fs)
@@ -109,23 +109,23 @@ func (f *flags) define() {
 	fs = f.ofRelay
 	fs.StringVar(&f.bind, "bind", "", "address of the relay's ports (default all, IPv4 and IPv6)")
 	fs.StringVar(&f.ports, "ports", "20000-29999", "public ports that the relay opens")
-	fs.StringVar(&f.trustedProxies, "trustedProxies", "", "networks of load balancers before the public ports, which say in a PROXY protocol header who the user is; each proxy there has to send its own, as a client's that it passes on is believed")
-	fs.StringVar(&f.controlProxies, "controlProxies", "", "networks of load balancers before the control port, which say in such a header who the relay client is; each proxy there has to send its own, likewise (default none)")
-	fs.StringVar(&f.tokens, "tokens", "", "file that says who may use the relay (default the file that RELAY_TOKENS names, or else anybody)")
-	fs.DurationVar(&f.lease, "lease", 5*time.Minute, "how long a public port is kept for whoever had it")
-	fs.DurationVar(&f.tokenLease, "tokenLease", 24*time.Hour, "the same, for whoever has a token or a certificate")
+	fs.StringVar(&f.trustedProxies, "trustedProxies", "", "networks of load balancers before the public ports, which send the user's address in a PROXY protocol header; each proxy there has to write a header of its own, as one that it passes on from a client is believed")
+	fs.StringVar(&f.controlProxies, "controlProxies", "", "networks of load balancers before the control port, which send the relay client's address in such a header, of their own likewise (default none)")
+	fs.StringVar(&f.tokens, "tokens", "", "file of those who may use the relay (default the file that RELAY_TOKENS names, or else everybody may)")
+	fs.DurationVar(&f.lease, "lease", 5*time.Minute, "how long a public port is kept for a relay client that is away")
+	fs.DurationVar(&f.tokenLease, "tokenLease", 24*time.Hour, "the same for one with a token or a certificate")
 	f.tls.defineRelay(fs)
 	f.limits.define(f.ofRelayLimits)
 
 	fs = f.ofBoth
 	fs.StringVar(&f.stateDir, "stateDir", "", "folder for what outlives a restart: leases, keys and certificates (default ~/.local/state/relay)")
 	f.tls.defineBoth(fs)
-	fs.DurationVar(&f.drain, "drain", relay.DefaultDrain, "how long connections on which something moves may go on after SIGTERM or Ctrl-C")
+	fs.DurationVar(&f.drain, "drain", relay.DefaultDrain, "how long connections on which bytes move may go on after SIGTERM or Ctrl-C")
 	fs.StringVar(&f.logLevel, "logLevel", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "logFormat", "", "text or json (default text on a terminal, json otherwise)")
 }
 
-// camelCase accepts every flag in kebab-case too, and those that had another name by that.
+// camelCase accepts each flag in kebab-case too, and by a name that it had before.
 func camelCase(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	first, rest, _ := strings.Cut(name, "-")
 	for word := range strings.SplitSeq(rest, "-") {
@@ -147,7 +147,7 @@ func protocols() (names []string) {
 	return names
 }
 
-// completeFlags tells shells the values of flags that have few.
+// completeFlags has shells complete the values of flags that have few.
 func completeFlags(cmd *cobra.Command) {
 	values := map[string][]string{
 		"protocol":  protocols(),

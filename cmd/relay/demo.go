@@ -21,13 +21,13 @@ import (
 )
 
 const (
-	// demoHost is where all of the demo listens.
+	// demoHost is the address on which all of the demo listens.
 	demoHost = "127.0.0.1"
 	demoAddr = demoHost + ":0"
 	// demoStart is how long a forwarder may take to register on this machine.
 	demoStart = 10 * time.Second
-	// demoEnd is how long what was fetched last may take to end: the demo has all of
-	// it a moment before the forwarder knows.
+	// demoEnd is how long the last connection may take to end: the demo has all of its
+	// bytes a moment before the forwarder knows.
 	demoEnd = time.Second
 )
 
@@ -61,8 +61,8 @@ public port, checks every byte, and prints what it measured.`,
 	return cmd
 }
 
-// runDemo shows all three protocols. If once is set it returns when it has
-// printed, otherwise when ctx is done.
+// runDemo shows all three protocols. It returns when it has printed if once is set, and
+// otherwise when ctx is done.
 func runDemo(ctx context.Context, out io.Writer, log *slog.Logger, once bool) error {
 	// The forwarders end before what they stand on, or they would complain.
 	base, endBase := context.WithCancel(context.WithoutCancel(ctx))
@@ -122,8 +122,7 @@ func startDemoRelay(ctx context.Context, running *sync.WaitGroup, log *slog.Logg
 	return listener.Addr().String(), nil
 }
 
-// startDemoForwarder runs a forwarder until ctx is done, and gives the public
-// address that it gets.
+// startDemoForwarder runs a forwarder until ctx is done, and returns its public address.
 func startDemoForwarder(
 	ctx context.Context, running *sync.WaitGroup, relayAddr, web string, protocol relay.Protocol, log *slog.Logger,
 ) (public string, err error) {
@@ -154,8 +153,8 @@ func startDemoForwarder(
 	}
 }
 
-// measureDemo fetches what the web server has through public, and adds a line
-// about it to the table.
+// measureDemo fetches what the web server has by way of public, and adds a line about it
+// to the table.
 func measureDemo(ctx context.Context, table io.Writer, public string, protocol relay.Protocol, want []byte) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	page, err := timeDemoPages(ctx, client, "http://"+public+"/")

@@ -46,8 +46,8 @@ func startDemoWeb(ctx context.Context, running *sync.WaitGroup, file []byte) (ad
 	return listener.Addr().String(), nil
 }
 
-// newDemoFile makes the file that is fetched. Its lines are numbers, no two of
-// them alike, so that bytes that are lost or swapped show.
+// newDemoFile returns the file that is fetched. Its lines are numbers, no two of them
+// alike, so that bytes that are lost or swapped show.
 func newDemoFile() []byte {
 	file := make([]byte, 0, demoFileSize)
 	for line := 0; len(file) < demoFileSize; line++ {
@@ -57,7 +57,7 @@ func newDemoFile() []byte {
 	return file[:demoFileSize]
 }
 
-// timeDemoPages gives the median time of a page on a connection of its own.
+// timeDemoPages returns the median time of a page on a connection of its own.
 func timeDemoPages(ctx context.Context, client *http.Client, url string) (time.Duration, error) {
 	var times []time.Duration
 	for range demoPages {

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// dispatch runs the relay or the forwarder. They share one command, and
-// --localForwardPort tells them apart.
+// dispatch runs the relay or the forwarder, which share one command: it is the forwarder
+// with --localForwardPort.
 func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) error {
 	outliveReaders()
 	log, flush, err := newLogger(stderr, f.logLevel, f.logFormat)

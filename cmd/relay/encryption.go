@@ -14,7 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/certificate/acme"
 )
 
-// tlsFlags say how relay and forwarder talk to each other.
+// tlsFlags say how connections between relay and forwarder are encrypted.
 type tlsFlags struct {
 	cert, key string // of either
 
@@ -31,7 +31,7 @@ type tlsFlags struct {
 func (f *tlsFlags) defineForwarder(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.on, "tls", false, "encrypt what goes to the relay; the system has to trust its certificate, unless --tlsCa or --tlsPin is given too")
 	fs.StringVar(&f.ca, "tlsCa", "", "encrypt, and trust the authorities in this file and no others")
-	fs.StringSliceVar(&f.pins, "tlsPin", nil, "encrypt, and trust the relay that has this key, sha256//..., whoever vouches for it and under which name; with --tlsCa both are checked")
+	fs.StringSliceVar(&f.pins, "tlsPin", nil, "encrypt, and trust the relay that has this key, sha256//..., no matter who vouches for it and under which name; with --tlsCa both are checked")
 	fs.StringVar(&f.serverName, "tlsServerName", "", "name in the relay's certificate (default its host); not checked with --tlsPin alone")
 }
 
@@ -48,7 +48,7 @@ func (f *tlsFlags) defineRelay(fs *pflag.FlagSet) {
 	fs.StringVar(&f.clientCA, "tlsClientCa", "", "file with authorities; who has a certificate from one needs no token, and others need one")
 }
 
-// check finds what cannot be meant, of relay and forwarder.
+// check refuses combinations without a meaning, of relay and forwarder.
 func (f *tlsFlags) check() error {
 	if (f.cert == "") != (f.key == "") {
 		return usagef("for example:   --tlsCert=relay.crt --tlsKey=relay.key", "--tlsCert and --tlsKey go together")
@@ -59,7 +59,7 @@ func (f *tlsFlags) check() error {
 	return f.checkACME()
 }
 
-// checkACME finds what cannot be meant with the relay's certificate authority.
+// checkACME refuses combinations without a meaning, of a certificate authority's flags.
 func (f *tlsFlags) checkACME() error {
 	const right = "for example:   --acmeDomain=relay.example.com"
 	switch {
@@ -82,7 +82,7 @@ func (f *tlsFlags) checkACME() error {
 	return nil
 }
 
-// client gives the settings of the forwarder, or nil for plain text.
+// client returns the settings of the forwarder, or nil for plain text.
 func (f *tlsFlags) client(log *slog.Logger) (*tls.Config, error) {
 	if !f.on && f.ca == "" && len(f.pins) == 0 { // flags that are given are never empty
 		if f.cert != "" || f.serverName != "" {
@@ -103,8 +103,8 @@ type encryption struct {
 	close  func()
 }
 
-// server makes the settings of the relay at a control port that is listened on
-// already. With no certificate given it makes itself one, if it can keep it.
+// server returns the settings of the relay at a control port that is open already. Without
+// a certificate the relay makes one, if it can keep it.
 func (f *tlsFlags) server(flags *flags, port int, log *slog.Logger) (encryption, error) {
 	e := encryption{close: func() {}}
 	var config certificate.ServerConfig
@@ -162,7 +162,7 @@ func (e *encryption) makeOwn(config *certificate.ServerConfig, dir string, dirEr
 	return nil
 }
 
-// httpsPort is where authorities look whose name it is.
+// httpsPort is where authorities check who has a name.
 const httpsPort = 443
 
 func (f *tlsFlags) startACME(flags *flags, dir string, port int, log *slog.Logger) (*acme.Manager, error) {
@@ -179,7 +179,7 @@ func (f *tlsFlags) startACME(flags *flags, dir string, port int, log *slog.Logge
 	return manager, nil
 }
 
-// hint says what a forwarder adds to its command line in order to encrypt.
+// hint returns what a forwarder adds to its command line in order to encrypt.
 func (e encryption) hint() string {
 	switch {
 	case e.pin != "":

@@ -61,7 +61,7 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 	return forward(cmd.Context(), relayAddr, local, options, f.drain)
 }
 
-// forwarderAddrs gives the addresses of the relay and of the local server.
+// forwarderAddrs returns the addresses of the relay and of the local server.
 func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr, local string, err error) {
 	localPort, err := parsePort(f.localForwardPort, "--localForwardPort", rightForwarder)
 	if err != nil {
@@ -110,8 +110,8 @@ func forward(ctx context.Context, relayAddr, local string, options *relay.Option
 	return <-forwarded
 }
 
-// drainOption says "not at all" in the way of relay.Options, where zero is the
-// default.
+// drainOption returns the value of relay.Options, where zero is the default and a
+// negative one is "not at all".
 func drainOption(d time.Duration) time.Duration {
 	if d == 0 {
 		return -1

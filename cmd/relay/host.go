@@ -18,8 +18,8 @@ const (
 	maxLabel = 63
 )
 
-// isHost tells whether there can be a host of that name or address. Whether there
-// is one is another question, whose answer changes.
+// isHost reports whether a host can have that name or address. Whether one has it is
+// another question, whose answer changes.
 func isHost(text string) bool {
 	if addr, err := netip.ParseAddr(text); err == nil {
 		return !strings.ContainsFunc(addr.Zone(), func(r rune) bool { return !unicode.IsPrint(r) })
@@ -35,8 +35,8 @@ func isHost(text string) bool {
 	return true
 }
 
-// notInNames leaves in what DNS itself would refuse and other sources of names may
-// have: underscores, and letters of all scripts.
+// notInNames reports whether no name has r. It allows what DNS itself would refuse and
+// other sources of names may have: underscores, and letters of all scripts.
 func notInNames(r rune) bool {
 	switch {
 	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
@@ -45,17 +45,17 @@ func notInNames(r rune) bool {
 	return !unicode.IsLetter(r) && !unicode.IsMark(r)
 }
 
-// notHost is a text that can be no host.
+// notHost is the error of a text that cannot be a host.
 type notHost struct {
 	wrong string
-	// What may be meant, if that can be told.
+	// What may be meant, if that is known.
 	host, port string
 }
 
 func (e *notHost) Error() string { return e.wrong }
 
-// checkHost gives a *notHost if nothing can be found under that name, now or
-// later: a forwarder that tries again would do so for ever.
+// checkHost returns a *notHost if no host can be found under that name, now or later: a
+// forwarder would try again for ever.
 func checkHost(text string) error {
 	if isHost(text) {
 		return nil
@@ -89,8 +89,8 @@ func checkHost(text string) error {
 	return e
 }
 
-// rightHost shows a line with the host that may be meant, and the port that was
-// beside it or else port; if nothing is known of it, the usual line.
+// rightHost returns a line with the host that may be meant, and the port that was beside it
+// or else port. If no host is known it returns the usual line.
 func rightHost(err error, port, usual string, line func(host, port string) string) string {
 	var e *notHost
 	if !errors.As(err, &e) || e.host == "" {

@@ -7,8 +7,8 @@ import (
 	"github.com/seed96252745/relay"
 )
 
-// keys gives the store of lease keys, so that the forwarder has the same port after
-// it was started again.
+// keys returns the store of lease keys, by which the forwarder has the same port after a
+// restart.
 func keys(f *flags, log *slog.Logger) (relay.KeyStore, error) {
 	dir, err := f.state()
 	switch {
@@ -20,7 +20,7 @@ func keys(f *flags, log *slog.Logger) (relay.KeyStore, error) {
 	return unkeptKeys{dir: dir, log: log}, nil
 }
 
-// namedKeys are in the folder that --stateDir names.
+// namedKeys is the store in the folder of --stateDir.
 type namedKeys struct {
 	dir string
 	log *slog.Logger
@@ -35,7 +35,8 @@ func (k namedKeys) Key(name string) (string, error) {
 	return key, nil
 }
 
-// unkeptKeys does without a file that nobody has named, and that cannot be used.
+// unkeptKeys is the store in the usual folder. If that cannot be used it makes keys that
+// are not kept.
 type unkeptKeys struct {
 	dir string
 	err error // why there is none

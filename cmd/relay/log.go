@@ -14,12 +14,12 @@ import (
 	"github.com/seed96252745/relay/internal/lossy"
 )
 
-// flushWait is how long what was logged or printed last may take to be written. A
-// reader who is there takes it at once; for one who has stalled nobody waits.
+// flushWait is how long the last output may take to be written. A reader that is there
+// takes it at once, and the process does not wait for one that has stalled.
 const flushWait = time.Second
 
-// newLogger gives the logger that the flags ask for. No caller of it ever waits for
-// who reads the log. Before the process ends, flush writes what is left.
+// newLogger returns the logger that the flags ask for. No caller of it ever waits for the
+// reader of the log. Before the process ends, flush writes what is left.
 func newLogger(w io.Writer, level, format string) (log *slog.Logger, flush func(), err error) {
 	var min slog.Level
 	if err := min.UnmarshalText([]byte(level)); err != nil {
@@ -49,7 +49,7 @@ func newLogger(w io.Writer, level, format string) (log *slog.Logger, flush func(
 	return slog.New(handler(lines)), func() { lines.Close(flushWait) }, nil
 }
 
-// logDropped tells, where lines are missing in the log, how many.
+// logDropped logs how many lines are missing, in their place.
 func logDropped(h slog.Handler, lines int) error {
 	if !h.Enabled(context.Background(), slog.LevelWarn) {
 		return nil
@@ -59,8 +59,8 @@ func logDropped(h slog.Handler, lines int) error {
 	return h.Handle(context.Background(), r)
 }
 
-// printError writes the last words of a command. Its status is not kept for a reader
-// who has stalled.
+// printError writes the error of a command. The exit status does not wait for a reader that
+// has stalled.
 func printError(stderr io.Writer, text string) {
 	out := lossy.NewWriter(stderr)
 	_, _ = io.WriteString(out, text)

@@ -3,9 +3,8 @@
 //	relay <localport>                                     is the relay
 //	relay --localForwardPort=<port> <host> <port>         puts a server online
 //
-// This is where Relay is put together: flags become the configuration of the
-// packages, signals become contexts, and errors become messages and exit
-// statuses. Nothing else is done here.
+// The command puts Relay together: flags become the configuration of the packages, signals
+// become contexts, and errors become messages and exit statuses. It does nothing else.
 package main
 
 import (
@@ -35,7 +34,7 @@ func main() {
 	os.Exit(status)
 }
 
-// run runs the command and gives its exit status.
+// run runs the command and returns its exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd := newRootCommand(stderr)
 	cmd.SetArgs(args)

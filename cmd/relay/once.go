@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// refuseTwice has each flag that is no list take one value: the last of two would win
-// over the first without a word.
+// refuseTwice has each flag that is not a list take one value: the last of two would
+// replace the first without a word.
 func refuseTwice(cmd *cobra.Command) {
 	refuse := func(flag *pflag.Flag) {
 		if _, list := flag.Value.(pflag.SliceValue); !list {
@@ -35,12 +35,12 @@ func (o *once) Set(text string) error {
 	return o.Value.Set(text)
 }
 
-// givenTwice is why a flag cannot be set.
+// givenTwice is the error of a flag that is set already.
 type givenTwice struct{ first, second string }
 
 func (e *givenTwice) Error() string { return fmt.Sprintf("given as %q before", e.first) }
 
-// oneOf shows both ways of typing the flag.
+// oneOf returns both ways of typing the flag.
 func (e *givenTwice) oneOf(flag *pflag.Flag) string {
 	if flag.NoOptDefVal != "" { // it needs no value
 		return "once:   --" + flag.Name

@@ -74,7 +74,7 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 	return serve(ctx, s, listener, f, log)
 }
 
-// parseProxies gives the networks of load balancers that a flag has.
+// parseProxies reads the networks of load balancers of a flag.
 func parseProxies(flag, value string) ([]netip.Prefix, error) {
 	if value == "" {
 		return nil, nil
@@ -86,8 +86,8 @@ func parseProxies(flag, value string) ([]netip.Prefix, error) {
 	return networks, nil
 }
 
-// openTokens gives the file that says who may use the relay, or nil if that is
-// anybody. A relay that was told of a file never starts without it.
+// openTokens opens the tokens file, and returns nil if there is none and everybody may use
+// the relay. A relay that was told of a file never starts without it.
 func openTokens(f *flags, log *slog.Logger) (*auth.File, error) {
 	path, from := f.tokens, "--tokens"
 	if path == "" { // a flag that is given is never empty
@@ -127,7 +127,7 @@ func serve(ctx context.Context, s *server.Server, listener conn.Listener, f *fla
 	return nil
 }
 
-// greet tells the operator what to know first, and what to do next.
+// greet logs what the operator should know first, and what to do next.
 func greet(log *slog.Logger, f *flags, port int, tokens bool, e encryption) {
 	shows := "" // who it is
 	switch {
@@ -136,7 +136,7 @@ func greet(log *slog.Logger, f *flags, port int, tokens bool, e encryption) {
 	case f.tls.clientCA != "":
 		shows = "--tlsCert=<its certificate> --tlsKey=<its key> "
 	default:
-		log.Info("this relay is open: whoever reaches its port may open tunnels; to change that, " +
+		log.Info("this relay is open: everybody who reaches its port may open tunnels; to change that, " +
 			"say who may with --tokens (see: relay token --help), or give it a private address with --bind")
 	}
 	host := f.bind

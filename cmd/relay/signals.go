@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// cutOffWait is how long the process may take to end after the second signal: for
-// resetting connections and recording them, it needs milliseconds.
+// cutOffWait is how long the process may take to end after the second signal. To reset
+// connections and to log them it needs milliseconds.
 const cutOffWait = 5 * time.Second
 
-// untilSignal gives a context that is done at the first SIGINT or SIGTERM, which
-// asks for an end in good order. At the second one connections are cut off, see
-// onSecondSignal, and if that takes too long, or at the third one, the process ends
-// on the spot; its connections are then reset, and nothing is logged. Call stop
-// when signals are not awaited any more.
+// untilSignal returns a context that is done at the first SIGINT or SIGTERM, which asks
+// for an end in good order. At the second signal connections are cut off (see
+// onSecondSignal). If that takes too long, or at the third signal, the process ends on the
+// spot: the kernel resets its connections, and nothing is logged. Stop ends the wait for
+// signals.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	second, cutOff := context.WithCancel(context.WithoutCancel(parent))
 	ctx, cancel := context.WithCancel(context.WithValue(parent, secondSignal{}, second))
@@ -51,17 +51,16 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 
 func exit() { os.Exit(exitOK) }
 
-// outliveReaders has the process go on, to its end, when nobody reads its outputs any
-// more: writing to them fails then, where it would end the process. A relay or a
-// forwarder is there for others than who looked at its first line.
+// outliveReaders has the process go on when nobody reads its outputs any more: writes to
+// them fail, where SIGPIPE would end the process. A relay or a forwarder serves others than
+// the reader of its first line.
 func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
 
-// secondSignal is the key under which untilSignal's context has the one that is done
-// at the second signal. It goes where the first one goes, through cobra.
+// secondSignal is the key by which untilSignal's context has another context, done at the
+// second signal. So both go through cobra.
 type secondSignal struct{}
 
-// onSecondSignal has cut called at the second signal, which is logged. Stop ends
-// that.
+// onSecondSignal logs the second signal, and calls cut then. Stop ends that.
 func onSecondSignal(ctx context.Context, log *slog.Logger, cut func()) (stop func() bool) {
 	second, ok := ctx.Value(secondSignal{}).(context.Context)
 	if !ok {
@@ -73,7 +72,7 @@ func onSecondSignal(ctx context.Context, log *slog.Logger, cut func()) (stop fun
 	})
 }
 
-// logShutdown tells what happens after the first signal, which may take a while.
+// logShutdown logs what happens after the first signal, as it may take a while.
 func logShutdown(log *slog.Logger, drain time.Duration) {
 	log.Info("shutting down; connections may finish, a second signal cuts them off", "drain", drain.String())
 }

@@ -7,10 +7,10 @@ import (
 	"runtime/debug"
 )
 
-// process is what the process holds, beside what it knows about.
+// process is what the process holds, as the operating system and the runtime count it.
 type process struct{}
 
-// LogValue collects garbage first: whoever asks wants to know what is held.
+// LogValue collects garbage first: the operator wants to know what is held.
 func (process) LogValue() slog.Value {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
@@ -28,8 +28,8 @@ func (process) LogValue() slog.Value {
 	)
 }
 
-// logState logs how the process is whenever the operator asks for it with
-// SIGUSR1, until stop is called. What else there is to say, more gives, or is nil.
+// logState logs the state of the process each time the operator asks for it with SIGUSR1,
+// until stop is called. More returns what else there is to log; it may be nil.
 func logState(log *slog.Logger, more func() slog.LogValuer) (stop func()) {
 	asked, end := notifyState()
 	stopping, stopped := make(chan struct{}), make(chan struct{})

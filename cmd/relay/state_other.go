@@ -8,9 +8,9 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// notifyState gives a channel that says nothing: there is no such signal.
+// notifyState returns a channel on which nothing comes: there is no such signal.
 func notifyState() (asked <-chan os.Signal, end func()) { return nil, func() {} }
 
-// reloadOnHangup does nothing: there is no such signal, and files are looked at
+// reloadOnHangup does nothing: there is no such signal, and changes of the file are noticed
 // anyway.
 func reloadOnHangup(*auth.File) (stop func()) { return func() {} }

@@ -10,7 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// notifyState gives a channel for SIGUSR1, until end is called.
+// notifyState returns a channel for SIGUSR1, until end is called.
 func notifyState() (asked <-chan os.Signal, end func()) {
 	signals := make(chan os.Signal, 1) // asking twice at once is asking once
 	signal.Notify(signals, syscall.SIGUSR1)

@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/internal/lease"
 )
 
-// state gives the folder for what outlives the process: --stateDir, or else what
-// the XDG base directory specification says, or what is usual on other systems.
+// state returns the folder for what outlives the process: --stateDir, or else that of the
+// XDG base directory specification, or the usual one of other systems.
 func (f *flags) state() (string, error) {
 	if f.stateDir != "" {
 		return f.stateDir, nil
@@ -36,8 +36,8 @@ func (f *flags) state() (string, error) {
 	return filepath.Join(home, ".local", "state", "relay"), nil
 }
 
-// warnIfOpen logs that the state directory is not its owner's alone. It works all
-// the same: systemd and others make theirs so that everybody may look into it.
+// warnIfOpen logs that others than its owner may read the state directory. It is used all
+// the same: systemd and others make theirs so.
 func warnIfOpen(dir string, log *slog.Logger) {
 	const read, write = 0o044, 0o022
 	info, err := os.Stat(dir)
@@ -52,8 +52,7 @@ func warnIfOpen(dir string, log *slog.Logger) {
 		"mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 }
 
-// stateDirError says of a folder that somebody has named and that cannot be used
-// what to do.
+// stateDirError adds to the error of a folder that --stateDir names what to do.
 func stateDirError(err error) error {
 	text := strings.TrimPrefix(err.Error(), "relay: ") // from the library
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
@@ -62,7 +61,7 @@ func stateDirError(err error) error {
 	return errors.New("--stateDir: " + text)
 }
 
-// explainFile says of a file that a flag names and that cannot be had what to do.
+// explainFile adds to the error of a file that a flag names what to do.
 func explainFile(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -73,8 +72,8 @@ func explainFile(err error) error {
 	return err
 }
 
-// openLeases opens the file of the relay at this port. What nobody has named and
-// cannot be used is done without.
+// openLeases opens the leases of the relay at this port. If the usual folder cannot be used
+// it does without.
 func openLeases(f *flags, port int, log *slog.Logger) (lease.Store, error) {
 	dir, err := f.state()
 	if err == nil {
@@ -96,8 +95,8 @@ func openLeases(f *flags, port int, log *slog.Logger) (lease.Store, error) {
 	return lease.Forget{}, nil
 }
 
-// replaceLeases puts a new file in the place of one that is damaged: relay clients
-// get other ports then, which is better than none.
+// replaceLeases puts a new file in the place of a damaged one: relay clients get other
+// ports then, which is better than none.
 func replaceLeases(path string, damage error, log *slog.Logger) (*lease.File, error) {
 	aside := path + ".damaged"
 	if err := os.Rename(path, aside); err != nil {

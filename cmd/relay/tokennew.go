@@ -14,10 +14,10 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// tokenFlag is a flag that has the name of a key of tokens files.
+// tokenFlag is a flag with the name of a key of tokens files.
 type tokenFlag struct{ name, example, usage string }
 
-// tokenFlags gives them in the order that token check shows them in.
+// tokenFlags returns them in the order of token check.
 func tokenFlags() []tokenFlag {
 	return []tokenFlag{
 		{"ports", "20000-20010,20050", "public `ports` that it may have and ask for (default one that the relay chooses)"},
@@ -100,10 +100,10 @@ func newToken(cmd *cobra.Command, name string, now time.Time) (id auth.Identity,
 	return id, secret, nil
 }
 
-// maxDays keeps days within what is a date.
+// maxDays bounds the days of a relative expiry, so that its date can be written.
 const maxDays = 100_000
 
-// absolute makes a day of "90d". Whatever else it is given it leaves alone.
+// absolute returns the day that "90d" means, and any other text as it is.
 func absolute(expires string, now time.Time) string {
 	days, relative := strings.CutSuffix(expires, "d")
 	n, err := strconv.Atoi(days)
@@ -113,8 +113,8 @@ func absolute(expires string, now time.Time) string {
 	return now.UTC().AddDate(0, 0, n).Format(time.DateOnly)
 }
 
-// showToken writes the line to stdout, so that it can be appended to a file, and
-// to stderr what to do with it and with the secret.
+// showToken writes the line to stdout, so that it can be appended to a file, and writes to
+// stderr what to do with the line and with the secret.
 func showToken(stdout, stderr io.Writer, id auth.Identity, secret string) error {
 	if _, err := fmt.Fprintln(stdout, id.Line()); err != nil {
 		return err // the secret would be of no use

@@ -22,7 +22,7 @@ func newFlagSet() *pflag.FlagSet {
 	return fs
 }
 
-// groups are the flags by whose they are.
+// groups returns the flags by who has them.
 func (f *flags) groups() []flagGroup {
 	return []flagGroup{
 		{"Flags of the forwarder", f.ofForwarder},
@@ -32,8 +32,8 @@ func (f *flags) groups() []flagGroup {
 	}
 }
 
-// showGroups gives cmd the flags of groups, and has its help show them group by
-// group. What the library adds is shown with the last one.
+// showGroups adds the flags of groups to cmd, and has its help show them group by group.
+// Flags that the library adds are shown with the last group.
 func showGroups(cmd *cobra.Command, groups []flagGroup) {
 	cmd.Flags().SortFlags = false
 	for _, g := range groups {
@@ -79,8 +79,8 @@ Exit status:
   3  the relay does not grant what the forwarder asks for, and has never done so
 `
 
-// columns is how wide the help may be: 0 is without bound, where it is no terminal
-// that shows it.
+// columns returns the width of the help: 0, which is no bound, if it is not shown on a
+// terminal.
 func columns() int {
 	width, _, err := term.GetSize(int(os.Stdout.Fd()))
 	if err != nil {

@@ -21,7 +21,6 @@ const gap = `\s+(?://\s*|#\s*)?`
 // toBeRewritten are the folders that have such words still.
 var toBeRewritten = []string{
 	".",
-	"cmd/relay",
 	"docs",
 	"internal/auth",
 	"internal/certificate",

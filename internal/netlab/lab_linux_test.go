@@ -145,6 +145,7 @@ func TestStoppingFaults(t *testing.T) {
 		"of large frames": func(l *netlab.Lab) netlab.Fault { return l.BlackHole(1400) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits, mostly
 			lab := newLab(t, nil)
 			conn := clientToRelay(t, lab)
 			f := fault(lab)
@@ -239,6 +240,7 @@ func TestSlow(t *testing.T) {
 		"both ways": func(l *netlab.Lab) netlab.Fault { return l.SlowLink(1_000_000) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits, mostly
 			lab := newLab(t, nil)
 			conn := clientToRelay(t, lab)
 			slow := fault(lab)

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 )
 
-// What the first byte of a connection asks of the backend.
+// The first byte of a connection asks the backend for one of these.
 const (
 	modeEcho     = 'E' // send everything back, this byte as well
 	modeUpload   = 'U' // check a stream, and answer with a verdict
@@ -21,10 +21,10 @@ const (
 )
 
 const (
-	// headerSize: mode, seed, and nothing yet.
+	// headerSize is of the mode, the seed, and bytes that are reserved.
 	headerSize  = 16
 	messageSize = 64
-	// verdictSize: right or wrong, and how many bytes.
+	// verdictSize is of right or wrong, and of how many bytes there were.
 	verdictSize  = 9
 	verdictRight = 'R'
 	verdictWrong = 'W'
@@ -37,7 +37,7 @@ func header(mode byte, seed uint16) []byte {
 	return h
 }
 
-// backendMain is the server behind all contenders. It prints its address.
+// backendMain runs the server behind all contenders. It prints its address.
 func backendMain(ctx context.Context, host string, stdout io.Writer) error {
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
@@ -66,8 +66,8 @@ func backendMain(ctx context.Context, host string, stdout io.Writer) error {
 	}
 }
 
-// serve does what the connection asks for. How an echo or a download ends is
-// for the load generator to judge.
+// serve does what the connection asks for. The load generator judges how an echo or a
+// download ends.
 func serve(conn *net.TCPConn, p pattern) error {
 	h := make([]byte, headerSize)
 	if n, err := io.ReadFull(conn, h); n == 0 {
@@ -92,7 +92,7 @@ func serve(conn *net.TCPConn, p pattern) error {
 func serveEcho(conn *net.TCPConn, h []byte) {
 	buf := make([]byte, 1024)
 	n := copy(buf, h)
-	// The rest of the first message, so that it goes back in one piece.
+	// The rest of the first message is read first, so that it goes back in one piece.
 	if _, err := io.ReadFull(conn, buf[n:messageSize]); err != nil {
 		return
 	}
@@ -127,7 +127,7 @@ func serveUpload(conn *net.TCPConn, p pattern, seed uint16) error {
 func serveDownload(conn *net.TCPConn, p pattern, seed uint16) {
 	var stop atomic.Bool
 	go func() {
-		_, _ = conn.Read(make([]byte, 1)) // whatever comes, it is the end
+		_, _ = conn.Read(make([]byte, 1)) // a byte and an end both mean stop
 		stop.Store(true)
 	}()
 	if _, err := p.send(conn, seed, stop.Load); err == nil {

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// site is what a contender is put between: the public side is near the users,
-// the other one is near the backend.
+// site is where a contender runs: its public side is near the users, the other one is
+// near the backend.
 type site struct {
 	near, far place
 	backend   string // its address
@@ -37,8 +37,8 @@ type contender struct {
 	fewConns string
 	// version prints what is measured.
 	version []string
-	// start starts it, with so many processes on the far side where more than
-	// one are possible. What it gives is to be stopped, also after an error.
+	// start starts it, with far processes on the far side where more than one are
+	// possible. The caller stops the setup, also after an error.
 	start func(ctx context.Context, s *site, far int) (*setup, error)
 }
 
@@ -55,7 +55,7 @@ func (s *setup) stop() {
 	}
 }
 
-// complaints is what the programs have said on stderr.
+// complaints returns what the programs have printed on stderr.
 func (s *setup) complaints() string {
 	var all []string
 	for _, p := range append(s.near, s.far...) {
@@ -82,8 +82,8 @@ func (s *setup) startFar(cmd *exec.Cmd) error {
 	return err
 }
 
-// allContenders are those of this relay command, and of the one before it if there
-// is one, beside other programs.
+// allContenders returns those of the relay command, those of the command before it if
+// there is one, and other programs.
 func allContenders(relay, before string) []contender {
 	all := []contender{{name: "direct", hops: "none: users reach the backend", start: startDirect}}
 	for _, c := range []contender{
@@ -123,7 +123,7 @@ func (c contender) of(name, path string) contender {
 	return c
 }
 
-// missing says what there is to do before the contender can run.
+// missing returns what there is to do before the contender can run, or "".
 func (c contender) missing() string {
 	for _, name := range c.programs {
 		if _, err := program(name); err != nil {

@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 )
 
-// haproxyConfig is one of the two hops. Its threads are the default, one for
-// each processor, like Relay's; nothing is logged, and nothing times out. A
-// number of connections must be set that its descriptors suffice for: two each,
-// and those of the pipes to splice through.
+// haproxyConfig is of one of the two hops. It has one thread for each processor, the
+// default, like Relay. It logs nothing, and nothing times out. It must have a number of
+// connections for which its descriptors suffice: two each, and those of the pipes that it
+// splices through.
 const haproxyConfig = `
 global
   maxconn %d

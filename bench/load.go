@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loadSpec is what a load generator is told.
+// loadSpec tells a load generator what to do.
 type loadSpec struct {
 	Kind string `json:"kind"`
 	// Addrs are the public addresses; connections take turns.
@@ -31,11 +31,11 @@ type loadSpec struct {
 	Down     int     `json:"down,omitempty"`
 	Stuck    int     `json:"stuck,omitempty"`
 	Seconds  float64 `json:"seconds"`
-	// Warmup is for how long the same is done before, and not measured.
+	// Warmup is how long the load runs before it is measured.
 	Warmup float64 `json:"warmup,omitempty"`
 }
 
-// loadResult is what a load generator has measured, and checked.
+// loadResult is what a load generator has measured and checked.
 type loadResult struct {
 	Error   string  `json:"error,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
@@ -50,7 +50,7 @@ type loadResult struct {
 	StuckRate float64 `json:"stuck_rate,omitempty"`
 }
 
-// generator is one kind of load. What prepare does is not measured.
+// generator is one kind of load. prepare is not measured.
 type generator interface {
 	prepare(ctx context.Context) error
 	measure(ctx context.Context) (loadResult, error)
@@ -62,8 +62,8 @@ type generator interface {
 const readyLine = "ready"
 
 const (
-	// patience is how much longer than told anything may take, so that a
-	// contender that hangs fails instead.
+	// patience is how much longer than it should anything may take. After that a
+	// contender fails.
 	patience = 30 * time.Second
 	retry    = 20 * time.Millisecond
 )
@@ -164,7 +164,7 @@ func (l *loader) tryPath(ctx context.Context, addr string) error {
 	return newEchoer(conn, l.pattern, 0).bounce()
 }
 
-// dial opens a connection that is held.
+// dial opens a connection that is held until the end.
 func (l *loader) dial(ctx context.Context) (*net.TCPConn, error) {
 	conn, err := l.dialFrom(ctx, l.Addrs[len(l.held)%len(l.Addrs)], nil)
 	if err == nil {
@@ -173,7 +173,7 @@ func (l *loader) dial(ctx context.Context) (*net.TCPConn, error) {
 	return conn, err
 }
 
-// dialFrom opens a connection that fails when it takes far longer than it may.
+// dialFrom opens a connection whose operations fail if they take far too long.
 func (l *loader) dialFrom(ctx context.Context, addr string, source net.IP) (*net.TCPConn, error) {
 	d := net.Dialer{Timeout: patience}
 	if source != nil {
@@ -193,7 +193,7 @@ func (l *loader) duration() time.Duration {
 	return time.Duration((l.Seconds + l.Warmup) * float64(time.Second))
 }
 
-// sideBySide has all of count work until the end, seconds from now, or longer.
+// sideBySide runs count workers until the end, seconds from now, or longer.
 func sideBySide[T any](count int, seconds float64, work func(i int, end time.Time) (T, error)) (done []T, took time.Duration, err error) {
 	begin := time.Now()
 	end := begin.Add(time.Duration(seconds * float64(time.Second)))
@@ -206,7 +206,7 @@ func sideBySide[T any](count int, seconds float64, work func(i int, end time.Tim
 	return done, time.Since(begin), errors.Join(errs...)
 }
 
-// unread is how many bytes wait in the socket.
+// unread returns how many bytes wait in the socket.
 func unread(conn *net.TCPConn) (n int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -233,7 +233,7 @@ func newEchoer(conn net.Conn, p pattern, seed uint16) *echoer {
 	return &echoer{conn: conn, out: out, back: make([]byte, messageSize)}
 }
 
-// bounce sends a message that no other is like, and waits for it to come back.
+// bounce sends a message unlike any other, and waits for it to come back.
 func (e *echoer) bounce() error {
 	e.count++
 	for i := range 8 {

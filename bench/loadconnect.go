@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// maxConnects bounds one measurement; it is what the sources below can have
-	// open or recently closed, by far.
+	// maxConnects bounds one measurement. The sources below can have far more
+	// connections open or recently closed.
 	maxConnects = 100_000
-	// sources are addresses of loopback to connect from, as every connection
-	// keeps its port from others for a while after its end.
+	// sources is how many addresses of loopback there are to connect from: a
+	// connection keeps its port from others for a while after its end.
 	sources = 16
 	// warmConnects are made before anything is measured.
 	warmConnects = 50
@@ -59,8 +59,8 @@ func (c *connectLoad) connect(ctx context.Context, number int) error {
 	return newEchoer(conn, c.pattern, uint16(number)).bounce()
 }
 
-// portLater lets the kernel choose a port when the destination is known: one
-// that is in use only towards others will do.
+// portLater lets the kernel choose a port when it knows the destination. It may then
+// choose one that is in use towards other destinations.
 func portLater(_, _ string, raw syscall.RawConn) error {
 	var err error
 	cerr := raw.Control(func(fd uintptr) {

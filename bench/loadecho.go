@@ -87,7 +87,7 @@ func (m *mixedLoad) measure(ctx context.Context) (loadResult, error) {
 	return result, errors.Join(err, bulkErr)
 }
 
-// stuckLoad is small messages, and then the same beside users who never read.
+// stuckLoad is small messages, first alone, and then beside users who never read.
 type stuckLoad struct {
 	echo     echoLoad
 	mayReset bool // a user who does not read
@@ -120,8 +120,8 @@ func (u *unreadLoad) measure(ctx context.Context) (loadResult, error) {
 	return loadResult{Ops: int64(u.stuck.echo.Stuck), Seconds: time.Since(begin).Seconds()}, err
 }
 
-// stick has the backend send to users who do not read, and waits until nothing
-// moves there any more. Some may be reset for that.
+// stick has the backend send to users who do not read, and waits until nothing moves
+// there any more. Some users may be reset meanwhile.
 func (s *stuckLoad) stick(ctx context.Context) error {
 	l := s.echo.loader
 	var conns []*net.TCPConn
@@ -135,8 +135,8 @@ func (s *stuckLoad) stick(ctx context.Context) error {
 			return fmt.Errorf("sending a header: %w", err)
 		}
 	}
-	// So many looks in a row without more, but for what trickles in: segments that
-	// the kernel had no memory for are sent again for minutes.
+	// It is still if so many looks in a row find no more than a trickle: segments for
+	// which the kernel had no memory are sent again for minutes.
 	const still, trickle = 15, 1000
 	total, same := 0, 0
 	for looks := 0; same < still; looks++ {

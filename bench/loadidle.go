@@ -57,8 +57,8 @@ func (i *idleLoad) open(ctx context.Context, n int) (net.Conn, error) {
 	return conn, nil
 }
 
-// tunnelLoad registers tunnels, and holds them. It has one before the
-// measurement, so that what only the first one costs is not counted.
+// tunnelLoad registers tunnels, and holds them. It has one before the measurement, which
+// leaves out the costs of the first alone.
 type tunnelLoad struct{ *loader }
 
 // prepare also waits until the relay listens.

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine is what figures depend on beside the contenders.
+// machine is what figures depend on, beside the contenders.
 type machine struct {
 	Processor  string `json:"processor"`
 	Processors int    `json:"processors"`
@@ -44,7 +44,7 @@ func thisMachine() machine {
 	return m
 }
 
-// field gives what stands behind a name in a file of /proc, or nothing.
+// field returns the value after a name in a file of /proc, or "".
 func field(file, name string) string {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -67,7 +67,7 @@ func setting(name string) string {
 	return strings.Join(strings.Fields(string(text)), " ")
 }
 
-// versionOf is what the contender's program says of itself, on one line.
+// versionOf returns the version that the contender's program prints, on one line.
 func versionOf(ctx context.Context, c contender, b *bench) string {
 	if len(c.version) == 0 || c.missing() != "" {
 		return ""
@@ -82,7 +82,7 @@ func versionOf(ctx context.Context, c contender, b *bench) string {
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	text := strings.TrimSpace(lines[0])
-	// Some say something else first.
+	// Some print something else first.
 	if i := slices.IndexFunc(lines, func(line string) bool { return strings.ContainsAny(line, "0123456789") }); i >= 0 {
 		text = strings.TrimSpace(lines[i])
 	}

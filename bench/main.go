@@ -52,7 +52,7 @@ func main() {
 	}
 }
 
-// dispatch tells apart the roles in which the program starts itself.
+// dispatch runs the role that the arguments name: the program starts itself in several.
 func dispatch(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == "backend" {
 		return backendMain(ctx, args[1], os.Stdout)
@@ -71,7 +71,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.IntVar(&o.rounds, "rounds", 5, "how often each is measured; the median counts")
+	fs.IntVar(&o.rounds, "rounds", 5, "how often each is measured; the results are medians")
 	fs.StringVar(&o.scenarios, "scenarios", "", "scenarios, or beginnings of their names, with commas between (default all)")
 	fs.StringVar(&o.contenders, "contenders", "", "contenders, or beginnings of their names, with commas between (default all)")
 	fs.Float64Var(&o.seconds, "seconds", 2, "how long one measurement takes")

@@ -50,7 +50,7 @@ func newNetwork(ctx context.Context) (n *network, err error) {
 	return n, far.IP(ctx, "addr", "add", farHost, "peer", nearHost, "dev", device)
 }
 
-// close takes everything down that is there.
+// close removes what there is of it.
 func (n *network) close() error {
 	var errs []error
 	if n.wire != nil {

@@ -81,7 +81,7 @@ func (s scenarioReport) draw(file string) error {
 	return save(p, chartFrame+font.Length(len(rows)*len(s.Chart))*barHeight*1.4, file)
 }
 
-// save leaves a margin, which a plot by itself does not.
+// save writes the chart with a margin, which a plot does not have.
 func save(p *plot.Plot, height vg.Length, file string) error {
 	canvas := vgsvg.New(chartWidth, height)
 	paper := draw.New(canvas)

@@ -86,7 +86,7 @@ func parseStat(text []byte) (pid int, s stat, err error) {
 	return pid, s, nil
 }
 
-// tree gives a process and all that come from it.
+// tree returns a process and all its descendants.
 func (t processes) tree(root int) []int {
 	tree := []int{root}
 	for i := 0; i < len(tree); i++ {
@@ -99,7 +99,7 @@ func (t processes) tree(root int) []int {
 	return tree
 }
 
-// usageOf adds up what those programs use, and what their children do.
+// usageOf adds up what the programs and their children use.
 func usageOf(programs []*process) (usage, error) {
 	var sum usage
 	if len(programs) == 0 {

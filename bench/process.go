@@ -26,8 +26,8 @@ const startPatience = 15 * time.Second
 // it, if not the program's own.
 type place struct{ host, namespace string }
 
-// command prepares a program. It takes no settings from the environment but
-// where programs are, and dies with this one.
+// command prepares a program. It has nothing from the environment but where programs
+// are, and dies with this one.
 func (p place) command(path string, args ...string) *exec.Cmd {
 	if p.namespace != "" {
 		path, args = "ip", append([]string{"netns", "exec", p.namespace, path}, args...)
@@ -78,7 +78,7 @@ func start(cmd *exec.Cmd) (*process, error) {
 		for lines := bufio.NewScanner(p.stdout); lines.Scan(); {
 			select {
 			case p.lines <- lines.Text():
-			default: // nobody awaits so many
+			default: // nobody reads so many
 			}
 		}
 	}()
@@ -108,7 +108,7 @@ func (p *process) line(ctx context.Context, patience time.Duration) (string, err
 func (p *process) kill() {
 	table, err := readProcesses()
 	if err != nil {
-		table = nil // the program itself at least
+		table = nil // at least the program itself is killed
 	}
 	for _, pid := range table.tree(p.cmd.Process.Pid) {
 		if pid != p.cmd.Process.Pid {
@@ -143,9 +143,9 @@ func (t *tail) String() string {
 	return strings.TrimSpace(string(t.text))
 }
 
-// ports hands out ports that are free. They are below those that Linux gives
-// away by itself, so that no outgoing connection takes one before the program
-// does that it is meant for, and above those that relays open.
+// ports hands out ports that are free. They are below the ephemeral ports of Linux, so
+// that no outgoing connection takes one before its program does, and above those that
+// relays open.
 type ports struct{ next int }
 
 const (

@@ -16,7 +16,7 @@ import (
 	"github.com/seed96252745/relay/internal/netlab"
 )
 
-// report is all that is told, and the JSON of it.
+// report is all results, as they are written in JSON.
 type report struct {
 	Finished  time.Time        `json:"finished"`
 	Machine   machine          `json:"machine"`
@@ -68,7 +68,7 @@ func newScenarioReport(s scenario, contenders []contender) scenarioReport {
 	return r
 }
 
-// leavesOut says why a contender is not measured, if so.
+// leavesOut returns the reason why a contender is not measured, or "".
 func (s scenario) leavesOut(c contender) string {
 	switch {
 	case s.relayOnly != "" && c.protocol == "":
@@ -83,7 +83,7 @@ func (s scenario) leavesOut(c contender) string {
 	return c.missing()
 }
 
-// conclude makes one figure of those of all rounds. What failed once has none.
+// conclude makes one figure of those of all rounds. A row that failed once has none.
 func (r *scenarioReport) conclude(s scenario) {
 	if s.wire {
 		r.compareWithDirect()
@@ -200,7 +200,7 @@ func (r row) cell(c column) string {
 	return strconv.FormatFloat(value, 'f', c.Digits, 64)
 }
 
-// why there are no figures.
+// why returns the reason why there are no figures, or "".
 func (r row) why() string {
 	switch {
 	case r.Error != "":

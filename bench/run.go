@@ -20,8 +20,7 @@ import (
 
 const (
 	loopback = "127.0.0.1"
-	// settle is how long programs may take to put away what they do not need,
-	// before their memory is looked at.
+	// settle is how long programs may take to free memory before it is measured.
 	settle = 2 * time.Second
 	// spareDescriptors is for what a program has beside its connections.
 	spareDescriptors = 1200
@@ -90,8 +89,8 @@ func buildRelay(ctx context.Context, dir string) (path, commit string, err error
 	return path, commit, nil
 }
 
-// raiseLimit lets this program and those that it starts have so many
-// descriptors, or as many as it may, and says how many those are.
+// raiseLimit lets this program and those that it starts have so many descriptors, or as
+// many as it may, and returns how many those are.
 func raiseLimit(wanted int) (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -134,7 +133,7 @@ func (b *bench) run(ctx context.Context, scenarios []scenario, contenders []cont
 func (b *bench) runOne(ctx context.Context, s scenario, c contender, round int, row *row) {
 	m, err := b.measure(ctx, s, c)
 	if ctx.Err() != nil {
-		return // what it was is of no use
+		return // an interrupted measurement is of no use
 	}
 	if err != nil {
 		row.Error = err.Error()
@@ -233,8 +232,8 @@ func (b *bench) underLoad(ctx context.Context, s scenario, c contender, at *site
 	return m, nil
 }
 
-// between has the load run, and takes what the hops use meanwhile. It gives
-// the load generator's last line.
+// between runs the load, and measures what the hops use meanwhile. It returns the load
+// generator's last line.
 func (b *bench) between(ctx context.Context, s scenario, running *setup, load *process, m *measurement) (string, error) {
 	near, far, err := running.usage()
 	if err != nil {
@@ -243,7 +242,8 @@ func (b *bench) between(ctx context.Context, s scenario, running *setup, load *p
 	if _, err := io.WriteString(load.stdin, "go\n"); err != nil {
 		return "", fmt.Errorf("starting the load: %w", err)
 	}
-	// Twice: there may be two phases. And all that is under way has to arrive.
+	// Twice the time, because there may be two phases. And all that is under way has to
+	// arrive.
 	longest := time.Duration(2*s.load.Seconds*float64(time.Second)) + 2*patience
 	line, err := load.line(ctx, longest)
 	if err != nil {

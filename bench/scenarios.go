@@ -8,26 +8,26 @@ import (
 	"github.com/seed96252745/relay/internal/netlab"
 )
 
-// scenario is something that is measured of every contender.
+// scenario is a measurement that is made of every contender.
 type scenario struct {
 	name  string
 	about string
 	load  loadSpec
 	// note is what else there is to know.
 	note string
-	// columns are what is told of it; chart is which of them are drawn.
+	// columns are its figures, and chart those of them that are drawn.
 	columns []column
 	chart   []string
 	figures func(m measurement) figures
 	// relayOnly says why only relays can do it, if so.
 	relayOnly string
-	// notDirect: there is nothing to measure without a hop.
+	// notDirect is true if there is nothing to measure without a hop.
 	notDirect bool
 	// far is how many processes run on the far side; fewer where one is enough.
 	far func(c contender) int
-	// settles: memory is looked at some time after the load.
+	// settles is true if memory is measured some time after the load.
 	settles bool
-	// wire: the hops are on the two sides of a slow and long wire.
+	// wire is true if the hops are on the two sides of a slow and long wire.
 	wire bool
 }
 
@@ -38,7 +38,7 @@ type column struct {
 	Digits int `json:"-"`
 }
 
-// figures are by the key of their column. One that is not there cannot be told.
+// figures are by the key of their column. One that is missing is unknown.
 type figures map[string]float64
 
 // measurement is what one run gives.
@@ -53,7 +53,7 @@ func (m measurement) cpu() float64 { return (m.near.cpu + m.far.cpu).Seconds() }
 const (
 	warmup   = 0.2
 	idleName = "idle"
-	// fewConns any contender can have.
+	// fewConns is how many connections any contender can have.
 	fewConns = 1000
 	// streamsOfSession is below what a relay opens in one session of multiplex.
 	streamsOfSession = 4000
@@ -183,7 +183,7 @@ func unreadScenario(conns int) scenario {
 	}
 }
 
-// perItem are figures of what each of many things costs.
+// perItem returns the figures of what each of many things costs.
 func perItem(m measurement, items float64) figures {
 	return figures{
 		"near":    float64(m.near.memory) / 1024 / items,
@@ -197,9 +197,9 @@ func idleScenario(name string, conns int) scenario {
 	return scenario{
 		name:  name,
 		about: fmt.Sprintf("%d connections that do nothing any more, after 64 bytes there and back: what each has added", conns),
-		note: fmt.Sprintf("Relay is whatever is at the users' side, forwarder whatever is at the backend's side. "+
-			"Of multiplex there is a forwarder for every %d. Memory is what is resident of the processes; "+
-			"the kernel's of sockets is not in it.", streamsOfSession),
+		note: fmt.Sprintf("Relay is the hop at the users' side, forwarder the one at the backend's side. "+
+			"Multiplex has a forwarder for every %d. Memory is what is resident of the processes, "+
+			"without the kernel's for sockets.", streamsOfSession),
 		load:    loadSpec{Kind: "idle", Conns: conns},
 		settles: true, notDirect: true,
 		columns: []column{

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// sshdConfig lets one key in. Everything else is the default.
+// sshdConfig accepts one key. Everything else is the default.
 const sshdConfig = `
 ListenAddress %s
 Port %s
@@ -86,7 +86,7 @@ func configureSSH(s *site, port string) error {
 		}
 	}
 	if os.Getuid() == 0 {
-		// Where sshd puts its unprivileged half; its service would make it.
+		// sshd puts its unprivileged half there. Its service would make the folder.
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 			return fmt.Errorf("preparing for sshd: %w", err)
 		}
@@ -94,7 +94,7 @@ func configureSSH(s *site, port string) error {
 	return nil
 }
 
-// awaitText waits until the program has said that on stderr.
+// awaitText waits until the program has printed the text on stderr.
 func awaitText(ctx context.Context, p *process, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// median of values; of an even number of them, between the two in the middle.
+// median returns the median of values: of an even number of them, the mean of the two in
+// the middle.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -20,7 +21,7 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// percentile of samples, which are sorted: the smallest that p percent of them
+// percentile returns a percentile of sorted samples: the smallest that p percent of them
 // do not exceed.
 func percentile(sorted []time.Duration, p int) time.Duration {
 	if len(sorted) == 0 {

@@ -26,8 +26,8 @@ const (
 )
 
 // pattern is the bytes that every stream repeats, each from a place of its own.
-// Comparing with it finds any wrong byte, and costs less than a checksum does
-// at both ends.
+// A comparison with it finds any wrong byte, and costs less than checksums at both
+// ends.
 type pattern struct {
 	bytes []byte
 	file  *os.File // in memory, with the same bytes; never closed
@@ -53,13 +53,13 @@ func newPattern() (pattern, error) {
 	return p, err
 }
 
-// start is where the stream with that seed begins, so that bytes of another
-// stream are wrong bytes.
+// start returns where in the pattern the stream with that seed begins. So the bytes of
+// another stream are wrong bytes.
 func (p pattern) start(seed uint16) int { return int(seed) * 4099 % period }
 
 // send sends the stream with that seed until stop says so, and then the count
-// of its bytes. It does so like a web server, with sendfile: what the sender
-// costs is not what is measured.
+// of its bytes. It uses sendfile, as web servers do: the cost of the sender is not what
+// is measured.
 func (p pattern) send(w io.Writer, seed uint16, stop func() bool) (sent int64, err error) {
 	file, err := os.Open(p.file.Name())
 	if err != nil {
@@ -92,7 +92,7 @@ func (p pattern) receive(r io.Reader, seed uint16) (received int64, err error) {
 	for {
 		n, err := r.Read(buf[held:])
 		have := held + n
-		// The last bytes so far may be the count.
+		// The last bytes that have come may be the count.
 		if data := have - trailerSize; data > 0 {
 			if !bytes.Equal(buf[:data], p.bytes[at:at+data]) {
 				return received, fmt.Errorf("wrong bytes after %d", received)
@@ -122,7 +122,7 @@ func checkCount(trailer []byte, received int64) error {
 	return nil
 }
 
-// until gives a stop for send that is true from that time on.
+// until returns a stop for send that is true from that time on.
 func until(end time.Time) func() bool {
 	return func() bool { return !time.Now().Before(end) }
 }

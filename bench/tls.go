@@ -15,7 +15,7 @@ import (
 	"github.com/seed96252745/relay/internal/certificate"
 )
 
-// ownPin gives the pin of the certificate that a relay makes itself in dir.
+// ownPin returns the pin of the certificate that a relay makes itself in dir.
 func ownPin(dir string) (string, error) {
 	own, err := certificate.SelfSigned(dir)
 	if err != nil {
@@ -28,8 +28,8 @@ func ownPin(dir string) (string, error) {
 	return certificate.Pin(leaf), nil
 }
 
-// stunnelConfig is one of the two hops: bytes are encrypted and copied once in
-// each, and nothing else.
+// stunnelConfig is of one of the two hops. Each encrypts bytes and copies them once, and
+// does nothing else.
 const stunnelConfig = `
 foreground = yes
 debug = 2
@@ -41,7 +41,8 @@ connect = %s
 %s
 `
 
-// startStunnel is what encryption costs on this machine with nothing around it.
+// startStunnel starts the contender that shows what encryption alone costs on this
+// machine.
 func startStunnel(_ context.Context, s *site, _ int) (*setup, error) {
 	running := &setup{}
 	own, err := certificate.New()

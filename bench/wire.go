@@ -11,8 +11,8 @@ import (
 const (
 	wireBits  = 100_000_000 // a second, each way
 	wireDelay = 50 * time.Millisecond
-	// wireQueue is about what is under way on a full wire, there and back; a
-	// router with such a queue is an ordinary one.
+	// wireQueue is about as much as is under way on a full wire, there and back, as
+	// in an ordinary router.
 	wireQueue = wireBits / 8 / 10
 )
 

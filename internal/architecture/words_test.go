@@ -22,20 +22,14 @@ const gap = `\s+(?://\s*|#\s*)?`
 var toBeRewritten = []string{
 	".",
 	"docs",
-	"internal/auth",
 	"internal/certificate",
-	"internal/eventloop",
 	"internal/join",
-	"internal/lease",
 	"internal/node",
 	"internal/protocol",
 	"internal/protocol/event",
 	"internal/protocol/pool",
 	"internal/server",
-	"internal/splice",
-	"internal/tcpstate",
 	"internal/transport",
-	"internal/wire",
 }
 
 // TestWords holds comments and pages to plain English.

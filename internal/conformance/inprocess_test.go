@@ -111,7 +111,7 @@ func (inProcessClient) Verb() wire.Verb { return inProcessVerb }
 func (c inProcessClient) Register(ctx context.Context, dial protocol.Dialer, p protocol.Preamble) (protocol.Registration, error) {
 	var answer wire.Answer
 	var id string
-	conn, err := protocol.Ask(ctx, dial, wire.Request{Options: p.Registration, Verb: inProcessVerb}, func(r *wire.Reader) (err error) {
+	conn, err := protocol.RoundTrip(ctx, dial, wire.Request{Options: p.Registration, Verb: inProcessVerb}, func(r *wire.Reader) (err error) {
 		if answer, err = wire.ReadAnswer(r); err == nil {
 			id, err = wire.ReadID(r)
 		}

@@ -9,13 +9,12 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// FirstRead is a data connection whose relay client wants to know what comes first:
-// bytes, which show that a user has come, or an error. It tells once, and is a
-// connection like others after that. Make it with NewFirstRead.
+// FirstRead is a data connection that notifies its relay client once of what arrives
+// first: bytes, which show that a user has come, or an error. Make it with NewFirstRead.
 type FirstRead struct {
 	conn.Conn
-	tell func(error)
-	told atomic.Bool
+	notify   func(error)
+	notified atomic.Bool
 }
 
 var (
@@ -23,24 +22,25 @@ var (
 	_ conn.ReadNotifier = (*FirstRead)(nil)
 )
 
-// NewFirstRead wraps conn. Tell is called once, with nil when bytes have been read or
-// else with the error; it must not wait.
-func NewFirstRead(conn conn.Conn, tell func(error)) *FirstRead {
-	return &FirstRead{Conn: conn, tell: tell}
+// NewFirstRead wraps conn. It calls notify once, with nil when bytes have been read or
+// else with the error. Notify must not block.
+func NewFirstRead(conn conn.Conn, notify func(error)) *FirstRead {
+	return &FirstRead{Conn: conn, notify: notify}
 }
 
-// Unwrap gives the connection that has the bytes.
+// Unwrap returns the connection that has the bytes.
 func (f *FirstRead) Unwrap() (inner conn.Conn, sameBytes bool) { return f.Conn, true }
 
 // NotifyRead is for a caller that reads past Read.
-func (f *FirstRead) NotifyRead(err error) { f.Tell(err) }
+func (f *FirstRead) NotifyRead(err error) { f.Notify(err) }
 
-// Tell tells err, unless something has been told. It reports whether it has.
-func (f *FirstRead) Tell(err error) bool {
-	if f.told.Load() || !f.told.CompareAndSwap(false, true) {
+// Notify notifies the relay client of err, unless it has been notified before. It reports
+// whether it has done so.
+func (f *FirstRead) Notify(err error) bool {
+	if f.notified.Load() || !f.notified.CompareAndSwap(false, true) {
 		return false
 	}
-	f.tell(err)
+	f.notify(err)
 	return true
 }
 
@@ -48,16 +48,16 @@ func (f *FirstRead) Tell(err error) bool {
 func (f *FirstRead) Read(b []byte) (int, error) {
 	n, err := f.Conn.Read(b)
 	switch {
-	case f.told.Load() || len(b) == 0:
+	case f.notified.Load() || len(b) == 0:
 	case n > 0:
-		f.Tell(nil)
+		f.Notify(nil)
 	case !errors.Is(err, os.ErrDeadlineExceeded):
-		f.Tell(err)
+		f.Notify(err)
 	}
 	return n, err
 }
 
-// WriteTo keeps io.Copy from going round Read.
+// WriteTo keeps io.Copy from bypassing Read.
 func (f *FirstRead) WriteTo(dst io.Writer) (int64, error) {
 	return io.Copy(dst, struct{ io.Reader }{f})
 }

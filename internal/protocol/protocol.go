@@ -1,6 +1,5 @@
-// Package protocol holds the two seams of Relay. Its subpackages multiplex,
-// pool and event each implement both, and nothing above them asks which one it
-// has.
+// Package protocol holds the two seams of Relay. Each of its subpackages multiplex, pool
+// and event implements both, and nothing above them asks which one it has.
 //
 //   - At the relay, a [Session] opens a connection to its relay client for a
 //     user. A [Relay] makes sessions out of registrations.
@@ -28,17 +27,18 @@ type Relay interface {
 	// session. It takes conn over, and has closed it if it returns an error.
 	Register(conn conn.Conn, g Grant) (Session, error)
 
-	// Claim hands conn, a data connection of owner's, to the user it was opened for.
-	// It takes conn over. For an id that nothing of owner's waits for it resets
-	// conn and returns ErrUnknownID.
+	// Claim hands conn, a data connection of owner's, to the user it was opened for. It
+	// takes conn over. If nothing of owner's waits for id it resets conn and returns
+	// ErrUnknownID.
 	Claim(conn conn.Conn, owner, id string) error
 }
 
-// Grant is what a relay client gets that registers.
+// Grant is what a registering relay client gets.
 type Grant struct {
-	// Answer is what it is told.
+	// Answer is what the relay sends back.
 	Answer wire.Answer
-	// Owner is who it is. Ids are good for connections of the same owner only.
+	// Owner is the relay client's identity. Only connections of the same owner may
+	// claim an id.
 	Owner string
 }
 
@@ -104,9 +104,8 @@ type Claimable interface {
 	ExpectedClaims() int
 }
 
-// Recent remembers the ids that were in use of late, by their keys, so that a
-// claim that comes late is not taken for a wrong one. It may be used
-// concurrently, and forgets what is old.
+// Recent remembers the keys of ids that were in use lately, so that a late claim is not
+// taken for a wrong one. It forgets the oldest. Its methods may be called concurrently.
 type Recent interface {
 	Add(wire.Key)
 	Contains(wire.Key) bool
@@ -118,7 +117,7 @@ type Forget struct{}
 // Add forgets the key.
 func (Forget) Add(wire.Key) {}
 
-// Contains gives false.
+// Contains returns false.
 func (Forget) Contains(wire.Key) bool { return false }
 
 // Client is the relay client's half of a protocol.
@@ -126,12 +125,12 @@ type Client interface {
 	// Verb returns what its requests begin with.
 	Verb() wire.Verb
 
-	// Register registers at the relay that dial connects to. It returns a
-	// *wire.Refusal if the relay refuses. ctx is for this call only.
+	// Register registers at the relay that dial connects to. It returns a *wire.Refusal
+	// if the relay refuses. ctx is for this call only.
 	Register(ctx context.Context, dial Dialer, p Preamble) (Registration, error)
 }
 
-// Preamble is what stands before the verb of each connection.
+// Preamble holds the options before the verb of each connection.
 type Preamble struct {
 	Registration []wire.Option
 	Claim        []wire.Option
@@ -140,21 +139,21 @@ type Preamble struct {
 // Dialer connects to the relay.
 type Dialer func(ctx context.Context) (conn.Conn, error)
 
-// Registration is one tunnel, seen from its relay client. Its methods may be
-// called concurrently.
+// Registration is one tunnel, seen from its relay client. Its methods may be called
+// concurrently.
 type Registration interface {
-	// Answer is what the relay has answered.
+	// Answer returns what the relay has answered.
 	Answer() wire.Answer
 
-	// Serve hands every connection to accepted, in the pool protocol before its
-	// user has come. It returns when the registration has been lost or closed,
-	// with the reason. It has to be called once, and frees what the registration
-	// holds even after Close.
+	// Serve hands every connection to accepted, in the pool protocol before its user
+	// has come. When the registration has been lost or closed it returns the reason.
+	// The caller has to call it once, even after Close: it frees what the registration
+	// holds.
 	Serve(accepted Acceptor) error
 
-	// Close ends the registration: nothing is handed over after it. Connections
-	// that were handed over for a user live on until they end. It may be called
-	// any number of times.
+	// Close ends the registration, which hands nothing over any more. Connections that
+	// were handed over for a user live on until they end. It may be called any number
+	// of times.
 	Close() error
 
 	// Wait returns, after Serve has, when the connections have ended and what was
@@ -162,7 +161,7 @@ type Registration interface {
 	Wait(ctx context.Context)
 }
 
-// Acceptor takes over a connection. It may be called several times at once. It
-// may wait, while further users may wait with it, but not for longer than ctx,
-// which is done when the registration has ended.
+// Acceptor takes over a connection. It may be called several times at once. It may block,
+// and further users with it, but not for longer than ctx, which is done when the
+// registration has ended.
 type Acceptor func(ctx context.Context, conn conn.Conn)

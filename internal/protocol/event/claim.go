@@ -15,27 +15,28 @@ import (
 )
 
 const (
-	// maxFailed is how many claims in a row may fail before the registration is taken
-	// for lost: the peer there is not the relay of the control connection, or
-	// nobody is, and all users would wait in vain.
+	// maxFailed is how many claims in a row have to fail for the registration to count
+	// as lost: the relay of the control connection does not answer there, and all users
+	// would wait in vain.
 	maxFailed int32 = 2
-	// maxTolerated bounds how many more may be refused. A user who resets before the
-	// claim has come looks like a relay that knows of no user, and health checks do
-	// that every few seconds. So, of claims that were refused and not one that could
-	// not be made, it takes twice as many each time, and less again once users come.
+	// maxTolerated bounds how many claims the relay may refuse in a row. A user who
+	// resets before the claim arrives looks like a relay that does not know the user,
+	// and health checks do that every few seconds. So the number of refused claims, but
+	// not of those that could not be made, doubles each time, and is halved again once
+	// users come.
 	maxTolerated int32 = 256
-	// vouches is for how long a claim that has worked shows that the right relay is
-	// there: refusals count for nothing until then, or each stranger who connects and
-	// resets could have the registration dropped under users. It is also how much later
-	// users are served again behind a balancer whose relays were exchanged, so it is
-	// short; but users of a tunnel at work come more often than that.
-	vouches = 3 * time.Second
+	// trustTime is for how long after a successful claim refusals do not count: it has
+	// shown that the right relay is there. Otherwise each stranger who connects and
+	// resets could have the registration dropped under users. It also delays users behind
+	// a balancer whose relays were exchanged, so it is short; but users of a busy tunnel
+	// come more often than that.
+	trustTime = 3 * time.Second
 )
 
-// errRefused is what has become of a claim that was reset or ended without a byte.
+// errRefused is the error of a claim that the relay has reset or ended without a byte.
 var errRefused = errors.New("the user has left already, or who answers there is not the relay that has told of the user")
 
-// tolerance is how many claims in a row may be refused. The zero value is maxFailed.
+// tolerance counts how often maxFailed was doubled for refused claims.
 type tolerance struct{ doublings atomic.Int32 }
 
 func (t *tolerance) limit() int32 { return min(maxFailed<<t.doublings.Load(), maxTolerated) }
@@ -46,66 +47,66 @@ func (t *tolerance) raise() {
 	}
 }
 
-// lower takes back what so many refusals before a claim that has worked do not need.
+// lower halves the limit if the refusals before a successful claim were far below it.
 func (t *tolerance) lower(refused int32) {
 	doublings := t.doublings.Load()
 	if doublings > 0 && refused < t.limit()/2 {
-		t.doublings.CompareAndSwap(doublings, doublings-1) // or somebody else has
+		t.doublings.CompareAndSwap(doublings, doublings-1) // unless another claim has
 	}
 }
 
-// claim opens the data connection for the user with this id. A failure is the
-// relay's to tell the user: it resets who is not claimed in time.
+// claim opens the data connection for the user with this id. If that fails the relay
+// resets the user in time.
 func (r *registration) claim(id string, accepted protocol.Acceptor) {
 	conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Options: r.preamble.Claim, Verb: verb, ID: id})
 	if err != nil {
-		if r.hasFailed(err) >= maxFailed {
+		if r.countFailure(err) >= maxFailed {
 			r.lose(fmt.Errorf("users cannot be served: %w", err))
 		}
 		return
 	}
-	accepted(r.ctx, protocol.NewFirstRead(conn, r.judge))
+	accepted(r.ctx, protocol.NewFirstRead(conn, r.learn))
 }
 
-// judge learns from what has come first on the connection of a claim.
-func (r *registration) judge(err error) {
+// learn learns from what has arrived first on the connection of a claim.
+func (r *registration) learn(err error) {
 	switch {
 	case err == nil:
-		r.vouched.Store(int64(time.Since(r.began) + vouches))
+		r.trusted.Store(int64(time.Since(r.began) + trustTime))
 		r.client.tolerance.lower(r.failed.Swap(0))
 	case sockerr.Is(err, syscall.ECONNRESET), r.isResetByProxy(err):
 		err = fmt.Errorf("%w (%w)", errRefused, err)
-		if r.hasFailed(err) >= r.client.tolerance.limit() {
+		if r.countFailure(err) >= r.client.tolerance.limit() {
 			r.client.tolerance.raise()
 			r.lose(err)
 		}
 	}
 }
 
-// isResetByProxy reports whether err is what TCP proxies make of a reset. With TLS that
-// is an end of TCP alone, which no user's is. Without, it is an end in place of who the
-// user is; where the relay does not say that, it may be a user's who has nothing to say.
+// isResetByProxy reports whether err is what TCP proxies make of a reset. With TLS that is
+// an end of TCP alone, which no user causes. Without TLS it is an end in place of the PROXY
+// header; if the relay sends none, a user may have ended who has sent nothing.
 func (r *registration) isResetByProxy(err error) bool {
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) && r.introduced()
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) && r.hasHeader()
 }
 
-// introduced reports whether the relay says who a user is before anything else.
-func (r *registration) introduced() bool {
+// hasHeader reports whether the relay sends a PROXY header before a user's bytes.
+func (r *registration) hasHeader() bool {
 	return slices.ContainsFunc(r.preamble.Registration, func(o wire.Option) bool { return o.Key == wire.OptionProxy })
 }
 
-// hasFailed counts a claim that has failed, and gives how many have in a row. One that
-// this machine was short of something for does not count: to register anew would fail
-// for the same reason, and lose the control connection. Nor does a refused one while
-// another one's success vouches for the relay.
-func (r *registration) hasFailed(err error) int32 {
+// countFailure counts a failed claim, and returns how many have failed in a row. A claim
+// for which this machine was short of something does not count: to register anew would
+// fail for the same reason, and lose the control connection. Nor does a refused claim
+// within trustTime of a successful one.
+func (r *registration) countFailure(err error) int32 {
 	if r.ctx.Err() != nil {
 		return 0 // because the registration has ended
 	}
 	if r.client.OnFailure != nil {
 		r.client.OnFailure(err)
 	}
-	if sockerr.IsShortage(err) || errors.Is(err, errRefused) && time.Since(r.began) < time.Duration(r.vouched.Load()) {
+	if sockerr.IsShortage(err) || errors.Is(err, errRefused) && time.Since(r.began) < time.Duration(r.trusted.Load()) {
 		return 0
 	}
 	return r.failed.Add(1)

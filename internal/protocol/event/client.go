@@ -13,18 +13,19 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// maxDials bounds the data connections that are being opened, or wait to be
-// accepted, at a time. The relay lets no more users wait than that.
+// maxDials bounds the data connections that are being opened, or wait for the Acceptor.
+// The relay lets no more users wait than that.
 const maxDials = 128
 
 // Client is the relay client's half. The zero value is ready.
 type Client struct {
-	// OnFailure, if it is set, is told of each claim that has failed. It must not wait.
+	// OnFailure, if it is set, is called with the error of each failed claim. It must not
+	// block.
 	OnFailure func(error)
 
-	// Learned by the registrations before.
+	// Learned from earlier registrations.
 	tolerance tolerance
-	pace      protocol.Pace
+	keepalive protocol.Keepalive
 }
 
 var _ protocol.Client = (*Client)(nil)
@@ -32,18 +33,18 @@ var _ protocol.Client = (*Client)(nil)
 // Verb returns event's.
 func (*Client) Verb() wire.Verb { return verb }
 
-// Register opens the control connection and listens on it.
+// Register opens the control connection.
 func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
 	var answer wire.Answer
-	control, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: verb}, func(r *wire.Reader) (err error) {
+	control, err := protocol.RoundTrip(ctx, dial, wire.Request{Options: preamble.Registration, Verb: verb}, func(r *wire.Reader) (err error) {
 		answer, err = wire.ReadAnswer(r)
 		return err
 	})
-	c.pace.Registered(err)
+	c.keepalive.Registered(err)
 	if err != nil {
 		return nil, err
 	}
-	protocol.AlwaysRead(control, mostSilent)
+	protocol.AlwaysRead(control, clientUserTimeout)
 	r := &registration{client: c, answer: answer, control: control, dial: dial, preamble: preamble, began: time.Now()}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r, nil
@@ -56,10 +57,10 @@ type registration struct {
 	control  conn.Conn
 	dial     protocol.Dialer
 	preamble protocol.Preamble
-	failed   atomic.Int32 // claims, since the last one that worked
-	vouched  atomic.Int64 // until when refused ones count for nothing, after began
+	failed   atomic.Int32 // claims in a row
 	began    time.Time
-	spoke    atomic.Int64 // when something was said last, after began
+	trusted  atomic.Int64 // until when refused claims do not count, as a time after began
+	lastSent atomic.Int64 // when the last keepalive was sent, as a time after began
 
 	ctx    context.Context // done when the registration has ended, with the reason
 	cancel context.CancelCauseFunc
@@ -72,18 +73,18 @@ func (r *registration) Close() error {
 	return nil
 }
 
-// Serve answers each id that comes on the control connection.
+// Serve claims each id that arrives on the control connection.
 func (r *registration) Serve(accepted protocol.Acceptor) error {
 	var claims sync.WaitGroup
 	defer claims.Wait()
-	claims.Go(r.speak)
+	claims.Go(r.sendKeepalives)
 	dials := make(chan struct{}, maxDials)
-	// A buffer of our own, since this connection carries lines to its end.
+	// It may be buffered, since this connection carries nothing but lines.
 	lines := bufio.NewReader(r.control)
 	for {
 		id, err := wire.ReadID(lines)
 		if err != nil {
-			r.controlLost(err)
+			r.loseControl(err)
 			return context.Cause(r.ctx)
 		}
 		select {
@@ -98,5 +99,5 @@ func (r *registration) Serve(accepted protocol.Acceptor) error {
 	}
 }
 
-// Wait has nothing to wait for: connections that users have are their own.
+// Wait returns at once: each user has a connection of its own.
 func (r *registration) Wait(context.Context) {}

@@ -31,7 +31,7 @@ func TestErr(t *testing.T) {
 	}{
 		"FIN":     {func(e *relayEnd) { e.control.CloseWrite() }, "ended the control connection"},
 		"RST":     {func(e *relayEnd) { e.control.Reset() }, "connection reset"},
-		"chatter": {func(e *relayEnd) { conntest.Write(t, e.control, strings.Repeat("x", maxChatter+1)) }, "nothing to say"},
+		"chatter": {func(e *relayEnd) { conntest.Write(t, e.control, strings.Repeat("x", maxChatter+1)) }, "too much"},
 		"Close":   {func(e *relayEnd) { e.tunnel.Close() }, net.ErrClosed.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {

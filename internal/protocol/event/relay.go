@@ -10,8 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// Relay is the relay's half: it knows which users wait for which ids. Make it
-// with NewRelay.
+// Relay is the relay's half, with the ids that users wait for. Make it with NewRelay.
 type Relay struct {
 	config Config
 
@@ -23,14 +22,14 @@ var _ protocol.Relay = (*Relay)(nil)
 
 // Config sets up a Relay. The zero value is fine.
 type Config struct {
-	// MaxPending is how many ids of one tunnel may wait for its relay client to
-	// read them. Zero means 256.
+	// MaxPending bounds the ids of one session that its relay client has not read yet.
+	// Zero means 256.
 	MaxPending int
-	// Served gets the ids of users who do not wait any more. Nil forgets them.
+	// Served remembers the ids of users who do not wait any more. Nil forgets them.
 	Served protocol.Recent
 }
 
-// NewRelay gives a Relay that nobody waits at.
+// NewRelay returns a Relay at which no user waits.
 func NewRelay(config Config) *Relay {
 	if config.MaxPending == 0 {
 		config.MaxPending = 256
@@ -44,23 +43,23 @@ func NewRelay(config Config) *Relay {
 // Verb returns event's.
 func (*Relay) Verb() wire.Verb { return verb }
 
-// Register makes conn the control connection of a tunnel.
+// Register makes conn the control connection of a session.
 func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
-	protocol.AlwaysRead(conn, takesNothing)
+	protocol.AlwaysRead(conn, userTimeout)
 	return newSession(r, conn, g.Owner), nil
 }
 
-// Claim gives conn to the user who waits for id.
+// Claim hands conn to the user who waits for id.
 func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	key := wire.KeyOf(owner, id)
-	claimed := r.take(key)
+	claimed := r.removePending(key)
 	switch {
 	case claimed != nil:
-		claimed <- conn // has room for the one that there can be
+		claimed <- conn // has room for the only claim that there can be
 		return nil
 	case r.config.Served.Contains(key):
 		_ = conn.Reset()
@@ -70,9 +69,9 @@ func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	return protocol.ErrUnknownID
 }
 
-// expect makes an id for a user. The channel gets the connection of owner's that
+// addPending makes an id for a user. The channel gets the connection of owner's that
 // claims it.
-func (r *Relay) expect(owner string) (id string, key wire.Key, claimed <-chan conn.Conn) {
+func (r *Relay) addPending(owner string) (id string, key wire.Key, claimed <-chan conn.Conn) {
 	id = wire.NewID()
 	key = wire.KeyOf(owner, id)
 	c := make(chan conn.Conn, 1)
@@ -82,9 +81,9 @@ func (r *Relay) expect(owner string) (id string, key wire.Key, claimed <-chan co
 	return id, key, c
 }
 
-// take ends the wait for an id: whoever gets the channel, the claim or the user
-// who gives up, is the only one.
-func (r *Relay) take(key wire.Key) chan<- conn.Conn {
+// removePending ends the wait for an id. It returns the channel to its first caller only:
+// the claim, or the user who gives up.
+func (r *Relay) removePending(key wire.Key) chan<- conn.Conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	claimed := r.pending[key]
@@ -95,9 +94,9 @@ func (r *Relay) take(key wire.Key) chan<- conn.Conn {
 	return claimed
 }
 
-// open announces a new id with announce and waits until it is claimed.
-func (r *Relay) open(ctx context.Context, owner string, announce func(id string) error, done <-chan struct{}) (conn.Conn, error) {
-	id, key, claimed := r.expect(owner)
+// awaitClaim has announce announce a new id, and waits until it is claimed.
+func (r *Relay) awaitClaim(ctx context.Context, owner string, announce func(id string) error, ended <-chan struct{}) (conn.Conn, error) {
+	id, key, claimed := r.addPending(owner)
 	err := announce(id)
 	if err == nil {
 		select {
@@ -105,12 +104,12 @@ func (r *Relay) open(ctx context.Context, owner string, announce func(id string)
 			return conn, nil
 		case <-ctx.Done():
 			err = context.Cause(ctx)
-		case <-done:
+		case <-ended:
 			err = protocol.ErrTunnelEnded
 		}
 	}
-	if r.take(key) == nil {
-		// A claim was quicker, and hands its connection over or has done so.
+	if r.removePending(key) == nil {
+		// A claim was faster, and hands its connection over or has done so.
 		return <-claimed, nil
 	}
 	return nil, err

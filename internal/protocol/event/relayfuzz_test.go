@@ -180,9 +180,7 @@ func (m *model) clientGoes(way int) {
 		_ = m.control.CloseWrite()
 	case 1:
 		_ = m.control.Reset()
-	case 2:
-		_ = m.tunnel.Close()
-	case 3:
+	default:
 		_ = m.tunnel.Close()
 	}
 	m.ended()

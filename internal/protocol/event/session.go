@@ -16,17 +16,16 @@ import (
 )
 
 const (
-	// writeWait is how long the peer may take to read what is said on the control
-	// connection.
-	writeWait = 10 * time.Second
-	// takesNothing is when a peer is given up that acknowledges nothing on the
-	// control connection. Together with keep-alive it is so noticed within 35 s that
-	// it has vanished.
-	takesNothing = 30 * time.Second
-	// maxChatter is how many bytes a relay client may send on its control connection
-	// in chatterTime. The protocol has it send none.
-	maxChatter  = 4 << 10
-	chatterTime = time.Minute
+	// writeTimeout is how long the peer may take to make room for what is written on the
+	// control connection.
+	writeTimeout = 10 * time.Second
+	// userTimeout is after how long without an acknowledgment on the control connection
+	// a relay client is dead. With keep-alive, its disappearance is noticed within 35 s.
+	userTimeout = 30 * time.Second
+	// maxInput bounds what a relay client may send within inputPeriod on its control
+	// connection, where nothing but keepalives is expected.
+	maxInput    = 4 << 10
+	inputPeriod = time.Minute
 )
 
 // session is a control connection.
@@ -34,20 +33,20 @@ type session struct {
 	relay   *Relay
 	control conn.Conn
 	owner   string
-	queued  chan struct{} // holds one if there are ids to be written; never closed
+	queued  chan struct{} // holds one item if there are ids to write; never closed
 	pending atomic.Int32  // users who wait for a claim
 	running sync.WaitGroup
 	ended   context.Context // done when the session has ended
 	end     context.CancelCauseFunc
 
 	mu  sync.Mutex // guards what follows
-	ids []string   // to be written: at most Config.MaxPending
+	ids []string   // to write: at most Config.MaxPending
 }
 
-// Why a tunnel ends, besides net.ErrClosed and what its connection gives.
+// Why a session ends, besides net.ErrClosed and the errors of its connection.
 var (
-	errControlEnded = errors.New("the relay client has ended the control connection")
-	errChatter      = errors.New("the relay client sends on the control connection, where it has nothing to say")
+	errClosed = errors.New("the relay client has ended the control connection")
+	errInput  = errors.New("the relay client sends too much on the control connection")
 )
 
 func newSession(r *Relay, control conn.Conn, owner string) *session {
@@ -58,13 +57,13 @@ func newSession(r *Relay, control conn.Conn, owner string) *session {
 		queued:  make(chan struct{}, 1),
 	}
 	s.ended, s.end = context.WithCancelCause(context.Background())
-	s.running.Go(func() { s.endAfter(s.announceIDs) })
-	s.running.Go(func() { s.endAfter(s.readChatter) })
+	s.running.Go(func() { s.runUntilEnd(s.announceIDs) })
+	s.running.Go(func() { s.runUntilEnd(s.discardInput) })
 	return s
 }
 
-// endAfter ends the tunnel with what run gives, or panics with.
-func (s *session) endAfter(run func() error) {
+// runUntilEnd runs run, and ends the session with what it returns, or panics with.
+func (s *session) runUntilEnd(run func() error) {
 	err := net.ErrClosed
 	defer func() {
 		if e := crash.Caught(recover()); e != nil {
@@ -87,10 +86,10 @@ func (s *session) closeWithError(reason error) {
 func (s *session) Open(ctx context.Context) (conn.Conn, error) {
 	s.pending.Add(1)
 	defer s.pending.Add(-1)
-	return s.relay.open(ctx, s.owner, s.enqueue, s.ended.Done())
+	return s.relay.awaitClaim(ctx, s.owner, s.enqueue, s.ended.Done())
 }
 
-// ExpectedClaims is one for each user who waits.
+// ExpectedClaims returns the number of users who wait.
 func (s *session) ExpectedClaims() int { return int(s.pending.Load()) }
 
 // Close ends the session. Connections that users have are their own, and live on.
@@ -112,12 +111,12 @@ func (s *session) enqueue(id string) error {
 	s.ids = append(s.ids, id)
 	select {
 	case s.queued <- struct{}{}:
-	default: // it is known already
+	default: // announceIDs has been notified already
 	}
 	return nil
 }
 
-// dequeue gives all ids that wait to be written, as lines.
+// dequeue removes all ids from the queue, and returns them as lines.
 func (s *session) dequeue() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,12 +124,12 @@ func (s *session) dequeue() []byte {
 	for _, id := range s.ids {
 		lines = append(lines, id+"\n"...)
 	}
-	s.ids = nil // a tunnel at rest holds none
+	s.ids = nil // an idle session holds none
 	return lines
 }
 
-// announceIDs writes the ids, as many at a time as there are, until the tunnel
-// ends or has to.
+// announceIDs writes the queued ids, all that there are at a time, until the session ends
+// or a write fails.
 func (s *session) announceIDs() error {
 	for {
 		select {
@@ -138,27 +137,28 @@ func (s *session) announceIDs() error {
 		case <-s.ended.Done():
 			return nil
 		}
-		_ = s.control.SetWriteDeadline(time.Now().Add(writeWait)) // fails as the write does
+		_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // fails as the write does
 		if _, err := s.control.Write(s.dequeue()); err != nil {
 			return fmt.Errorf("telling the relay client of users: %w", err)
 		}
 	}
 }
 
-// readChatter waits for the end of the control connection, and says how it came.
-func (s *session) readChatter() error {
+// discardInput waits for the end of the control connection, and returns the reason. It
+// discards what comes before.
+func (s *session) discardInput() error {
 	read, since := 0, time.Now()
-	buf := make([]byte, 64) // there is next to nothing to read
+	buf := make([]byte, 64) // keepalives are a byte each
 	for {
 		n, err := s.control.Read(buf)
-		if time.Since(since) > chatterTime {
+		if time.Since(since) > inputPeriod {
 			read, since = 0, time.Now()
 		}
 		switch read += n; {
-		case read > maxChatter:
-			return errChatter
+		case read > maxInput:
+			return errInput
 		case errors.Is(err, io.EOF):
-			return errControlEnded
+			return errClosed
 		case err != nil:
 			return fmt.Errorf("control connection: %w", err)
 		}

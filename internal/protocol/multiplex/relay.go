@@ -16,31 +16,30 @@ import (
 
 // Relay is the relay's half. The zero value is ready.
 type Relay struct {
-	// Budget bounds what all tunnels hold for users who do not read; each has a
-	// bound of its own too. Nil is no bound.
+	// Budget bounds what all sessions hold for users who do not read; each session has
+	// a bound of its own too. Nil means no bound.
 	Budget *Budget
-	// MaxStreams bounds the users that a tunnel has at a time; further ones are
-	// reset. Zero means 4096.
+	// MaxStreams bounds the concurrent users of a session; further ones are reset.
+	// Zero means 4096.
 	MaxStreams int
-	// Counters count what happens at the limits of all tunnels. Nil is not
-	// counted.
+	// Counters count what happens at the limits of all sessions. Nil means not counted.
 	Counters *Counters
 }
 
-// Counters say how often a limit was met.
+// Counters count how often a limit was reached.
 type Counters = yamux.Counters
 
-// takesNothing is when the kernel gives a peer up that takes nothing, which is
-// never: the session finds out after half a minute, by its pings, and knows better.
-// Over a way that fails again and again the kernel counts from the first failure,
-// though bytes have moved since.
-const takesNothing = 24 * time.Hour
+// userTimeout is after how long the kernel gives up a peer that acknowledges nothing. It
+// never comes to that: the pings of the session find out after half a minute, and are more
+// reliable. Over a path that fails again and again the kernel counts from the first
+// failure, though bytes have moved since.
+const userTimeout = 24 * time.Hour
 
-// Budget is a number of bytes that sessions share. When it is spent the stream
-// that holds most is reset.
+// Budget is a number of bytes that sessions share. When it is exhausted the stream that
+// holds most is reset.
 type Budget = yamux.Budget
 
-// NewBudget gives a budget of so many bytes.
+// NewBudget returns a budget of so many bytes.
 func NewBudget(bytes int64) *Budget { return yamux.NewBudget(bytes) }
 
 var (
@@ -53,7 +52,7 @@ var (
 // on every system.
 var _ conn.Flusher = (*yamux.Stream)(nil)
 
-// LogValue gives what was counted.
+// LogValue returns what was counted.
 func (r Relay) LogValue() slog.Value {
 	c := r.Counters
 	if c == nil {
@@ -74,13 +73,13 @@ func (r Relay) LogValue() slog.Value {
 // Verb returns multiplex's.
 func (Relay) Verb() wire.Verb { return verb }
 
-// Register makes conn a yamux session.
+// Register starts a yamux session on conn.
 func (r Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
-	protocol.AlwaysRead(conn, takesNothing)
+	protocol.AlwaysRead(conn, userTimeout)
 	return &session{conn, yamux.Client(conn, yamux.Config{
 		GoneAway:   protocol.ErrLeft,
 		Budget:     r.Budget,
@@ -89,7 +88,7 @@ func (r Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, err
 	})}, nil
 }
 
-// Claim refuses: there are no data connections.
+// Claim refuses conn, as there are no data connections.
 func (Relay) Claim(conn conn.Conn, _, _ string) error {
 	_ = conn.Reset()
 	return protocol.ErrNoClaims

@@ -6,20 +6,19 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// activeConn is a connection that a user has, and that the pool counts until
-// it is closed.
+// activeConn is a connection that a user has. The pool counts it until it is closed.
 type activeConn struct {
 	conn.Conn
 	session  *session
 	released atomic.Bool
 }
 
-// Unwrap gives the connection that the pool was given.
+// Unwrap returns the connection that the relay client has made.
 func (c *activeConn) Unwrap() (inner conn.Conn, sameBytes bool) { return c.Conn, true }
 
 func (c *activeConn) release() {
 	if !c.released.Swap(true) {
-		c.session.release()
+		c.session.releaseActive()
 	}
 }
 

@@ -10,15 +10,15 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// MaxSize is the largest pool that a relay keeps, unless it is told to keep less.
+// MaxSize is the largest pool that a relay keeps by default.
 const MaxSize = 256
 
 // Client is the relay client's half.
 type Client struct {
-	// Size is how many connections to keep waiting, from 1 to MaxSize.
+	// Size is how many idle connections to keep at the relay, from 1 to MaxSize.
 	Size int
-	// OnFailure, if it is set, is told of each connection that could not be made or
-	// was refused. It must not wait.
+	// OnFailure, if it is set, is called with the error of each connection that could not
+	// be made or was refused. It must not block.
 	OnFailure func(error)
 }
 
@@ -30,7 +30,7 @@ func (Client) Verb() wire.Verb { return verb }
 // Register makes a pool and fills it.
 func (c Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
 	r := &registration{client: c, dial: dial, preamble: preamble.Claim}
-	first, err := protocol.Ask(ctx, dial, wire.Request{Options: preamble.Registration, Verb: verb}, func(reply *wire.Reader) (err error) {
+	first, err := protocol.RoundTrip(ctx, dial, wire.Request{Options: preamble.Registration, Verb: verb}, func(reply *wire.Reader) (err error) {
 		if r.answer, err = wire.ReadAnswer(reply); err != nil {
 			return err
 		}
@@ -44,31 +44,31 @@ func (c Client) Register(ctx context.Context, dial protocol.Dialer, preamble pro
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	for range c.Size {
-		r.places = append(r.places, &place{registration: r})
+		r.slots = append(r.slots, &slot{registration: r})
 	}
-	r.places[0].next = first
+	r.slots[0].first = first
 	return r, nil
 }
 
 func (r *registration) Answer() wire.Answer { return r.answer }
 
-// Serve fills the pool. What it hands over waits for its user: reading from it
-// waits.
+// Serve fills the pool. It hands over connections that still wait for their user: a read
+// blocks until then.
 func (r *registration) Serve(accepted protocol.Acceptor) error {
-	var places sync.WaitGroup
-	for _, p := range r.places {
-		places.Go(func() { p.keepFilled(accepted) })
+	var filling sync.WaitGroup
+	for _, s := range r.slots {
+		filling.Go(func() { s.keepFilled(accepted) })
 	}
-	places.Wait()
+	filling.Wait()
 	return context.Cause(r.ctx)
 }
 
-// Close takes the waiting connections back. The relay is not told, and keeps the
-// pool for some time.
+// Close resets the idle connections. The relay is not told, and keeps the pool for some
+// time.
 func (r *registration) Close() error {
 	r.cancel(net.ErrClosed)
 	return nil
 }
 
-// Wait has nothing to wait for: connections that users have are their own.
+// Wait returns at once: each user has a connection of its own.
 func (r *registration) Wait(context.Context) {}

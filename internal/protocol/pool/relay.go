@@ -13,12 +13,11 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// Relay is the relay's half: it knows the pools by their ids. Make it with
-// NewRelay.
+// Relay is the relay's half, with the pools by their ids. Make it with NewRelay.
 type Relay struct {
-	watcher tcpstate.Watcher // of connections that wait, as long as there are pools
+	watcher tcpstate.Watcher // watches idle connections, as long as there are pools
 	config  Config
-	idle    atomic.Int64 // connections that wait, in all pools
+	idle    atomic.Int64 // idle connections of all pools
 
 	mu    sync.Mutex // guards what follows
 	pools map[wire.Key]*session
@@ -28,16 +27,15 @@ var _ protocol.Relay = (*Relay)(nil)
 
 // Config sets up a Relay. The zero value is fine.
 type Config struct {
-	// MaxIdle is how many connections may wait for users in one pool. Zero means
-	// MaxSize.
+	// MaxIdle bounds the idle connections of one pool. Zero means MaxSize.
 	MaxIdle int
-	// MaxIdleInAll bounds those of all pools together. Zero is no bound.
+	// MaxIdleInAll bounds those of all pools together. Zero means no bound.
 	MaxIdleInAll int
-	// Ended gets the ids of pools that have ended. Nil forgets them.
+	// Ended remembers the ids of pools that have ended. Nil forgets them.
 	Ended protocol.Recent
 }
 
-// NewRelay gives a Relay without pools.
+// NewRelay returns a Relay without pools.
 func NewRelay(config Config) *Relay {
 	if config.MaxIdle == 0 {
 		config.MaxIdle = MaxSize
@@ -51,11 +49,11 @@ func NewRelay(config Config) *Relay {
 	return &Relay{config: config, pools: make(map[wire.Key]*session)}
 }
 
-// LogValue returns how many connections wait for users, in all pools.
+// LogValue returns the number of idle connections of all pools.
 func (r *Relay) LogValue() slog.Value { return slog.GroupValue(slog.Int64("idle", r.idle.Load())) }
 
-// takeIdle counts a connection that is to wait, unless there are too many.
-func (r *Relay) takeIdle() bool {
+// reserveIdle counts an idle connection, unless there are too many.
+func (r *Relay) reserveIdle() bool {
 	if r.idle.Add(1) > int64(r.config.MaxIdleInAll) {
 		r.idle.Add(-1)
 		return false
@@ -70,29 +68,29 @@ func (*Relay) Verb() wire.Verb { return verb }
 func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
 	id := wire.NewID()
 	key := wire.KeyOf(g.Owner, id)
-	t := newSession(r, lingerOf(g), func() { r.remove(key) })
-	// Known before the relay client can know it; usable only once the reply is
-	// written, because a user's bytes must not overtake it.
-	r.add(key, t)
+	s := newSession(r, lingerOf(g), func() { r.removePool(key) })
+	// The id is known before the relay client can use it. The first connection is added
+	// only once the answer is written, because a user's bytes must not overtake it.
+	r.addPool(key, s)
 	if err := wire.WriteAnswer(conn, g.Answer, id); err != nil {
 		_ = conn.Reset()
-		_ = t.Close()
+		_ = s.Close()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
-	if err := t.add(conn); err != nil {
-		_ = t.Close()
+	if err := s.addConn(conn); err != nil {
+		_ = s.Close()
 		return nil, err
 	}
-	return t, nil
+	return s, nil
 }
 
-// Claim adds conn to the pool of owner's with this id.
+// Claim adds conn to owner's pool with this id.
 func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	key := wire.KeyOf(owner, id)
-	t := r.find(key)
+	s := r.findPool(key)
 	switch {
-	case t != nil:
-		return t.add(conn)
+	case s != nil:
+		return s.addConn(conn)
 	case r.config.Ended.Contains(key):
 		_ = conn.Reset()
 		return protocol.ErrLate
@@ -101,19 +99,19 @@ func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	return protocol.ErrUnknownID
 }
 
-func (r *Relay) add(key wire.Key, t *session) {
+func (r *Relay) addPool(key wire.Key, s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pools[key] = t
+	r.pools[key] = s
 }
 
-func (r *Relay) find(key wire.Key) *session {
+func (r *Relay) findPool(key wire.Key) *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.pools[key]
 }
 
-func (r *Relay) remove(key wire.Key) {
+func (r *Relay) removePool(key wire.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.pools, key)

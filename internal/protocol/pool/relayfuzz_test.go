@@ -85,11 +85,7 @@ func (m *model) step(what byte, arg int) {
 	case 5:
 		m.refused("AAAAAAAAAAAAAAAAAAAAAAAAAA")
 	case 6:
-		if arg%2 == 0 {
-			_ = m.tunnel.Close()
-		} else {
-			_ = m.tunnel.Close()
-		}
+		_ = m.tunnel.Close()
 		m.ended()
 	}
 }

@@ -15,17 +15,17 @@ import (
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
-// How long a pool without any connection is kept: its relay client has no other way
-// to say that it is still there. Of a port that is leased nothing is lost with the pool:
-// it stays open, and its owner registers anew. But for as long as the pool is kept,
-// others with the same lease key are kept out by what may be dead. So there it takes no
-// more than the pauses that a relay client makes between two connections.
+// How long a pool without any connection is kept: its relay client has no other way to
+// show that it is still there. If the port is leased nothing is lost with the pool: the
+// port stays open, and its owner registers anew. But as long as the pool is kept, it keeps
+// out others with the same lease key, and may be dead. So there it is kept no longer than
+// a relay client pauses between two connections.
 const (
 	linger       = 60 * time.Second
 	leasedLinger = 3 * time.Second
 )
 
-// lingerOf is how long the pool of one who registers is kept.
+// lingerOf returns for how long an empty pool is kept.
 func lingerOf(g protocol.Grant) time.Duration {
 	if g.Answer.Lease > 0 {
 		return leasedLinger
@@ -33,21 +33,21 @@ func lingerOf(g protocol.Grant) time.Duration {
 	return linger
 }
 
-// session is a pool: connections that wait for users, or users that wait for
-// connections, and never both.
+// session is a pool: connections that wait for users, or users who wait for connections,
+// and never both.
 type session struct {
 	relay  *Relay
 	ended  context.Context // done when the pool has ended
 	end    context.CancelCauseFunc
-	forget func()        // takes the pool out of the Relay, once
-	linger time.Duration // how long it is kept without any connection
+	forget func()        // removes the pool from the Relay, once
+	linger time.Duration // for how long it is kept when it is empty
 
-	mu      sync.Mutex  // guards what follows
-	err     error       // why the pool has ended; nil if it has not
-	idle    []*idleConn // the newest, whose way through NATs is freshest, is last
-	waiting []chan<- conn.Conn
-	active  int         // connections that users have
-	lonely  *time.Timer // runs while there is neither an idle nor an active one
+	mu      sync.Mutex         // guards what follows
+	err     error              // why the pool has ended; nil if it has not
+	idle    []*idleConn        // the newest, whose path through NATs is freshest, is last
+	waiting []chan<- conn.Conn // of users, in their order
+	active  int                // connections that users have
+	emptied *time.Timer        // runs while there is neither an idle nor an active one
 }
 
 // idleConn is a connection in the pool, watched for its end.
@@ -59,12 +59,12 @@ type idleConn struct {
 func newSession(r *Relay, linger time.Duration, forget func()) *session {
 	s := &session{relay: r, linger: linger, forget: sync.OnceFunc(forget)}
 	s.ended, s.end = context.WithCancelCause(context.Background())
-	s.lonely = time.AfterFunc(linger, func() { s.run(s.closeIfLonely) })
+	s.emptied = time.AfterFunc(linger, func() { s.endOnPanic(s.closeIfEmpty) })
 	return s
 }
 
-// run runs what has no caller who could be told of a panic. It ends the pool.
-func (s *session) run(f func()) {
+// endOnPanic runs f, and ends the pool if it panics: f has no caller that could be told.
+func (s *session) endOnPanic(f func()) {
 	defer func() {
 		if e := crash.Caught(recover()); e != nil {
 			s.closeWithError(e)
@@ -73,16 +73,16 @@ func (s *session) run(f func()) {
 	f()
 }
 
-// ExpectedClaims is one for each free place, and for each user who waits.
+// ExpectedClaims returns the number of free slots and of users who wait.
 func (s *session) ExpectedClaims() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.relay.config.MaxIdle - len(s.idle) + len(s.waiting)
 }
 
-// add puts conn into the pool, or hands it to the user who has waited longest.
-// It takes conn over.
-func (s *session) add(conn conn.Conn) error {
+// addConn adds conn to the pool, or hands it to the user who has waited longest. It takes
+// conn over.
+func (s *session) addConn(conn conn.Conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -93,29 +93,29 @@ func (s *session) add(conn conn.Conn) error {
 		s.waiting[0] <- s.activateLocked(conn) // has room for one
 		s.waiting = s.waiting[1:]
 		return nil
-	case len(s.idle) >= s.relay.config.MaxIdle, !s.relay.takeIdle():
-		// An end, not a reset: the id is right, and the relay client is not to
-		// think that its pool is gone.
+	case len(s.idle) >= s.relay.config.MaxIdle, !s.relay.reserveIdle():
+		// An end, not a reset: the id is right, and the relay client must not take its
+		// pool for gone.
 		_ = conn.Close()
 		return protocol.ErrFull
 	}
 	i := &idleConn{conn: conn}
-	i.watch = s.relay.watcher.Start(conn, tcpstate.Ended, func() { s.run(func() { s.drop(i) }) })
+	i.watch = s.relay.watcher.Start(conn, tcpstate.Ended, func() { s.endOnPanic(func() { s.dropEnded(i) }) })
 	s.idle = append(s.idle, i)
-	s.lonely.Stop()
+	s.emptied.Stop()
 	return nil
 }
 
-// drop takes a connection that has ended out of the pool.
-func (s *session) drop(i *idleConn) {
-	if s.takeOut(i) {
-		defer s.release()
-		discard(i.conn)
-	} // else somebody has taken it, and will see for himself
+// dropEnded removes a connection that has ended from the pool.
+func (s *session) dropEnded(i *idleConn) {
+	if s.takeIdle(i) {
+		defer s.releaseActive()
+		discardConn(i.conn)
+	} // else a user has it, who will see the end
 }
 
-// takeOut takes i, if it is still idle, which then counts as active.
-func (s *session) takeOut(i *idleConn) bool {
+// takeIdle takes i if it is still idle. It then counts as active.
+func (s *session) takeIdle(i *idleConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := slices.Index(s.idle, i)
@@ -128,25 +128,25 @@ func (s *session) takeOut(i *idleConn) bool {
 	return true
 }
 
-// discard closes a connection that its peer has ended. It reads what came
-// before the end, because closing over unread bytes sends RST, and that tells
-// a relay client that its pool is unknown.
-func discard(conn conn.Conn) {
+// discardConn closes a connection that its peer has ended. It reads what came before the
+// end, because closing over unread bytes sends RST, and that tells a relay client that its
+// pool is unknown.
+func discardConn(conn conn.Conn) {
 	defer func() { _ = conn.Close() }()
 	_, _ = io.Copy(io.Discard, conn) // the end is in the kernel already
 }
 
-// Open gives the newest connection that is alive, or the next that comes.
+// Open returns the newest connection that is alive, or the next one that arrives.
 func (s *session) Open(ctx context.Context) (conn.Conn, error) {
 	for {
-		i, next, err := s.takeOrWait()
+		i, next, err := s.takeNewestOrWait()
 		if err != nil {
 			return nil, err
 		}
 		if i == nil {
-			return s.wait(ctx, next)
+			return s.awaitConn(ctx, next)
 		}
-		if conn := s.check(i); conn != nil {
+		if conn := s.activateAlive(i); conn != nil {
 			return conn, nil
 		}
 	}
@@ -156,19 +156,20 @@ func (s *session) Open(ctx context.Context) (conn.Conn, error) {
 func (s *session) TryOpen() conn.Conn {
 	for {
 		s.mu.Lock()
-		i := s.takeLocked()
+		i := s.takeNewestLocked()
 		s.mu.Unlock()
 		if i == nil {
 			return nil
 		}
-		if conn := s.check(i); conn != nil {
+		if conn := s.activateAlive(i); conn != nil {
 			return conn
 		}
 	}
 }
 
-// check gives a user a connection that was taken, unless it has ended.
-func (s *session) check(i *idleConn) conn.Conn {
+// activateAlive returns the connection of i, which was taken, for a user, or nil if it has
+// ended.
+func (s *session) activateAlive(i *idleConn) conn.Conn {
 	i.watch.Stop()
 	switch tcpstate.Of(i.conn) {
 	case tcpstate.Open:
@@ -176,21 +177,21 @@ func (s *session) check(i *idleConn) conn.Conn {
 	case tcpstate.Silent:
 		_ = i.conn.Close()
 	default:
-		discard(i.conn)
+		discardConn(i.conn)
 	}
-	s.release()
+	s.releaseActive()
 	return nil
 }
 
-// takeOrWait takes an idle connection, which then counts as active, or else
+// takeNewestOrWait takes the newest idle connection, which then counts as active, or else
 // joins the queue of users.
-func (s *session) takeOrWait() (*idleConn, chan conn.Conn, error) {
+func (s *session) takeNewestOrWait() (*idleConn, chan conn.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return nil, nil, protocol.ErrTunnelEnded
 	}
-	if i := s.takeLocked(); i != nil {
+	if i := s.takeNewestLocked(); i != nil {
 		return i, nil, nil
 	}
 	next := make(chan conn.Conn, 1)
@@ -198,8 +199,8 @@ func (s *session) takeOrWait() (*idleConn, chan conn.Conn, error) {
 	return nil, next, nil
 }
 
-// takeLocked takes the newest idle connection, or gives nil.
-func (s *session) takeLocked() *idleConn {
+// takeNewestLocked takes the newest idle connection, or returns nil.
+func (s *session) takeNewestLocked() *idleConn {
 	n := len(s.idle)
 	if n == 0 {
 		return nil
@@ -211,7 +212,8 @@ func (s *session) takeLocked() *idleConn {
 	return i
 }
 
-func (s *session) wait(ctx context.Context, next chan conn.Conn) (conn.Conn, error) {
+// awaitConn waits for the next connection.
+func (s *session) awaitConn(ctx context.Context, next chan conn.Conn) (conn.Conn, error) {
 	select {
 	case conn := <-next:
 		return conn, nil
@@ -224,7 +226,7 @@ func (s *session) wait(ctx context.Context, next chan conn.Conn) (conn.Conn, err
 		s.waiting = slices.Delete(s.waiting, at, at+1)
 	}
 	select {
-	case conn := <-next: // it came in the last moment
+	case conn := <-next: // it came at the last moment
 		return conn, nil
 	default:
 	}
@@ -234,19 +236,19 @@ func (s *session) wait(ctx context.Context, next chan conn.Conn) (conn.Conn, err
 	return nil, context.Cause(ctx)
 }
 
-// errLonely is why a pool ends by itself.
-var errLonely = errors.New("the relay client has no connection any more")
+// errEmpty is why a pool ends that stays empty.
+var errEmpty = errors.New("the relay client has no connection any more")
 
-// closeIfLonely ends the pool if no connection has come in the last moment.
-func (s *session) closeIfLonely() {
+// closeIfEmpty ends the pool unless a connection has come at the last moment.
+func (s *session) closeIfEmpty() {
 	s.mu.Lock()
-	lonely := s.active == 0 && len(s.idle) == 0
-	if lonely && s.err == nil {
-		s.err = errLonely
+	empty := s.active == 0 && len(s.idle) == 0
+	if empty && s.err == nil {
+		s.err = errEmpty
 	}
 	s.mu.Unlock()
-	if lonely {
-		s.closeWithError(errLonely)
+	if empty {
+		s.closeWithError(errEmpty)
 	}
 }
 
@@ -266,7 +268,7 @@ func (s *session) closeWithError(reason error) {
 		s.err = reason
 	}
 	reason = s.err
-	s.lonely.Stop()
+	s.emptied.Stop()
 	idle := s.idle
 	s.idle = nil
 	s.mu.Unlock()
@@ -279,10 +281,10 @@ func (s *session) closeWithError(reason error) {
 	}
 }
 
-// activateLocked makes conn one that a user has.
+// activateLocked counts conn as active, and returns it for a user.
 func (s *session) activateLocked(conn conn.Conn) conn.Conn {
 	s.active++
-	s.lonely.Stop()
+	s.emptied.Stop()
 	return s.activeConn(conn)
 }
 
@@ -290,17 +292,12 @@ func (s *session) activeConn(conn conn.Conn) conn.Conn {
 	return &activeConn{Conn: conn, session: s}
 }
 
-// release counts a connection out that a user had.
-func (s *session) release() {
+// releaseActive counts an active connection as closed.
+func (s *session) releaseActive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active--
-	s.restLocked()
-}
-
-// restLocked starts the clock if the pool has no connection any more.
-func (s *session) restLocked() {
 	if s.err == nil && s.active == 0 && len(s.idle) == 0 {
-		s.lonely.Reset(s.linger)
+		s.emptied.Reset(s.linger)
 	}
 }

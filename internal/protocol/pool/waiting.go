@@ -7,40 +7,39 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
-// errGivenUp is the end of a wait that its owner ended himself.
+// errGivenUp is the outcome of a wait that the local side has ended.
 var errGivenUp = errors.New("closed before a user came")
 
-// waitingConn is a connection in the pool. Its wait ends with the first byte
-// or the end that is read from it, or when its owner closes it; until then it
-// can be withdrawn.
+// waitingConn is a connection in the pool. It waits until something, or an error, is read
+// from it, or until it is closed. As long as it waits it can be withdrawn.
 type waitingConn struct {
 	*protocol.FirstRead
-	left     chan struct{} // closed when the wait is over
-	firstErr error         // set before left is closed: nil if a byte came
+	done chan struct{} // closed when the wait is over
+	err  error         // set before done is closed: nil if a byte has arrived
 }
 
 func newWaitingConn(conn conn.Conn) *waitingConn {
-	w := &waitingConn{left: make(chan struct{})}
+	w := &waitingConn{done: make(chan struct{})}
 	w.FirstRead = protocol.NewFirstRead(conn, func(err error) {
-		w.firstErr = err
-		close(w.left)
+		w.err = err
+		close(w.done)
 	})
 	return w
 }
 
-// withdraw closes the connection if it still waits.
+// withdraw resets the connection if it still waits.
 func (w *waitingConn) withdraw() {
-	if w.Tell(errGivenUp) {
+	if w.Notify(errGivenUp) {
 		_ = w.Conn.Reset()
 	}
 }
 
 func (w *waitingConn) Close() error {
-	w.Tell(errGivenUp)
+	w.Notify(errGivenUp)
 	return w.Conn.Close()
 }
 
 func (w *waitingConn) Reset() error {
-	w.Tell(errGivenUp)
+	w.Notify(errGivenUp)
 	return w.Conn.Reset()
 }

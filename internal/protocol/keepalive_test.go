@@ -9,13 +9,13 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
-// One loss proves nothing: relays restart, and networks change. A proxy's patience shows
-// in two of them in a row with about the same silence.
-func TestPaceLearns(t *testing.T) {
+// One loss proves nothing: relays restart, and networks change. A proxy's idle timeout
+// shows in two of them in a row with about the same idle time.
+func TestKeepaliveLearns(t *testing.T) {
 	type loss struct {
-		after   time.Duration // of what came before
-		silence time.Duration
-		then    error // of the next registration
+		after time.Duration // of what came before
+		idle  time.Duration
+		then  error // of the next registration
 	}
 	const usual = 15 * time.Second
 	errGone := errors.New("the relay is gone")
@@ -38,15 +38,15 @@ func TestPaceLearns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var pace protocol.Pace
-				pace.Registered(nil)
+				var keepalive protocol.Keepalive
+				keepalive.Registered(nil)
 				for _, l := range c.losses {
 					<-time.After(l.after)
-					pace.Ended(l.silence)
-					pace.Registered(l.then)
+					keepalive.Lost(l.idle)
+					keepalive.Registered(l.then)
 				}
-				if got := pace.Silence(); got != c.want {
-					t.Errorf("the longest silence is %v, want %v", got, c.want)
+				if got := keepalive.Interval(); got != c.want {
+					t.Errorf("the interval is %v, want %v", got, c.want)
 				}
 			})
 		})

@@ -9,28 +9,28 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// replyWait is how long the relay may take to answer a registration: it has
-// nothing to wait for itself, so this is time for the network alone.
-const replyWait = 10 * time.Second
+// answerTimeout is how long the relay may take to answer a registration. The relay waits
+// for nothing itself, so this is time for the network alone.
+const answerTimeout = 10 * time.Second
 
-// Ask sends a registration and has read read the answer. The connection that
-// it gives stands right behind what was read, and has no deadline.
-func Ask(ctx context.Context, dial Dialer, req wire.Request, read func(*wire.Reader) error) (conn.Conn, error) {
+// RoundTrip sends a registration on a new connection, and has read read the answer. It
+// returns the connection at the first byte after the answer, without a deadline.
+func RoundTrip(ctx context.Context, dial Dialer, req wire.Request, read func(*wire.Reader) error) (conn.Conn, error) {
 	conn, err := Send(ctx, dial, req)
 	if err != nil {
 		return nil, err
 	}
-	if err := readReply(ctx, conn, read); err != nil {
+	if err := readAnswer(ctx, conn, read); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("registering: %w", req.Redact(err))
 	}
 	return conn, nil
 }
 
-func readReply(ctx context.Context, conn conn.Conn, read func(*wire.Reader) error) error {
+func readAnswer(ctx context.Context, conn conn.Conn, read func(*wire.Reader) error) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Reset() })
 	defer stop()
-	err := conn.SetReadDeadline(time.Now().Add(replyWait))
+	err := conn.SetReadDeadline(time.Now().Add(answerTimeout))
 	if err == nil {
 		err = read(wire.NewReader(conn))
 	}
@@ -38,20 +38,20 @@ func readReply(ctx context.Context, conn conn.Conn, read func(*wire.Reader) erro
 		err = conn.SetReadDeadline(time.Time{})
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx) // which has reset conn, or is about to
+		return context.Cause(ctx) // which AfterFunc has reset conn for, or is about to
 	}
 	return err
 }
 
-// AlwaysRead tells c, if it wants to know, that its peer reads whatever
-// comes, so that it can be found dead for not doing so within limit.
+// AlwaysRead tells c that its peer reads at once whatever arrives. A peer that
+// acknowledges nothing within limit is dead, then.
 func AlwaysRead(c conn.Conn, limit time.Duration) {
 	if c, ok := conn.As[interface{ AlwaysRead(time.Duration) }](c); ok {
 		c.AlwaysRead(limit)
 	}
 }
 
-// Send connects to the relay and sends req, with which every connection of a
+// Send connects to the relay, and sends the request with which every connection of a
 // relay client begins.
 func Send(ctx context.Context, dial Dialer, req wire.Request) (conn.Conn, error) {
 	conn, err := dial(ctx)

@@ -17,7 +17,7 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// startOn starts a relay on a listener of the test, and gives its log.
+// startOn starts a relay on a listener of the test, and returns its log.
 func startOn(t *testing.T, l conn.Listener) (r *relay, log *bytes.Buffer) {
 	t.Helper()
 	log = new(bytes.Buffer)
@@ -26,7 +26,7 @@ func startOn(t *testing.T, l conn.Listener) (r *relay, log *bytes.Buffer) {
 	return r, log
 }
 
-// connection is one that a fake listener can give.
+// connection returns one for a fake listener to accept.
 func connection(t *testing.T) (accepted conn.Conn, peer *net.TCPConn) {
 	t.Helper()
 	l, err := transport.ListenRelayClients(loopback + ":0")
@@ -42,8 +42,8 @@ func connection(t *testing.T) (accepted conn.Conn, peer *net.TCPConn) {
 	return accepted, peer
 }
 
-// Errors of accept pass: they come when descriptors or memory run out. A relay
-// that gave up then would have to be started again by hand.
+// Errors of accept pass: they come when descriptors or memory run out. A relay that gave up
+// then would have to be restarted by hand.
 func TestAcceptErrors(t *testing.T) {
 	l := newFakeListener()
 	for range 6 { // each is tried again with the reserve
@@ -65,7 +65,7 @@ func TestAcceptErrors(t *testing.T) {
 	for range 2 {
 		r.wantServed(server.ErrServerClosed)
 	}
-	// Once for each time that it begins, and not for each try.
+	// One line each time that it begins, and not one for each try.
 	if n := strings.Count(log.String(), "cannot accept"); n != 2 {
 		t.Errorf("%d lines about it in the log, want 2:\n%s", n, log)
 	}
@@ -74,7 +74,7 @@ func TestAcceptErrors(t *testing.T) {
 	}
 }
 
-// The same at a public port: its users come when the trouble is over.
+// The same holds at a public port: its users come when the shortage is over.
 func TestAcceptErrorsOfPublicPort(t *testing.T) {
 	public := newFakeListener()
 	r := start(t, func(c *server.Config) {
@@ -90,8 +90,8 @@ func TestAcceptErrorsOfPublicPort(t *testing.T) {
 	conntest.WantPair(t, peer, client)
 }
 
-// While descriptors are short there are some in reserve: for relay clients, who
-// are served, and for users, who get an answer instead of hanging in a queue.
+// While descriptors are short there are some in reserve: for relay clients, which are
+// served, and for users, which are reset instead of being left in a queue.
 func TestAcceptWithReserve(t *testing.T) {
 	public, l := newFakeListener(), newFakeListener()
 	r := start(t, func(c *server.Config) {
@@ -125,7 +125,7 @@ func TestAcceptWithReserve(t *testing.T) {
 	}
 }
 
-// Whoever waits for better times can be told to stop.
+// A relay that waits for the end of a shortage can be closed.
 func TestCloseDuringAcceptErrors(t *testing.T) {
 	l := newFakeListener()
 	for range cap(l.results) {
@@ -139,7 +139,7 @@ func TestCloseDuringAcceptErrors(t *testing.T) {
 	}
 }
 
-// A listener that somebody else closes ends Serve, with a reason.
+// A listener that is closed by others ends Serve, with a reason.
 func TestListenerIsClosed(t *testing.T) {
 	l := newFakeListener()
 	r, _ := startOn(t, l)

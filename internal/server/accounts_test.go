@@ -15,7 +15,7 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// onePort has a relay open one port and no other: who comes back has it again.
+// onePort has a relay open one port and no other: an owner that comes back has it again.
 func onePort(t *testing.T) func(*server.Config) {
 	ports := freePorts(t, 1)
 	return func(c *server.Config) { c.Ports = ports }
@@ -25,7 +25,7 @@ func onePort(t *testing.T) func(*server.Config) {
 // first registration have a key, or none.
 var waysBack = map[string]struct {
 	first, again string
-	stays        bool // the first one is there until it is taken over from
+	stays        bool // the first tunnel is there until another takes over
 }{
 	"no lease":              {first: "multiplex\n", again: "multiplex\n"},
 	"no lease, other words": {first: "multiplex\n", again: "+users 100\n+users-per-second 100\n+bytes-per-second 100000000\nmultiplex\n"},
@@ -98,7 +98,7 @@ func usersPerSource(n int) func(*server.Config) {
 	return func(c *server.Config) { c.Limits.UsersPerSource = n }
 }
 
-// Rates go on where they were, also if nobody was there for a moment.
+// Rates go on where they were, also if no tunnel was there for a moment.
 func TestRatesOutliveATunnel(t *testing.T) {
 	for name, c := range map[string]struct {
 		lines   string
@@ -126,7 +126,7 @@ func TestRatesOutliveATunnel(t *testing.T) {
 	}
 }
 
-// Users of two tunnels, one after the other, move together what one may.
+// Users of two tunnels, one after the other, move together as many bytes as those of one.
 func TestBytesOutliveATunnel(t *testing.T) {
 	const perSecond, atOnce, sent = 20_000, 16 << 10, 16 << 10
 	bound := policy.Policy{BytesPerSecond: perSecond}
@@ -169,7 +169,7 @@ func TestTunnelsCountUntilTheirUsersHaveEnded(t *testing.T) {
 				u, client := r.join(tunnel)
 				clients = append(clients, client)
 				r.leave(tunnel)
-				if c.lines == "" { // or it could choose
+				if c.lines == "" { // an identity has its port without asking
 					other := ports.First
 					if other == tunnel.port {
 						other++
@@ -206,7 +206,7 @@ func TestTunnelsCountUntilTheirUsersHaveEnded(t *testing.T) {
 	}
 }
 
-// A lease whose users are there gives way to nobody: it would go on to count.
+// A lease with users does not give way: it would go on to count.
 func TestLeaseWithUsersDoesNotGiveWay(t *testing.T) {
 	r := start(t, func(c *server.Config) { c.Limits.TunnelsPerSource, c.EvictAfter = 2, 1 })
 	used, unused := r.own(as("used", "1")), r.own(as("unused", "1"))
@@ -219,8 +219,8 @@ func TestLeaseWithUsersDoesNotGiveWay(t *testing.T) {
 	}
 }
 
-// A leased port that was restored counts against its owner's address once that is
-// known, until its users have ended.
+// A leased port that was restored counts against its owner's address once that is known,
+// until its users have ended.
 func TestRestoredLeaseCountsUntilItsUsersHaveEnded(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 4)
 	config := func(c *server.Config) { c.Leases, c.Ports, c.Limits.TunnelsPerSource = store, ports, 2 }
@@ -233,7 +233,7 @@ func TestRestoredLeaseCountsUntilItsUsersHaveEnded(t *testing.T) {
 		t.Fatalf("it has port %d, want %d", tunnel.port, was.port)
 	}
 	_, client := r.join(tunnel)
-	r.own(as("a", "1", "+port "+strconv.Itoa(otherThan(was.port, ports.First, ports.Last)))) // which gives the old one up
+	r.own(as("a", "1", "+port "+strconv.Itoa(otherThan(was.port, ports.First, ports.Last)))) // which gives up the old one
 	r.wantRefusal("multiplex\n", wire.CodeLimit)
 	_ = client.Reset()
 	r.wantSoon("users", 0, func() int64 { return int64(r.State().Users) })

@@ -17,8 +17,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// Users who come faster than they may wait for that, up to a second; those for whom it
-// would be longer are reset.
+// Users who come too fast are delayed by up to a second. Those who would be delayed longer
+// are reset.
 func TestUsersAreHeldUp(t *testing.T) {
 	const perSecond, atOnce, crowd = 20, 40, 80
 	for name, c := range map[string]struct {
@@ -72,7 +72,7 @@ func TestUsersAreHeldUp(t *testing.T) {
 	}
 }
 
-// However fast users may come, no more of them are held up than may be.
+// However fast users come, a bounded number of them is delayed.
 func TestUsersWhoAreHeldUpAreBounded(t *testing.T) {
 	const perSecond, crowd, heldUp = 250, 1000, 128
 	const late = time.Second / 4 // for the relay to accept the last one
@@ -104,7 +104,7 @@ func TestUsersWhoAreHeldUpAreBounded(t *testing.T) {
 	}
 }
 
-// wantsIn is a user who may be reset before it knows that it is connected.
+// wantsIn connects a user, who may be reset before it knows that it is connected.
 func wantsIn(t *testing.T, tunnel *fakeTunnel) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", net.JoinHostPort(loopback, strconv.Itoa(tunnel.port)))
@@ -116,7 +116,7 @@ func wantsIn(t *testing.T, tunnel *fakeTunnel) net.Conn {
 	return conn
 }
 
-// Who waits while the port ends is reset at once.
+// A user who is delayed is reset at once when the port closes.
 func TestPortEndsWhileUsersAreHeldUp(t *testing.T) {
 	r := start(t)
 	tunnel, _ := r.try("+users-per-second 1\nmultiplex\n")
@@ -131,7 +131,7 @@ func TestPortEndsWhileUsersAreHeldUp(t *testing.T) {
 	r.wantSoon("users", 2, func() int64 { return int64(r.State().Users) })
 }
 
-// Users who came while nobody served the port are held up likewise.
+// Users who came while no relay client served the port are delayed likewise.
 func TestUsersWhoWaitedAreHeldUp(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 3)
 	config := func(c *server.Config) { c.Leases, c.Ports = store, ports }
@@ -192,8 +192,8 @@ func TestExcessIsTold(t *testing.T) {
 		t.Errorf("%d lines are in the log, want 1", n)
 	}
 	if want := "limit=users_of_tunnel delayed=0 reset=1"; log.count(want) != 1 {
-		t.Errorf("the log has not %q", want)
+		t.Errorf("the log lacks %q", want)
 	}
-	tunnel.end() // and what the log has not been told by now it is told then
+	tunnel.end() // and what is not logged yet is logged then
 	r.wantSoon("lines about the others", 1, func() int64 { return log.count("limit=users_of_tunnel delayed=0 reset=2") })
 }

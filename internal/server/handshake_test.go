@@ -14,7 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/server"
 )
 
-// What is no request is closed without a byte: whoever sent it speaks another
+// A connection that sends no request is closed without a byte: its peer speaks another
 // protocol, and would only be confused.
 func TestNoRequestGetsNoBytes(t *testing.T) {
 	r := start(t)
@@ -43,7 +43,7 @@ func wantNoBytes(t *testing.T, conn net.Conn, what string) {
 	}
 }
 
-// A connection has a fixed time to say what it wants, however busy it seems.
+// A connection has a fixed time to send its request, however busy it seems.
 func TestHandshakeTimeout(t *testing.T) {
 	const limit = 100 * time.Millisecond
 	r := start(t, func(c *server.Config) { c.Limits.HandshakeTimeout = limit })
@@ -72,7 +72,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	})
 }
 
-// Those who say nothing must not keep those away who do.
+// Connections that send nothing do not keep away those that do.
 func TestSilentConnectionsDoNotBlock(t *testing.T) {
 	r := start(t)
 	for range 200 {
@@ -82,9 +82,9 @@ func TestSilentConnectionsDoNotBlock(t *testing.T) {
 	r.join(tunnel)
 }
 
-// The time limit is the handshake's. What comes after it may take for ever.
+// The time limit is that of the handshake alone. What follows may take for ever.
 func TestHandshakeLeavesNoDeadline(t *testing.T) {
-	const limit = time.Second // in which both are said, on a busy machine too
+	const limit = time.Second // for both requests, on a busy machine too
 	r := start(t, func(c *server.Config) { c.Limits.HandshakeTimeout = limit })
 	control := r.request("multiplex\n")
 	tunnel := next(t, "registration", r.fake.tunnels)
@@ -105,8 +105,7 @@ func TestHandshakeLeavesNoDeadline(t *testing.T) {
 	_ = c.conn.Close()
 }
 
-// A claim goes to its protocol, with its payload, and gets no byte from the
-// server.
+// A claim goes to its protocol, with its payload, and gets no byte from the server.
 func TestClaim(t *testing.T) {
 	r := start(t, func(c *server.Config) {
 		event := newFakeProtocol()
@@ -143,7 +142,7 @@ func TestUnknownOptions(t *testing.T) {
 	}
 }
 
-// A relay client that has gone before it was answered must not keep its port.
+// A relay client that has gone before it was answered does not keep its port.
 func TestRegistrationFails(t *testing.T) {
 	r := start(t, func(c *server.Config) {
 		c.Ports = freePorts(t, 1)
@@ -153,11 +152,11 @@ func TestRegistrationFails(t *testing.T) {
 	registerAgain(r)
 }
 
-// Close does not wait for those who have not said yet what they want.
+// Close does not wait for connections that have not sent their request.
 func TestCloseDuringHandshake(t *testing.T) {
 	r := start(t, func(c *server.Config) { c.Limits.HandshakeTimeout = time.Hour })
 	conn := r.request("multi")
-	r.register() // whoever came before has been accepted
+	r.register() // the one before has been accepted
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)

@@ -11,24 +11,23 @@ import (
 // Identity is who a relay client is. The zero value is nobody in particular.
 type Identity struct {
 	Name string
-	// Ports are those that it may have, and may ask for by number. Nil means what
-	// the relay chooses, from its own.
+	// Ports are the public ports that it may have, and may ask for by number. Nil means
+	// that the relay chooses one of its own.
 	Ports port.Set
-	// Tunnels is how many it may have. Zero means 100.
+	// Tunnels is how many it may have at a time. Zero means 100.
 	Tunnels int
 	// Policy is that of each of its public ports.
 	Policy policy.Policy
-	// Watch has ended called, once, when the identity no longer holds, and stop
-	// ends that. Ended must not wait. Nil for an identity that holds for ever.
+	// Watch calls ended, once, when the identity no longer holds, until stop is called.
+	// Ended must not wait. Nil is an identity that holds for ever.
 	Watch func(ended func(reason error)) (stop func())
 }
 
-// ErrUnauthorized is wrapped by what Config.Identify returns for a token that is
-// nobody's. Who shows the same one again has to wait for the answer, and who shows very
-// many different ones is shut out, as for wrong claims.
+// ErrUnauthorized is wrapped by the error of Config.Identify for a token that the relay does
+// not know. The refusal of a token that comes again is delayed, and a source of very many
+// different ones is banned, as for wrong claims.
 var ErrUnauthorized = errors.New("the relay does not know who this is")
 
-// ErrIdentityChanged is wrapped by the reason for which an identity no longer holds
-// that may come back as the same one, if with other rights: it keeps its leases, as
-// far as Config.WatchOwner has it.
+// ErrIdentityChanged is wrapped by the reason of an identity that no longer holds and may
+// come back with other rights: it keeps its leases as far as Config.WatchOwner allows.
 var ErrIdentityChanged = endpoint.ErrIdentityChanged

@@ -35,8 +35,8 @@ func dialFrom(t *testing.T, ip, addr string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// wantCounted waits until a limit was met so many times: what is counted is so
-// after the peer has seen it.
+// wantCounted waits until a limit was met so many times: it is counted after the peer has
+// seen it.
 func (r *relay) wantCounted(kind admission.Kind, want int64) {
 	r.Helper()
 	r.wantSoon("the count of "+kind.String(), want, func() int64 { return r.State().Counters.Of(kind) })
@@ -55,8 +55,8 @@ func (r *relay) wantSoon(what string, want int64, is func() int64) {
 	r.Fatalf("%s is %d, want %d", what, got, want)
 }
 
-// Two thousand connections that say next to nothing, from four sources, keep
-// nobody else away.
+// Two thousand connections that send next to nothing, from four sources, keep no other
+// source away.
 func TestSlowHandshakes(t *testing.T) {
 	const sources, each = 4, 500
 	r := start(t)
@@ -104,7 +104,7 @@ func TestSlowHandshakes(t *testing.T) {
 	r.wantSoon("handshakes", 0, func() int64 { return int64(r.State().Handshakes) })
 }
 
-// The newest of one source are served, however many say nothing.
+// The newest connections of one source are served, however many send nothing.
 func TestHandshakesPerSource(t *testing.T) {
 	r := start(t, func(c *server.Config) { c.Limits.HandshakesPerSource = 4 })
 	var silent []*net.TCPConn
@@ -137,12 +137,12 @@ func (e expecting) Register(conn conn.Conn, g protocol.Grant) (protocol.Session,
 
 func (e expectingTunnel) ExpectedClaims() int { return e.n }
 
-// What a tunnel expects gets in, beside what is the source's own.
+// Connections that a tunnel expects are admitted beside the source's others.
 func TestExpectedHandshakes(t *testing.T) {
 	const n = 20
 	r := start(t, func(c *server.Config) {
 		c.Limits.HandshakesPerSource = n
-		use(c, "event", expecting{fakeIn(c), 10 * n}) // of which no more than that count
+		use(c, "event", expecting{fakeIn(c), 10 * n}) // of which no more than the limit count
 	})
 	conn := r.request("event\nnew\n")
 	tunnel := <-r.fake.tunnels
@@ -157,7 +157,7 @@ func TestExpectedHandshakes(t *testing.T) {
 		_ = (<-r.fake.claims).conn.Close()
 	}
 	first := r.request("event\n")
-	for range 2 * n { // until the source's own are too many
+	for range 2 * n { // until the source's others are too many
 		r.request("event\n")
 	}
 	r.wantCounted(admission.HandshakesPerSource, 1)
@@ -165,8 +165,7 @@ func TestExpectedHandshakes(t *testing.T) {
 	tunnel.end()
 }
 
-// Relay clients without an IP address, of which SourceOf knows nothing, are not beyond
-// counting.
+// Relay clients without an IP address are counted, too: as one source.
 func TestTunnelsWithoutAddress(t *testing.T) {
 	r := start(t, func(c *server.Config) { c.Limits.TunnelsPerSource = 1 })
 	r = r.listenAs(func(l conn.Listener) conn.Listener { return &listenAs{l, nil} })
@@ -196,8 +195,8 @@ func TestTunnelsPerSource(t *testing.T) {
 	r.register()
 }
 
-// guess sends a claim from 127.0.0.2 and gives what comes back until the end. The
-// connection may be reset at any point, even before it is there.
+// guess sends a claim from 127.0.0.2 and returns all that comes back. The connection may be
+// reset at any point, even before it is established.
 func (r *relay) guess(claim string) string {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	conn, err := d.Dial("tcp", r.addr)
@@ -210,8 +209,8 @@ func (r *relay) guess(claim string) string {
 	return string(got)
 }
 
-// Ten thousand wrong claims get nothing, and their source is shut out; a claim of
-// somebody else is served meanwhile.
+// Ten thousand wrong claims get nothing, and their source is banned. A claim of another
+// source is served meanwhile.
 func TestWrongClaims(t *testing.T) {
 	const n = 10_000
 	r := start(t, func(c *server.Config) { use(c, "pool", brokenProtocol{}) })
@@ -232,20 +231,20 @@ func TestWrongClaims(t *testing.T) {
 	r.wantSoon("the count of all claims", n, func() int64 { return counters.Of(admission.WrongClaims) + counters.Of(admission.ShutOut) })
 	wrong, times := counters.Of(admission.WrongClaims), counters.Of(admission.SourcesShutOut)
 	if wrong > n/5 || times == 0 {
-		t.Errorf("%d wrong claims of %d were looked at, and the source was shut out %d times", wrong, n, times)
+		t.Errorf("%d wrong claims of %d were looked at, and the source was banned %d times", wrong, n, times)
 	}
 	t.Logf("%d of %d were looked at", wrong, n)
-	if r.isLookedAt("event\nTHEID\n") { // its source's time was just over
+	if r.isLookedAt("event\nTHEID\n") { // the ban was just over
 		for counters.Of(admission.SourcesShutOut) == times {
 			r.guess("pool\nAAAAAAAAAAAAAAAAAAAAAAAAAA\n")
 		}
 		if r.isLookedAt("event\nTHEID\n") {
-			t.Error("a right claim is looked at while its source is shut out")
+			t.Error("a right claim is looked at while its source is banned")
 		}
 	}
 }
 
-// isLookedAt tells whether a claim comes to its protocol.
+// isLookedAt reports whether a claim comes to its protocol.
 func (r *relay) isLookedAt(claim string) bool {
 	ended := make(chan struct{})
 	go func() { defer close(ended); r.guess(claim) }()
@@ -259,10 +258,10 @@ func (r *relay) isLookedAt(claim string) bool {
 	}
 }
 
-// A source that is shut out can still serve the users of its tunnels.
+// A banned source can still serve the users of its tunnels.
 func TestShutOutSourceWithTunnel(t *testing.T) {
 	r := start(t, func(c *server.Config) {
-		c.Limits.WrongClaims = 1 // 50 at the beginning
+		c.Limits.WrongClaims = 1 // 50 at the start
 		use(c, "event", expecting{fakeIn(c), 5})
 		use(c, "pool", brokenProtocol{})
 	})
@@ -293,9 +292,9 @@ func wantTurnedAway(t *testing.T, tunnel *fakeTunnel) {
 	}
 }
 
-// wantRate expects that users are turned away when two have been let in since then, of
-// one a second: another one may come after a wait of a second, and one more for each
-// second that it took, on a busy machine.
+// wantRate expects that users are turned away when two have been admitted since then, at
+// one a second: another one may come after a delay of a second, and one more for each second
+// that it took, on a busy machine.
 func (r *relay) wantRate(tunnel *fakeTunnel, since time.Time, kind admission.Kind) {
 	r.Helper()
 	const crowd = 20
@@ -316,12 +315,12 @@ func (r *relay) wantRate(tunnel *fakeTunnel, since time.Time, kind admission.Kin
 		}
 	}
 	if most := 1 + int(time.Since(since)/time.Second); in > most {
-		r.Errorf("%d more users were let in, want %d at most", in, most)
+		r.Errorf("%d more users were admitted, want %d at most", in, most)
 	}
 	r.wantSoon("users who were turned away", crowd, func() int64 { return r.State().Counters.Of(kind) + int64(in) })
 }
 
-// One user too many is reset, and the next one after somebody has left is not.
+// One user too many is reset, and the next one after a user has left is not.
 func TestUsers(t *testing.T) {
 	for name, c := range map[string]struct {
 		limits admission.Limits
@@ -345,7 +344,7 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// listenAs is a public port whose users seem to come from somewhere.
+// listenAs is a public port whose users seem to come from another address.
 type listenAs struct {
 	conn.Listener
 	ip net.IP
@@ -366,7 +365,7 @@ func (l listenAs) Accept() (conn.Conn, error) {
 
 func (c connFrom) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.ip, Port: 1} }
 
-// Unwrap gives the connection, so that it can be watched and joined.
+// Unwrap returns the connection, so that it can be watched and joined.
 func (c connFrom) Unwrap() (inner conn.Conn, sameBytes bool) { return c.Conn, true }
 
 // usersFrom has all users come from ip.
@@ -404,7 +403,7 @@ func TestUsersPerSecond(t *testing.T) {
 	r.wantRate(tunnel, since, admission.UsersPerSecond)
 }
 
-// Whoever comes from this machine is a proxy, and stands for many.
+// Users from this machine come by a proxy: their source is shared.
 func TestUsersFromLoopback(t *testing.T) {
 	r := start(t, func(c *server.Config) { c.Limits.UsersPerSecond, c.Limits.UsersPerSource = 1, 1 })
 	tunnel, _ := r.register()
@@ -431,7 +430,7 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
-// What was counted, by what was sent.
+// The counters count what was sent.
 func TestNotRequestsAreCounted(t *testing.T) {
 	r := start(t)
 	wantNoBytes(t, r.request("GET / HTTP/1.1\r\n\r\n"), "HTTP")
@@ -443,7 +442,7 @@ func TestNotRequestsAreCounted(t *testing.T) {
 	r.wantCounted(admission.HandshakeTimeouts, 1)
 }
 
-// The state says how many there are, in one line of a log.
+// The state has how many there are of everything, in one line of a log.
 func TestState(t *testing.T) {
 	r := start(t)
 	tunnel, _ := r.register()

@@ -10,13 +10,13 @@ import (
 	"github.com/seed96252745/relay/internal/server"
 )
 
-// A peer on loopback is a proxy: no limit for each source holds for it, neither
-// for tunnels nor for handshakes nor for wrong claims. Those in all do.
+// A peer on loopback is a proxy: no limit for one source holds for it, neither for tunnels
+// nor for handshakes nor for wrong claims. Limits in all do.
 func TestRelayClientsFromLoopback(t *testing.T) {
 	r := start(t, func(c *server.Config) {
 		c.Limits.TunnelsPerSource, c.Limits.TunnelsPerNetwork = 1, 1
 		c.Limits.HandshakesPerSource, c.Limits.Handshakes = 1, 30
-		c.Limits.WrongClaims = 1 // 50 at the beginning
+		c.Limits.WrongClaims = 1 // 50 at the start
 		use(c, "pool", brokenProtocol{})
 		c.Ports = freePorts(t, 5)
 	}).listenFor()
@@ -36,7 +36,7 @@ func TestRelayClientsFromLoopback(t *testing.T) {
 	r.wantSoon("handshakes", 30, func() int64 { return int64(r.State().Handshakes) })
 	r.request("m")
 	conntest.WantReset(t, silent[0])
-	conntest.Write(t, silent[1], "ultiplex\n") // it was not sent away
+	conntest.Write(t, silent[1], "ultiplex\n") // it was not reset
 	conntest.Read(t, silent[1], 1)
 	for kind, want := range map[admission.Kind]int64{
 		admission.Handshakes: 1, admission.HandshakesPerSource: 0, admission.TunnelsPerSource: 0, admission.TunnelsPerNetwork: 0, admission.SourcesShutOut: 0,
@@ -45,7 +45,7 @@ func TestRelayClientsFromLoopback(t *testing.T) {
 	}
 }
 
-// The addresses of one network may not have all ports, though each has few.
+// The addresses of one network cannot have all ports, though each has few.
 func TestTunnelsPerNetwork(t *testing.T) {
 	r := start(t, func(c *server.Config) {
 		c.Limits.TunnelsPerNetwork = 3
@@ -72,11 +72,11 @@ func TestTunnelsPerNetwork(t *testing.T) {
 	r.wantSoon("tunnels", 3, func() int64 { return int64(r.State().Tunnels) })
 	r.leave(tunnels[0])
 	if answer := register(20); answer[0] == '-' {
-		t.Errorf("the place of one who has left is refused: %s", answer)
+		t.Errorf("the place of a tunnel that has ended is refused: %s", answer)
 	}
 }
 
-// Private addresses of a network with proxies stand for many, and others do not.
+// Private addresses of a network with proxies are shared sources, and others are not.
 func TestUsersFromATrustedNetwork(t *testing.T) {
 	for from, many := range map[string]bool{"10.1.2.3": true, "10.2.2.3": false, "192.0.2.1": false} {
 		t.Run(from, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/seed96252745/relay/internal/server"
 )
 
-// What a relay client wishes for its users holds, and within what its identity may.
+// The policy that a relay client asks for holds, within that of its identity.
 func TestPolicy(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy policy.Policy
@@ -69,7 +69,7 @@ func TestPolicyOfUsers(t *testing.T) {
 	}
 }
 
-// All users of a tunnel together move what it may.
+// All users of a tunnel move together as many bytes as its policy allows.
 func TestPolicyOfBytes(t *testing.T) {
 	const perSecond, sent = 200_000, 60_000
 	r := start(t)
@@ -78,13 +78,13 @@ func TestPolicyOfBytes(t *testing.T) {
 	since := time.Now()
 	go func() { _, _ = u.Write(make([]byte, sent)) }()
 	conntest.Read(t, client, sent)
-	// A tenth of a second's bytes go at once.
+	// The bytes of a tenth of a second go at once.
 	if took, least := time.Since(since), 150*time.Millisecond; took < least || took > patience/2 {
 		t.Errorf("%d bytes took %v, want some %v", sent, took, (sent-perSecond/10)*time.Second/perSecond)
 	}
 }
 
-// A user who came before the tunnel was there is asked by its policy all the same.
+// The policy of a tunnel holds for users who came before it was there.
 func TestPolicyOfUsersWhoWaited(t *testing.T) {
 	const deny = "+deny 192.0.2.0/24"
 	store, ports := newMemory(), freePorts(t, 3)
@@ -104,7 +104,7 @@ func TestPolicyOfUsersWhoWaited(t *testing.T) {
 	r.Close()
 
 	r = start(t, config, usersFrom("192.0.2.1"))
-	u = waits(r, denied) // nobody has said yet which policy there is
+	u = waits(r, denied) // the relay does not know the policy yet
 	if tunnel, refusal := r.try(as("a", "2", deny)); tunnel == nil {
 		t.Fatal(refusal)
 	}
@@ -124,7 +124,7 @@ func (s slowRegister) Register(conn conn.Conn, g protocol.Grant) (protocol.Sessi
 	return s.fakeProtocol.Register(conn, g)
 }
 
-// A new port is open before its tunnel is there.
+// The policy holds for a user who comes to a new port before its tunnel is there.
 func TestPolicyOfTheFirstUser(t *testing.T) {
 	slow := slowRegister{newFakeProtocol(), make(chan int, 1), make(chan struct{})}
 	r := start(t, usersFrom("192.0.2.1"), func(c *server.Config) { use(c, "event", slow) })
@@ -135,7 +135,7 @@ func TestPolicyOfTheFirstUser(t *testing.T) {
 	conntest.WantReset(t, u)
 }
 
-// Of users who have waited as many are served as may be there.
+// Of users who have waited as many are served as the policy allows at a time.
 func TestPolicyOfACrowdThatWaited(t *testing.T) {
 	const waiting, most = 10, 3
 	store, ports := newMemory(), freePorts(t, 3)
@@ -156,7 +156,7 @@ func TestPolicyOfACrowdThatWaited(t *testing.T) {
 	r.wantSoon("users", most, func() int64 { return int64(r.State().Users) })
 }
 
-// Who may not come at all takes nobody's place, also by waiting.
+// A user whom the policy does not admit takes no place, also by waiting.
 func TestPolicyOfStrangersWhoWaited(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 3)
 	config := func(c *server.Config) { c.Leases, c.Ports = store, ports }
@@ -178,7 +178,7 @@ func TestPolicyOfStrangersWhoWaited(t *testing.T) {
 	r.wantCounted(admission.DeniedAddresses, 10)
 }
 
-// They may all come in one moment.
+// The bound on users holds when all come in one moment.
 func TestPolicyOfACrowd(t *testing.T) {
 	const crowd = 60
 	r := start(t, func(c *server.Config) {
@@ -198,8 +198,8 @@ func TestPolicyOfACrowd(t *testing.T) {
 	r.wantCounted(admission.UsersOfTunnel, crowd-1)
 }
 
-// A user who has passed the policy is not asked again when the owner is back with the same
-// ones.
+// A user whom the policy has admitted is not asked again when the owner is back with the
+// same one.
 func TestPolicyIsTheSame(t *testing.T) {
 	r := start(t)
 	lines := as("a", "1", "+users-per-second 1")

@@ -12,8 +12,8 @@ import (
 	"github.com/seed96252745/relay/internal/server"
 )
 
-// A load balancer says who the user is, and is believed if it is one of ours: what
-// bounds users by their addresses goes by those. From others it is payload.
+// A header of a trusted load balancer names the user, and the limits for addresses go by
+// it. A header from anybody else is payload.
 func TestTrustedProxies(t *testing.T) {
 	trusted := func(c *server.Config) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
@@ -45,13 +45,13 @@ func TestTrustedProxies(t *testing.T) {
 		conntest.Write(t, u, string(denied))
 		conntest.WantReset(t, u)
 		u = dialFrom(t, "127.0.0.2", net.JoinHostPort(loopback, strconv.Itoa(tunnel.port)))
-		conntest.Write(t, u, "GET / HTTP/1.1\r\n\r\n") // a trusted proxy has to say who
+		conntest.Write(t, u, "GET / HTTP/1.1\r\n\r\n") // a trusted proxy has to send a header
 		conntest.WantReset(t, u)
 	}
 }
 
-// Whom a header names is one user, whatever the address: limits hold for private ones of
-// trusted networks, and for loopback.
+// The user that a header names is one user: limits hold for private addresses of trusted
+// networks, and for loopback.
 func TestNamedUsersAreCounted(t *testing.T) {
 	for _, ip := range []string{"10.1.2.3", "127.0.0.1"} {
 		r := start(t, usersPerSource(1), func(c *server.Config) { c.TrustedProxies = prefixes("127.0.0.2/32", "10.0.0.0/8") })

@@ -16,8 +16,8 @@ import (
 	"github.com/seed96252745/relay/internal/server"
 )
 
-// knowing has a relay let in who shows the token "good". It forgives 50 wrong ids, and
-// one a minute after.
+// knowing has a relay know the token "good". It forgives 50 wrong ids, and one a minute
+// after that.
 func knowing(c *server.Config) {
 	known(server.Identity{Name: "good"})(c)
 	c.Limits.WrongClaims = 1
@@ -25,11 +25,11 @@ func knowing(c *server.Config) {
 	use(c, "pool", brokenProtocol{})
 }
 
-// forgiven is what knowing forgives at the beginning.
+// forgiven is how much knowing forgives at the start.
 const forgiven = 50
 
-// Forwarders that show an old token keep out nobody else behind their address, and are
-// told each time what is wrong.
+// Forwarders that show an old token keep out no others behind their address, and are told
+// each time what is wrong.
 func TestWrongTokens(t *testing.T) {
 	for name, lines := range map[string]string{
 		"registrations": "+token old\nevent\nnew\n", "claims": "+token old\npool\nTHEID\n", "none": "multiplex\n",
@@ -58,7 +58,7 @@ func TestWrongTokens(t *testing.T) {
 	}
 }
 
-// Who is made to wait for the answer to a wrong token is in nobody's way.
+// Relay clients whose refusal is delayed are in nobody's way.
 func TestWrongTokensWaitAside(t *testing.T) {
 	r := start(t, knowing, func(c *server.Config) {
 		c.Limits.Handshakes, c.Limits.HandshakesPerSource = 1, 1
@@ -71,11 +71,11 @@ func TestWrongTokensWaitAside(t *testing.T) {
 	(<-r.fake.tunnels).end()
 	r.Close() // waits for nobody
 	if _, err := io.ReadAll(waits); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("who waits is left waiting")
+		t.Error("a delayed connection is still open after Close")
 	}
 }
 
-// Tokens that are others each time are guesses.
+// A source of different wrong tokens guesses, and is banned.
 func TestGuessedTokens(t *testing.T) {
 	r := start(t, knowing)
 	for i := range 10*forgiven + 1 {
@@ -86,9 +86,9 @@ func TestGuessedTokens(t *testing.T) {
 	r.wantCounted(admission.SourcesShutOut, 1)
 }
 
-// Who is shut out is told so, within bounds, at a registration; a claim gets no byte,
-// and is not looked at. The log says so, too, when its other lines about that address are
-// used up, be it by refusals or by connections that say nothing.
+// A banned source is told so, within bounds, at a registration. A claim of it gets no byte,
+// and is not looked at. The log has the ban, too, when the budget of other lines about that
+// address is used up, be it by refusals or by connections that send nothing.
 func TestShutOutIsTold(t *testing.T) {
 	var log lockedBuffer
 	const lines, silent = 3, 2
@@ -98,27 +98,27 @@ func TestShutOutIsTold(t *testing.T) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	for range silent + lines {
-		dialFrom(t, "127.0.0.2", r.addr) // says nothing, and one too many has another one reset
+		dialFrom(t, "127.0.0.2", r.addr) // sends nothing, and one too many has another one reset
 	}
 	r.wantCounted(admission.HandshakesPerSource, lines)
 	for range forgiven + 1 {
 		r.guess("+token good\npool\nWRONG\n")
 	}
 	r.wantCounted(admission.SourcesShutOut, 1)
-	// It is for a second the first time, which may pass on a busy machine. Then it is for
+	// The first ban is for a second, which may pass on a busy machine. The next one is for
 	// two, from the next wrong claim on, and so on.
 	told := 0
 	for told == 0 {
 		if got := r.guess("+token good\npool\nWRONG\n"); got != "" {
-			t.Errorf("a claim of who is shut out gets %q", got)
+			t.Errorf("a claim of a banned source gets %q", got)
 		}
 		if got := r.guess("+token other\nmultiplex\n"); strings.HasPrefix(got, "-shut-out your address is shut out for ") {
 			told++
 		} else if got != "" && !strings.HasPrefix(got, "-unauthorized ") {
-			t.Fatalf("who is shut out gets %q", got)
+			t.Fatalf("a banned source is answered by %q", got)
 		}
 	}
 	if !strings.Contains(log.String(), "event=source_banned") {
-		t.Errorf("the log does not say that a source is shut out:\n%s", log.String())
+		t.Errorf("the log has no ban:\n%s", log.String())
 	}
 }

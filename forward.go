@@ -281,7 +281,7 @@ func (f *forwarder) drain(l *Listener) {
 		case <-finished:
 		}
 	})
-	f.engine.EndStill(join.Stillness{Limit: stillLimit, Queued: stillBehind, Far: join.A, Ended: stillBehind})
+	f.engine.StopIdle(join.IdleLimits{Limit: stillLimit, Queued: stillBehind, Far: join.A, Ended: stillBehind})
 	f.running.Wait()
 	late := time.AfterFunc(stillBehind, l.forceClose) // by then the relay has the last bytes, or is gone
 	defer late.Stop()

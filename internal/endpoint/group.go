@@ -96,7 +96,7 @@ const (
 // ctx's error if users are left.
 func (g *Group) Drain(ctx context.Context) error {
 	g.stop(g.drain)
-	g.engine.EndStill(join.Stillness{Limit: stillLimit, Queued: stillQueued, Far: join.B, Ended: stillLimit})
+	g.engine.StopIdle(join.IdleLimits{Limit: stillLimit, Queued: stillQueued, Far: join.B, Ended: stillLimit})
 	defer time.AfterFunc(stillLimit, func() { g.endWaits(ErrDraining) }).Stop()
 	ended := make(chan struct{})
 	go func() {

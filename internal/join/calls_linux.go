@@ -42,7 +42,7 @@ func writeSocket(fd int, b []byte) (int, error) {
 	}
 }
 
-// failure names the system call that failed.
+// failure returns the error of a system call, with its name.
 func failure(call string, err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

@@ -18,8 +18,8 @@ type copying struct {
 func newCopying(a, b conn.Conn, o Options, p periods) *copying {
 	c := &copying{ends: [2]conn.Conn{a, b}}
 	c.throttle = newThrottle(o.Limiter)
-	c.lookout = newLookout(a, b, p, func(side Side) {
-		c.end(side, ErrDead)
+	c.detector = newDeadPeerDetector(a, b, p, func(side Side) {
+		c.record(side, ErrDead)
 		_ = closeConn(c.ends[side], ErrDead) // which wakes both directions
 		c.throttle.release()
 	})
@@ -35,18 +35,18 @@ func newCopying(a, b conn.Conn, o Options, p periods) *copying {
 func (c *copying) run(ctx context.Context) Result {
 	defer context.AfterFunc(ctx, func() { c.Stop(context.Cause(ctx)) })()
 	defer c.throttle.release()
-	c.lookout.wrote() // its owners may have, before
+	c.detector.arm() // for what the owners have written before
 
 	var back sync.WaitGroup
 	back.Go(c.ways[B].run)
 	c.ways[A].run()
 	back.Wait()
 	if _, err := c.result(); err == nil {
-		if side, err := c.lookout.settle(ctx); err != nil {
-			c.end(side, err)
+		if side, err := c.detector.awaitDelivery(ctx); err != nil {
+			c.record(side, err)
 		}
 	}
-	c.lookout.end()
+	c.detector.stop()
 	first, err := c.result()
 	for _, conn := range c.ends {
 		if err != nil {
@@ -66,7 +66,7 @@ func (c *copying) Moved() (aToB, bToA int64) {
 // Stop ends the join at once.
 func (c *copying) Stop(reason error) {
 	err := stopped{reason}
-	c.end(A, err)
+	c.record(A, err)
 	for _, conn := range c.ends {
 		_ = closeConn(conn, err)
 	}
@@ -77,7 +77,7 @@ func (c *copying) progress() (p progress) {
 	for side, conn := range c.ends {
 		to := c.ways[1-side]
 		p.written += to.written.Load()
-		p.ended[side] = to.finished.Load()
+		p.ended[side] = to.endSent.Load()
 		p.unacked += unacknowledgedOf(conn)
 		p.queued = p.queued || to.writing.Load()
 	}
@@ -88,17 +88,17 @@ func (c *copying) progress() (p progress) {
 
 // joined is what the two directions of a join share.
 type joined struct {
-	lookout  *lookout
+	detector *deadPeerDetector
 	throttle *throttle // or nil
 
 	mu      sync.Mutex // guards what follows
 	verdict verdict
 }
 
-func (j *joined) end(side Side, err error) {
+func (j *joined) record(side Side, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.verdict.end(side, err)
+	j.verdict.record(side, err)
 }
 
 func (j *joined) crashed(c *crash.Error) {

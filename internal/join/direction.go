@@ -19,7 +19,7 @@ const bufferSize = 64 << 10
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// direction is one of the two ways bytes go in a join.
+// direction is one of the two directions of a join.
 type direction struct {
 	j        *joined
 	src, dst conn.Conn
@@ -28,8 +28,8 @@ type direction struct {
 
 	written    atomic.Int64 // to dst
 	writing    atomic.Bool  // bytes wait for dst to take them
-	arrived    bool         // src's owner has been told
-	finished   atomic.Bool  // dst was told that no more comes
+	notified   bool         // src's owner has been notified
+	endSent    atomic.Bool  // to dst
 	halfClosed atomic.Bool  // the opposite direction has ended: noProgress applies
 	deadline   time.Time    // the one in force while halfClosed
 }
@@ -53,20 +53,20 @@ func (d *direction) run() {
 	case d.endIsReset():
 		d.readFailed(ErrReset)
 	default:
-		d.finish()
+		d.forwardEnd()
 	}
 }
 
-// endIsReset tells whether the end that was read is the rest of a reset: a
-// write that fails takes the error off the socket, and the read that comes
-// after it sees a plain end. A socket that both sides have ended looks reset
-// too; so it is asked first, and then whether we had.
+// endIsReset reports whether the end that was read is the rest of a reset: a write that
+// fails takes the error off the socket, and the read after it sees a plain end. A socket
+// that both sides have ended looks reset too, so the socket is asked first, and then
+// whether the join has ended it.
 func (d *direction) endIsReset() bool {
 	_, failure := d.j.result()
-	return failure != nil || wasReset(d.src) && !d.opposite.finished.Load()
+	return failure != nil || wasReset(d.src) && !d.opposite.endSent.Load()
 }
 
-// copy copies until reading gives an error, which is io.EOF in the end, or
+// copy copies until reading returns an error, which is io.EOF in the end, or
 // writing does.
 func (d *direction) copy() (readErr, writeErr error) {
 	if from := newSocketSource(d); from != nil {
@@ -83,7 +83,7 @@ func (d *direction) copy() (readErr, writeErr error) {
 	}
 }
 
-// copyOnce copies what one read gives.
+// copyOnce copies what one read returns.
 func (d *direction) copyOnce() (readErr, writeErr error) {
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)
@@ -91,18 +91,17 @@ func (d *direction) copyOnce() (readErr, writeErr error) {
 	return readErr, d.write(buf[:n])
 }
 
-// arrive tells the source's owner, once, that something has been read past its
-// Read.
-func (d *direction) arrive(err error) {
-	if d.arrived {
+// notifyRead notifies the source's owner, once, of what was read past its Read.
+func (d *direction) notifyRead(err error) {
+	if d.notified {
 		return
 	}
-	d.arrived = true
+	d.notified = true
 	conn.NotifyRead(d.src, err)
 }
 
-// write writes all of b. A half-closed join counts as moving as long as any
-// byte of it is taken.
+// write writes all of b. A half-closed join counts as moving as long as dst takes any
+// byte of it.
 func (d *direction) write(b []byte) error {
 	for len(b) > 0 {
 		portion := d.j.throttle.portion(len(b))
@@ -121,25 +120,25 @@ func (d *direction) write(b []byte) error {
 	return nil
 }
 
-// beginWrite and endWrite are called around what waits for dst to take bytes.
+// beginWrite and endWrite are called around each call that waits for dst to take bytes.
 func (d *direction) beginWrite() {
 	d.writing.Store(true)
-	d.j.lookout.beginWrite()
+	d.j.detector.beginWrite()
 }
 
 func (d *direction) endWrite() {
-	d.j.lookout.endWrite()
+	d.j.detector.endWrite()
 	d.writing.Store(false)
 }
 
-// slow tells whether a write that ended early did so only because noProgress
-// was over, while there was progress.
+// slow reports whether a write ended early only because noProgress was over, while there
+// was progress.
 func (d *direction) slow(n int, err error) bool {
 	return n > 0 && d.halfClosed.Load() && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// moved counts n bytes that were written, and puts the deadline of a
-// half-closed join off, at most every tenth of it, because every time costs.
+// moved counts n bytes that were written, and puts the deadline of a half-closed join
+// off, at most every tenth of noProgress, since each time costs.
 func (d *direction) moved(n int) {
 	d.written.Add(int64(n))
 	if n == 0 || !d.halfClosed.Load() {
@@ -156,14 +155,13 @@ func (d *direction) extend(to time.Time) {
 	_ = d.dst.SetWriteDeadline(to) // which the next call notices
 }
 
-// finish hands the end of src on to dst, and starts the clock for the
-// opposite direction.
-func (d *direction) finish() {
-	d.finished.Store(true) // before dst's peer can know it
-	d.j.end(d.side, nil)
-	d.j.lookout.beginWrite()
+// forwardEnd ends dst as src has ended, and starts the clock of the opposite direction.
+func (d *direction) forwardEnd() {
+	d.endSent.Store(true) // before dst's peer can know
+	d.j.record(d.side, nil)
+	d.j.detector.beginWrite()
 	err := d.dst.CloseWrite()
-	d.j.lookout.endWrite()
+	d.j.detector.endWrite()
 	if err != nil {
 		d.writeFailed(err)
 		return
@@ -172,19 +170,19 @@ func (d *direction) finish() {
 	d.opposite.extend(time.Now().Add(noProgress))
 }
 
-// readFailed ends the join because src is gone. What was written to dst before
-// is still delivered.
+// readFailed ends the join because src has failed. What was written to dst before is
+// still delivered.
 func (d *direction) readFailed(err error) {
-	d.j.end(d.side, d.explain(err))
+	d.j.record(d.side, d.explain(err))
 	abort(d.dst)
 	_ = d.src.Reset()
 	d.j.throttle.release()
 }
 
-// writeFailed ends this direction because dst is gone. What dst had sent
-// before is the opposite direction's to deliver, within abortWait.
+// writeFailed ends this direction because dst has failed. The opposite direction
+// delivers what dst had sent before, within abortWait.
 func (d *direction) writeFailed(err error) {
-	d.j.end(d.side.other(), d.explain(err))
+	d.j.record(d.side.other(), d.explain(err))
 	d.opposite.extend(time.Now().Add(abortWait))
 }
 

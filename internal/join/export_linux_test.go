@@ -9,40 +9,40 @@ import (
 
 // What is decided about a peer, from what the kernel says.
 var (
-	NothingUnderWay = nothingUnderWay
-	Silent          = silent
-	IsStuck         = isStuck
+	AllAcked = allAcked
+	Silent   = silent
+	IsStuck  = stuck
 )
 
 // Silence is how long nothing may come from a peer.
 const Silence = silence
 
-// NewEngineLooking is NewEngine with other periods: see underWay.
-func NewEngineLooking(lookEvery, silence time.Duration) (*Engine, error) {
-	return newEngine(periods{lookEvery, silence, noProgress})
+// NewEngineChecking is NewEngine with other periods: see unackedEnds.
+func NewEngineChecking(checkInterval, silence time.Duration) (*Engine, error) {
+	return newEngine(periods{checkInterval, silence, noProgress})
 }
 
-// CopyJoinLooking is CopyJoin with other periods.
-func CopyJoinLooking(ctx context.Context, a, b conn.Conn, o Options, lookEvery, silence, standstill time.Duration) Result {
-	return newCopying(a, b, o, periods{lookEvery, silence, standstill}).run(ctx)
+// CopyJoinChecking is CopyJoin with other periods.
+func CopyJoinChecking(ctx context.Context, a, b conn.Conn, o Options, checkInterval, silence, standstill time.Duration) Result {
+	return newCopying(a, b, o, periods{checkInterval, silence, standstill}).run(ctx)
 }
 
-// UnderWay is how many sockets are looked at.
-func (e *Engine) UnderWay() (n int) {
+// Unacked returns how many sockets are checked.
+func (e *Engine) Unacked() (n int) {
 	for _, loop := range e.loops.all {
-		loop.underWay.mu.Lock()
-		n += len(loop.underWay.ends)
-		loop.underWay.mu.Unlock()
+		loop.unacked.mu.Lock()
+		n += len(loop.unacked.ends)
+		loop.unacked.mu.Unlock()
 	}
 	return n
 }
 
-// Suspects is how many of those were silent at the last look.
+// Suspects returns how many of those were silent at the last check.
 func (e *Engine) Suspects() (n int) {
 	for _, loop := range e.loops.all {
-		loop.underWay.mu.Lock()
-		ends := append([]*end(nil), loop.underWay.ends...)
-		loop.underWay.mu.Unlock()
+		loop.unacked.mu.Lock()
+		ends := append([]*end(nil), loop.unacked.ends...)
+		loop.unacked.mu.Unlock()
 		for _, end := range ends {
 			end.join.mu.Lock()
 			if end.peer.suspect {

@@ -8,5 +8,5 @@ import (
 
 // CopyJoin is the join of everything that no event loop can serve.
 func CopyJoin(ctx context.Context, a, b conn.Conn, o Options) Result {
-	return newCopying(a, b, o, periods{lookEvery, silence, noProgress}).run(ctx)
+	return newCopying(a, b, o, periods{checkInterval, silence, noProgress}).run(ctx)
 }

@@ -4,22 +4,21 @@ import (
 	"errors"
 	"io"
 
-	"github.com/seed96252745/relay/internal/conn"
-
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/splice"
 )
 
 const (
-	// bulk is how much must come at a time for the kernel to go on moving it:
-	// below it a pipe costs more than a copy does.
+	// bulk is how much must come at a time for splicing to go on: below it a pipe costs
+	// more than a copy does.
 	bulk = 32 << 10
 	// turn is about how much a direction moves before others have their turn: a
 	// pipe of full size.
 	turn = 256 << 10
-	// fewPipes is what is read at a time while there are no pipes: a receiver
-	// who does not read keeps as much of a buffer.
+	// fewPipes is what is read at a time while there are no pipes: a receiver that does
+	// not read holds as much of a buffer.
 	fewPipes = 16 << 10
 )
 
@@ -29,8 +28,8 @@ type flow struct {
 	opposite *flow
 
 	written  int64 // to dst
-	arrived  bool  // src's owner has been told
-	finished bool  // dst has been told that no more comes
+	notified bool  // src's owner has been notified
+	endSent  bool  // to dst
 	over     bool  // nothing is copied any more
 
 	// Between two sockets: what was read and has not been written.
@@ -41,8 +40,8 @@ type flow struct {
 	err   error
 }
 
-// run moves what can be moved without waiting, up to a turn. It tells whether
-// there is more.
+// run moves what can be moved without waiting, up to a turn. It reports whether there is
+// more.
 func (f *flow) run() (again bool) {
 	for moved := 0; !f.over; {
 		if moved >= turn {
@@ -52,7 +51,7 @@ func (f *flow) run() (again bool) {
 		f.written += int64(n)
 		moved += n
 		if n > 0 {
-			f.dst.wrote()
+			f.dst.markUnacked()
 		}
 		if wait {
 			return false
@@ -61,8 +60,8 @@ func (f *flow) run() (again bool) {
 	return false
 }
 
-// step moves one portion. It says how much was written, and whether the next
-// step has to wait for an event.
+// step moves one portion. It returns how much was written, and whether the next step has
+// to wait for an event.
 func (f *flow) step() (n int, wait bool) {
 	switch {
 	case f.src.stream != nil:
@@ -86,7 +85,7 @@ func (f *flow) fromStream() (n int, wait bool) {
 		return 0, true
 	}
 	n, streamErr, socketErr := f.src.stream.PourTo(f.dst.fd)
-	f.arrive(n, streamErr)
+	f.notifyRead(n, streamErr)
 	switch {
 	case socketErr != nil:
 		return n, f.writeStopped("write", socketErr)
@@ -102,7 +101,7 @@ func (f *flow) toStream() (n int, wait bool) {
 		return 0, true
 	}
 	n, short, streamErr, socketErr := f.dst.stream.FillFrom(f.src.fd)
-	f.arrive(n, socketErr)
+	f.notifyRead(n, socketErr)
 	if n > 0 {
 		f.src.join.loop.AtEnd(f.dst.flush)
 	}
@@ -128,15 +127,15 @@ func (f *flow) read() {
 			n, err := f.pipe.Fill(f.src.fd, turn)
 			f.bulky = n >= bulk
 			if err == nil && n > 0 {
-				f.arrive(n, nil)
+				f.notifyRead(n, nil)
 				return
 			}
 			f.pipe.Release()
 			f.pipe = nil
 			if err != nil && !errors.Is(err, unix.EAGAIN) {
-				// It is off the socket now: a read would see a plain end.
+				// The error is off the socket now: a read would see a plain end.
 				f.err = failure("splice", err)
-				f.arrive(0, f.err)
+				f.notifyRead(0, f.err)
 				return
 			}
 		}
@@ -148,8 +147,7 @@ func (f *flow) read() {
 	}
 	n, err := splice.Read(f.src.fd, asked)
 	f.bytes = f.buf[:n]
-	// What a short read leaves is an end at most. The loop tells of it: now, as
-	// odd, or again.
+	// A short read leaves an end at most. The loop reports that: now, as odd, or again.
 	if n < len(asked) && !f.src.odd || errors.Is(err, unix.EAGAIN) {
 		f.src.readable = false
 	}
@@ -157,7 +155,7 @@ func (f *flow) read() {
 		f.err = failure("read", err)
 	}
 	f.bulky = n == len(asked)
-	f.arrive(n, f.err)
+	f.notifyRead(n, f.err)
 	if n == 0 {
 		f.release()
 	}
@@ -184,8 +182,7 @@ func (f *flow) write() (n int, wait bool) {
 	return n, false
 }
 
-// writeStopped sorts out why a write stopped. It gives true if it was for being
-// full.
+// writeStopped handles the error of a write. It returns true if dst is merely full.
 func (f *flow) writeStopped(call string, err error) (wait bool) {
 	if !errors.Is(err, unix.EAGAIN) {
 		f.writeFailed(failure(call, err))
@@ -196,8 +193,8 @@ func (f *flow) writeStopped(call string, err error) (wait bool) {
 	return true
 }
 
-// keep gives the buffer back while a receiver takes its time, and keeps only
-// what is left of it.
+// keep gives the buffer back while a receiver takes its time, and keeps only the bytes
+// left in it.
 func (f *flow) keep() {
 	if f.buf != nil {
 		rest := append([]byte(nil), f.bytes...)
@@ -223,59 +220,58 @@ func (f *flow) drop() {
 	f.over = true
 }
 
-// arrive tells the source's owner, once, that something has come.
-func (f *flow) arrive(n int, err error) {
-	if f.arrived || n == 0 && (err == nil || errors.Is(err, unix.EAGAIN)) {
+// notifyRead notifies the source's owner, once, of what has come.
+func (f *flow) notifyRead(n int, err error) {
+	if f.notified || n == 0 && (err == nil || errors.Is(err, unix.EAGAIN)) {
 		return
 	}
-	f.arrived = true
+	f.notified = true
 	if n > 0 {
 		err = nil
 	}
 	conn.NotifyRead(f.src.conn, err)
 }
 
-// sourceEnded hands the end of src on, or ends the join because src is gone.
+// sourceEnded ends dst as src has ended, or ends the join because src has failed.
 func (f *flow) sourceEnded(err error) {
 	if err == io.EOF && f.endIsReset() { //nolint:errorlint // an error that wraps it is a failure, and must not pass for an end
 		err = ErrReset
 	}
 	j := f.src.join
 	if err != io.EOF { //nolint:errorlint // as above
-		j.verdict.end(f.src.side, err)
+		j.verdict.record(f.src.side, err)
 		f.drop()
 		f.opposite.drop() // it would write to src
 		return
 	}
-	f.finished = true
-	j.verdict.end(f.src.side, nil)
+	f.endSent = true
+	j.verdict.record(f.src.side, nil)
 	if err := f.dst.closeWrite(); err != nil {
 		f.writeFailed(err)
 		return
 	}
-	f.dst.wrote()
+	f.dst.markUnacked()
 	f.drop()
 	if !f.opposite.over {
 		j.watchProgress(noProgress, f.src.side, ErrNoProgress)
 	}
 }
 
-// endIsReset tells whether the end that was read is the rest of a reset: a
-// write that fails takes the error off the socket, and the read that comes
-// after it sees a plain end. A socket that both sides have ended
-// looks reset too.
+// endIsReset reports whether the end that was read is the rest of a reset: a write that
+// fails takes the error off the socket, and the read after it sees a plain end. A socket
+// that both sides have ended looks reset too.
 func (f *flow) endIsReset() bool {
 	if f.src.join.verdict.err != nil {
 		return true
 	}
-	return f.src.stream == nil && !f.opposite.finished && isClosed(f.src.fd)
+	return f.src.stream == nil && !f.opposite.endSent && isClosed(f.src.fd)
 }
 
-// writeFailed ends this direction because dst is gone. What dst had sent before
-// is the opposite direction's to deliver, to a receiver that takes it.
+// writeFailed ends this direction because dst has failed. The opposite direction delivers
+// what dst had sent before, to a receiver that takes it.
 func (f *flow) writeFailed(err error) {
 	j := f.src.join
-	j.verdict.end(f.dst.side, err)
+	j.verdict.record(f.dst.side, err)
 	f.drop()
 	if !f.opposite.over {
 		j.watchProgress(abortWait, f.dst.side, err)

@@ -1,7 +1,7 @@
 // Package join copies bytes between two connections, both ways, until both
 // directions have ended. It is the one place in Relay where that is done.
 //
-// What it promises is that a join looks like a plain TCP connection to both
+// It promises that a join looks like a plain TCP connection to both
 // ends: a FIN goes through as a FIN and leaves the other direction alone, a
 // reset goes through as a reset, bytes arrive in order and complete before
 // the end that follows them, and a receiver that stops reading stops the
@@ -13,8 +13,7 @@
 // kernel. Everything else is copied by two goroutines (copyjoin.go). Both obey
 // the same rules, and pass the same tests.
 //
-// It does not open connections and it does not log. What happened is in the
-// [Result].
+// It does not open connections and it does not log. The [Result] says what happened.
 package join
 
 import (
@@ -56,23 +55,23 @@ type Result struct {
 // Ending is a way in which a join ends, for logs and metrics.
 type Ending uint8
 
-// The ways in which a join ends. Result.First says whose doing it was, except
+// The ways in which a join ends. Result.First is the side that caused it, except
 // for Stopped.
 const (
-	Finished Ending = iota // both peers had said all
+	Finished Ending = iota // both peers had ended
 	WasReset               // one of them reset its connection
 	Lost                   // one of the connections failed
 	Stalled                // half-closed, and nothing moved: ErrNoProgress
-	Stopped                // the context was done
+	Stopped                // the context was done, or Stop called
 	Crashed                // there was a panic, and Result.Err wraps a *crash.Error
 )
 
-// String gives the word for logs.
+// String returns the word for logs.
 func (e Ending) String() string {
 	return [...]string{"finished", "reset", "lost", "stalled", "stopped", "crashed"}[e]
 }
 
-// Ending says how the join ended.
+// Ending returns how the join ended.
 func (r Result) Ending() Ending {
 	switch {
 	case r.Err == nil:
@@ -89,7 +88,7 @@ func (r Result) Ending() Ending {
 	return Lost
 }
 
-// stopped is the error of a join whose context was done.
+// stopped is the error of a join whose context was done, or that was stopped.
 type stopped struct{ cause error }
 
 func (s stopped) Error() string { return s.cause.Error() }
@@ -97,72 +96,72 @@ func (s stopped) Unwrap() error { return s.cause }
 
 // Errors that Result.Err may hold, beside what a connection returned.
 var (
-	// ErrNoProgress: one direction had ended, and on the other nothing moved
+	// ErrNoProgress means that one direction had ended, and on the other nothing moved
 	// for noProgress.
 	ErrNoProgress = errors.New("half-closed, and no byte moved for 10 minutes")
-	// ErrReset: a connection looked ended, but had been reset.
+	// ErrReset means that a connection looked ended, but had been reset.
 	ErrReset = errors.New("connection reset by peer")
-	// ErrDead: something was on its way to a peer, who did not acknowledge it,
-	// nor send anything, for half a minute. One who merely does not read says
-	// so when asked, and may take its time.
+	// ErrDead means that a peer had data to acknowledge, and neither acknowledged it nor
+	// sent anything for half a minute. A peer that merely does not read answers the
+	// kernel's probes, and may take its time.
 	ErrDead = errors.New("the peer acknowledges nothing")
 )
 
 // noProgress is how long a half-closed join may stand still. A peer that never
-// reads again cannot be told from a slow one and would hold two connections
+// reads again cannot be told from a slow one, and would hold two connections
 // for ever; 10 minutes is beyond any pause of a transfer that is alive.
 const noProgress = 10 * time.Minute
 
-// periods are when the kernel is asked what has become of what was written, and how
-// long that may stay where it is when all has been said.
-type periods struct{ lookEvery, silence, standstill time.Duration }
+// periods are when the kernel is asked about unacknowledged data, and how long that may
+// stay where it is when both directions have ended.
+type periods struct{ checkInterval, silence, standstill time.Duration }
 
 const (
-	// lookEvery is how often it is asked about a socket to which something is under
-	// way. Nothing is asked, and nobody woken, while there are none.
-	lookEvery = 2 * time.Second
-	// silence is how long nothing may have come. It has to be seen by two looks,
-	// since a machine that was stopped wakes up with a long silence, to which
-	// the peer had no time to say anything. With both, and abortWait, a join is
-	// over 30 to 32 s after its peer has vanished.
+	// checkInterval is how often it is asked about a socket with unacknowledged data.
+	// While there are none, nothing is asked, and nobody woken.
+	checkInterval = 2 * time.Second
+	// silence is how long nothing may have come from a peer. Two checks have to see it,
+	// since a machine that was suspended wakes up with a long silence, which the peer had
+	// no time to break. With both, and abortWait, a join is over 30 to 32 s after its peer
+	// has vanished.
 	silence = 27 * time.Second
 )
 
 // Engine is what joins run on. Its methods may be called concurrently.
 type Engine struct {
-	// OnCrash is told of a panic that no Result can tell of, because it happened
+	// OnCrash is called with a panic that no Result can report, because it happened
 	// in a done function, or after one was called. It may be called concurrently.
-	// Nil leaves such a panic to end the process. To be set before the first Join.
+	// Nil leaves such a panic to end the process. It is set before the first Join.
 	OnCrash func(*crash.Error)
 
 	// Reserve helps when a connection takes a descriptor for a moment to be handed
-	// to a loop, and there are none. Nil is no help. To be set before the first Join.
+	// to a loop, and there are none. Nil is no help. It is set before the first Join.
 	Reserve Reserve
 
 	loops   loops
 	periods periods
 
 	closing chan struct{}  // closed when there are no joins any more
-	ending  sync.WaitGroup // of those that are still
+	ending  sync.WaitGroup // of stopIdle
 
-	mu      sync.Mutex // guards what follows
-	closed  bool
-	still   bool           // EndStill has been called
-	running sync.WaitGroup // joins
-	copies  map[*copying]struct{}
+	mu        sync.Mutex // guards what follows
+	closed    bool
+	stopsIdle bool           // StopIdle has been called
+	running   sync.WaitGroup // joins
+	copies    map[*copying]struct{}
 }
 
 // Reserve has descriptors for when there are none left.
 type Reserve interface {
-	// Lend frees one, and gives false if it has none.
+	// Lend frees one, and returns false if it has none.
 	Lend() bool
-	// Fill gets back what was lent, as far as there are descriptors.
+	// Fill takes back what was lent, as far as there are descriptors.
 	Fill()
 }
 
 // NewEngine starts an engine, which has to be closed.
 func NewEngine() (*Engine, error) {
-	return newEngine(periods{lookEvery, silence, noProgress})
+	return newEngine(periods{checkInterval, silence, noProgress})
 }
 
 func newEngine(p periods) (*Engine, error) {
@@ -255,7 +254,7 @@ func (e *Engine) tell(done func(Result), r Result) {
 	}
 }
 
-// crashed is called for a panic of which it is too late to tell in a Result.
+// crashed reports a panic that comes too late for a Result.
 func (e *Engine) crashed(c *crash.Error) {
 	if e.OnCrash == nil {
 		panic(c)
@@ -277,16 +276,16 @@ func (e *Engine) Close() {
 	e.loops.stop()
 }
 
-// verdict is how a join ends, as the two directions of it find out.
+// verdict is how a join ends, as its two directions find out.
 type verdict struct {
 	ended bool // by either direction
 	first Side
 	err   error
 }
 
-// end remembers how the first direction ended, and the first failure of
+// record keeps how the first direction ended, and the first failure of
 // either: further failures follow from it.
-func (v *verdict) end(side Side, err error) {
+func (v *verdict) record(side Side, err error) {
 	if !v.ended {
 		v.ended, v.first = true, side
 	}
@@ -295,6 +294,6 @@ func (v *verdict) end(side Side, err error) {
 	}
 }
 
-// crash has the join end with a panic, whatever else has happened: that one is
-// to be told.
+// crash has the join end with a panic, whatever else has happened: the panic is to be
+// reported.
 func (v *verdict) crash(c *crash.Error) { v.ended, v.err = true, c }

@@ -45,7 +45,7 @@ func TestNothingUnderWay(t *testing.T) {
 		"behind a window":       {unix.TCPInfo{State: established, Notsent_bytes: 1}, false},
 		"the kernel gave it up": {unix.TCPInfo{State: closed, Unacked: 1, Notsent_bytes: 1}, true},
 	} {
-		if got := join.NothingUnderWay(&tt.info); got != tt.want {
+		if got := join.AllAcked(&tt.info); got != tt.want {
 			t.Errorf("%s: got %t, want %t", name, got, tt.want)
 		}
 	}
@@ -74,21 +74,21 @@ func TestIsStuck(t *testing.T) {
 // 400 and 800 ms; a peer who does not read answers at times that lie further
 // apart than this.
 const (
-	shortLook    = 50 * time.Millisecond
-	shortSilence = 100 * time.Millisecond
+	shortInterval = 50 * time.Millisecond
+	shortSilence  = 100 * time.Millisecond
 )
 
-// startLooking is startRig with those, or with another time between looks.
-func startLooking(t *testing.T, lookEvery time.Duration) (*rig, *join.Engine) {
+// startChecking is startRig with those, or with another time between checks.
+func startChecking(t *testing.T, checkInterval time.Duration) (*rig, *join.Engine) {
 	t.Helper()
 	r := newRig(t)
-	return r, r.startLooking(lookEvery)
+	return r, r.startChecking(checkInterval)
 }
 
-func (r *rig) startLooking(lookEvery time.Duration) *join.Engine {
+func (r *rig) startChecking(checkInterval time.Duration) *join.Engine {
 	t := r.t
 	t.Helper()
-	e, err := join.NewEngineLooking(lookEvery, shortSilence)
+	e, err := join.NewEngineChecking(checkInterval, shortSilence)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestPeerVanishes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bothSides(t, func(t *testing.T, side join.Side) func() {
-				r, _ := startLooking(t, shortLook)
+				r, _ := startChecking(t, shortInterval)
 				before(t, r, side)
 				return func() { wantDead(t, r, side) }
 			})
@@ -166,7 +166,7 @@ func TestPeerVanishes(t *testing.T) {
 func TestPeerWhoDoesNotReadStays(t *testing.T) {
 	t.Parallel()
 	bothSides(t, func(t *testing.T, side join.Side) func() {
-		r, e := startLooking(t, shortLook)
+		r, e := startChecking(t, shortInterval)
 		sent := holdUp(t, r.far[other(side)])
 		since := time.Now()
 		return func() {
@@ -175,7 +175,7 @@ func TestPeerWhoDoesNotReadStays(t *testing.T) {
 				t.Fatalf("the join ended: %+v", result)
 			case <-time.After(60*shortSilence - time.Since(since)):
 			}
-			if n := e.UnderWay(); n == 0 {
+			if n := e.Unacked(); n == 0 {
 				t.Error("nothing is looked at: the test shows nothing")
 			}
 			conntest.Read(t, r.far[side], int(sent))
@@ -192,7 +192,7 @@ func TestPeerWhoAnswersAfterASilenceStays(t *testing.T) {
 	const side = join.A
 	// By then the kernel has tried three times and more. It tries again after 6.2 to 6.7 s,
 	// between this look and the next one.
-	r, e := startLooking(t, 3600*time.Millisecond)
+	r, e := startChecking(t, 3600*time.Millisecond)
 	vanish(t, r.far[side])
 	conntest.Write(t, r.far[other(side)], "hello?")
 	for start := time.Now(); e.Suspects() == 0; <-time.After(time.Millisecond) {
@@ -204,7 +204,7 @@ func TestPeerWhoAnswersAfterASilenceStays(t *testing.T) {
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
 	})
 	conntest.Read(t, r.far[side], len("hello?"))
-	for start := time.Now(); e.UnderWay() != 0; <-time.After(time.Millisecond) {
+	for start := time.Now(); e.Unacked() != 0; <-time.After(time.Millisecond) {
 		if time.Since(start) > patience {
 			t.Fatal("what was acknowledged is still looked at")
 		}
@@ -220,16 +220,16 @@ func TestPeerWhoAnswersAfterASilenceStays(t *testing.T) {
 // costs nothing.
 func TestNobodyIsLookedAtWithoutNeed(t *testing.T) {
 	t.Parallel()
-	r, e := startLooking(t, shortLook)
-	if n := e.UnderWay(); n != 0 {
+	r, e := startChecking(t, shortInterval)
+	if n := e.Unacked(); n != 0 {
 		t.Errorf("%d sockets are looked at before anything was written", n)
 	}
 	for range 3 {
 		conntest.Write(t, r.far[join.A], "x")
 		conntest.Read(t, r.far[join.B], 1)
-		for start := time.Now(); e.UnderWay() != 0; <-time.After(shortLook / 10) {
+		for start := time.Now(); e.Unacked() != 0; <-time.After(shortInterval / 10) {
 			if time.Since(start) > patience {
-				t.Fatalf("%d sockets are still looked at", e.UnderWay())
+				t.Fatalf("%d sockets are still looked at", e.Unacked())
 			}
 		}
 	}
@@ -237,7 +237,7 @@ func TestNobodyIsLookedAtWithoutNeed(t *testing.T) {
 	if result := r.wait(); !errors.Is(result.Err, syscall.ECONNRESET) && !errors.Is(result.Err, join.ErrReset) {
 		t.Errorf("the join ended with %v, want a reset", result.Err)
 	}
-	if n := e.UnderWay(); n != 0 {
+	if n := e.Unacked(); n != 0 {
 		t.Errorf("%d sockets are looked at after the join", n)
 	}
 }
@@ -251,6 +251,6 @@ func TestKernelIsPatient(t *testing.T) {
 	var socket int // which the engine takes over
 	_ = r.near[join.B].Control(func(fd uintptr) { socket, _ = unix.Dup(int(fd)) })
 	t.Cleanup(func() { _ = unix.Close(socket) })
-	r.startLooking(shortLook)
+	r.startChecking(shortInterval)
 	wantPatience(t, r.far, socket)
 }

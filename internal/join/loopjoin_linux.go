@@ -7,16 +7,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed96252745/relay/internal/conn"
-
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// loopJoin is a join that an event loop serves. Whoever has something to do
-// with it takes its lock, moves what can be moved without waiting, and leaves.
+// loopJoin is a join that an event loop serves. Each event takes its lock, and moves what
+// can be moved without waiting.
 type loopJoin struct {
 	loop   *loop
 	engine *Engine
@@ -29,36 +28,36 @@ type loopJoin struct {
 	verdict verdict
 	queued  bool // the loop has been asked for another turn
 	closing bool
-	timer   *time.Timer // of watchProgress, once something has ended; with
-	limit   time.Duration
-	// hopeless: there has been time enough to deliver what was written.
+	timer   *time.Timer   // of watchProgress, once a direction has ended
+	limit   time.Duration // of watchProgress
+	// hopeless is set when there has been time enough to deliver what was written.
 	hopeless bool
-	told     bool // what verdict says
+	told     bool // verdict is being reported
 }
 
 // end is one of the two connections: a socket, or a stream.
 type end struct {
 	join *loopJoin
 	side Side
-	conn conn.Conn // what its owner knows, and wants to see closed
+	conn conn.Conn // as its owner knows it, and wants to see it closed
 
 	stream conn.Stream // or nil
 
 	fd       int // of the socket; -1 if there is none
 	watch    eventloop.Registration
-	place    int32 // among those who are underWay, whose lock guards it
+	place    int32 // in unackedEnds, whose lock guards it
 	watched  bool
 	readable bool // there may be something to read
-	full     bool // it would not take more, until it is writable
+	full     bool // takes no more until it is writable
 	odd      bool // a short read does not mean that there is no more
-	underWay bool // something was written, and perhaps not acknowledged
+	unacked  bool // is among the unackedEnds
 	peer     peer
 }
 
 // start takes the connections over and sets the join going.
 func (j *loopJoin) start(ctx context.Context) {
 	j.mu.Lock()
-	defer j.leave()
+	defer j.unlock()
 	if j.closing {
 		return // Stop was quicker
 	}
@@ -68,7 +67,7 @@ func (j *loopJoin) start(ctx context.Context) {
 	}
 	for side := range j.ends {
 		if err := j.ends[side].open(); err != nil {
-			j.verdict.end(Side(side), err)
+			j.verdict.record(Side(side), err)
 			j.close()
 			return
 		}
@@ -76,12 +75,12 @@ func (j *loopJoin) start(ctx context.Context) {
 	j.forget = context.AfterFunc(ctx, func() { j.stop(A, stopped{context.Cause(ctx)}) })
 }
 
-// open makes the end known to the loop, or the stream. Either may tell of
-// something at once, and then waits for the join's lock.
+// open registers the end with the loop, or with the stream. Either may report something
+// at once, and then waits for the join's lock.
 func (e *end) open() error {
 	if e.stream != nil {
-		// What has come before is told of too.
-		e.stream.Attach(e.arrived, func() { e.join.loop.Post(e) })
+		// What has come before is reported too.
+		e.stream.Attach(e.streamReadable, func() { e.join.loop.Post(e) })
 		e.join.loop.Post(e)
 		return nil
 	}
@@ -92,18 +91,18 @@ func (e *end) open() error {
 	e.fd = fd
 	e.watch, err = e.join.loop.Add(fd, e)
 	e.watched = err == nil
-	if e.watched && queued(fd) > 0 { // of what its owners have written before
-		e.wrote()
+	if e.watched && queued(fd) > 0 { // as its owners have written before
+		e.markUnacked()
 	}
 	return err
 }
 
-// maxLends is how often a descriptor is lent for one socket: those who accept
+// maxLends is how often a descriptor is lent for one socket: goroutines that accept
 // connections meanwhile may be quicker to take it.
 const maxLends = 16
 
-// detach takes the socket, with the help of the engine's reserve if need be: to be
-// reset now would be late, as the peers know of each other.
+// detach takes the socket, with the help of the engine's reserve if need be: it is late
+// for a reset, as the peers know of each other.
 func (e *end) detach() (fd int, err error) {
 	socket, reserve := conn.Innermost(e.conn).(conn.Detachable), e.join.engine.Reserve
 	fd, err = socket.Detach(e.closedByOwner)
@@ -122,7 +121,7 @@ func (e *end) detach() (fd int, err error) {
 func (e *end) Ready(events eventloop.Events) (again bool) {
 	j := e.join
 	j.mu.Lock()
-	defer j.leave()
+	defer j.unlock()
 	if j.closing {
 		return false
 	}
@@ -149,11 +148,11 @@ func (e *end) Ready(events eventloop.Events) (again bool) {
 	return true
 }
 
-// arrived is called by a stream's session when something has come.
-func (e *end) arrived() {
+// streamReadable is called by a stream's session when something has come.
+func (e *end) streamReadable() {
 	j := e.join
 	j.mu.Lock()
-	defer j.leave()
+	defer j.unlock()
 	if !j.closing && j.flows[e.side].run() && !j.queued {
 		j.queued = true
 		j.loop.Post(e)
@@ -164,7 +163,7 @@ func (e *end) arrived() {
 	}
 }
 
-// run moves what can be moved. It tells whether there is more of it.
+// run moves what can be moved. It reports whether there is more.
 func (j *loopJoin) run() (again bool) {
 	again = j.flows[A].run()
 	again = j.flows[B].run() || again
@@ -173,35 +172,35 @@ func (j *loopJoin) run() (again bool) {
 }
 
 func (j *loopJoin) closeIfOver() {
-	if !j.closing && j.flows[A].over && j.flows[B].over && (j.verdict.err != nil || !j.holds()) {
+	if !j.closing && j.flows[A].over && j.flows[B].over && (j.verdict.err != nil || !j.hasStuckBytes()) {
 		j.close()
 	}
 }
 
-// holds tells whether a peer has closed its window to some of what was written, or
-// the way to it loses that, the end included. Then it is not left to the kernel,
-// which is no good keeper of closed sockets: it gives one up when too many attempts
-// have been in vain, those before the close included, and until then lets minutes
-// pass between two. How it goes on, underWay looks.
-func (j *loopJoin) holds() bool {
+// hasStuckBytes reports whether a peer has closed its window to some of what was written,
+// the end included, or the path to it loses that. Then the socket is not closed yet, since
+// the kernel is no good keeper of closed ones: it gives one up when too many attempts have
+// been in vain, those before the close included, and until then lets minutes pass between
+// two. The checks of unackedEnds follow what becomes of it.
+func (j *loopJoin) hasStuckBytes() bool {
 	for side := range j.ends {
-		if e := &j.ends[side]; e.underWay && stuck(e.fd) {
+		if e := &j.ends[side]; e.unacked && isStuck(e.fd) {
 			return true
 		}
 	}
 	return false
 }
 
-// died is called when the loop says that e's socket is dead, which it also
+// died is called when the loop reports that e's socket is dead, which it also
 // does when both of its directions have ended.
 func (j *loopJoin) died(e *end, events eventloop.Events) {
-	if finished := j.flows[e.side.other()].finished; events&eventloop.Failed != 0 || !finished && isClosed(e.fd) {
+	if finished := j.flows[e.side.other()].endSent; events&eventloop.Failed != 0 || !finished && isClosed(e.fd) {
 		j.lost(e, ErrReset)
 	}
 }
 
-// lost is called when e has failed. What had come from it is still delivered, to
-// a receiver that takes it; nothing can be written to it.
+// lost is called when e has failed. What had come from it is still delivered, to a
+// receiver that takes it.
 func (j *loopJoin) lost(e *end, err error) {
 	if j.flows[e.side].over {
 		j.flows[e.side.other()].writeFailed(err)
@@ -217,24 +216,24 @@ func (e *end) closedByOwner() { e.join.stop(e.side, net.ErrClosed) }
 // stop ends the join at once.
 func (j *loopJoin) stop(side Side, err error) {
 	j.mu.Lock()
-	defer j.leave()
+	defer j.unlock()
 	if !j.closing {
-		j.verdict.end(side, err)
+		j.verdict.record(side, err)
 		j.close()
 	}
 }
 
-// leave gives the lock back. A panic ends the join, and nothing else: whatever
-// calls into connections and streams leaves with it.
-func (j *loopJoin) leave() {
+// unlock releases the lock. A panic ends the join, and nothing else: every function that
+// calls into connections and streams defers it.
+func (j *loopJoin) unlock() {
 	defer j.mu.Unlock()
 	if c := crash.Caught(recover()); c != nil {
 		j.crashed(c)
 	}
 }
 
-// crashed ends the join for a panic, after which its flows are not run again:
-// what they were about is half done.
+// crashed ends the join for a panic, after which its flows are not run again: their work
+// is half done.
 func (j *loopJoin) crashed(c *crash.Error) {
 	if j.told {
 		j.engine.crashed(c)
@@ -243,7 +242,7 @@ func (j *loopJoin) crashed(c *crash.Error) {
 	j.verdict.crash(c)
 	j.hopeless = true
 	if !j.closing {
-		_ = caught(j.close) // the first panic is the one to tell of
+		_ = caught(j.close) // the first panic is the one to report
 	}
 }
 
@@ -251,7 +250,7 @@ func (j *loopJoin) crashed(c *crash.Error) {
 // elsewhere.
 func (j *loopJoin) close() {
 	j.closing = true
-	defer j.startFinish() // even if there is a panic on the way
+	defer j.startClosing() // even if there is a panic on the way
 	if j.timer != nil {
 		j.timer.Stop()
 	}
@@ -260,8 +259,8 @@ func (j *loopJoin) close() {
 		if e.watched {
 			j.loop.Forget(e.watch)
 		}
-		if e.underWay {
-			e.rest()
+		if e.unacked {
+			e.clearUnacked()
 		}
 		j.flows[side].drop()
 	}
@@ -270,10 +269,10 @@ func (j *loopJoin) close() {
 	}
 }
 
-func (j *loopJoin) startFinish() {
+func (j *loopJoin) startClosing() {
 	if j.verdict.err == nil && j.ends[A].stream == nil && j.ends[B].stream == nil {
-		j.loop.AtEnd(j.finish) // a handler has seen the end, and there is nothing to wait for
+		j.loop.AtEnd(j.closeConns) // there is nothing to wait for
 		return
 	}
-	go j.finish()
+	go j.closeConns()
 }

@@ -2,12 +2,12 @@ package join
 
 import "time"
 
-// looks is how often is looked for progress within the time in which there has
-// to be some.
-const looks = 10
+// progressChecks is how often progress is checked within the time in which there has to
+// be some.
+const progressChecks = 10
 
-// watchProgress ends the join for the given reason when no byte has been
-// delivered for as long as limit. Of several limits the strictest holds.
+// watchProgress ends the join for the given reason when no byte has been delivered for
+// limit. Of several limits the strictest holds.
 func (j *loopJoin) watchProgress(limit time.Duration, side Side, reason error) {
 	if j.timer != nil && j.limit <= limit {
 		return
@@ -16,11 +16,11 @@ func (j *loopJoin) watchProgress(limit time.Duration, side Side, reason error) {
 		j.timer.Stop()
 	}
 	j.limit = limit
-	delivered, still := int64(-1), 0 // counted at the first look: most joins are over by then
+	delivered, still := int64(-1), 0 // counted at the first check: most joins are over by then
 	var timer *time.Timer
-	timer = time.AfterFunc(limit/looks, func() {
+	timer = time.AfterFunc(limit/progressChecks, func() {
 		j.mu.Lock()
-		defer j.leave()
+		defer j.unlock()
 		if j.closing || j.timer != timer {
 			return
 		}
@@ -28,18 +28,18 @@ func (j *loopJoin) watchProgress(limit time.Duration, side Side, reason error) {
 		if still++; now != delivered {
 			delivered, still = now, 0
 		}
-		if still < looks {
-			timer.Reset(limit / looks)
+		if still < progressChecks {
+			timer.Reset(limit / progressChecks)
 			return
 		}
-		j.verdict.end(side, reason)
+		j.verdict.record(side, reason)
 		j.hopeless = true
 		j.close()
 	})
 	j.timer = timer
 }
 
-// delivered is how many bytes both peers have taken. One who reads slowly takes
+// delivered returns how many bytes both peers have taken. A peer that reads slowly takes
 // bytes long before there is room to write more.
 func (j *loopJoin) delivered() int64 {
 	n := j.flows[A].written + j.flows[B].written

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/seed96252745/relay/internal/conn"
-
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
@@ -18,10 +17,10 @@ type loops struct {
 	next atomic.Uint32
 }
 
-// loop is an event loop, and the sockets of its joins that have to be looked at.
+// loop is an event loop, and the sockets of its joins that have to be checked.
 type loop struct {
 	*eventloop.Loop
-	underWay *underWay
+	unacked *unackedEnds
 }
 
 func (l *loops) start(p periods) error {
@@ -31,14 +30,14 @@ func (l *loops) start(p periods) error {
 			l.stop()
 			return err
 		}
-		l.all = append(l.all, &loop{events, newUnderWay(events, p)})
+		l.all = append(l.all, &loop{events, newUnackedEnds(events, p)})
 	}
 	return nil
 }
 
 func (l *loops) stop() {
 	for _, loop := range l.all {
-		loop.underWay.stop()
+		loop.unacked.stop()
 		loop.Close()
 	}
 }
@@ -71,7 +70,7 @@ func (l *loops) join(ctx context.Context, e *Engine, a, b conn.Conn, prefix int6
 	return j
 }
 
-// pick gives each loop in turn.
+// pick returns each loop in turn.
 func (l *loops) pick() *loop { return l.all[int(l.next.Add(1))%len(l.all)] }
 
 // task is something to do on a loop's goroutine.

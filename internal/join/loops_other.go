@@ -19,5 +19,5 @@ func (*loops) join(context.Context, *Engine, conn.Conn, conn.Conn, int64, func(R
 	return nil
 }
 
-// WhenReadable gives nil: no connection can be watched.
+// WhenReadable returns nil: no connection can be watched.
 func (*Engine) WhenReadable(conn.Conn, func()) (stop func()) { return nil }

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/seed96252745/relay/internal/conn"
-
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
@@ -21,10 +20,10 @@ type readable struct {
 	over  bool
 }
 
-// WhenReadable calls f, once, when reading from conn would not wait. F must not
-// wait: it is called on an event loop. Stop ends that, and must be called before
-// anybody else uses conn, if f has not been; it does not wait for f. It gives nil
-// if conn cannot be watched. All has to be over before Close.
+// WhenReadable calls f, once, when reading from c would not wait. F must not
+// wait: it is called on an event loop. Stop ends the watch, and does not wait for f. The
+// caller must call it before anybody else uses c, if f has not been called. It is nil if
+// c cannot be watched. All watches have to be over before Close.
 func (e *Engine) WhenReadable(c conn.Conn, f func()) (stop func()) {
 	socket, ok := conn.Innermost(c).(conn.Controller)
 	if !ok {
@@ -49,7 +48,7 @@ func (r *readable) begin() bool {
 
 // Ready is called by the loop.
 func (r *readable) Ready(eventloop.Events) (again bool) {
-	if !r.end() {
+	if !r.release() {
 		return false
 	}
 	if c := caught(r.f); c != nil {
@@ -58,10 +57,11 @@ func (r *readable) Ready(eventloop.Events) (again bool) {
 	return false
 }
 
-func (r *readable) stop() { r.end() }
+func (r *readable) stop() { r.release() }
 
-// end takes the socket from the loop. It tells whether it is the first who does.
-func (r *readable) end() bool {
+// release takes the socket from the loop. It reports whether it is the first call that
+// does.
+func (r *readable) release() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {

@@ -11,7 +11,7 @@ type socketSource struct{}
 
 func newSocketSource(*direction) *socketSource { return nil }
 
-// waiterOf gives what waits for conn, or nil.
+// waiterOf returns what waits for c, or nil.
 func waiterOf(c conn.Conn) conn.ReadWaiter {
 	w, _ := conn.Innermost(c).(conn.ReadWaiter)
 	return w

@@ -9,18 +9,18 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/seed96252745/relay/internal/conn"
-
 	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/conn"
 )
 
-// socketSource reads a direction whose source is a TCP socket. It takes a
-// buffer only when the runtime's poller has said that there is something to
-// read, and has none while it waits.
+// socketSource reads a direction whose source is a TCP socket. It takes a buffer only
+// when the runtime's poller has reported that there is something to read, and has none
+// while it waits.
 type socketSource struct {
 	d    *direction
 	raw  syscall.RawConn
-	room conn.WriteWaiter // dst, if it says how much it takes
+	room conn.WriteWaiter // dst, if it reports how much it takes
 	most int              // how much to read into a buffer
 
 	// What was read last: bytes in a buffer, or an error.
@@ -29,7 +29,7 @@ type socketSource struct {
 	err error
 }
 
-// newSocketSource gives nil if d does not read from a socket.
+// newSocketSource returns nil if d does not read from a socket.
 func newSocketSource(d *direction) *socketSource {
 	tcp := conn.TCPOf(d.src)
 	if tcp == nil {
@@ -41,7 +41,7 @@ func newSocketSource(d *direction) *socketSource {
 	return s
 }
 
-// waiterOf gives what waits for conn, or nil.
+// waiterOf returns what waits for c, or nil.
 func waiterOf(c conn.Conn) conn.ReadWaiter {
 	c = conn.Innermost(c)
 	if w, ok := c.(conn.ReadWaiter); ok {
@@ -55,11 +55,11 @@ func waiterOf(c conn.Conn) conn.ReadWaiter {
 	return nil
 }
 
-// socketWaiter waits for a socket that somebody else reads.
+// socketWaiter waits for a socket that is read elsewhere.
 type socketWaiter struct{ raw syscall.RawConn }
 
-// WaitReadable asks whether something is there. Looking at it, with MSG_PEEK, would
-// take a reset off the socket, and reading would see a plain end.
+// WaitReadable polls. MSG_PEEK would take a reset off the socket, and reading would see a
+// plain end.
 func (w socketWaiter) WaitReadable() {
 	_ = w.raw.Read(func(fd uintptr) bool { // what fails here fails in reading
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
@@ -88,7 +88,7 @@ func (s *socketSource) copy() (readErr, writeErr error) {
 		if err := s.raw.Read(ready); err != nil {
 			return err, nil
 		}
-		s.d.arrive(s.err)
+		s.d.notifyRead(s.err)
 		if s.err != nil {
 			return s.err, nil
 		}
@@ -101,12 +101,12 @@ func (s *socketSource) copy() (readErr, writeErr error) {
 	}
 }
 
-// ready reads what there is. It tells whether there was anything, an error
-// included; otherwise it is called again when there is.
+// ready reads what there is. It reports whether there was anything, an error included;
+// otherwise it is called again when there is.
 func (s *socketSource) ready(fd uintptr) bool {
-	// A read that was short leaves nothing behind, but perhaps an end or a
-	// reset that came together with the bytes: the poller has told of both at
-	// once, and will not do so again. So it takes another read to know.
+	// A short read may leave an end or a reset that came together with the bytes: the
+	// poller has reported both at once, and will not do so again. So it takes another
+	// read to know.
 	s.buf = buffers.Get().(*[bufferSize]byte)
 	for {
 		var err error
@@ -123,7 +123,7 @@ func (s *socketSource) ready(fd uintptr) bool {
 	}
 }
 
-// failed sorts out why nothing was read. It gives false if there was nothing.
+// failed handles the error of a read. It returns false if there was nothing to read.
 func (s *socketSource) failed(err error) bool {
 	if errors.Is(err, unix.EAGAIN) {
 		return false

@@ -4,25 +4,24 @@ import (
 	"net"
 	"time"
 
-	"github.com/seed96252745/relay/internal/conn"
-
 	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // tcpClose is TCP_CLOSE of the kernel's include/net/tcp_states.h.
 const tcpClose = 7
 
 // waitAcknowledged waits until the peer's kernel has all that was written, until
-// limit at most. The kernel tells nobody when that happens, so it is asked, ever
-// less often.
+// limit at most. The kernel reports that to nobody, so it is asked, with longer and
+// longer pauses.
 func waitAcknowledged(limit time.Time, unacknowledged func() bool) {
 	for pause := time.Millisecond; unacknowledged() && time.Now().Before(limit); pause *= 2 {
 		time.Sleep(min(pause, time.Until(limit))) //nolint:forbidigo // there is nothing to wait on
 	}
 }
 
-// drain waits until the peer's kernel has all that was written, for
-// abortWait at most.
+// drain waits until the peer's kernel has all that was written, for abortWait at most.
 func drain(tcp *net.TCPConn) {
 	waitAcknowledged(time.Now().Add(abortWait), func() (queued bool) {
 		onSocket(tcp, func(fd int) { queued = unacknowledged(fd) })
@@ -37,13 +36,13 @@ func unacknowledged(fd int) bool {
 	return queued(fd) > 0
 }
 
-// queued is how many bytes were written and not acknowledged.
+// queued returns how many bytes were written and not acknowledged.
 func queued(fd int) int {
-	n, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ) // fails for what is no socket
+	n, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ) // fails if fd is no socket
 	return n
 }
 
-// unacknowledgedOf is queued for the socket below conn, if there is one.
+// unacknowledgedOf is queued for the socket that c is, if it is one.
 func unacknowledgedOf(c conn.Conn) (n int) {
 	if tcp := conn.TCPOf(c); tcp != nil {
 		onSocket(tcp, func(fd int) { n = queued(fd) })
@@ -51,18 +50,18 @@ func unacknowledgedOf(c conn.Conn) (n int) {
 	return n
 }
 
-// stuck tells whether what was written to a socket will take its time: the peer's
-// window, or the way to it, has no room for it, or the way loses it.
-func stuck(fd int) bool {
+// isStuck reports whether what was written to a socket will take its time: the peer's
+// window, or the path to it, has no room for it, or the path loses it.
+func isStuck(fd int) bool {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	return err == nil && isStuck(info)
+	return err == nil && stuck(info)
 }
 
-// slowRTO is a pause between attempts, in microseconds, that only a way has which
-// has lost much: behind it lie some attempts in vain already.
+// slowRTO is a retransmission timeout, in microseconds, that only a lossy path has: some
+// attempts have been in vain already.
 const slowRTO = 1_000_000
 
-func isStuck(info *unix.TCPInfo) bool {
+func stuck(info *unix.TCPInfo) bool {
 	const caOpen = 0 // TCP_CA_Open: nothing seems to be lost
 	switch {
 	case info.State == tcpClose:
@@ -73,7 +72,7 @@ func isStuck(info *unix.TCPInfo) bool {
 	return info.Unacked > 0 && (info.Ca_state != caOpen || info.Rto > slowRTO)
 }
 
-// isClosed tells whether the kernel is done with the connection of a socket:
+// isClosed reports whether the kernel is done with the connection of a socket:
 // after a reset, a failure, or when both sides have ended.
 func isClosed(fd int) bool {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)

@@ -14,7 +14,7 @@ import (
 )
 
 // still is a stillness that ends soon, except where bytes wait, or B's answer is awaited.
-var still = join.Stillness{Limit: 200 * time.Millisecond, Queued: patience, Far: join.B, Ended: patience}
+var still = join.IdleLimits{Limit: 200 * time.Millisecond, Queued: patience, Far: join.B, Ended: patience}
 
 // bothJoins runs a test with joins of a loop, where there is one, and with joins that
 // are copied.
@@ -47,7 +47,7 @@ func TestStillJoinsEnd(t *testing.T) {
 	bothJoins(t, func(t *testing.T, e *join.Engine, o join.Options) {
 		silent, silentServer, silentResult := startStill(t, e, o)
 		user, server, _ := startStill(t, e, o)
-		e.EndStill(still)
+		e.StopIdle(still)
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(stopped)
@@ -95,7 +95,7 @@ func TestStillJoinsWaitForPeers(t *testing.T) {
 				silent, _, _ := startStill(t, e, o)
 				user, server, _ := startStill(t, e, o)
 				end := begin(t, user, server)
-				e.EndStill(still)
+				e.StopIdle(still)
 				conntest.WantReset(t, silent)
 				end()
 			})
@@ -112,7 +112,7 @@ func TestStillJoinsAreNotThoseSlowedDown(t *testing.T) {
 	t.Cleanup(e.Close)
 	silent, _, _ := startStill(t, e, join.Options{})
 	user, server, _ := startStill(t, e, join.Options{Limiter: rate.NewLimiter(16<<10, 16<<10)})
-	e.EndStill(still)
+	e.StopIdle(still)
 	const some = 40 << 10 // of which the last bytes go after a second
 	go conntest.Write(t, user, strings.Repeat("x", some))
 	conntest.WantReset(t, silent)

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// errStill is the cause with which a join ends on which nothing moved.
-var errStill = errors.New("nothing moved")
+// errIdle is the cause with which an idle join ends.
+var errIdle = errors.New("nothing moved")
 
-// Stillness is for how long nothing may move on a join whose owner is about to end.
-type Stillness struct {
+// IdleLimits bounds how long a join may be idle whose owner is about to end.
+type IdleLimits struct {
 	// Limit is for both directions together. Something moves when bytes are written,
 	// or acknowledged by a peer.
 	Limit time.Duration
-	// Queued is Limit while bytes wait for a peer. One who reads slowly takes many at
-	// a time, as many as its window has to grow by before it is told of.
+	// Queued is Limit while bytes wait for a peer. A peer that reads slowly takes many at
+	// a time: its window has to grow by as many before it is advertised.
 	Queued time.Duration
 	// Far is the connection behind which there is another join, and its buffers. Ended
 	// is Limit while that one has all, the end included, and its answer is awaited.
@@ -22,8 +22,8 @@ type Stillness struct {
 	Ended time.Duration
 }
 
-// limit gives the one for a join that is so.
-func (s Stillness) limit(p progress) time.Duration {
+// limit returns the limit that holds for a join with this progress.
+func (s IdleLimits) limit(p progress) time.Duration {
 	switch {
 	case p.queued:
 		return s.Queued
@@ -39,7 +39,7 @@ type progress struct {
 	unacked int     // of those, in sockets
 	paused  bool    // bytes are held back on purpose
 	queued  bool    // bytes wait for a peer
-	ended   [2]bool // this side was told that no more comes
+	ended   [2]bool // the end was written to this side
 }
 
 // moved reports whether something has moved since p.
@@ -53,27 +53,27 @@ type askedJoin interface {
 	progress() progress
 }
 
-// EndStill has joins end on which nothing moves for too long, from now on until Close.
-// It is for an owner who waits for them. Only the first call counts.
-func (e *Engine) EndStill(s Stillness) {
+// StopIdle stops joins on which nothing moves for too long, from now on until Close.
+// It is for an owner that waits for them. Only the first call counts.
+func (e *Engine) StopIdle(s IdleLimits) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.closed && !e.still {
-		e.still = true
-		e.ending.Go(func() { e.endStill(s) })
+	if !e.closed && !e.stopsIdle {
+		e.stopsIdle = true
+		e.ending.Go(func() { e.stopIdle(s) })
 	}
 }
 
-// looksWithin is how often is looked within a limit.
-const looksWithin = 8
+// idleChecks is how often joins are checked within the shortest limit.
+const idleChecks = 8
 
-func (e *Engine) endStill(s Stillness) {
+func (e *Engine) stopIdle(s IdleLimits) {
 	type state struct {
 		progress
 		since time.Time
 	}
 	seen := make(map[askedJoin]state)
-	every := time.NewTicker(s.Limit / looksWithin)
+	every := time.NewTicker(s.Limit / idleChecks)
 	defer every.Stop()
 	for {
 		now, all := time.Now(), make(map[askedJoin]state)
@@ -84,7 +84,7 @@ func (e *Engine) endStill(s Stillness) {
 			case !known || before.moved(p):
 				all[j] = state{p, now}
 			case now.Sub(before.since) >= s.limit(p):
-				j.Stop(errStill)
+				j.Stop(errIdle)
 			default:
 				all[j] = before
 			}
@@ -98,7 +98,7 @@ func (e *Engine) endStill(s Stillness) {
 	}
 }
 
-// joins gives those that are under way.
+// joins returns those in progress.
 func (e *Engine) joins() []askedJoin {
 	all := e.loops.joins()
 	e.mu.Lock()

@@ -1,6 +1,6 @@
 package join
 
-// joins gives those of all loops.
+// joins returns those of all loops.
 func (l *loops) joins() (all []askedJoin) {
 	known := make(map[*loopJoin]struct{})
 	for _, loop := range l.all {
@@ -25,7 +25,7 @@ func (j *loopJoin) progress() (p progress) {
 	for side := range j.ends {
 		e, to := &j.ends[side], &j.flows[1-side]
 		p.written += to.written
-		p.ended[side] = to.finished
+		p.ended[side] = to.endSent
 		if e.stream != nil {
 			p.queued = p.queued || to.src.readable && !to.over // or it would have been read
 			continue

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// finish closes both connections and tells the result. What was written is
-// delivered before a reset, by a receiver that takes it within abortWait.
-func (j *loopJoin) finish() {
-	j.mu.Lock() // until whoever has closed the join has left it
+// closeConns closes both connections and reports the result. What was written is
+// delivered before a reset, to a receiver that takes it within abortWait.
+func (j *loopJoin) closeConns() {
+	j.mu.Lock() // until the caller of close has unlocked it
 	j.told = true
 	verdict, hopeless := j.verdict, j.hopeless
 	j.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// startCopiedLooking is startLooking for a join that is copied.
-func startCopiedLooking(t *testing.T) *rig {
+// startCopiedChecking is startChecking for a join that is copied.
+func startCopiedChecking(t *testing.T) *rig {
 	t.Helper()
 	r := newRig(t)
 	startCopies(t, r)
@@ -35,7 +35,7 @@ func startCopy(t *testing.T, r *rig, o join.Options, standstill time.Duration) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.result <- join.CopyJoinLooking(r.ctx, r.near[join.A], r.near[join.B], o, shortLook, shortSilence, standstill)
+		r.result <- join.CopyJoinChecking(r.ctx, r.near[join.A], r.near[join.B], o, shortInterval, shortSilence, standstill)
 	}()
 	t.Cleanup(func() {
 		r.cancel(context.Canceled)
@@ -48,7 +48,7 @@ func TestCopiedPeerVanishes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bothSides(t, func(t *testing.T, side join.Side) func() {
-				r := startCopiedLooking(t)
+				r := startCopiedChecking(t)
 				before(t, r, side)
 				return func() { wantDead(t, r, side) }
 			})
@@ -64,7 +64,7 @@ func TestPeerBehindTLSVanishes(t *testing.T) {
 	_ = far.SetDeadline(time.Now().Add(patience))
 	result := make(chan join.Result, 1)
 	go func() {
-		result <- join.CopyJoinLooking(t.Context(), secure, plain, join.Options{}, shortLook, shortSilence, noProgress)
+		result <- join.CopyJoinChecking(t.Context(), secure, plain, join.Options{}, shortInterval, shortSilence, noProgress)
 	}()
 	conntest.Write(t, far, "hello")
 	conntest.Read(t, peer, len("hello"))
@@ -86,7 +86,7 @@ func TestPeerBehindTLSVanishes(t *testing.T) {
 func TestCopiedPeerWhoDoesNotReadStays(t *testing.T) {
 	t.Parallel()
 	bothSides(t, func(t *testing.T, side join.Side) func() {
-		r := startCopiedLooking(t)
+		r := startCopiedChecking(t)
 		sent := holdUp(t, r.far[other(side)])
 		for _, far := range r.far {
 			if err := far.CloseWrite(); err != nil {
@@ -118,13 +118,13 @@ func TestKernelIsPatientWithCopies(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		join.CopyJoinLooking(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, shortLook, shortSilence, noProgress)
+		join.CopyJoinChecking(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, shortInterval, shortSilence, noProgress)
 	}()
 	t.Cleanup(func() { r.cancel(context.Canceled); <-ended })
 	wantPatience(t, r.far, socket)
 }
 
-// wantPatience wants the kernel to be patient while something is under way to B, on
+// wantPatience expects the long user timeout while B has data to acknowledge, on
 // whose side socket is, and not otherwise.
 func wantPatience(t *testing.T, far [2]*transport.Conn, socket int) {
 	t.Helper()
@@ -156,7 +156,7 @@ func wantPatience(t *testing.T, far [2]*transport.Conn, socket int) {
 // too: the relay introduces users so.
 func TestPeerVanishesBeforeTheJoin(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, *rig){
-		"event loop": func(_ *testing.T, r *rig) { r.startLooking(shortLook) },
+		"event loop": func(_ *testing.T, r *rig) { r.startChecking(shortInterval) },
 		"copier":     startCopies,
 	} {
 		t.Run(name, func(t *testing.T) {

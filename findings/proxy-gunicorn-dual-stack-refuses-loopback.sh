@@ -2,7 +2,7 @@
 # gunicorn 27.0.1: with --proxy-protocol on [::], a proxy on 127.0.0.1 is refused
 # although 127.0.0.1 is allowed.
 #
-# Behaviour: who may send a PROXY protocol header is a list of addresses
+# Behavior: who may send a PROXY protocol header is a list of addresses
 # (--proxy-allow-from, which holds 127.0.0.1 and ::1 by itself). Bound to 0.0.0.0
 # a header from 127.0.0.1 is taken. Bound to [::], which takes IPv4 as well, the
 # same proxy's address is the mapped ::ffff:127.0.0.1, which is compared as it
@@ -11,7 +11,7 @@
 # What to do: bind the address family that the proxy uses, or list the mapped
 # address too: --proxy-allow-from='127.0.0.1,::1,::ffff:127.0.0.1'.
 #
-# Needs python3 with venv. Exits with 0 while the behaviour is as described, 1 once
+# Needs python3 with venv. Exits with 0 while the behavior is as described, 1 once
 # it differs.
 set -euo pipefail
 dir=$(mktemp -d)

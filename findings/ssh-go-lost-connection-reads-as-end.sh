@@ -2,7 +2,7 @@
 # golang.org/x/crypto/ssh v0.59.0: a channel whose connection was lost reads as a
 # clean end.
 #
-# Behaviour: the peer sends 5 bytes on a channel, and then its TCP connection is
+# Behavior: the peer sends 5 bytes on a channel, and then its TCP connection is
 # reset, with no SSH_MSG_CHANNEL_EOF (RFC 4254, 5.3) before that. The reader of
 # the channel gets the 5 bytes and io.EOF, just as after CloseWrite. A copy of
 # the channel into a file, or into another connection, is cut and looks complete.
@@ -14,7 +14,7 @@
 # (Conn.SendRequest with wantReply: its error is the loss). For a session, wait
 # for exit-status; for sftp and the like the protocol inside has its own end.
 #
-# Needs Go. Exits with 0 while the behaviour is as described, 1 once it differs.
+# Needs Go. Exits with 0 while the behavior is as described, 1 once it differs.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT

@@ -2,7 +2,7 @@
 # hashicorp/yamux v0.1.2: Close is a half-close, but Config.StreamCloseTimeout
 # later the reader of that stream gets a clean end in the middle of the data.
 #
-# Behaviour: a program says all it has to say, calls Close, and reads the answer,
+# Behavior: a program says all it has to say, calls Close, and reads the answer,
 # as one does with TCP and CloseWrite. The answer goes on arriving, a byte each
 # 100 ms, and the peer has not ended. When StreamCloseTimeout is over (5 minutes
 # unless it is set; here 2 s) Read gives io.EOF. Data does not put it off. The
@@ -12,7 +12,7 @@
 # have the length or an end mark in the payload; nothing in the library's API
 # tells this EOF from the peer's. libp2p/go-yamux has CloseWrite and no such limit.
 #
-# Needs Go. Exits with 0 while the behaviour is as described, 1 once it differs.
+# Needs Go. Exits with 0 while the behavior is as described, 1 once it differs.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT

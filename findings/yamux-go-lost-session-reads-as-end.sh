@@ -2,7 +2,7 @@
 # hashicorp/yamux v0.1.2: a stream whose session has lost its connection reads
 # as a clean end.
 #
-# Behaviour: the peer sends 5 bytes on a stream and then its TCP connection is
+# Behavior: the peer sends 5 bytes on a stream and then its TCP connection is
 # reset. The stream was not closed by anybody. hashicorp/yamux gives its reader
 # the 5 bytes and io.EOF, just as after an orderly Close of the stream;
 # libp2p/go-yamux v5.1.0 gives the 5 bytes and an error.
@@ -12,7 +12,7 @@
 # of the loss, but perhaps a moment later than the stream, so that a Ping which
 # is answered after the io.EOF is the safe question.
 #
-# Needs Go. Exits with 0 while the behaviour is as described, 1 once it differs.
+# Needs Go. Exits with 0 while the behavior is as described, 1 once it differs.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT

@@ -2,7 +2,7 @@
 # The Rust crate yamux 0.14.1: a reset that comes reads as a clean end, and
 # dropping a stream sends a reset or a clean end, depending on what the peer did.
 #
-# Behaviour: (1) the peer sends 5 bytes and a reset (flag RST). The reader gets the
+# Behavior: (1) the peer sends 5 bytes and a reset (flag RST). The reader gets the
 # 5 bytes and end of file, as if the flag had been FIN. (2) A program that drops a
 # stream in the middle of its answer, as `?` does, sends RST; but if the peer has
 # sent its FIN before, as a client does that has asked everything, it sends FIN.
@@ -12,7 +12,7 @@
 # end of file for the whole. There is no call that sends a reset after the peer's
 # FIN: end the connection instead, or have the payload say that it failed.
 #
-# Needs cargo. Exits with 0 while the behaviour is as described, 1 once it differs.
+# Needs cargo. Exits with 0 while the behavior is as described, 1 once it differs.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -50,8 +50,8 @@ var cases = []struct {
 	{relayDiesInUploadHalfClosed, func(t *testing.T, r *rig) { testRelayDiesInUpload(t, r, true) }},
 }
 
-// random returns the same bytes for the same seed, so that only who got all
-// of a question can know the answer to it.
+// random returns the same bytes for the same seed, so that only a reader of the
+// complete question can know its answer.
 func random(n int, seed []byte) []byte {
 	data := make([]byte, n)
 	rand.NewChaCha8(sha256.Sum256(seed)).Read(data)
@@ -60,7 +60,7 @@ func random(n int, seed []byte) []byte {
 
 func echo(conn *net.TCPConn) { io.Copy(conn, conn) }
 
-// expect reads exactly as many bytes as it wants.
+// expect reads exactly as many bytes as want has, and compares them.
 func expect(t *testing.T, conn net.Conn, want []byte) {
 	t.Helper()
 	got := make([]byte, len(want))
@@ -79,7 +79,7 @@ func testEchoes(t *testing.T, r *rig, count int) {
 	for i, user := range users {
 		done.Go(func() {
 			data := random(64<<10, []byte{byte(i)})
-			go user.Write(data) // if this fails so does reading
+			go user.Write(data) // if this fails so does the read
 			expect(t, user, data)
 		})
 	}
@@ -150,8 +150,8 @@ func testMegabyte(t *testing.T, r *rig) {
 	expect(t, user, random(megabyte, question))
 }
 
-// push writes data to one who reads only now and then: some more each time that
-// nothing moves, and in the end all the rest.
+// push writes data to a reader that pauses: some more each time that nothing moves, and
+// in the end all the rest.
 func push(conn *net.TCPConn, data []byte, more chan<- int64) {
 	for range 4 {
 		conn.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
@@ -211,7 +211,7 @@ func testSlowUser(t *testing.T, r *rig) {
 
 func testServerRefuses(t *testing.T, r *rig) {
 	user, err := net.Dial("tcp", r.tunnel(t, closed(t)).address)
-	if err == nil { // else the reset was quicker than Dial
+	if err == nil { // otherwise the reset came before Dial returned
 		user.SetDeadline(time.Now().Add(15 * time.Second))
 		_, err = user.Read(make([]byte, 1))
 		user.Close()
@@ -221,8 +221,9 @@ func testServerRefuses(t *testing.T, r *rig) {
 	}
 }
 
-// upload begins an upload that has no end. The server may have ended its own
-// direction before. It returns the user, and how it ended for the server.
+// upload begins an endless upload. With halfClosed the server has ended its own
+// direction before. It returns the user, and a channel with how the upload ended for
+// the server.
 func (r *rig) upload(t *testing.T, halfClosed bool) (*net.TCPConn, <-chan error) {
 	begun, ended := make(chan struct{}), make(chan error, 1)
 	user := r.tunnel(t, serve(t, func(conn *net.TCPConn) {
@@ -255,7 +256,7 @@ func (r *rig) upload(t *testing.T, halfClosed bool) (*net.TCPConn, <-chan error)
 	return user, ended
 }
 
-// expectReset fails the test if the server took what it got for all there is.
+// expectReset fails the test if the upload looked complete to the server.
 func expectReset(t *testing.T, ended <-chan error) {
 	t.Helper()
 	select {

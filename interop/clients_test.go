@@ -1,15 +1,15 @@
 package interop_test
 
-// A client is one program of this directory, with what it cannot do.
+// A client is one program of this directory, and what it cannot do.
 type client struct {
 	name, tools, packages string            // skipped without the tools of these packages
-	probe                 []string          // skipped if this fails, too
+	probe                 []string          // skipped if this fails too
 	dir                   string            // where to build it
 	build                 []string          // nil if there is nothing to build; {tmp} is a temporary folder
 	run                   []string          // without the addresses; {tmp} as for build
 	users                 int               // at once
-	resets                bool              // a user whose server is not there
-	lacks                 map[string]string // the cases left out, and why
+	resets                bool              // resets a user whose server does not answer
+	lacks                 map[string]string // the skipped cases, and why
 }
 
 var (
@@ -17,7 +17,7 @@ var (
 	npmBuild = []string{"npm", "ci", "--no-audit", "--no-fund"}
 )
 
-// What several cases are left out for.
+// Why several cases are skipped.
 const (
 	ncOutput   = "nc does not end its output when the network ends"
 	ncResets   = "nc takes a reset for an end, and cannot send one"

@@ -11,7 +11,7 @@ import (
 
 // Users who ask and end at once, and wait for their answers, do not keep others away:
 // hashicorp/yamux v0.1.2 never acknowledges a stream whose end came before it was
-// accepted. Nobody is answered here before all have asked.
+// accepted. The server answers only when all have asked.
 func TestUsersEndAtOnce(t *testing.T) {
 	const users = 600
 	relay := filepath.Join(t.TempDir(), "relay")

@@ -1,5 +1,5 @@
-// Package interop_test runs the relay clients of this directory, which share
-// no code with Relay, against the relay, each as a process of its own.
+// Package interop_test runs the relay clients of this directory, which share no code
+// with Relay, against the relay, each as a process of its own.
 package interop_test
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 )
 
-// patience is how long anything may take that happens at once if it happens.
+// patience bounds every wait for something that happens at once if it happens.
 const patience = 30 * time.Second
 
 func TestClients(t *testing.T) {
@@ -68,7 +68,7 @@ func build(t *testing.T, dir string, command ...string) {
 	}
 }
 
-// A rig is a client, and a relay of its own to run it against.
+// A rig is a client, and its own relay to run it against.
 type rig struct {
 	client client
 	relay  *process

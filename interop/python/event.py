@@ -18,9 +18,9 @@ def set_linger(writer, on):
 
 async def dial(address):
     reader, writer = await asyncio.open_connection(*address)
-    # From here on the system answers for a killed process with a reset.
+    # From here on the system sends a reset if the process is killed.
     set_linger(writer, 1)
-    # drain() is to mean that all bytes are with the system.
+    # drain() has to wait until the system has all bytes.
     writer.transport.set_write_buffer_limits(0)
     return reader, writer
 
@@ -35,7 +35,7 @@ async def copy(reader, writer):
 async def serve(relay_address, local_address, user_id):
     relay = local = None
     try:
-        # The user is claimed first: without a claim it could not be reset.
+        # Claim the user first: without a claim it could not be reset.
         relay = await dial(relay_address)
         relay[1].write(b"event\n" + user_id + b"\n")
         local = await dial(local_address)

@@ -23,9 +23,9 @@ def set_linger(writer, on):
 
 async def dial(address):
     reader, writer = await asyncio.open_connection(*address)
-    # From here on the system answers for a killed process with a reset.
+    # From here on the system sends a reset if the process is killed.
     set_linger(writer, 1)
-    # drain() is to mean that all bytes are with the system.
+    # drain() has to wait until the system has all bytes.
     writer.transport.set_write_buffer_limits(0)
     return reader, writer
 
@@ -71,8 +71,8 @@ async def keep_one_waiting(relay_address, local_address, pool_id, relay=None):
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         if not await user_came:
-            # No local server, or one that hangs up on waiting connections:
-            # trying again at once would keep both sides busy for nothing.
+            # No local server, or one that closes waiting connections: an immediate
+            # retry would keep both sides busy for nothing.
             await asyncio.sleep(1)
         relay = None
 

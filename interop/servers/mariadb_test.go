@@ -14,8 +14,8 @@ import (
 
 const mariadbPackages = "mariadb-server mariadb-client"
 
-// TestMariaDB is about a server whose client sends nothing until it is
-// greeted. In a pool the greetings wait for the users.
+// TestMariaDB tests a server whose client sends nothing before the greeting. In a pool
+// the greetings wait for the users.
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
 	m := installMariaDB(t)
@@ -27,8 +27,8 @@ func TestMariaDB(t *testing.T) {
 			m.testRows(t, tunnel)
 		})
 	}
-	// Connections that waited with a greeting of the server before must be out
-	// of the way of users who come after it, and the public ports stay.
+	// Connections that waited with a greeting of the previous server must not serve
+	// users who come after it, and the public ports stay.
 	for _, how := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		server.cmd.Process.Signal(how)
 		<-server.exited

@@ -18,7 +18,7 @@ import (
 
 const nginxPackages = "nginx-light"
 
-// TestNginx is about a server that believes PROXY headers, and wants one on each
+// TestNginx tests a server that believes PROXY headers, and requires one on each
 // connection.
 func TestNginx(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,7 @@ func TestNginx(t *testing.T) {
 	}
 }
 
-// tcpAddr gives nil for "".
+// tcpAddr returns nil for "".
 func tcpAddr(t *testing.T, s string) net.Addr {
 	t.Helper()
 	if s == "" {
@@ -58,8 +58,8 @@ func tcpAddr(t *testing.T, s string) net.Addr {
 	return addr
 }
 
-// nginx is the server, whose access log is in what it prints: for each request
-// the path, the user and the public address.
+// nginx is the server, which prints its access log: for each request the path, the user
+// and the public address.
 type nginx struct {
 	*process
 	port string
@@ -76,14 +76,14 @@ func startNginx(t *testing.T) nginx {
 		t.Fatal(err)
 	}
 	server := nginx{start(t, command(t, path, "-p", dir, "-c", file, "-e", "stderr")), port}
-	server.await(t, "event method") // which it says when it listens
+	server.await(t, "event method") // it prints that when it listens
 	return server
 }
 
-// nginxConfig gives a configuration of nginx that keeps to its own folder.
+// nginxConfig returns a configuration of nginx that uses only its own folder.
 func nginxConfig(log, servers string) string {
 	var temp strings.Builder
-	// All of these are elsewhere otherwise.
+	// By default all of these are elsewhere.
 	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&temp, "\t%s_temp_path %s;\n", name, name)
 	}
@@ -101,7 +101,7 @@ http {
 `, temp.String(), log, servers)
 }
 
-// get asks for path at a port, behind a header, and gives the user's address.
+// get requests path at a port, after a header, and returns the user's address.
 func get(t *testing.T, port string, header []byte, path string) (user string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", net.JoinHostPort(loopback, port))
@@ -120,8 +120,7 @@ func get(t *testing.T, port string, header []byte, path string) (user string) {
 	return conn.LocalAddr().String()
 }
 
-// Users who come through a relay are in nginx's log as though they had come by
-// themselves.
+// Users who come through a relay appear in nginx's log as if they had come directly.
 func TestNginxBehindRelay(t *testing.T) {
 	t.Parallel()
 	server := startNginx(t)

@@ -15,8 +15,8 @@ import (
 
 const postgresPackages = "postgresql postgresql-client"
 
-// TestPostgres is about a server that takes long answers and gives them, on
-// connections that begin with a question of its own protocol.
+// TestPostgres tests a server with long requests and answers, whose connections begin
+// with a request of its own protocol.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
 	port := startPostgres(t)
@@ -54,7 +54,7 @@ func startPostgres(t *testing.T) (port string) {
 	port = conntest.FreePort(t)
 	cmd := home.command(t, server, "-D", "data", "-p", port, "-c", "listen_addresses="+loopback,
 		"-c", "unix_socket_directories=", "-c", "fsync=off")
-	// Killed, it would leave its shared memory behind.
+	// If it were killed, its shared memory would stay.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
 	start(t, cmd).await(t, "database system is ready to accept connections")
 	return port
@@ -66,7 +66,7 @@ func dump(t *testing.T, pgDump, port, table string) []byte {
 	if !bytes.Contains(out, []byte("\n99999\t")) {
 		t.Errorf("the dump lacks the last row: %d bytes", len(out))
 	}
-	// A line at each end makes every dump a little different.
+	// A line at each end differs in every dump.
 	return slices.Concat(slices.DeleteFunc(bytes.SplitAfter(out, []byte("\n")), func(line []byte) bool {
 		return bytes.HasPrefix(line, []byte(`\restrict `)) || bytes.HasPrefix(line, []byte(`\unrestrict `))
 	})...)

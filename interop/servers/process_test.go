@@ -18,14 +18,13 @@ import (
 	"time"
 )
 
-// patience is how long any program may run here. Nothing comes near it unless
-// it hangs.
+// patience bounds the run of any program. Nothing comes near it unless it hangs.
 const patience = 2 * time.Minute
 
 // program finds a program that comes with one of packages, or skips the test.
 func program(t *testing.T, name, packages string) string {
 	t.Helper()
-	// Debian keeps servers where only root's PATH looks, or nobody's.
+	// Debian keeps servers where only root's PATH looks, or no PATH.
 	for _, dir := range []string{"/usr/lib/postgresql/*/bin", "/usr/sbin"} {
 		if found, _ := filepath.Glob(filepath.Join(dir, name)); len(found) > 0 {
 			return found[len(found)-1]
@@ -38,8 +37,8 @@ func program(t *testing.T, name, packages string) string {
 	return path
 }
 
-// command prepares a program. It takes no settings from the environment, and
-// is killed when the test has ended or the test binary has.
+// command prepares a program. It takes no settings from the environment, and is killed
+// when the test or the test binary has ended.
 func command(t *testing.T, path string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -50,7 +49,7 @@ func command(t *testing.T, path string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs a program to its end and gives what it printed on stdout.
+// run runs a program to its end and returns what it printed on stdout.
 func run(t *testing.T, cmd *exec.Cmd, stdin []byte) []byte {
 	t.Helper()
 	cmd.Stdin = bytes.NewReader(stdin)
@@ -93,7 +92,7 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 			t.Logf("%s: %s", filepath.Base(cmd.Path), lines.Text())
 			select {
 			case p.lines <- lines.Text():
-			default: // nobody awaits one any more
+			default: // nobody awaits a line any more
 			}
 		}
 	}()
@@ -126,8 +125,8 @@ type home struct {
 	as  *syscall.Credential // nil for the current user
 }
 
-// newHome makes a directory for a server that refuses to run as root. It is
-// not one of t.TempDir, which other users cannot reach.
+// newHome makes a directory for a server that refuses to run as root. It is not
+// t.TempDir, which other users cannot reach.
 func newHome(t *testing.T, name string) home {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "relay-"+name+"-")

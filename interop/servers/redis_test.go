@@ -15,7 +15,7 @@ import (
 
 const redisPackages = "redis-server redis-tools"
 
-// TestRedis is about a server that waits for its client to begin.
+// TestRedis tests a server that waits for its client to begin.
 func TestRedis(t *testing.T) {
 	t.Parallel()
 	server, cli := program(t, "redis-server", redisPackages), program(t, "redis-cli", redisPackages)
@@ -78,8 +78,7 @@ func (r redis) testBinary(t *testing.T) {
 	}
 }
 
-// testManyUsers has more users at once than wait in a pool, each with a
-// question of its own.
+// testManyUsers has more users at once than wait in a pool, each with its own request.
 func (r redis) testManyUsers(t *testing.T) {
 	var users sync.WaitGroup
 	for i := range 40 {
@@ -93,7 +92,7 @@ func (r redis) testManyUsers(t *testing.T) {
 	users.Wait()
 }
 
-// testSubscribe has a user who only listens.
+// testSubscribe has a user who only receives.
 func (r redis) testSubscribe(t *testing.T, channel string) {
 	subscriber := start(t, r.command(t, "SUBSCRIBE", channel))
 	subscriber.await(t, channel)

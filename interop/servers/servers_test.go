@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package servers_test puts real servers online through the relay command and
-// drives them with their own clients, over each protocol. Relay knows nothing
-// of what they say to each other; these tests show that it need not.
+// Package servers_test puts real servers online through the relay command and uses
+// their own clients, over each protocol. Relay knows nothing of their protocols; these
+// tests show that it need not.
 //
 // TestPages does what the pages for users say, with the same servers.
 package servers_test
@@ -52,8 +52,8 @@ type tunnel struct {
 	port     string
 }
 
-// online puts the server on port online over each protocol, each with a
-// forwarder of its own, which is given the flags.
+// online puts the server on port online over each protocol, each with its own
+// forwarder, which gets the flags.
 func online(t *testing.T, port string, flags ...string) []tunnel {
 	t.Helper()
 	relayPort := conntest.FreePort(t)
@@ -74,7 +74,7 @@ func online(t *testing.T, port string, flags ...string) []tunnel {
 	return tunnels
 }
 
-// expectGreeting connects and sends nothing: the server is the one to begin.
+// expectGreeting connects and sends nothing: the server begins.
 func (u tunnel) expectGreeting(t *testing.T, want string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", net.JoinHostPort(loopback, u.port))
@@ -93,7 +93,7 @@ func (u tunnel) expectGreeting(t *testing.T, want string) {
 	}
 }
 
-// rows makes lines of a number and a word, with a tab between.
+// rows returns lines of a number and a word, with a tab between.
 func rows(n int) []byte {
 	var text []byte
 	words := random(16 * n)

@@ -18,8 +18,8 @@ import (
 
 const sshPackages = "openssh-server openssh-client"
 
-// TestSSH is about a server and a client that both begin, and that care for
-// the end of each direction.
+// TestSSH tests a server and a client that both begin, and depend on the end of each
+// direction.
 func TestSSH(t *testing.T) {
 	t.Parallel()
 	s := ssh{program(t, "ssh", sshPackages), program(t, "sftp", sshPackages), t.TempDir()}
@@ -36,7 +36,7 @@ func TestSSH(t *testing.T) {
 	}
 }
 
-// ssh is the client's programs, and the directory with its keys.
+// ssh has the paths of the client's programs, and the directory with its keys.
 type ssh struct{ ssh, sftp, dir string }
 
 func (s ssh) startServer(t *testing.T) (port string) {
@@ -50,9 +50,8 @@ func (s ssh) startServer(t *testing.T) (port string) {
 		t.Fatal(err)
 	}
 	port = conntest.FreePort(t)
-	// A pool keeps 16 connections open that have not logged in. From the 10th
-	// on sshd would, by default, refuse some users, also those who come another
-	// way.
+	// A pool keeps 16 connections open that have not logged in. By default sshd would
+	// refuse some users from the 10th on, even users of another protocol.
 	config := fmt.Sprintf(`
 ListenAddress %s
 Port %s
@@ -67,14 +66,14 @@ Subsystem sftp internal-sftp
 `, loopback, port, filepath.Join(s.dir, "host"), filepath.Join(s.dir, "user.pub"))
 	for name, text := range map[string]string{
 		"config": config,
-		"known":  "* " + string(hostKey), // and no other: who answers must be this server
+		"known":  "* " + string(hostKey), // no other key: the answer must come from this server
 	} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if os.Getuid() == 0 {
-		// Where sshd puts its unprivileged half; its service would make it.
+		// Where sshd puts its unprivileged half; its service would create it.
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 			t.Fatal(err)
 		}

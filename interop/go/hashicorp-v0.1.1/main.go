@@ -1,9 +1,9 @@
 // Command hashicorp-v0.1.1 is a relay client for the protocol "multiplex", with
-// yamux of HashiCorp at v0.1.1.
+// HashiCorp's yamux v0.1.1.
 //
-// In this version a stream cannot be reset, and Close ends it for reading too:
-// a user may end first and still get the answer, but once the local server has
-// ended, nothing of the user reaches it any more.
+// In this version a stream cannot be reset, and Close ends it for reading too: a user
+// may end first and still get the answer, but once the local server has ended, nothing
+// from the user reaches it any more.
 //
 // Usage: hashicorp-v0.1.1 <relay_host> <relay_port> <local_host> <local_port>
 package main
@@ -79,12 +79,12 @@ func serve(session *yamux.Session, stream *yamux.Stream, local string) {
 	}
 	server := conn.(*net.TCPConn)
 	defer server.Close()
-	server.SetLinger(0) // whatever is not a good end is a reset
+	server.SetLinger(0) // anything but a good end is a reset
 
 	var userEnded atomic.Bool
 	go func() {
 		_, err := io.Copy(server, stream)
-		// Read shows the end of the session as io.EOF, too.
+		// Read returns io.EOF at the end of the session too.
 		if err != nil || session.IsClosed() {
 			server.Close() // wakes the other direction
 			return

@@ -1,8 +1,8 @@
 // Command hashicorp-v0.1.2 is a relay client for the protocol "multiplex", with
-// yamux of HashiCorp at v0.1.2.
+// HashiCorp's yamux v0.1.2.
 //
-// This version can close a stream in one direction, but cannot reset one: a
-// user who ought to be reset gets an end instead.
+// This version can close a stream in one direction, but cannot reset one: a user who
+// should be reset gets an end instead.
 //
 // Usage: hashicorp-v0.1.2 <relay_host> <relay_port> <local_host> <local_port>
 package main
@@ -44,7 +44,7 @@ func run(relay, local string) error {
 		return fmt.Errorf("refused: %s", line)
 	}
 	config := yamux.DefaultConfig()
-	config.StreamCloseTimeout = 0 // would reset a slow answer after 5 minutes
+	config.StreamCloseTimeout = 0 // it would reset a slow answer after 5 minutes
 	session, err := yamux.Server(conn, config)
 	if err != nil {
 		return err
@@ -71,8 +71,8 @@ func readLine(r io.Reader) (string, error) {
 }
 
 func serve(session *yamux.Session, stream *yamux.Stream, local string) {
-	// After a failure the user is still sending: what nobody reads would
-	// stay in the window, and the stream would never end.
+	// After a failure the user is still sending: unread bytes would stay in the window,
+	// and the stream would never end.
 	defer io.Copy(io.Discard, stream)
 	defer stream.Close()
 	conn, err := net.Dial("tcp", local)
@@ -82,13 +82,13 @@ func serve(session *yamux.Session, stream *yamux.Stream, local string) {
 	}
 	server := conn.(*net.TCPConn)
 	defer server.Close()
-	server.SetLinger(0) // whatever is not a good end is a reset
+	server.SetLinger(0) // anything but a good end is a reset
 
 	done := make(chan error, 2)
 	go func() {
 		_, err := io.Copy(server, stream)
 		if err == nil && session.IsClosed() {
-			err = io.ErrUnexpectedEOF // Read shows the end of the session as io.EOF
+			err = io.ErrUnexpectedEOF // Read returns io.EOF at the end of the session too
 		}
 		if err == nil {
 			err = server.CloseWrite()
@@ -98,7 +98,7 @@ func serve(session *yamux.Session, stream *yamux.Stream, local string) {
 	go func() {
 		_, err := io.Copy(stream, server)
 		if err == nil {
-			err = stream.Close() // of our direction only
+			err = stream.Close() // ends our direction only
 		}
 		done <- err
 	}()

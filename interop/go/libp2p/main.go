@@ -1,5 +1,5 @@
-// Command libp2p is a relay client for the protocol "multiplex", with
-// go-yamux of libp2p.
+// Command libp2p is a relay client for the protocol "multiplex", with libp2p's
+// go-yamux.
 //
 // Usage: libp2p <relay_host> <relay_port> <local_host> <local_port>
 package main
@@ -69,7 +69,7 @@ func readLine(r io.Reader) (string, error) {
 }
 
 func serve(session *yamux.Session, stream *yamux.Stream, local string) {
-	defer stream.Reset() // does nothing after a good end
+	defer stream.Reset() // has no effect after a good end
 	conn, err := net.Dial("tcp", local)
 	if err != nil {
 		log.Print(err)
@@ -77,13 +77,13 @@ func serve(session *yamux.Session, stream *yamux.Stream, local string) {
 	}
 	server := conn.(*net.TCPConn)
 	defer server.Close()
-	server.SetLinger(0) // whatever is not a good end is a reset
+	server.SetLinger(0) // anything but a good end is a reset
 
 	done := make(chan error, 2)
 	go func() {
 		_, err := io.Copy(server, stream)
 		if err == nil && session.IsClosed() {
-			err = io.ErrUnexpectedEOF // Read may show the end of the session as io.EOF
+			err = io.ErrUnexpectedEOF // Read may return io.EOF at the end of the session
 		}
 		if err == nil {
 			err = server.CloseWrite()

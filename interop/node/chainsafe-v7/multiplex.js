@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// A relay client for the protocol "multiplex", with the yamux of js-libp2p.
+// A relay client for the protocol "multiplex", with js-libp2p's yamux.
 //
 // Usage: multiplex.js <relay_host> <relay_port> <local_host> <local_port>
 
@@ -27,7 +27,7 @@ async function fromUser (stream, server) {
 }
 
 async function serve (stream) {
-  stream.sendWindowUpdate() // acknowledges the stream, which the library leaves until the first data
+  stream.sendWindowUpdate() // acknowledges the stream; the library waits for the first data
   const server = net.connect({ host: localHost, port: localPort, allowHalfOpen: true, noDelay: true })
   servers.set(stream, server)
   server.on('close', () => servers.delete(stream))
@@ -51,7 +51,7 @@ let head = Buffer.alloc(0)
 
 async function * fromRelay () {
   try {
-    yield head // what came behind the port belongs to yamux
+    yield head // what follows the port belongs to yamux
     yield * { [Symbol.asyncIterator]: () => chunks }
   } catch (err) {
     die(err)

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// A relay client for the protocol "multiplex", with the yamux of js-libp2p, version 8.
+// A relay client for the protocol "multiplex", with js-libp2p's yamux, version 8.
 //
 // Usage: multiplex.js <relay_host> <relay_port> <local_host> <local_port>
 
@@ -24,8 +24,8 @@ function die (reason) {
   process.exit(1)
 }
 
-// Events, because "for await" gives credit for data that nobody has read yet, and
-// never ends if the user's FIN was there before the loop.
+// Events, because "for await" grants credit for unread data, and never ends if the
+// user's FIN came before the loop.
 function serve (stream) {
   stream.sendWindowUpdate() // acknowledges the stream; after a pause() it never would
   const server = net.connect({ host: localHost, port: localPort, allowHalfOpen: true, noDelay: true })
@@ -33,7 +33,7 @@ function serve (stream) {
   server.on('close', () => servers.delete(server))
 
   stream.addEventListener('message', ({ data }) => {
-    // Not at once: a pause() within resume() leaves the credit flowing.
+    // Not at once: a pause() within resume() does not stop the credit.
     if (!server.write(data.subarray())) queueMicrotask(pause)
   })
   const pause = () => {
@@ -42,8 +42,8 @@ function serve (stream) {
   server.on('drain', () => {
     if (stream.readStatus === 'paused') stream.resume()
   })
-  // "end" comes behind the last byte, but also when the stream was reset or the
-  // session has ended; this one comes for the user's FIN alone, and perhaps early.
+  // "end" comes after the last byte, but also after a reset or the end of the
+  // session; this one comes only for the user's FIN, and perhaps early.
   let fin = false
   stream.addEventListener('remoteCloseWrite', () => { fin = true })
   stream.addEventListener('end', () => {
@@ -53,8 +53,8 @@ function serve (stream) {
   server.on('data', chunk => {
     if (!stream.send(chunk)) server.pause()
   })
-  // Not onDrain(): once it was fulfilled it always is. In the microtask before this
-  // one the library sends what it still has, and may have to wait again.
+  // Not onDrain(): once fulfilled it stays so. In the microtask before this one the
+  // library sends what it still has, and may have to wait again.
   stream.addEventListener('drain', () => queueMicrotask(() => {
     if (!stream.writableNeedsDrain) server.resume()
   }))
@@ -88,11 +88,11 @@ const connection = Object.assign(new EventTarget(), {
   direction: 'inbound',
   log,
   send: data => relay.write(data.subarray()),
-  abort: die // the library has found a frame that cannot be
+  abort: die // the library has found an invalid frame
 })
 const muxer = yamux({
   maxInboundStreams: Infinity, // the relay limits the users
-  // A window may grow to 16 MiB, but who is paused is reset with more than 4 unread.
+  // A window may grow to 16 MiB, but a paused user is reset with more than 4 unread.
   streamOptions: { maxStreamWindowSize: 4 << 20 }
 })().createStreamMuxer(connection)
 muxer.addEventListener('stream', ({ detail }) => serve(detail))

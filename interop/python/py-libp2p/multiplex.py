@@ -28,10 +28,10 @@ class Relay:
 
     def __init__(self, stream):
         self.stream = stream
-        self.ended = False  # known here before any user's stream shows an end
+        self.ended = False  # set before any user's stream shows an end
 
     async def read(self, n):
-        # All of it: the library gives up a frame that it gets in more than 101 pieces.
+        # All of it: the library drops a frame that it gets in more than 101 pieces.
         data = b""
         try:
             while len(data) < n:
@@ -45,7 +45,7 @@ class Relay:
         return data
 
     async def write(self, data):
-        # A user who is given up while a frame is written must not leave half of it.
+        # A user who is given up during a write must not leave half a frame.
         with trio.CancelScope(shield=True):
             try:
                 await self.stream.send_all(data)
@@ -76,7 +76,7 @@ class User:
 
     async def write(self, data):
         while data:
-            # The library's own wait fails after 5 seconds, which is every user who
+            # The library's own wait fails after 5 seconds, as with every user who
             # pauses a download. What fits into the window does not wait.
             while self.stream.send_window == 0:
                 if self.stream.closed:
@@ -96,14 +96,14 @@ async def from_user(user, server):
 async def to_user(server, user):
     while data := await server.receive_some(65536):
         await user.write(data)
-    await user.stream.close()  # of this direction only
+    await user.stream.close()  # ends this direction only
 
 
 async def serve(user, local):
     server = None
     try:
         server = await trio.open_tcp_stream(*local)
-        # From here on the system answers for a killed process with a reset.
+        # From here on the system sends a reset if the process is killed.
         set_linger(server, 1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(from_user, user, server)
@@ -115,7 +115,7 @@ async def serve(user, local):
         with trio.CancelScope(shield=True):
             if server:
                 await server.aclose()
-            await user.stream.reset()  # does nothing after a good end
+            await user.stream.reset()  # has no effect after a good end
 
 
 async def main(relay_host, relay_port, local_host, local_port):

@@ -23,11 +23,11 @@ const SYN: u8 = 1;
 const FIN: u8 = 4;
 const RST: u8 = 8;
 
-/// The flags that have come on each stream. To a reader the crate shows a FIN, a reset
-/// and the end of the session alike; after our own FIN nothing else tells them apart.
+/// The flags that have come on each stream. For a reader of the crate a FIN, a reset and
+/// the end of the session look alike; after our own FIN nothing else distinguishes them.
 type Flags = Arc<Mutex<HashMap<u32, u8>>>;
 
-/// Notes the flags of the frames in what is read from the relay.
+/// Records the flags of the frames in what is read from the relay.
 fn note(flags: Flags) -> impl FnMut(&[u8]) {
     let (mut header, mut body) = (Vec::new(), 0);
     move |mut bytes| {
@@ -78,14 +78,14 @@ impl User {
         self.stream.get_ref().id().val()
     }
 
-    /// Resets the user, as far as the crate can: after our own FIN a drop says nothing
-    /// to the relay, and after the user's it says FIN.
+    /// Resets the user, as far as the crate can: after our own FIN a drop sends nothing
+    /// to the relay, and after the user's it sends FIN.
     async fn reset(mut self) {
         if self.closed {
-            // The user has the whole answer. What it still sends would stand still.
+            // The user has the whole answer. What it still sends would stall.
             let _ = copy(&mut self, &mut sink()).await;
         } else if self.ended {
-            // A FIN would make the answer complete. Without one the relay resets the
+            // A FIN would make the answer look complete. Without one the relay resets the
             // user, when nothing has moved for 10 minutes.
             while !self.stream.get_ref().is_closed() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -134,7 +134,7 @@ impl AsyncWrite for User {
 
 /// Joins a user with the local server; if it fails, the server is reset.
 async fn join(user: &mut User, local: (String, u16)) -> io::Result<()> {
-    // Acknowledges the stream, which the crate leaves until the first data.
+    // Acknowledges the stream; the crate waits for the first data.
     user.write(&[]).await?;
     let mut server = TcpStream::connect(local).await?;
     server.set_nodelay(true)?;
@@ -178,7 +178,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{port}");
 
     let mut config = Config::default();
-    config.set_max_num_streams(4096); // at one stream more the crate gives up the connection
+    config.set_max_num_streams(4096); // for one stream more the crate sends GO_AWAY
     let flags = Flags::default();
     let relay = InspectReader::new(relay, note(flags.clone()));
     let mut session = Connection::new(relay.compat(), config, Mode::Server);

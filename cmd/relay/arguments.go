@@ -22,7 +22,7 @@ func relayPort(cmd *cobra.Command, args []string) (int, error) {
 	number, err := parsePort(args[0], "port of the relay", rightBoth)
 	if err != nil {
 		if right, ok := meantBind(args); ok {
-			return 0, usagef(right, "the relay has a port of its own only; where it listens is --bind, and without it everywhere")
+			return 0, usagef(right, "the relay's argument is a port alone; --bind says at which address it listens, and without it that is everywhere")
 		}
 		if right, ok := meantForwarder(args); ok {
 			return 0, usagef(right, "a host and a port are given, but no server to put online")

@@ -29,16 +29,16 @@ func explainListen(err error, bind string, port int) error {
 	switch {
 	case errors.As(err, &lookup):
 		return fmt.Errorf("--bind: no address of %s is found (%w): give an address of this machine, as --bind=127.0.0.1, "+
-			"or leave it out for all of them", bind, err)
+			"or leave --bind out for all of them", bind, err)
 	case sockerr.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("port %d is in use already: stop the program that has it, or choose another port", port)
+		return fmt.Errorf("port %d is in use already: stop the program that uses it, or choose another port", port)
 	case sockerr.Is(err, syscall.EACCES) && port >= 1024: // on Windows
-		return fmt.Errorf("port %d is kept by the system, or by another program for itself alone: choose another port; "+
-			"netsh interface ipv4 show excludedportrange protocol=tcp   lists what Windows keeps", port)
+		return fmt.Errorf("port %d is reserved by the system, or by another program for itself: choose another port; "+
+			"netsh interface ipv4 show excludedportrange protocol=tcp   lists what Windows reserves", port)
 	case sockerr.Is(err, syscall.EACCES):
-		return fmt.Errorf("port %d is not for everybody: ports below 1024 need privileges, choose a higher one", port)
+		return fmt.Errorf("port %d needs privileges, as all ports below 1024 do: choose a higher one", port)
 	case sockerr.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("--bind: this machine does not have that address: %w; give one that it has, or leave it out for all of them", err)
+		return fmt.Errorf("--bind: this machine does not have that address: %w; give one that it has, or leave --bind out for all of them", err)
 	}
 	return fmt.Errorf("cannot listen on port %d: %w", port, err)
 }

@@ -20,8 +20,8 @@ func TestExplainListen(t *testing.T) {
 	}{
 		{syscall.EADDRINUSE, 8080, "port 8080 is in use already: stop the program"},
 		{10048, 8080, "port 8080 is in use already: stop the program"}, // WSAEADDRINUSE
-		{syscall.EACCES, 80, "port 80 is not for everybody"},
-		{10013, 8080, "port 8080 is kept by the system"}, // WSAEACCES
+		{syscall.EACCES, 80, "port 80 needs privileges"},
+		{10013, 8080, "port 8080 is reserved by the system"}, // WSAEACCES
 		{10013, 8080, "excludedportrange"},
 		{syscall.EADDRNOTAVAIL, 8080, "--bind: this machine does not have that address"},
 		{10049, 8080, "--bind: this machine does not have that address"}, // WSAEADDRNOTAVAIL

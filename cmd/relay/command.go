@@ -10,16 +10,17 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/node"
 )
 
 // flags has the values of all flags.
 type flags struct {
+	options relay.Options // of the forwarder
+	config  node.Config   // of the relay
+
 	protocol         string
 	localForwardPort string
 	localForwardHost string
-	poolSize         int
-	keepTrying       bool
-	bind             string
 	ports            string
 	drain            time.Duration
 	logLevel         string
@@ -28,8 +29,6 @@ type flags struct {
 	tokens           string
 	trustedProxies   string
 	controlProxies   string
-	lease            time.Duration
-	tokenLease       time.Duration
 	owner            ownerFlags
 	tls              tlsFlags
 	limits           limitFlags
@@ -51,10 +50,10 @@ func newRootCommand(stderr io.Writer) *cobra.Command {
 		Short: "Relay puts servers online that cannot be reached",
 		Long: `Relay puts servers online that cannot be reached.
 
-A relay runs on a machine that everybody can reach. Beside a server that nobody
-can reach, behind NAT or a firewall, runs a forwarder; it connects out to the
-relay, which opens a public port for it and joins each user who comes there to the
-server, byte for byte.`,
+A relay runs on a machine that everybody can reach. A forwarder runs beside a
+server that nobody can reach, behind NAT or a firewall. The forwarder connects
+out to the relay, which opens a public port and joins each user who connects to
+that port with the server, byte for byte.`,
 		Example: `  Run a relay whose control port is 8080:
     relay 8080
 
@@ -101,20 +100,20 @@ func (f *flags) define() {
 	fs.StringVar(&f.localForwardPort, "localForwardPort", "", "port of the server to put online")
 	fs.StringVar(&f.localForwardHost, "localForwardHost", "localhost", "host of the server to put online")
 	fs.StringVar(&f.protocol, "protocol", string(relay.Multiplex), "how users come from the relay: multiplex, pool or event")
-	fs.IntVar(&f.poolSize, "poolSize", relay.DefaultPoolSize, "connections that wait at the relay for users, with --protocol=pool")
-	fs.BoolVar(&f.keepTrying, "keepTrying", false, "go on when the relay refuses what it has never granted, instead of ending with exit status 3")
-	f.owner.define(fs)
+	fs.IntVar(&f.options.PoolSize, "poolSize", relay.DefaultPoolSize, "connections that wait for users at the relay, with --protocol=pool")
+	fs.BoolVar(&f.options.KeepTrying, "keepTrying", false, "keep trying when the relay refuses what it has never granted, instead of ending with exit status 3")
+	f.owner.define(fs, &f.options)
 	f.tls.defineForwarder(fs)
 
 	fs = f.ofRelay
-	fs.StringVar(&f.bind, "bind", "", "address of the relay's ports (default all, IPv4 and IPv6)")
+	fs.StringVar(&f.config.Bind, "bind", "", "address of the relay's ports (default all, IPv4 and IPv6)")
 	fs.StringVar(&f.ports, "ports", "20000-29999", "public ports that the relay opens")
-	fs.StringVar(&f.trustedProxies, "trustedProxies", "", "networks of load balancers before the public ports, which send the user's address in a PROXY protocol header; each proxy there has to write a header of its own, as one that it passes on from a client is believed")
-	fs.StringVar(&f.controlProxies, "controlProxies", "", "networks of load balancers before the control port, which send the relay client's address in such a header, of their own likewise (default none)")
-	fs.StringVar(&f.tokens, "tokens", "", "file of those who may use the relay (default the file that RELAY_TOKENS names, or else everybody may)")
-	fs.DurationVar(&f.lease, "lease", 5*time.Minute, "how long a public port is kept for a relay client that is away")
-	fs.DurationVar(&f.tokenLease, "tokenLease", 24*time.Hour, "the same for one with a token or a certificate")
-	f.tls.defineRelay(fs)
+	fs.StringVar(&f.trustedProxies, "trustedProxies", "", "networks of load balancers before the public ports, whose PROXY protocol headers say who the user is; each proxy there has to send its own header, as one that it passes on from a client is believed (default none)")
+	fs.StringVar(&f.controlProxies, "controlProxies", "", "networks of load balancers before the control port, whose headers say who the relay client is; each proxy there has to send its own, too (default none)")
+	fs.StringVar(&f.tokens, "tokens", "", "file that says who may use the relay (default the file that RELAY_TOKENS names; without any, anybody may)")
+	fs.DurationVar(&f.config.Lease, "lease", 5*time.Minute, "how long a public port is kept while its owner is away")
+	fs.DurationVar(&f.config.TokenLease, "tokenLease", 24*time.Hour, "the same, for an owner with a token or a certificate")
+	f.tls.defineRelay(fs, &f.config.RequireTLS)
 	f.limits.define(f.ofRelayLimits)
 
 	fs = f.ofBoth

@@ -64,7 +64,7 @@ public port, checks every byte, and prints what it measured.`,
 // runDemo shows all three protocols. It returns when it has printed if once is set, and
 // otherwise when ctx is done.
 func runDemo(ctx context.Context, out io.Writer, log *slog.Logger, once bool) error {
-	// The forwarders end before what they stand on, or they would complain.
+	// The forwarders end before the relay and the web server, or they would log its loss.
 	base, endBase := context.WithCancel(context.WithoutCancel(ctx))
 	var servers, running sync.WaitGroup
 	defer servers.Wait()
@@ -114,7 +114,7 @@ func startDemoRelay(ctx context.Context, running *sync.WaitGroup, log *slog.Logg
 		_ = listener.Close()
 		return "", err
 	}
-	running.Go(func() { _ = s.Serve(listener) }) // its error says only that it was closed
+	running.Go(func() { _ = s.Serve(listener) }) // the error is always that it was closed
 	running.Go(func() {
 		<-ctx.Done()
 		s.Close()
@@ -136,7 +136,7 @@ func startDemoForwarder(
 			OnRegister: func(addr net.Addr) {
 				select {
 				case registered <- addr.String():
-				default: // again, after a loss that the log tells about
+				default: // again, after a loss that is in the log
 				}
 			},
 		})

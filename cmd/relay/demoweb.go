@@ -31,14 +31,14 @@ func startDemoWeb(ctx context.Context, running *sync.WaitGroup, file []byte) (ad
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, demoPage) // the client's to notice
+		_, _ = io.WriteString(w, demoPage) // the client notices
 	})
 	mux.HandleFunc("GET /file", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(demoFileSize))
 		_, _ = w.Write(file)
 	})
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
-	running.Go(func() { _ = web.Serve(listener) }) // its error says only that it was closed
+	running.Go(func() { _ = web.Serve(listener) }) // the error is always that it was closed
 	running.Go(func() {
 		<-ctx.Done()
 		_ = web.Close()

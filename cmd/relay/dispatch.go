@@ -33,11 +33,11 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 	if err := refuseFlags("the relay has no", f.ofForwarder); err != nil {
 		return err
 	}
-	if f.lease <= 0 {
-		return usagef("for example:   --lease=5m", "--lease=%s: that is no time at all", f.lease)
+	if f.config.Lease <= 0 {
+		return usagef("for example:   --lease=5m", "--lease=%s: that is no time at all", f.config.Lease)
 	}
-	if f.tokenLease <= 0 {
-		return usagef("for example:   --tokenLease=24h", "--tokenLease=%s: that is no time at all", f.tokenLease)
+	if f.config.TokenLease <= 0 {
+		return usagef("for example:   --tokenLease=24h", "--tokenLease=%s: that is no time at all", f.config.TokenLease)
 	}
 	if err := f.limits.check(); err != nil {
 		return err
@@ -52,12 +52,12 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 	return runRelay(cmd.Context(), controlPort, f, log)
 }
 
-// takeOldNames takes the flags of a relay by the names that they had before. The forwarder
-// has --usersPerSecond now.
+// takeOldNames accepts flags of a relay by their old names. --usersPerSecond is the
+// forwarder's now.
 func (f *flags) takeOldNames() {
 	old, is := f.ofForwarder.Lookup("usersPerSecond"), f.ofRelayLimits.Lookup("maxUsersPerSecond")
 	if old.Changed && !is.Changed {
-		f.limits.UsersPerSecond, old.Changed = f.owner.usersPerSecond, false
+		f.limits.UsersPerSecond, old.Changed = f.options.UsersPerSecond, false
 	}
 }
 
@@ -65,7 +65,7 @@ func refuseFlags(who string, sets ...*pflag.FlagSet) (err error) {
 	for _, fs := range sets {
 		fs.VisitAll(func(flag *pflag.Flag) {
 			if flag.Changed && err == nil {
-				err = usagef(rightBoth, "%s --%s; whether this is the forwarder is told by --localForwardPort", who, flag.Name)
+				err = usagef(rightBoth, "%s --%s; with --localForwardPort this is the forwarder, and without it the relay", who, flag.Name)
 			}
 		})
 	}

@@ -16,14 +16,13 @@ import (
 
 // tlsFlags say how connections between relay and forwarder are encrypted.
 type tlsFlags struct {
-	cert, key string // of either
+	cert, key string // of both
 
 	on         bool
 	ca         string
 	pins       []string
 	serverName string
 
-	required                         bool
 	clientCA                         string
 	acmeDomain, acmeEmail, directory string
 }
@@ -31,21 +30,22 @@ type tlsFlags struct {
 func (f *tlsFlags) defineForwarder(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.on, "tls", false, "encrypt what goes to the relay; the system has to trust its certificate, unless --tlsCa or --tlsPin is given too")
 	fs.StringVar(&f.ca, "tlsCa", "", "encrypt, and trust the authorities in this file and no others")
-	fs.StringSliceVar(&f.pins, "tlsPin", nil, "encrypt, and trust the relay that has this key, sha256//..., no matter who vouches for it and under which name; with --tlsCa both are checked")
+	fs.StringSliceVar(&f.pins, "tlsPin", nil, "encrypt, and trust the relay that has this key, sha256//..., whatever its certificate says; with --tlsCa both are checked")
 	fs.StringVar(&f.serverName, "tlsServerName", "", "name in the relay's certificate (default its host); not checked with --tlsPin alone")
 }
 
 func (f *tlsFlags) defineBoth(fs *pflag.FlagSet) {
-	fs.StringVar(&f.cert, "tlsCert", "", "file with the certificate to show, and those that vouch for it")
+	fs.StringVar(&f.cert, "tlsCert", "", "file with the certificate to show, and its chain")
 	fs.StringVar(&f.key, "tlsKey", "", "file with its key")
 }
 
-func (f *tlsFlags) defineRelay(fs *pflag.FlagSet) {
+// defineRelay defines the relay's flags, of which one fills required.
+func (f *tlsFlags) defineRelay(fs *pflag.FlagSet, required *bool) {
 	fs.StringVar(&f.acmeDomain, "acmeDomain", "", "name of the relay, for which to get a certificate from Let's Encrypt, whose terms this accepts")
-	fs.StringVar(&f.acmeEmail, "acmeEmail", "", "where Let's Encrypt writes to when something is wrong")
+	fs.StringVar(&f.acmeEmail, "acmeEmail", "", "where Let's Encrypt writes to if something is wrong")
 	fs.StringVar(&f.directory, "acmeDirectory", "", "URL of another authority than Let's Encrypt")
-	fs.BoolVar(&f.required, "requireTls", false, "let no relay client in that does not encrypt")
-	fs.StringVar(&f.clientCA, "tlsClientCa", "", "file with authorities; who has a certificate from one needs no token, and others need one")
+	fs.BoolVar(required, "requireTls", false, "admit no relay client that does not encrypt")
+	fs.StringVar(&f.clientCA, "tlsClientCa", "", "file with authorities: a relay client with a certificate from one needs no token, and others need one")
 }
 
 // check refuses combinations without a meaning, of relay and forwarder.
@@ -86,7 +86,7 @@ func (f *tlsFlags) checkACME() error {
 func (f *tlsFlags) client(log *slog.Logger) (*tls.Config, error) {
 	if !f.on && f.ca == "" && len(f.pins) == 0 { // flags that are given are never empty
 		if f.cert != "" || f.serverName != "" {
-			return nil, usagef("for example:   --tls", "how the relay is known is missing: --tls, --tlsCa or --tlsPin")
+			return nil, usagef("for example:   --tls", "--tls, --tlsCa or --tlsPin is missing: each says which relay to trust")
 		}
 		return nil, nil
 	}
@@ -96,9 +96,9 @@ func (f *tlsFlags) client(log *slog.Logger) (*tls.Config, error) {
 	return config, explainFile(err)
 }
 
-// encryption is what the relay has for relay clients that encrypt.
+// encryption is what the relay uses for relay clients that encrypt.
 type encryption struct {
-	config *tls.Config // nil is nothing
+	config *tls.Config // nil without encryption
 	pin    string      // of a certificate that the relay has made itself
 	close  func()
 }
@@ -134,7 +134,7 @@ func (f *tlsFlags) server(flags *flags, port int, log *slog.Logger) (encryption,
 		config.GetCertificate, config.Authority, e.close = manager.GetCertificate, true, manager.Close
 	default:
 		if err := e.makeOwn(&config, dir, dirErr); err != nil {
-			if flags.stateDir != "" || f.required || f.clientCA != "" {
+			if flags.stateDir != "" || flags.config.RequireTLS || f.clientCA != "" {
 				return e, stateDirError(err)
 			}
 			log.Warn("there is no encryption, as a certificate cannot be kept; give a folder with --stateDir", "error", err)
@@ -167,7 +167,7 @@ const httpsPort = 443
 
 func (f *tlsFlags) startACME(flags *flags, dir string, port int, log *slog.Logger) (*acme.Manager, error) {
 	c := acme.Config{
-		Domain: f.acmeDomain, Email: f.acmeEmail, Dir: dir, Directory: f.directory, Bind: flags.bind, Logger: log,
+		Domain: f.acmeDomain, Email: f.acmeEmail, Dir: dir, Directory: f.directory, Bind: flags.config.Bind, Logger: log,
 	}
 	if port == httpsPort {
 		c.TLSPort = port

@@ -17,14 +17,15 @@ import (
 	"github.com/seed96252745/relay/internal/lossy"
 )
 
-// runForwarder is relay --localForwardPort=<port> <host> <port>.
+// runForwarder runs relay --localForwardPort=<port> <host> <port>.
 func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger) error {
 	relayAddr, local, err := forwarderAddrs(cmd, args, f)
 	if err != nil {
 		return err
 	}
-	if f.poolSize < 1 || f.poolSize > relay.MaxPoolSize {
-		return usagef("for example:   --poolSize=16", "--poolSize=%d: a pool has 1 to %d connections", f.poolSize, relay.MaxPoolSize)
+	options := &f.options
+	if options.PoolSize < 1 || options.PoolSize > relay.MaxPoolSize {
+		return usagef("for example:   --poolSize=16", "--poolSize=%d: a pool has 1 to %d connections", options.PoolSize, relay.MaxPoolSize)
 	}
 	protocol := strings.ToLower(f.protocol)
 	if !slices.Contains(protocols(), protocol) {
@@ -33,18 +34,12 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 	printed := lossy.NewWriter(cmd.OutOrStdout())
 	defer printed.Close(flushWait)
 	printed.ReportDropped(func(_ io.Writer, lines int) error {
-		log.Warn("nobody reads what is printed: public addresses are missing there", "lines", lines)
+		log.Warn("nobody reads standard output: public addresses are missing there", "lines", lines)
 		return nil
 	})
-	options := &relay.Options{
-		Protocol: relay.Protocol(protocol),
-		PoolSize: f.poolSize,
-		Logger:   log,
-		OnRegister: func(public net.Addr) {
-			fmt.Fprintf(printed, "%s -> %s (%s)\n", public, local, protocol)
-		},
-		Drain:      drainOption(f.drain),
-		KeepTrying: f.keepTrying,
+	options.Protocol, options.Logger, options.Drain = relay.Protocol(protocol), log, drainOption(f.drain)
+	options.OnRegister = func(public net.Addr) {
+		fmt.Fprintf(printed, "%s -> %s (%s)\n", public, local, protocol)
 	}
 	if err := f.owner.apply(f.ofForwarder, options); err != nil {
 		return err
@@ -95,14 +90,14 @@ func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr, loc
 
 // forward forwards until ctx is done, and then drains.
 func forward(ctx context.Context, relayAddr, local string, options *relay.Options, drain time.Duration) error {
-	cut, cutNow := context.WithCancel(context.Background())
-	defer cutNow()
-	defer onSecondSignal(ctx, options.Logger, cutNow)()
-	options.Cut = cut.Done()
+	forced, forceClose := context.WithCancel(context.Background())
+	defer forceClose()
+	defer onSecondSignal(ctx, options.Logger, forceClose)()
+	options.Cut = forced.Done()
 	forwarded := make(chan error, 1)
 	go func() { forwarded <- relay.Forward(ctx, relayAddr, local, options) }()
 	select {
-	case err := <-forwarded: // after a signal, only if there was nothing to wait for
+	case err := <-forwarded: // after a signal, only if no connection was left
 		return err
 	case <-ctx.Done():
 	}

@@ -47,9 +47,8 @@ func notInNames(r rune) bool {
 
 // notHost is the error of a text that cannot be a host.
 type notHost struct {
-	wrong string
-	// What may be meant, if that is known.
-	host, port string
+	wrong      string
+	host, port string // that may be meant, or ""
 }
 
 func (e *notHost) Error() string { return e.wrong }

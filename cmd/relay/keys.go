@@ -15,9 +15,9 @@ func keys(f *flags, log *slog.Logger) (relay.KeyStore, error) {
 	case f.stateDir != "":
 		return namedKeys{dir, log}, err
 	case err != nil:
-		return unkeptKeys{err: err, log: log}, nil
+		return defaultKeys{err: err, log: log}, nil
 	}
-	return unkeptKeys{dir: dir, log: log}, nil
+	return defaultKeys{dir: dir, log: log}, nil
 }
 
 // namedKeys is the store in the folder of --stateDir.
@@ -26,6 +26,7 @@ type namedKeys struct {
 	log *slog.Logger
 }
 
+// Key returns an error if the key cannot be kept.
 func (k namedKeys) Key(name string) (string, error) {
 	key, err := relay.FileKeys(k.dir).Key(name)
 	if err != nil {
@@ -35,15 +36,15 @@ func (k namedKeys) Key(name string) (string, error) {
 	return key, nil
 }
 
-// unkeptKeys is the store in the usual folder. If that cannot be used it makes keys that
-// are not kept.
-type unkeptKeys struct {
+// defaultKeys keeps keys in the default folder, and does without if that cannot be used.
+type defaultKeys struct {
 	dir string
-	err error // why there is none
+	err error // why there is no folder
 	log *slog.Logger
 }
 
-func (k unkeptKeys) Key(name string) (string, error) {
+// Key logs it if the key cannot be kept.
+func (k defaultKeys) Key(name string) (string, error) {
 	err := k.err
 	if err == nil {
 		var key string
@@ -52,6 +53,6 @@ func (k unkeptKeys) Key(name string) (string, error) {
 			return key, nil
 		}
 	}
-	k.log.Warn("the key of the public port cannot be kept: after the next start it will be another port; give a folder with --stateDir", "error", err)
+	k.log.Warn("the key of the public port cannot be kept: the port will change at the next start; give a folder with --stateDir", "error", err)
 	return rand.Text(), nil
 }

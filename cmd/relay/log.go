@@ -14,12 +14,12 @@ import (
 	"github.com/seed96252745/relay/internal/lossy"
 )
 
-// flushWait is how long the last output may take to be written. A reader that is there
-// takes it at once, and the process does not wait for one that has stalled.
+// flushWait is how long the last lines may take to be written. A live reader takes them at
+// once, and the end of the process must not wait for one that has stalled.
 const flushWait = time.Second
 
-// newLogger returns the logger that the flags ask for. No caller of it ever waits for the
-// reader of the log. Before the process ends, flush writes what is left.
+// newLogger returns the logger that the flags ask for. Logging never waits for the reader of
+// the log. Flush writes what is left; call it before the process ends.
 func newLogger(w io.Writer, level, format string) (log *slog.Logger, flush func(), err error) {
 	var min slog.Level
 	if err := min.UnmarshalText([]byte(level)); err != nil {

@@ -1,6 +1,6 @@
 // Command relay puts servers online that cannot be reached.
 //
-//	relay <localport>                                     is the relay
+//	relay <localport>                                     runs a relay
 //	relay --localForwardPort=<port> <host> <port>         puts a server online
 //
 // The command puts Relay together: flags become the configuration of the packages, signals
@@ -23,8 +23,8 @@ import (
 const (
 	exitOK      = 0
 	exitFailure = 1
-	exitUsage   = 2 // the command line is wrong; trying again will not help
-	exitRefused = 3 // nor will it here: the relay does not grant what it is asked for
+	exitUsage   = 2 // the command line is wrong: trying again does not help
+	exitRefused = 3 // the relay refuses what it is asked for: trying again does not help either
 )
 
 func main() {
@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	// The library's errors begin with its name, which is the command's too.
+	// The library's errors begin with its name, which is that of the command as well.
 	message := strings.TrimPrefix(err.Error(), "relay: ")
 	var usage *usageError
 	var refused *relay.RefusedError
@@ -53,14 +53,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		printError(stderr, auth.Conceal(fmt.Sprintf("relay: %v\n%s\n", err, usage.right)))
 		return exitUsage
 	case errors.As(err, &refused):
-		printError(stderr, auth.Conceal(fmt.Sprintf("relay: %s\nto try until the relay grants it:   --keepTrying\n", message)))
+		printError(stderr, auth.Conceal(fmt.Sprintf("relay: %s\nto keep trying until the relay grants it:   --keepTrying\n", message)))
 		return exitRefused
 	}
 	printError(stderr, auth.Conceal(fmt.Sprintf("relay: %s\n", message)))
 	return exitFailure
 }
 
-// usageError is a command line that cannot be run.
+// usageError is the error of a wrong command line.
 type usageError struct {
 	wrong string
 	right string // what to type instead

@@ -21,12 +21,13 @@ func refuseTwice(cmd *cobra.Command) {
 	}
 }
 
-// once is a flag's value that can be set once.
+// once is a flag's value that can be set only once.
 type once struct {
 	pflag.Value
 	given bool
 }
 
+// Set returns a *givenTwice the second time.
 func (o *once) Set(text string) error {
 	if o.given {
 		return &givenTwice{first: o.String(), second: text}

@@ -12,43 +12,36 @@ import (
 	"github.com/seed96252745/relay/internal/policy"
 )
 
-// ownerFlags say who the forwarder is, and what it asks for its public port.
-type ownerFlags struct {
-	tokenFile      string
-	name           string
-	port           int
-	proxyProtocol  string
-	allow, deny    string
-	users          int
-	usersPerSecond int
-	bytesPerSecond string
-}
+// ownerFlags say who the forwarder is, and what it asks for on its public port, as far as
+// that has to be parsed.
+type ownerFlags struct{ tokenFile, proxyProtocol, allow, deny, bytesPerSecond string }
 
-func (o *ownerFlags) define(fs *pflag.FlagSet) {
-	fs.StringVar(&o.tokenFile, "tokenFile", "", "file with the token for a relay that wants one (default the token in RELAY_TOKEN)")
-	fs.StringVar(&o.name, "name", "", "what people call the tunnel")
-	fs.IntVar(&o.port, "port", 0, "public port to ask for (default what the relay gives, and then the same again)")
-	fs.StringVar(&o.proxyProtocol, "proxyProtocol", "", "v1 or v2: tell the local server each user's address in a PROXY protocol header")
+// define defines the flags, of which some fill options.
+func (o *ownerFlags) define(fs *pflag.FlagSet, options *relay.Options) {
+	fs.StringVar(&o.tokenFile, "tokenFile", "", "file with the token, for a relay that asks for one (default the token in RELAY_TOKEN)")
+	fs.StringVar(&options.Name, "name", "", "name of the tunnel, in logs and for its lease")
+	fs.IntVar(&options.Port, "port", 0, "public port to ask for (default one that the relay chooses, and then the same again)")
+	fs.StringVar(&o.proxyProtocol, "proxyProtocol", "", "v1 or v2: send the local server each user's address in a PROXY protocol header")
 	fs.StringVar(&o.allow, "allow", "", "networks that users may come from, with commas between them (default all)")
 	fs.StringVar(&o.deny, "deny", "", "networks that users may not come from")
-	fs.IntVar(&o.users, "users", 0, "users of the tunnel at a time (default what the relay allows)")
-	fs.IntVar(&o.usersPerSecond, "usersPerSecond", 0, "new users of the tunnel from one address (default what the relay allows)")
-	fs.StringVar(&o.bytesPerSecond, "bytesPerSecond", "", "what the tunnel moves, both ways together, such as 10MB (default no bound)")
+	fs.IntVar(&options.Users, "users", 0, "users of the tunnel at a time (default what the relay allows)")
+	fs.IntVar(&options.UsersPerSecond, "usersPerSecond", 0, "new users of the tunnel from one address (default what the relay allows)")
+	fs.StringVar(&o.bytesPerSecond, "bytesPerSecond", "", "bytes through the tunnel, both ways added up, such as 10MB (default no bound)")
 }
 
-// apply sets the options that the flags have; fs has which flags are given.
+// apply checks options, and sets those that have to be parsed. Fs knows which flags are
+// given.
 func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) error {
 	var err error
 	if options.Token, err = o.token(); err != nil {
 		return err
 	}
-	if err := policy.CheckName(o.name); o.name != "" && err != nil {
-		return usagef("for example:   --name=web", "--name=%q: %v", o.name, err)
+	if err := policy.CheckName(options.Name); options.Name != "" && err != nil {
+		return usagef("for example:   --name=web", "--name=%q: %v", options.Name, err)
 	}
-	if fs.Changed("port") && (o.port < 1 || o.port > 65535) {
-		return usagef("for example:   --port=20001", "--port=%d: ports are numbers from 1 to 65535", o.port)
+	if fs.Changed("port") && (options.Port < 1 || options.Port > 65535) {
+		return usagef("for example:   --port=20001", "--port=%d: ports are numbers from 1 to 65535", options.Port)
 	}
-	options.Name, options.Port = o.name, o.port
 	switch strings.ToLower(o.proxyProtocol) {
 	case "":
 	case "v1":
@@ -65,13 +58,12 @@ func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) erro
 	for _, count := range []struct {
 		flag  string
 		value int
-	}{{"users", o.users}, {"usersPerSecond", o.usersPerSecond}} {
+	}{{"users", options.Users}, {"usersPerSecond", options.UsersPerSecond}} {
 		if fs.Changed(count.flag) && count.value < 1 {
-			return usagef("for example:   --"+count.flag+"=10; without it, it is what the relay allows",
+			return usagef("for example:   --"+count.flag+"=10; without it, the relay's limits hold",
 				"--%s=%d: it has to be 1 or more", count.flag, count.value)
 		}
 	}
-	options.Users, options.UsersPerSecond = o.users, o.usersPerSecond
 	for _, list := range []struct {
 		flag, text string
 		to         *[]netip.Prefix
@@ -95,7 +87,7 @@ func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) erro
 	return nil
 }
 
-// token returns the secret, which is never on the command line, where others see it.
+// token returns the secret. It is never on the command line, where others could see it.
 func (o *ownerFlags) token() (string, error) {
 	if o.tokenFile == "" {
 		token, set, err := lookupEnv("RELAY_TOKEN", "the token")

@@ -18,63 +18,65 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// runRelay is relay <localport>.
-func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) error {
-	ports, err := port.ParseRange(f.ports)
-	if err != nil {
-		return usagef("for example:   --ports=20000-29999", "--ports: %v", err)
-	}
-	if err := checkBind(f.bind); err != nil {
-		return err
-	}
-	proxies, err := parseProxies("trustedProxies", f.trustedProxies)
-	if err != nil {
-		return err
-	}
-	controlProxies, err := parseProxies("controlProxies", f.controlProxies)
-	if err != nil {
+// runRelay runs relay <localport>.
+func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) (err error) {
+	c := &f.config
+	if err := f.parseRelay(c); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
-		return nil // told to end before it began
+		return nil // a signal came first
 	}
-	listener, err := transport.ListenRelayClients(net.JoinHostPort(f.bind, strconv.Itoa(controlPort)))
+	listener, err := transport.ListenRelayClients(net.JoinHostPort(c.Bind, strconv.Itoa(controlPort)))
 	if err != nil {
-		return explainListen(err, f.bind, controlPort)
+		return explainListen(err, c.Bind, controlPort)
 	}
-	defer func() { _ = listener.Close() }() // which Serve does too
-	tokens, err := openTokens(f, log)
-	if err != nil {
+	defer func() { _ = listener.Close() }() // Serve closes it too
+	if c.Tokens, err = openTokens(f, log); err != nil {
 		return err
 	}
-	if tokens != nil {
-		defer tokens.Close()
-		defer reloadOnHangup(tokens)()
+	if c.Tokens != nil {
+		defer c.Tokens.Close()
+		defer reloadOnHangup(c.Tokens)()
 	}
-	leases, err := openLeases(f, controlPort, log)
-	if err != nil {
+	if c.Leases, err = openLeases(f, controlPort, log); err != nil {
 		return err
 	}
-	defer func() { _ = leases.Close() }() // all is written that was saved
+	defer func() { _ = c.Leases.Close() }() // everything saved is written by then
 	encryption, err := f.tls.server(f, controlPort, log)
 	if err != nil {
 		return err
 	}
 	defer encryption.close()
-	s, err := node.Relay(node.Config{
-		Bind: f.bind, Ports: ports, Limits: f.limits.limits(), Logger: log,
-		TrustedProxies: proxies, ControlProxies: controlProxies, TLS: encryption.config, RequireTLS: f.tls.required,
-		Tokens: tokens, Leases: leases, Lease: f.lease, TokenLease: f.tokenLease,
-	})
+	c.TLS, c.Logger = encryption.config, log
+	s, err := node.Relay(*c)
 	if err != nil {
 		return err
 	}
 	defer logState(log, func() slog.LogValuer { return s.State() })()
-	greet(log, f, controlPort, tokens != nil, encryption)
+	greet(log, f, controlPort, encryption)
 	return serve(ctx, s, listener, f, log)
 }
 
-// parseProxies reads the networks of load balancers of a flag.
+// parseRelay parses the relay's flags into c.
+func (f *flags) parseRelay(c *node.Config) (err error) {
+	if c.Ports, err = port.ParseRange(f.ports); err != nil {
+		return usagef("for example:   --ports=20000-29999", "--ports: %v", err)
+	}
+	if err := checkBind(c.Bind); err != nil {
+		return err
+	}
+	if c.TrustedProxies, err = parseProxies("trustedProxies", f.trustedProxies); err != nil {
+		return err
+	}
+	if c.ControlProxies, err = parseProxies("controlProxies", f.controlProxies); err != nil {
+		return err
+	}
+	c.Limits = f.limits.limits()
+	return nil
+}
+
+// parseProxies returns the networks of load balancers that a flag has.
 func parseProxies(flag, value string) ([]netip.Prefix, error) {
 	if value == "" {
 		return nil, nil
@@ -127,27 +129,27 @@ func serve(ctx context.Context, s *server.Server, listener conn.Listener, f *fla
 	return nil
 }
 
-// greet logs what the operator should know first, and what to do next.
-func greet(log *slog.Logger, f *flags, port int, tokens bool, e encryption) {
-	shows := "" // who it is
+// greet logs what the operator has to know first, and what to do next.
+func greet(log *slog.Logger, f *flags, port int, e encryption) {
+	tokens, identity := f.config.Tokens != nil, "" // flags that show who the forwarder is
 	switch {
 	case tokens:
-		shows = "--tokenFile=<file with its token> "
+		identity = "--tokenFile=<file with its token> "
 	case f.tls.clientCA != "":
-		shows = "--tlsCert=<its certificate> --tlsKey=<its key> "
+		identity = "--tlsCert=<its certificate> --tlsKey=<its key> "
 	default:
 		log.Info("this relay is open: everybody who reaches its port may open tunnels; to change that, " +
 			"say who may with --tokens (see: relay token --help), or give it a private address with --bind")
 	}
-	host := f.bind
+	host := f.config.Bind
 	if host == "" {
 		host = "<this machine>"
 	}
 	paste := func(encrypted string) string {
-		return fmt.Sprintf("relay %s%s--localForwardPort=<its port> %s %d", encrypted, shows, host, port)
+		return fmt.Sprintf("relay %s%s--localForwardPort=<its port> %s %d", encrypted, identity, host, port)
 	}
 	first := "to put a server online, run beside it:  "
-	if !f.tls.required && (tokens || f.tls.clientCA == "") {
+	if !f.config.RequireTLS && (tokens || f.tls.clientCA == "") {
 		log.Info(first + paste(""))
 		first = "the same, encrypted:  "
 	}

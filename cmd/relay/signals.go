@@ -9,17 +9,16 @@ import (
 	"time"
 )
 
-// cutOffWait is how long the process may take to end after the second signal. To reset
-// connections and to log them it needs milliseconds.
-const cutOffWait = 5 * time.Second
+// forceWait is how long the process may take to end after the second signal. It resets and
+// logs connections, which takes milliseconds.
+const forceWait = 5 * time.Second
 
-// untilSignal returns a context that is done at the first SIGINT or SIGTERM, which asks
-// for an end in good order. At the second signal connections are cut off (see
-// onSecondSignal). If that takes too long, or at the third signal, the process ends on the
-// spot: the kernel resets its connections, and nothing is logged. Stop ends the wait for
-// signals.
+// untilSignal returns a context that is done at the first SIGINT or SIGTERM, which asks for
+// a graceful end. At the second one connections are reset (see onSecondSignal). If that
+// takes too long, or at the third one, the process exits at once: its connections are
+// reset then, and nothing is logged. Stop ends the handling of signals.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
-	second, cutOff := context.WithCancel(context.WithoutCancel(parent))
+	second, forceClose := context.WithCancel(context.WithoutCancel(parent))
 	ctx, cancel := context.WithCancel(context.WithValue(parent, secondSignal{}, second))
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -27,7 +26,7 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	go func() {
 		defer close(ended)
 		var overdue <-chan time.Time
-		for _, heard := range []func(){cancel, cutOff, exit} {
+		for _, heard := range []func(){cancel, forceClose, exit} {
 			select {
 			case <-signals:
 			case <-overdue:
@@ -36,7 +35,7 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 			}
 			heard()
 			if second.Err() != nil {
-				overdue = time.After(cutOffWait)
+				overdue = time.After(forceWait)
 			}
 		}
 	}()
@@ -45,34 +44,34 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 		close(stopped)
 		<-ended
 		cancel()
-		cutOff()
+		forceClose()
 	}
 }
 
 func exit() { os.Exit(exitOK) }
 
-// outliveReaders has the process go on when nobody reads its outputs any more: writes to
-// them fail, where SIGPIPE would end the process. A relay or a forwarder serves others than
-// the reader of its first line.
+// outliveReaders has the process go on when nobody reads its outputs any more: writing to
+// them then fails instead of ending the process. A relay or a forwarder serves others than
+// the operator who looked at its first line.
 func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
 
-// secondSignal is the key by which untilSignal's context has another context, done at the
-// second signal. So both go through cobra.
+// secondSignal is the key of the context that is done at the second signal, in the context
+// of untilSignal: that one passes through cobra.
 type secondSignal struct{}
 
-// onSecondSignal logs the second signal, and calls cut then. Stop ends that.
-func onSecondSignal(ctx context.Context, log *slog.Logger, cut func()) (stop func() bool) {
+// onSecondSignal logs the second signal, and calls forceClose then. Stop ends that.
+func onSecondSignal(ctx context.Context, log *slog.Logger, forceClose func()) (stop func() bool) {
 	second, ok := ctx.Value(secondSignal{}).(context.Context)
 	if !ok {
 		second = context.Background()
 	}
 	return context.AfterFunc(second, func() {
-		log.Warn("a second signal: connections are cut off")
-		cut()
+		log.Warn("a second signal: connections are reset")
+		forceClose()
 	})
 }
 
 // logShutdown logs what happens after the first signal, as it may take a while.
 func logShutdown(log *slog.Logger, drain time.Duration) {
-	log.Info("shutting down; connections may finish, a second signal cuts them off", "drain", drain.String())
+	log.Info("shutting down; connections may finish; a second signal ends them", "drain", drain.String())
 }

@@ -7,18 +7,18 @@ import (
 	"runtime/debug"
 )
 
-// process is what the process holds, as the operating system and the runtime count it.
+// process is what the process holds.
 type process struct{}
 
-// LogValue collects garbage first: the operator wants to know what is held.
+// LogValue collects garbage first: an operator who asks wants to know what is held.
 func (process) LogValue() slog.Value {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	descriptors, err := os.ReadDir("/proc/self/fd")
-	n := len(descriptors) - 1 // without the one for reading
+	n := len(descriptors) - 1 // without that of the folder
 	if err != nil {
-		n = -1 // it cannot be known here
+		n = -1 // this system does not tell
 	}
 	return slog.GroupValue(
 		slog.Int("goroutines", runtime.NumGoroutine()),

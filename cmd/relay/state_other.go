@@ -8,9 +8,9 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// notifyState returns a channel on which nothing comes: there is no such signal.
+// notifyState returns nil: this system has no such signal.
 func notifyState() (asked <-chan os.Signal, end func()) { return nil, func() {} }
 
-// reloadOnHangup does nothing: there is no such signal, and changes of the file are noticed
-// anyway.
+// reloadOnHangup does nothing: this system has no such signal, and the file is read again
+// anyway when it changes.
 func reloadOnHangup(*auth.File) (stop func()) { return func() {} }

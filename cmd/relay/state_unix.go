@@ -12,7 +12,7 @@ import (
 
 // notifyState returns a channel for SIGUSR1, until end is called.
 func notifyState() (asked <-chan os.Signal, end func()) {
-	signals := make(chan os.Signal, 1) // asking twice at once is asking once
+	signals := make(chan os.Signal, 1) // two at once count as one
 	signal.Notify(signals, syscall.SIGUSR1)
 	return signals, func() { signal.Stop(signals) }
 }
@@ -27,7 +27,7 @@ func reloadOnHangup(tokens *auth.File) (stop func()) {
 		for {
 			select {
 			case <-signals:
-				_ = tokens.Reload() // it logs what is wrong
+				_ = tokens.Reload() // it logs its errors
 			case <-stopping:
 				return
 			}

@@ -41,22 +41,22 @@ func (f *flags) state() (string, error) {
 func warnIfOpen(dir string, log *slog.Logger) {
 	const read, write = 0o044, 0o022
 	info, err := os.Stat(dir)
-	if runtime.GOOS == "windows" || err != nil || info.Mode()&(read|write) == 0 { // Windows says in another way who may
+	if runtime.GOOS == "windows" || err != nil || info.Mode()&(read|write) == 0 { // Windows has access lists instead of modes
 		return
 	}
-	may := "look into it"
+	may := "read it"
 	if info.Mode()&write != 0 {
-		may = "change what is in it"
+		may = "write to it"
 	}
-	log.Warn(fmt.Sprintf("the state directory is to be its owner's alone, and others on this machine may %s: chmod 700 %s", may, dir),
+	log.Warn(fmt.Sprintf("only the owner should have access to the state directory, and others on this machine may %s: chmod 700 %s", may, dir),
 		"mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 }
 
 // stateDirError adds to the error of a folder that --stateDir names what to do.
 func stateDirError(err error) error {
-	text := strings.TrimPrefix(err.Error(), "relay: ") // from the library
+	text := strings.TrimPrefix(err.Error(), "relay: ") // of the library
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		text += ": give a folder that the user who runs this may write"
+		text += ": give a folder that the user who runs relay may write to"
 	}
 	return errors.New("--stateDir: " + text)
 }
@@ -65,9 +65,9 @@ func stateDirError(err error) error {
 func explainFile(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: give the path of a file that is there", err)
+		return fmt.Errorf("%w: give the path of a file that exists", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: give a file that the user who runs this may read", err)
+		return fmt.Errorf("%w: give a file that the user who runs relay may read", err)
 	}
 	return err
 }
@@ -91,7 +91,7 @@ func openLeases(f *flags, port int, log *slog.Logger) (lease.Store, error) {
 	if f.stateDir != "" {
 		return nil, stateDirError(err)
 	}
-	log.Warn("whose port is whose cannot be kept: after the next start relay clients will have other ports; give a folder with --stateDir", "error", err)
+	log.Warn("leases cannot be kept: relay clients will have other ports after the next start; give a folder with --stateDir", "error", err)
 	return lease.Forget{}, nil
 }
 
@@ -102,6 +102,6 @@ func replaceLeases(path string, damage error, log *slog.Logger) (*lease.File, er
 	if err := os.Rename(path, aside); err != nil {
 		return nil, fmt.Errorf("%w; putting it aside: %w", damage, err)
 	}
-	log.Error("the file of leases was put aside, and a new one begun: relay clients will have other ports", "aside", aside, "error", damage)
+	log.Error("the file of leases is damaged, and was put aside for a new one: relay clients will have other ports", "aside", aside, "error", damage)
 	return lease.Open(path)
 }

@@ -16,10 +16,10 @@ func newTokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Make and check the tokens that say who may use a relay",
-		Long: `A relay's tokens file says who may use it, in the manner of authorized_keys: one
-line for each, with a name, the hash of a secret and what its owner may do.
+		Long: `A relay's tokens file says who may use the relay. Like authorized_keys it has one
+line for each token: a name, the hash of a secret, and what its owner may do.
 
-The file has to be its owner's alone (chmod 600).`,
+Only the owner of the file may have access to it (chmod 600).`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {

@@ -17,7 +17,7 @@ func newTokenCheckCommand() *cobra.Command {
 		Use:   "check <file>",
 		Short: "Read a tokens file as the relay would, and show what it says",
 		Long: `Reads a tokens file as the relay would, and shows who may do what. If the relay
-would refuse it, it says why and in which line, and the status is 1.`,
+would refuse the file, it says why and in which line, and exits with status 1.`,
 		Example: "  relay token check tokens",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {

@@ -14,16 +14,16 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 )
 
-// tokenFlag is a flag with the name of a key of tokens files.
+// tokenFlag is a flag for a key of tokens files, with the same name.
 type tokenFlag struct{ name, example, usage string }
 
-// tokenFlags returns them in the order of token check.
+// tokenFlags returns the flags in the order in which token check shows the keys.
 func tokenFlags() []tokenFlag {
 	return []tokenFlag{
-		{"ports", "20000-20010,20050", "public `ports` that it may have and ask for (default one that the relay chooses)"},
+		{"ports", "20000-20010,20050", "public `ports` that its owner may have and ask for (default one that the relay chooses)"},
 		{"tunnels", "5", "`number` of tunnels at a time (default the relay's limit)"},
 		{"users", "200", "`number` of users of a tunnel at a time"},
-		{"usersPerSecond", "50", "`number` of new users of a tunnel from one source"},
+		{"usersPerSecond", "50", "`number` of new users of a tunnel from one address"},
 		{"bytesPerSecond", "10MB", "`bytes` through a tunnel, such as 500kB, 10MB or 10MiB"},
 		{"allow", "10.0.0.0/8,2001:db8::/32", "`networks` that users may come from (default all)"},
 		{"deny", "192.0.2.0/24", "`networks` that users may not come from"},
@@ -45,7 +45,7 @@ func newTokenNewCommand() *cobra.Command {
 		Use:   "new --name <name>",
 		Short: "Make a token: a line for the relay's tokens file, and a secret for its owner",
 		Long: `Makes a secret. Its line for the relay's tokens file goes to standard output. The
-secret itself goes to standard error, and is kept nowhere.`,
+secret itself goes to standard error, and is not kept.`,
 		Example: `  relay token new --name db1 >> tokens
   relay token new --name db1 --ports 20000-20010 --users 200 --expires 90d >> tokens`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -59,7 +59,7 @@ secret itself goes to standard error, and is kept nowhere.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if name == "" {
-				return usagef(rightTokenNew, "--name is missing: it tells whose token it is")
+				return usagef(rightTokenNew, "--name is missing: it says whose token it is")
 			}
 			id, secret, err := newToken(cmd, name, time.Now())
 			if err != nil {
@@ -69,7 +69,7 @@ secret itself goes to standard error, and is kept nowhere.`,
 		},
 	}
 	cmd.Flags().SortFlags = false
-	cmd.Flags().StringVar(&name, "name", "", "what to call its owner, in the file and in logs")
+	cmd.Flags().StringVar(&name, "name", "", "name of its owner, in the file and in logs")
 	for _, f := range tokenFlags() {
 		cmd.Flags().String(f.name, "", f.usage)
 	}
@@ -100,10 +100,10 @@ func newToken(cmd *cobra.Command, name string, now time.Time) (id auth.Identity,
 	return id, secret, nil
 }
 
-// maxDays bounds the days of a relative expiry, so that its date can be written.
+// maxDays keeps the date within what can be written.
 const maxDays = 100_000
 
-// absolute returns the day that "90d" means, and any other text as it is.
+// absolute turns "90d" into a date, and returns anything else as it is.
 func absolute(expires string, now time.Time) string {
 	days, relative := strings.CutSuffix(expires, "d")
 	n, err := strconv.Atoi(days)
@@ -117,21 +117,21 @@ func absolute(expires string, now time.Time) string {
 // stderr what to do with the line and with the secret.
 func showToken(stdout, stderr io.Writer, id auth.Identity, secret string) error {
 	if _, err := fmt.Fprintln(stdout, id.Line()); err != nil {
-		return err // the secret would be of no use
+		return err // without its line the secret is useless
 	}
 	if file, isFile := stdout.(*os.File); isFile && term.IsTerminal(int(file.Fd())) {
 		fmt.Fprintf(stderr, `
-That line is for the relay's tokens file, which has to be its owner's alone. On
-the relay's machine:
+That line is for the relay's tokens file, to which only its owner may have access.
+On the relay's machine:
 
     echo '%s' >> tokens
     chmod 600 tokens
 `, id.Line())
 	} else {
-		fmt.Fprint(stderr, "The line for the relay's tokens file is on standard output. The file has to be its\nowner's alone: chmod 600\n")
+		fmt.Fprint(stderr, "The line for the relay's tokens file is on standard output. Only the owner of the file\nmay have access to it: chmod 600\n")
 	}
 	fmt.Fprintf(stderr, `
-The secret is shown this once. On the machine of %s:
+The secret is shown only this once. On the machine of %s:
 
     (umask 077; echo %s > relay.token)
     relay --tokenFile relay.token --localForwardPort=<its port> <relay host> <port>

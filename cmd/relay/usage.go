@@ -10,7 +10,7 @@ import (
 	"golang.org/x/term"
 )
 
-// flagGroup is a part of the flags in the help.
+// flagGroup is a section of flags in the help.
 type flagGroup struct {
 	title string
 	flags *pflag.FlagSet
@@ -73,10 +73,10 @@ func showGroups(cmd *cobra.Command, groups []flagGroup) {
 
 const exitStatuses = `
 Exit status:
-  0  it was told to end
+  0  it ended at a signal
   1  it could not start, or go on
   2  the command line is wrong
-  3  the relay does not grant what the forwarder asks for, and has never done so
+  3  the relay refuses what the forwarder asks for, and has never granted it
 `
 
 // columns returns the width of the help: 0, which is no bound, if it is not shown on a

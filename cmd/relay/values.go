@@ -40,9 +40,9 @@ func example(flag *pflag.Flag, of map[string]string) string {
 	return "for example:   --" + flag.Name + "=" + of[flag.Name]
 }
 
-// refuseEmpty refuses a flag that is given and empty, which is what an unset variable
-// leaves of one. Taken for a flag that is not given, it would open what it was to close:
-// the port, the token, the encryption.
+// refuseEmpty refuses a flag that is given and empty, as an unset variable leaves it. If it
+// counted as a flag that is not given, it would open what it was meant to close: the port,
+// the relay, the connection.
 func refuseEmpty(cmd *cobra.Command, of map[string]string) (err error) {
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		text := flag.Value.String()
@@ -60,8 +60,8 @@ func emptyFlag(flag *pflag.Flag, of map[string]string) error {
 	return usagef(example(flag, of), "--%s is empty: give it a value, or leave it out", flag.Name)
 }
 
-// explainFlag adds to the error of a value that cannot be read what one looks like, and
-// to any other error of a flag what is right.
+// explainFlag adds an example to the error of a value that cannot be parsed, and right to any
+// other error of a flag.
 func explainFlag(err error, right string, of map[string]string) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
@@ -81,16 +81,16 @@ func explainFlag(err error, right string, of map[string]string) error {
 	case kind == "int":
 		wrong = "is not a number"
 	case kind == "duration":
-		wrong = "is not a duration: those have a unit, as 500ms, 30s, 5m and 24h have"
+		wrong = "is not a duration: a duration has a unit, as 500ms, 30s, 5m and 24h have"
 	case kind == "bool":
 		wrong = "is neither true nor false"
 	}
 	return usagef(example(flag, of), "--%s: %+.40q %s", flag.Name, value, wrong)
 }
 
-// lookupEnv returns the value of a variable, and whether it is set. A variable that is set
-// and empty is a mistake, as an empty flag is: the operator who sets it wants what it is
-// for.
+// lookupEnv returns the value of an environment variable, and whether it is set. A variable
+// that is set and empty is a mistake, as an empty flag is: an operator who sets it wants what
+// it is for.
 func lookupEnv(name, what string) (value string, set bool, err error) {
 	value, set = os.LookupEnv(name)
 	if set && strings.TrimSpace(value) == "" {

@@ -38,6 +38,7 @@ func NewHandshakeLimiter(total, perSource int) *HandshakeLimiter {
 
 // Slot belongs to one connection in its handshake.
 type Slot struct {
+	limiter  *HandshakeLimiter
 	source   Source
 	expected bool
 	shared   bool          // its source is not counted
@@ -52,7 +53,7 @@ type Slot struct {
 // in beside it, and none is turned away at random. If another connection has to make
 // room, Admit calls its evict before it returns, and returns the limit as well.
 func (h *HandshakeLimiter) Admit(source Source, expected int, evict func()) (slot *Slot, reason Kind) {
-	slot = &Slot{source: source, evict: evict}
+	slot = &Slot{limiter: h, source: source, evict: evict}
 	oldest, reason, ok := h.admit(slot, expected)
 	if oldest != nil {
 		oldest.evict()
@@ -66,7 +67,7 @@ func (h *HandshakeLimiter) Admit(source Source, expected int, evict func()) (slo
 // AdmitShared is Admit for a source that is shared, and not counted. The reason is
 // Handshakes if the oldest of all had to make room.
 func (h *HandshakeLimiter) AdmitShared(evict func()) (slot *Slot, reason Kind) {
-	slot = &Slot{shared: true, evict: evict}
+	slot = &Slot{limiter: h, shared: true, evict: evict}
 	h.mu.Lock()
 	var oldest *Slot
 	if h.slots.Len() >= h.total {
@@ -116,12 +117,12 @@ func (h *HandshakeLimiter) dropsLocked() bool {
 	return h.slots.Len() > from && rand.IntN(to-from) < h.slots.Len()-from //nolint:gosec // spreads load, hides nothing
 }
 
-// Release releases a slot. It reports false if the slot was released before, by Release
+// Release releases the slot. It reports false if the slot was released before, by Release
 // or by eviction.
-func (h *HandshakeLimiter) Release(slot *Slot) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.releaseLocked(slot)
+func (s *Slot) Release() bool {
+	s.limiter.mu.Lock()
+	defer s.limiter.mu.Unlock()
+	return s.limiter.releaseLocked(s)
 }
 
 func (h *HandshakeLimiter) releaseLocked(slot *Slot) bool {

@@ -51,10 +51,10 @@ func TestHandshakesPerSource(t *testing.T) {
 		t.Errorf("%v were evicted, want 0 and 1", v.evicted)
 	}
 	for i, slot := range v.slots {
-		if released := h.Release(slot); released != (i >= 2) {
+		if released := slot.Release(); released != (i >= 2) {
 			t.Errorf("%d: Release returns %v", i, released)
 		}
-		if h.Release(slot) {
+		if slot.Release() {
 			t.Errorf("%d was released twice", i)
 		}
 	}
@@ -132,7 +132,7 @@ func TestHandshakesExpected(t *testing.T) {
 		t.Errorf("one more than the source may have: %v", reason)
 	}
 	for _, slot := range v.slots {
-		h.Release(slot)
+		slot.Release()
 	}
 	if ok, reason := v.connect(1); !ok || reason != 0 {
 		t.Errorf("in the end: %v, %v", ok, reason)

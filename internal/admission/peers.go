@@ -36,20 +36,13 @@ func (c *Controller) AdmitHandshake(peer net.Addr, source Source, expected int, 
 	return slot, banned
 }
 
-// ReleaseHandshake releases the slot of a connection whose request has been read. It
-// reports false if the slot was released before, by this or by eviction.
-func (c *Controller) ReleaseHandshake(slot *Slot) bool { return c.handshakes.Release(slot) }
-
 // AdmitHeader admits a connection of a load balancer that has not sent the PROXY header
-// yet. Its slot is among those of other such connections, and ReleaseHeader releases it.
+// yet. Its slot is among those of other such connections.
 func (c *Controller) AdmitHeader(peer net.Addr, source Source, evict func()) *Slot {
 	slot, reason := c.headers.AdmitShared(evict)
 	c.reportHandshakeLimit(peer, source, reason)
 	return slot
 }
-
-// ReleaseHeader is ReleaseHandshake for a slot of AdmitHeader.
-func (c *Controller) ReleaseHeader(slot *Slot) bool { return c.headers.Release(slot) }
 
 // reportHandshakeLimit counts the limit that a connection has met, if any, and tells of
 // it.

@@ -80,11 +80,11 @@ func (h *handshake) admit() bool {
 // answer reads what an admitted connection asks for, and answers it. A connection that
 // sends no request is closed without a word.
 func (h *handshake) answer() {
-	defer h.admission.ReleaseHandshake(h.slot)
+	defer h.slot.Release()
 	defer h.resetOnPanic(h.conn)
 	// It took a moment to get here. Waiting is dear, and that has often been enough.
 	if !h.banned && !h.config.Encrypted && h.readClaimNow() {
-		if h.admission.ReleaseHandshake(h.slot) {
+		if h.slot.Release() {
 			h.refused(h.claim())
 		}
 		return
@@ -113,7 +113,7 @@ func (h *handshake) readRequest() bool {
 		h.conn = carried
 		h.req, err = wire.ReadRequest(wire.NewReader(carried), h.verbs)
 	}
-	if !h.admission.ReleaseHandshake(h.slot) {
+	if !h.slot.Release() {
 		return false // it was reset
 	}
 	if err != nil {

@@ -18,10 +18,10 @@ func (s *Server) startProxied(c conn.Conn) {
 	slot := s.admission.AdmitHeader(c.RemoteAddr(), h.source(), func() { _ = c.Reset() })
 	go func() {
 		defer s.handshakes.Done()
-		defer s.admission.ReleaseHeader(slot)
+		defer slot.Release()
 		defer s.resetOnPanic(c)
 		err := h.readHeader()
-		if !s.admission.ReleaseHeader(slot) {
+		if !slot.Release() {
 			return // it was reset
 		}
 		if err != nil {

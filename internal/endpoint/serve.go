@@ -27,10 +27,10 @@ func (e *Endpoint) Serve(c conn.Conn, first []byte) {
 	}
 	u.turn = e.order.take(u.Source)
 	if u.Delay > 0 {
-		e.delay(u)
+		u.delay()
 		return
 	}
-	e.route(u)
+	u.route()
 }
 
 // maxDelayed bounds the users of one endpoint who are delayed, as Limits.Waiting does by
@@ -38,7 +38,8 @@ func (e *Endpoint) Serve(c conn.Conn, first []byte) {
 const maxDelayed = 128
 
 // delay has a user wait who comes too fast. Its bytes stay in the kernel meanwhile.
-func (e *Endpoint) delay(u *user) {
+func (u *user) delay() {
+	e := u.endpoint
 	if !e.delayed.Acquire(maxDelayed) {
 		u.fail(admission.LimitError(u.DelayedBy))
 		return
@@ -51,7 +52,7 @@ func (e *Endpoint) delay(u *user) {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			e.route(u)
+			u.route()
 		case <-e.done:
 			u.fail(e.Reason())
 		}
@@ -60,12 +61,13 @@ func (e *Endpoint) delay(u *user) {
 
 // route joins an admitted user: at once if nothing has to be waited for, and otherwise
 // from a goroutine, of which there is a bounded number.
-func (e *Endpoint) route(u *user) {
+func (u *user) route() {
 	defer u.failOnPanic()
 	if u.connectNow() {
 		u.join()
 		return
 	}
+	e := u.endpoint
 	select {
 	case e.waiting <- struct{}{}:
 	default:
@@ -77,15 +79,14 @@ func (e *Endpoint) route(u *user) {
 			return
 		}
 	}
-	e.group.running.Go(func() { e.park(u) })
+	e.group.running.Go(u.park)
 }
 
 // park has a user wait until it is connected to the relay client, which may have to
-// come first. Until then the user's bytes stay in the kernel. A user who resets is let
-// go.
-func (e *Endpoint) park(u *user) {
+// come first. Until then the user's bytes stay in the kernel.
+func (u *user) park() {
 	defer u.failOnPanic()
-	if err := e.connect(u); err != nil {
+	if err := u.await(); err != nil {
 		u.fail(err)
 		return
 	}
@@ -95,8 +96,10 @@ func (e *Endpoint) park(u *user) {
 // errUserGone is why a user is reset, besides what the protocol returns.
 var errUserGone = observe.WithReason(errors.New("the user went away while waiting"), observe.UserGone)
 
-// connect connects a user while it has a place among those who wait.
-func (e *Endpoint) connect(u *user) error {
+// await connects a user while it has a place among those who wait. A user who resets is
+// let go.
+func (u *user) await() error {
+	e := u.endpoint
 	ctx, giveUp := context.WithCancelCause(e.group.impatient)
 	defer giveUp(nil)
 	defer time.AfterFunc(e.group.config.UserWait, func() { giveUp(protocol.ErrTooLong) }).Stop()

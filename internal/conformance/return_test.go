@@ -125,7 +125,16 @@ func testReturn(t *testing.T, who whoComesBack, way wayBack, protocol relay.Prot
 	had := first.public
 	joined := first.use(t, had)
 	var waits *net.TCPConn
+	seesReset := func() {
+		t.Helper()
+		if _, err := joined.Read(make([]byte, 1)); !isReset(err) {
+			t.Errorf("a user who was joined before sees %v, want a reset", err)
+		}
+		joined = nil
+	}
 	got := way.back(h, first, func() {
+		// The relay gives a user who comes before that to the forwarder that is gone.
+		seesReset()
 		// A pool counts as there for some seconds, in which another key is refused, and
 		// the pause before the next try may be longer than a user waits.
 		if way.same(who) && (!way.lostKey || protocol != relay.Pool) {
@@ -145,8 +154,8 @@ func testReturn(t *testing.T, who whoComesBack, way wayBack, protocol relay.Prot
 	if way.joined {
 		first.wantEcho(t, joined)
 		free--
-	} else if _, err := joined.Read(make([]byte, 1)); !isReset(err) {
-		t.Errorf("who was joined before sees %v, want a reset", err)
+	} else if joined != nil {
+		seesReset()
 	}
 	if waits != nil {
 		got.wantServed(t, waits)

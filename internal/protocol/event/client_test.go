@@ -107,8 +107,8 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	_, failed := r.registering(ctx)
 	control := r.Next("event\nnew\n")
-	cancel(errUserLeft)
-	if err := <-failed; !errors.Is(err, errUserLeft) {
+	cancel(protocoltest.ErrUserLeft)
+	if err := <-failed; !errors.Is(err, protocoltest.ErrUserLeft) {
 		t.Errorf("got %v, want the cause of the context", err)
 	}
 	conntest.WantReset(t, control)

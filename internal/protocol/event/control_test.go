@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
+
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 )
@@ -17,32 +19,23 @@ const maxChatter = 4 << 10
 
 func pass(d time.Duration) { <-time.After(d) }
 
-func ended(tunnel protocol.Session) bool {
-	select {
-	case <-tunnel.Ended().Done():
-		return true
-	default:
-		return false
-	}
-}
-
 // Some chatter is thrown away, and the tunnel is as good as before.
 func TestChatterIsThrownAway(t *testing.T) {
 	e := newTunnel(t)
 	conntest.Write(t, e.control, strings.Repeat("x", maxChatter))
 	user, client := e.serve()
 	conntest.WantPair(t, user, client)
-	if ended(e.tunnel) {
+	if e.tunnel.Ended().Err() != nil {
 		t.Error("the tunnel has ended")
 	}
 	conntest.Write(t, e.control, "x")
-	wantDone(t, e.tunnel)
+	protocoltest.WantEnded(t, e.tunnel)
 }
 
 func TestChatterAtOnce(t *testing.T) {
 	e := newTunnel(t)
 	conntest.Write(t, e.control, strings.Repeat("\n", maxChatter+1))
-	wantDone(t, e.tunnel)
+	protocoltest.WantEnded(t, e.tunnel)
 }
 
 // It is the rate that counts: a relay client that sends something now and then,
@@ -56,7 +49,7 @@ func TestChatterOverTime(t *testing.T) {
 			pass(time.Minute)
 		}
 		synctest.Wait()
-		if ended(e.tunnel) {
+		if e.tunnel.Ended().Err() != nil {
 			t.Fatal("ended although it said no more than it may")
 		}
 		conntest.Write(t, e.control, strings.Repeat("x", maxChatter/2))
@@ -66,7 +59,7 @@ func TestChatterOverTime(t *testing.T) {
 			_, _ = e.control.Write([]byte(strings.Repeat("x", maxChatter/2+512)))
 		}
 		synctest.Wait()
-		if !ended(e.tunnel) {
+		if e.tunnel.Ended().Err() == nil {
 			t.Error("goes on although it said too much within a minute")
 		}
 	})
@@ -82,7 +75,7 @@ func TestControlConnectionIsNotRead(t *testing.T) {
 		if !errors.Is(o.err, protocol.ErrTunnelEnded) || time.Since(since) != 10*time.Second {
 			t.Errorf("after %v: got %v, want %v after 10s", time.Since(since), o.err, protocol.ErrTunnelEnded)
 		}
-		if !ended(e.tunnel) {
+		if e.tunnel.Ended().Err() == nil {
 			t.Error("the tunnel goes on")
 		}
 	})

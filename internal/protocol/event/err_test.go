@@ -14,6 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 )
 
 // wantErr expects that the tunnel has ended for this reason.
@@ -40,7 +41,7 @@ func TestErr(t *testing.T) {
 				t.Errorf("Err is %v before the end", err)
 			}
 			tt.end(e)
-			wantDone(t, e.tunnel)
+			protocoltest.WantEnded(t, e.tunnel)
 			wantErr(t, e.tunnel, tt.want)
 			_ = e.tunnel.Close()
 			wantErr(t, e.tunnel, tt.want) // still
@@ -95,10 +96,10 @@ func TestPanicEndsTunnel(t *testing.T) {
 		"Write": func(e *relayEnd) { e.user(e.Context()) },
 	} {
 		t.Run(in, func(t *testing.T) {
-			conn, client := tcpPair(t)
+			conn, client := protocoltest.Pair(t)
 			e := register(t, panickyConn{conn, in}, client)
 			trigger(e)
-			wantDone(t, e.tunnel)
+			protocoltest.WantEnded(t, e.tunnel)
 			var crashed *crash.Error
 			if err := context.Cause(e.tunnel.Ended()); !errors.As(err, &crashed) || crashed.Value != "injected" {
 				t.Errorf("Err is %v, want the panic", err)

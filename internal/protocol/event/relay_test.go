@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
+
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
@@ -37,7 +39,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestRegisterOnDeadConnection(t *testing.T) {
-	conn, _ := tcpPair(t)
+	conn, _ := protocoltest.Pair(t)
 	_ = conn.Close()
 	if tunnel, err := event.NewRelay(event.Config{}).Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}}); err == nil {
 		_ = tunnel.Close()
@@ -158,8 +160,8 @@ func TestLateClaim(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	got := e.user(ctx)
 	id := e.line()
-	cancel(errUserLeft)
-	if o := <-got; !errors.Is(o.err, errUserLeft) {
+	cancel(protocoltest.ErrUserLeft)
+	if o := <-got; !errors.Is(o.err, protocoltest.ErrUserLeft) {
 		t.Errorf("the user got %v, want the cause of the context", o.err)
 	}
 	client, err := e.claim(id)
@@ -181,14 +183,14 @@ func TestClaimAndExpiryRace(t *testing.T) {
 			id := e.line()
 			synctest.Wait()
 			conn, client := conntest.Memory()
-			cancel(errUserLeft) // wakes the user, who is seldom quicker than the claim
+			cancel(protocoltest.ErrUserLeft) // wakes the user, who is seldom quicker than the claim
 			err := e.relay.Claim(conn, "", id)
 			switch o := <-got; {
 			case err == nil && o.err == nil:
 				go func() { _, _ = client.Write([]byte("x")) }()
 				conntest.Read(t, o.conn, 1)
 				_ = o.conn.Close()
-			case errors.Is(err, protocol.ErrUnknownID) && errors.Is(o.err, errUserLeft):
+			case errors.Is(err, protocol.ErrUnknownID) && errors.Is(o.err, protocoltest.ErrUserLeft):
 				conntest.WantReset(t, client)
 			default:
 				t.Fatalf("the claim got %v and the user got %v", err, o.err)
@@ -211,7 +213,7 @@ func TestControlConnectionEnds(t *testing.T) {
 			if err := end(e.control.(*transport.Conn)); err != nil {
 				t.Fatal(err)
 			}
-			wantDone(t, e.tunnel)
+			protocoltest.WantEnded(t, e.tunnel)
 			if o := <-waiting; !errors.Is(o.err, protocol.ErrTunnelEnded) {
 				t.Errorf("a waiting user got %v, want %v", o.err, protocol.ErrTunnelEnded)
 			}
@@ -238,7 +240,7 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	wantDone(t, e.tunnel)
+	protocoltest.WantEnded(t, e.tunnel)
 	if o := <-waiting; !errors.Is(o.err, protocol.ErrTunnelEnded) {
 		t.Errorf("a waiting user got %v, want %v", o.err, protocol.ErrTunnelEnded)
 	}

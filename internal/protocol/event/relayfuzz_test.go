@@ -2,7 +2,6 @@ package event_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -51,17 +51,10 @@ type model struct {
 	control *conntest.MemoryConn
 	chatter int // bytes said in this minute
 	over    bool
-	users   []*waiter
+	users   []*protocoltest.User
 
 	mu  sync.Mutex // guards what follows
 	ids []string   // in the order of their users
-}
-
-// waiter is a user.
-type waiter struct {
-	leave context.CancelCauseFunc
-	got   chan opened
-	want  func(opened) bool // nil while it must not have got anything
 }
 
 func newModel(t *testing.T) *model {
@@ -100,11 +93,7 @@ func (m *model) step(what byte, arg int) {
 		m.say(arg * 100)
 	case 6:
 		if n := len(m.users); n > 0 {
-			u := m.users[arg%n]
-			u.leave(errUserLeft)
-			if u.want == nil {
-				u.want = func(o opened) bool { return errors.Is(o.err, errUserLeft) }
-			}
+			m.users[arg%n].Leave()
 		}
 	case 7:
 		m.clientGoes(arg)
@@ -114,21 +103,14 @@ func (m *model) step(what byte, arg int) {
 	}
 }
 
-// userComes has a user wait, who leaves by himself at the end of the test.
+// userComes has a user wait.
 func (m *model) userComes() {
-	ctx, leave := context.WithCancelCause(context.Background())
-	u := &waiter{leave, make(chan opened, 1), nil}
+	u := protocoltest.NewUser(m.tunnel)
 	if m.over {
-		u.want = tunnelEnded
+		u.WantErr(protocol.ErrTunnelEnded)
 	}
 	m.users = append(m.users, u)
-	go func() {
-		conn, err := m.tunnel.Open(ctx)
-		u.got <- opened{conn, err}
-	}()
 }
-
-func tunnelEnded(o opened) bool { return errors.Is(o.err, protocol.ErrTunnelEnded) }
 
 // claim claims an id that was announced.
 func (m *model) claim(arg int) {
@@ -139,7 +121,7 @@ func (m *model) claim(arg int) {
 		return
 	}
 	id, u := ids[arg%len(ids)], m.users[arg%len(ids)]
-	if u.want != nil {
+	if u.Want != nil {
 		m.refused(id)
 		return
 	}
@@ -147,7 +129,7 @@ func (m *model) claim(arg int) {
 	if err := m.relay.Claim(claimed, "", id); err != nil {
 		m.Errorf("the id of a user who waits is refused: %v", err)
 	}
-	u.want = func(o opened) bool { return o.err == nil && o.conn == conn.Conn(claimed) }
+	u.Want = func(o protocoltest.Opened) bool { return o.Err == nil && o.Conn == conn.Conn(claimed) }
 }
 
 // refused claims in vain.
@@ -189,33 +171,16 @@ func (m *model) clientGoes(way int) {
 func (m *model) ended() {
 	m.over = true
 	for _, u := range m.users {
-		if u.want == nil {
-			u.want = tunnelEnded
-		}
+		u.WantErr(protocol.ErrTunnelEnded)
 	}
 }
 
 // check compares what users have got with what they should have.
 func (m *model) check() {
-	if ended(m.tunnel) != m.over {
+	if (m.tunnel.Ended().Err() != nil) != m.over {
 		m.Fatalf("has the tunnel ended? %v; should it have? %v", !m.over, m.over)
 	}
-	for i, u := range m.users {
-		if u.want == nil {
-			if len(u.got) > 0 {
-				m.Fatalf("user %d got %+v, and should wait", i, <-u.got)
-			}
-			continue
-		}
-		if len(u.got) == 0 {
-			m.Fatalf("user %d waits in vain", i)
-		}
-		o := <-u.got
-		if !u.want(o) {
-			m.Fatalf("user %d got %+v", i, o)
-		}
-		u.got <- o
-	}
+	protocoltest.CheckUsers(m.T, m.users)
 }
 
 // end expects that nothing is left.
@@ -228,7 +193,7 @@ func (m *model) end() {
 		m.refused(id)
 	}
 	for _, u := range m.users {
-		u.leave(nil)
+		u.Leave()
 	}
 	_ = m.control.Close()
 }

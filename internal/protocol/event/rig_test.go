@@ -3,7 +3,6 @@ package event_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -19,19 +19,6 @@ import (
 // patience bounds every wait that is over long before, unless the code is
 // wrong.
 const patience = 10 * time.Second
-
-// errUserLeft is why the users of these tests give up.
-var errUserLeft = errors.New("the user left")
-
-// tcpPair makes a connection between a relay and a relay client.
-func tcpPair(t *testing.T) (relay, client *transport.Conn) {
-	t.Helper()
-	relay, client = conntest.Pair(t)
-	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return relay, client
-}
 
 // relayEnd is a tunnel at the relay, as a relay client sees it.
 type relayEnd struct {
@@ -44,7 +31,7 @@ type relayEnd struct {
 
 func newTunnel(t *testing.T) *relayEnd {
 	t.Helper()
-	conn, client := tcpPair(t)
+	conn, client := protocoltest.Pair(t)
 	return register(t, conn, client)
 }
 
@@ -103,7 +90,7 @@ func (e *relayEnd) user(ctx context.Context) <-chan opened {
 // claim claims an id on a new connection, and gives the relay client's end.
 func (e *relayEnd) claim(id string) (*transport.Conn, error) {
 	e.Helper()
-	conn, client := tcpPair(e.T)
+	conn, client := protocoltest.Pair(e.T)
 	return client, e.relay.Claim(conn, "", id)
 }
 
@@ -121,14 +108,4 @@ func (e *relayEnd) serve() (user conn.Conn, client *transport.Conn) {
 	}
 	e.Cleanup(func() { _ = o.conn.Reset() })
 	return o.conn, client
-}
-
-// wantDone expects that the tunnel ends by itself.
-func wantDone(t *testing.T, tunnel protocol.Session) {
-	t.Helper()
-	select {
-	case <-tunnel.Ended().Done():
-	case <-time.After(patience):
-		t.Fatal("the tunnel does not end")
-	}
 }

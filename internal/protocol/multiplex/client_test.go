@@ -104,8 +104,8 @@ func TestClientRefused(t *testing.T) {
 func TestClientRegistrationIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	relay, _, failed := newRawRelay(t).registering(ctx)
-	cancel(errUserLeft)
-	if err := <-failed; !errors.Is(err, errUserLeft) {
+	cancel(protocoltest.ErrUserLeft)
+	if err := <-failed; !errors.Is(err, protocoltest.ErrUserLeft) {
 		t.Errorf("got %v, want the cause of the context", err)
 	}
 	wantFailure(t, relay.conn)

@@ -12,6 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
@@ -31,7 +32,7 @@ func TestErr(t *testing.T) {
 				t.Errorf("Err is %v before the end", err)
 			}
 			tt.end(client)
-			wantDone(t, tunnel)
+			protocoltest.WantEnded(t, tunnel)
 			if err := context.Cause(tunnel.Ended()); !errors.Is(err, tt.want) {
 				t.Errorf("Err is %v, want %v", err, tt.want)
 			}
@@ -57,11 +58,11 @@ func (c panickyConn) Read(b []byte) (int, error) {
 }
 
 func TestPanicEndsTunnel(t *testing.T) {
-	conn, client := tcpPair(t)
+	conn, client := protocoltest.Pair(t)
 	tunnel, peer := register(t, panickyConn{conn}, client)
 	user := open(t, tunnel)
 	peer.send(frame{kind: typeWindow, flags: flagACK, stream: 1})
-	wantDone(t, tunnel)
+	protocoltest.WantEnded(t, tunnel)
 	_, err := user.Read(make([]byte, 1))
 	for what, err := range map[string]error{"Err": context.Cause(tunnel.Ended()), "the error of a user's stream": err} {
 		var crashed *crash.Error
@@ -82,7 +83,7 @@ func TestLimitsOfRelay(t *testing.T) {
 			t.Errorf("a second user got %v, %v; want %v", conn, err, protocol.ErrNoStream)
 		}
 		peer.send(frame{kind: 9})
-		wantDone(t, tunnel)
+		protocoltest.WantEnded(t, tunnel)
 		_ = tunnel.Close()
 	}
 	if refused, broken := counters.Refused.Load(), counters.Broken.Load(); refused != 2 || broken != 2 {

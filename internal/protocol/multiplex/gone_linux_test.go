@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
@@ -33,7 +34,7 @@ func TestOpenBehindTheEnd(t *testing.T) {
 		"RST": conn.Conn.Reset,
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, client := tcpPair(t)
+			conn, client := protocoltest.Pair(t)
 			late := lateConn{conn, make(chan struct{})}
 			tunnel, _ := register(t, late, client)
 			if err := end(client); err != nil {
@@ -48,9 +49,9 @@ func TestOpenBehindTheEnd(t *testing.T) {
 				t.Error("a user has a stream to who is gone")
 			}
 			left, leave := context.WithCancelCause(t.Context())
-			leave(errUserLeft)
-			if _, err := tunnel.Open(left); !errors.Is(err, errUserLeft) {
-				t.Errorf("Open gives %v to a user who left, want %v", err, errUserLeft)
+			leave(protocoltest.ErrUserLeft)
+			if _, err := tunnel.Open(left); !errors.Is(err, protocoltest.ErrUserLeft) {
+				t.Errorf("Open gives %v to a user who left, want %v", err, protocoltest.ErrUserLeft)
 			}
 			opened := make(chan error, 1)
 			go func() {

@@ -14,6 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -39,7 +40,7 @@ func TestBytesOfTheDocumentation(t *testing.T) {
 }
 
 func TestRegisterOnDeadConnection(t *testing.T) {
-	conn, _ := tcpPair(t)
+	conn, _ := protocoltest.Pair(t)
 	_ = conn.Close()
 	if tunnel, err := (multiplex.Relay{}).Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}}); err == nil {
 		_ = tunnel.Close()
@@ -118,7 +119,7 @@ func TestSessionEnds(t *testing.T) {
 			tunnel, client := newTunnel(t)
 			user := openAcknowledged(t, tunnel, client)
 			end(client)
-			wantDone(t, tunnel)
+			protocoltest.WantEnded(t, tunnel)
 			if _, err := tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
 				t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 			}
@@ -167,7 +168,7 @@ func TestSessionEndsUnderWay(t *testing.T) {
 			t.Errorf("got %v, want a failure", err)
 		}
 	}
-	wantDone(t, tunnel)
+	protocoltest.WantEnded(t, tunnel)
 }
 
 // At most 256 streams are not acknowledged. The next user waits, and can give
@@ -183,8 +184,8 @@ func TestUnacknowledgedStreams(t *testing.T) {
 		_, err := tunnel.Open(ctx)
 		opened <- err
 	}()
-	cancel(errUserLeft)
-	if err := <-opened; !errors.Is(err, errUserLeft) {
+	cancel(protocoltest.ErrUserLeft)
+	if err := <-opened; !errors.Is(err, protocoltest.ErrUserLeft) {
 		t.Errorf("a user who gives up gets %v, want the cause of the context", err)
 	}
 	for id := range uint32(256) {
@@ -195,7 +196,7 @@ func TestUnacknowledgedStreams(t *testing.T) {
 }
 
 func TestClaim(t *testing.T) {
-	conn, client := tcpPair(t)
+	conn, client := protocoltest.Pair(t)
 	if err := (multiplex.Relay{}).Claim(conn, "", "ID"); !errors.Is(err, protocol.ErrNoClaims) {
 		t.Errorf("got %v, want %v", err, protocol.ErrNoClaims)
 	}
@@ -284,6 +285,6 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	wantDone(t, tunnel)
+	protocoltest.WantEnded(t, tunnel)
 	wantFailure(t, user)
 }

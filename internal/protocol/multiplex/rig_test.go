@@ -12,7 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
-	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -20,30 +20,17 @@ import (
 // wrong.
 const patience = 10 * time.Second
 
-// errUserLeft is why the users of these tests give up.
-var errUserLeft = errors.New("the user left")
-
-// tcpPair makes a connection between a relay and a relay client.
-func tcpPair(t *testing.T) (relay, client *transport.Conn) {
-	t.Helper()
-	relay, client = conntest.Pair(t)
-	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return relay, client
-}
-
 // newTunnel makes a tunnel at the relay, and gives its relay client.
 func newTunnel(t *testing.T) (protocol.Session, yamuxPeer) {
 	t.Helper()
-	conn, client := tcpPair(t)
+	conn, client := protocoltest.Pair(t)
 	return register(t, conn, client)
 }
 
 // registerAt makes a tunnel at this relay.
 func registerAt(t *testing.T, relay protocol.Relay) (protocol.Session, yamuxPeer) {
 	t.Helper()
-	conn, client := tcpPair(t)
+	conn, client := protocoltest.Pair(t)
 	return registerOver(t, relay, conn, client)
 }
 
@@ -105,23 +92,5 @@ func wantFailure(t *testing.T, conn io.Reader) {
 	t.Helper()
 	if got, err := io.ReadAll(conn); err == nil || errors.Is(err, os.ErrDeadlineExceeded) || len(got) > 0 {
 		t.Errorf("got %q, %v (nil is EOF); want a failure", got, err)
-	}
-}
-
-func wantDone(t *testing.T, tunnel protocol.Session) {
-	t.Helper()
-	select {
-	case <-tunnel.Ended().Done():
-	case <-time.After(patience):
-		t.Fatal("the tunnel does not end")
-	}
-}
-
-func ended(tunnel protocol.Session) bool {
-	select {
-	case <-tunnel.Ended().Done():
-		return true
-	default:
-		return false
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 )
 
 // GO_AWAY says that the relay client takes no more users. Those whom it has go
@@ -20,7 +21,7 @@ func TestGoAway(t *testing.T) {
 	tunnel, client := newTunnel(t)
 	user := openAcknowledged(t, tunnel, client)
 	client.send(frame{kind: typeGoAway})
-	wantDone(t, tunnel)
+	protocoltest.WantEnded(t, tunnel)
 	if _, err := tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
 		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 	}
@@ -47,7 +48,7 @@ func TestStraysAreReset(t *testing.T) {
 	conntest.Write(t, user, "still here")
 	client.want(data(1, 0, "still here"))
 	client.send(frame{kind: typeWindow, flags: flagSYN, stream: 2*most + 2})
-	wantDone(t, tunnel)
+	protocoltest.WantEnded(t, tunnel)
 	wantFailure(t, user)
 }
 
@@ -171,7 +172,7 @@ func TestSilence(t *testing.T) {
 			alive <- f
 		}()
 		pass(time.Hour)
-		if ended(tunnel) {
+		if tunnel.Ended().Err() != nil {
 			t.Fatalf("ended after %v although all pings were answered", time.Since(opened))
 		}
 		if _, err := st.Write([]byte("x")); err != nil {

@@ -154,8 +154,8 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 		failed <- err
 	}()
 	conn := r.Next("pool\nnew\n")
-	cancel(errUserLeft)
-	if err := <-failed; !errors.Is(err, errUserLeft) {
+	cancel(protocoltest.ErrUserLeft)
+	if err := <-failed; !errors.Is(err, protocoltest.ErrUserLeft) {
 		t.Errorf("got %v, want the cause of the context", err)
 	}
 	conntest.WantReset(t, conn)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
+
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -62,7 +64,7 @@ func (panickyConn) WriteTo(io.Writer) (int64, error) { panic("injected") }
 func TestPanicEndsPool(t *testing.T) {
 	relay := pool.NewRelay(pool.Config{})
 	p, other := newPoolAt(t, relay), newPoolAt(t, relay)
-	conn, client := tcpPair(t)
+	conn, client := protocoltest.Pair(t)
 	if err := relay.Claim(panickyConn{conn}, "", p.id); err != nil {
 		t.Fatal(err)
 	}

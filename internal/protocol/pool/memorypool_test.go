@@ -94,15 +94,6 @@ func wantMemoryPair(t *testing.T, conn io.Writer, client io.Reader) {
 	}
 }
 
-func ended(tunnel protocol.Session) bool {
-	select {
-	case <-tunnel.Ended().Done():
-		return true
-	default:
-		return false
-	}
-}
-
 // At most 256 connections wait. One more gets an end, not a reset: its id is
 // right, and the relay client is not to think that its pool is gone.
 func TestFull(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -26,7 +27,7 @@ func TestRegister(t *testing.T) {
 }
 
 func TestRegisterOnDeadConnection(t *testing.T) {
-	conn, client := tcpPair(t)
+	conn, client := protocoltest.Pair(t)
 	_ = conn.Close()
 	if tunnel, err := pool.NewRelay(pool.Config{}).Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}}); err == nil {
 		_ = tunnel.Close()
@@ -122,7 +123,7 @@ func TestEndedConnectionIsClosed(t *testing.T) {
 func TestUnknownID(t *testing.T) {
 	p := newPool(t)
 	for _, id := range []string{"NOSUCHPOOL", p.id + "X", p.id[:25], "new"} {
-		conn, client := tcpPair(t)
+		conn, client := protocoltest.Pair(t)
 		conntest.Write(t, client, "payload")
 		if err := p.relay.Claim(conn, "", id); !errors.Is(err, protocol.ErrUnknownID) {
 			t.Errorf("id %q: got %v, want %v", id, err, protocol.ErrUnknownID)
@@ -159,7 +160,7 @@ func TestClose(t *testing.T) {
 	if _, err := p.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
 		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 	}
-	conn, client := tcpPair(t)
+	conn, client := protocoltest.Pair(t)
 	if err := p.relay.Claim(conn, "", p.id); !errors.Is(err, protocol.ErrUnknownID) {
 		t.Errorf("a new connection gets %v, want %v", err, protocol.ErrUnknownID)
 	}
@@ -180,7 +181,7 @@ func TestUsersAndConnectionsAtOnce(t *testing.T) {
 	var running sync.WaitGroup
 	users := make(chan conn.Conn, n)
 	for range n {
-		conn, client := tcpPair(t)
+		conn, client := protocoltest.Pair(t)
 		running.Go(func() {
 			if err := p.relay.Claim(conn, "", p.id); err != nil {
 				t.Error(err)

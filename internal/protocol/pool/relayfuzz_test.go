@@ -1,7 +1,6 @@
 package pool_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -10,6 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 )
 
 // mostSteps is fewer than the connections that one pool keeps.
@@ -49,15 +49,8 @@ type model struct {
 	since   time.Time   // since when it has had no connection, if it has none
 	idle    []conn.Conn // the newest is last; nil is the one that said new
 	active  []conn.Conn
-	waiting []*waiter
-	users   []*waiter
-}
-
-// waiter is a user.
-type waiter struct {
-	leave context.CancelCauseFunc
-	got   chan opened
-	want  func(opened) bool // nil while it must not have got anything
+	waiting []*protocoltest.User
+	users   []*protocoltest.User
 }
 
 func (m *model) step(what byte, arg int) {
@@ -73,8 +66,7 @@ func (m *model) step(what byte, arg int) {
 	case 3:
 		if n := len(m.waiting); n > 0 {
 			u := m.waiting[arg%n]
-			u.leave(errUserLeft)
-			u.want = func(o opened) bool { return errors.Is(o.err, errUserLeft) }
+			u.Leave()
 			m.waiting = append(m.waiting[:arg%n:arg%n], m.waiting[arg%n+1:]...)
 		}
 	case 4:
@@ -109,15 +101,16 @@ func (m *model) add() {
 }
 
 // serve expects that u gets c, or the first connection for nil.
-func (m *model) serve(u *waiter, c conn.Conn) {
-	u.want = func(o opened) bool { return o.err == nil && o.conn != nil && (c == nil || conn.Innermost(o.conn) == c) }
+func (m *model) serve(u *protocoltest.User, c conn.Conn) {
+	u.Want = func(o protocoltest.Opened) bool {
+		return o.Err == nil && o.Conn != nil && (c == nil || conn.Innermost(o.Conn) == c)
+	}
 	synctest.Wait()
-	if len(u.got) == 0 {
+	o, ok := u.Got()
+	if !ok {
 		m.Fatal("a user waits, and there is a connection")
 	}
-	o := <-u.got
-	u.got <- o
-	m.active = append(m.active, o.conn)
+	m.active = append(m.active, o.Conn)
 }
 
 // refused adds a connection in vain.
@@ -130,14 +123,12 @@ func (m *model) refused(id string) {
 }
 
 func (m *model) userComes() {
-	ctx, leave := context.WithCancelCause(context.Background())
-	u := &waiter{leave, make(chan opened, 1), nil}
+	u := protocoltest.NewUser(m.tunnel)
 	m.users = append(m.users, u)
-	go m.wait(ctx, len(m.users), u.got)
 	n := len(m.idle)
 	switch {
 	case m.over:
-		u.want = tunnelEnded
+		u.WantErr(protocol.ErrTunnelEnded)
 	case n == 0:
 		m.waiting = append(m.waiting, u)
 	default:
@@ -147,8 +138,6 @@ func (m *model) userComes() {
 	}
 	synctest.Wait() // in their order
 }
-
-func tunnelEnded(o opened) bool { return errors.Is(o.err, protocol.ErrTunnelEnded) }
 
 func (m *model) userEnds(i int) {
 	if i%2 == 0 {
@@ -166,32 +155,17 @@ func (m *model) userEnds(i int) {
 func (m *model) ended() {
 	m.over, m.idle = true, nil
 	for _, u := range m.waiting {
-		u.want = tunnelEnded
+		u.WantErr(protocol.ErrTunnelEnded)
 	}
 	m.waiting = nil
 }
 
 // check compares what users have got with what they should have.
 func (m *model) check() {
-	if ended(m.tunnel) != m.over {
+	if (m.tunnel.Ended().Err() != nil) != m.over {
 		m.Fatalf("has the pool ended? %v; should it have? %v", !m.over, m.over)
 	}
-	for i, u := range m.users {
-		if u.want == nil {
-			if len(u.got) > 0 {
-				m.Fatalf("user %d got %+v, and should wait", i, <-u.got)
-			}
-			continue
-		}
-		if len(u.got) == 0 {
-			m.Fatalf("user %d waits in vain", i)
-		}
-		o := <-u.got
-		if !u.want(o) {
-			m.Fatalf("user %d got %+v", i, o)
-		}
-		u.got <- o
-	}
+	protocoltest.CheckUsers(m.T, m.users)
 }
 
 // end expects that nothing is left.
@@ -205,6 +179,6 @@ func (m *model) end() {
 		m.userEnds(0)
 	}
 	for _, u := range m.users {
-		u.leave(nil)
+		u.Leave()
 	}
 }

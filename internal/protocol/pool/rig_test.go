@@ -12,6 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -22,19 +23,6 @@ const patience = 10 * time.Second
 
 // idLength is that of the ids of today's relay, by docs/protocol.md.
 const idLength = 26
-
-// errUserLeft is why the users of these tests give up.
-var errUserLeft = errors.New("the user left")
-
-// tcpPair makes a connection between a relay and a relay client.
-func tcpPair(t *testing.T) (relay, client *transport.Conn) {
-	t.Helper()
-	relay, client = conntest.Pair(t)
-	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return relay, client
-}
 
 // relayPool is a pool at the relay, as a relay client sees it.
 type relayPool struct {
@@ -53,7 +41,7 @@ func newPool(t *testing.T) *relayPool {
 func newPoolAt(t *testing.T, relay *pool.Relay) *relayPool {
 	t.Helper()
 	p := &relayPool{T: t, relay: relay}
-	conn, client := tcpPair(t)
+	conn, client := protocoltest.Pair(t)
 	tunnel, err := p.relay.Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +59,7 @@ func newPoolAt(t *testing.T, relay *pool.Relay) *relayPool {
 // add adds a connection to the pool, and gives the relay client's end.
 func (p *relayPool) add() *transport.Conn {
 	p.Helper()
-	conn, client := tcpPair(p.T)
+	conn, client := protocoltest.Pair(p.T)
 	if err := p.relay.Claim(conn, "", p.id); err != nil {
 		p.Fatalf("a connection was not accepted: %v", err)
 	}
@@ -95,8 +83,8 @@ func (p *relayPool) open() conn.Conn {
 func (p *relayPool) wantNone() {
 	p.Helper()
 	ctx, cancel := context.WithCancelCause(p.Context())
-	cancel(errUserLeft)
-	if conn, err := p.tunnel.Open(ctx); !errors.Is(err, errUserLeft) {
+	cancel(protocoltest.ErrUserLeft)
+	if conn, err := p.tunnel.Open(ctx); !errors.Is(err, protocoltest.ErrUserLeft) {
 		p.Errorf("got connection %v and error %v from an empty pool", conn, err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
+
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/pool"
@@ -58,8 +60,8 @@ func TestUserGivesUp(t *testing.T) {
 		synctest.Wait()
 		go p.wait(t.Context(), 1, got)
 		synctest.Wait()
-		cancel(errUserLeft)
-		if o := <-got; o.user != 0 || !errors.Is(o.err, errUserLeft) {
+		cancel(protocoltest.ErrUserLeft)
+		if o := <-got; o.user != 0 || !errors.Is(o.err, protocoltest.ErrUserLeft) {
 			t.Fatalf("user %d got %v, want user 0 and the cause of the context", o.user, o.err)
 		}
 		client := p.add(t)
@@ -97,7 +99,7 @@ func TestLinger(t *testing.T) {
 		pass(24 * time.Hour)
 		user := p.take(t)
 		pass(24 * time.Hour)
-		if ended(p.tunnel) {
+		if p.tunnel.Ended().Err() != nil {
 			t.Fatal("ended while a connection was in use")
 		}
 		since := time.Now()
@@ -134,7 +136,7 @@ func TestLingerOfLeased(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(24 * time.Hour)
-		if ended(tunnel) {
+		if tunnel.Ended().Err() != nil {
 			t.Fatal("ended while a connection was in use")
 		}
 		_ = user.Close()
@@ -157,14 +159,14 @@ func TestLingerStartsAnew(t *testing.T) {
 			_ = user.Reset()
 			_ = user.Close() // once more must not count twice
 			pass(linger - time.Nanosecond)
-			if ended(p.tunnel) {
+			if p.tunnel.Ended().Err() != nil {
 				t.Fatal("ended too early")
 			}
 			p.add(t)
 			pass(linger)
 			user = p.take(t)
 			pass(linger)
-			if ended(p.tunnel) {
+			if p.tunnel.Ended().Err() != nil {
 				t.Fatal("ended while it had a connection")
 			}
 		}
@@ -211,7 +213,7 @@ func TestServedUserKeepsThePool(t *testing.T) {
 			t.Fatal(o.err)
 		}
 		pass(10 * linger)
-		if ended(p.tunnel) {
+		if p.tunnel.Ended().Err() != nil {
 			t.Error("ended while a user was served")
 		}
 		_ = o.conn.Close()
@@ -231,11 +233,11 @@ func TestClaimAndExpiryRace(t *testing.T) {
 			got := make(chan opened, 1)
 			go p.wait(ctx, 0, got)
 			synctest.Wait()
-			cancel(errUserLeft) // wakes the user, who is seldom quicker than the claim
+			cancel(protocoltest.ErrUserLeft) // wakes the user, who is seldom quicker than the claim
 			client := p.add(t)
 			o := <-got
 			if o.err != nil {
-				if !errors.Is(o.err, errUserLeft) {
+				if !errors.Is(o.err, protocoltest.ErrUserLeft) {
 					t.Fatalf("the user got %v", o.err)
 				}
 				next, stop := context.WithTimeout(t.Context(), patience)

@@ -63,11 +63,11 @@ func start(log *slog.Logger) (*Relay, error) {
 	return r, r.listen(net.JoinHostPort(loopback, "0"))
 }
 
-// Addr is the address for relay clients, "host:port".
+// Addr returns the address for relay clients, "host:port".
 func (r *Relay) Addr() string { return r.addr }
 
-// TLS gives the settings for relay.Options.TLS, with which clients of this relay
-// encrypt. It takes those that do not, too.
+// TLS returns settings for relay.Options.TLS, with which clients of this relay encrypt. The
+// relay takes others, too.
 func (r *Relay) TLS() (*tls.Config, error) { return relay.PinnedTLS(certificate.Pin(r.own.Leaf)) }
 
 // Close closes the relay as though it were killed: all connections are reset.
@@ -77,9 +77,9 @@ func (r *Relay) Close() {
 	<-r.served
 }
 
-// Restart closes the relay and starts another one on the same address, which
-// knows nothing of the tunnels of the first. Somebody else may have that address for a
-// moment meanwhile, which is waited for.
+// Restart closes the relay and starts another one on the same address, which knows nothing
+// of the tunnels of the first. If another program has that address meanwhile, it waits for a
+// moment.
 func (r *Relay) Restart() error {
 	r.Close()
 	for since := time.Now(); ; <-time.After(10 * time.Millisecond) {
@@ -90,7 +90,7 @@ func (r *Relay) Restart() error {
 	}
 }
 
-// restartWait is how long an address may be somebody else's.
+// restartWait is how long another program may have the address.
 const restartWait = 10 * time.Second
 
 func (r *Relay) listen(addr string) error {

@@ -26,7 +26,7 @@ func (l lines) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// await gives the next line with this text.
+// await returns the next line with this text.
 func (l lines) await(t *testing.T, text string) string {
 	t.Helper()
 	for {
@@ -82,8 +82,8 @@ func (m bareMultiplex) users(t *testing.T, n int) {
 	}
 }
 
-// A relay client that acknowledges no stream is not too slow to come: it has 256
-// users, and the log says what the next one has waited for.
+// A relay client that acknowledges no stream has 256 users. The log says what the next one
+// has waited for, and not that the relay client is too slow.
 func TestNotAcknowledged(t *testing.T) {
 	m := newBareMultiplex(t)
 	m.users(t, 256)

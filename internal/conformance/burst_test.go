@@ -31,7 +31,7 @@ func (l *burstLog) Write(b []byte) (int, error) {
 	return l.log.Write(b)
 }
 
-// with gives the lines in which there is some text.
+// with returns the lines that contain text.
 func (l *burstLog) with(text string) (found []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,8 +43,8 @@ func (l *burstLog) with(text string) (found []string) {
 	return found
 }
 
-// A load test from one address, 50 connections at a time, loses not one of them: what
-// is over the rate waits. Both ends are told, once in a while.
+// A load test from one address, 50 connections at a time, loses none of them: those beyond
+// the rate wait. Both logs say so, once in a while.
 func TestBurstOfOneAddress(t *testing.T) {
 	const all, atOnce, perSecond = 400, 50, 100
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
@@ -84,7 +84,7 @@ func TestBurstOfOneAddress(t *testing.T) {
 	})
 }
 
-// loggingRelay gives the address of a relay that believes who users say they are.
+// loggingRelay returns the address of a relay that trusts the PROXY headers of its users.
 func loggingRelay(t *testing.T, log io.Writer) string {
 	s, err := node.Relay(node.Config{
 		Bind: "127.0.0.1", Ports: port.Range{First: 20000, Last: 29999},
@@ -126,8 +126,7 @@ func forwardLogging(t *testing.T, addr, local string, protocol relay.Protocol, l
 	return within(t, registered, "the forwarder to register")
 }
 
-// echoFrom is a user who comes from an address, by way of a load balancer, and wants to
-// have back what it says.
+// echoFrom has a user come from an address, through a load balancer, and expect an echo.
 func echoFrom(ip, public string, n int) error {
 	conn, err := net.Dial("tcp", public)
 	if err != nil {

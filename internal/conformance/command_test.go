@@ -17,7 +17,7 @@ import (
 // buildDir is where command puts the command; TestMain makes and removes it.
 var buildDir string
 
-// command builds the command once, and gives its path: only a process can be
+// command builds the command once, and returns its path: only a process can be
 // killed.
 var command = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(buildDir, "relay")

@@ -34,7 +34,7 @@ func send(conn net.Conn, s *stream, n int64) error {
 // errDiffers is data that its sender did not send.
 var errDiffers = errors.New("wrong bytes arrived")
 
-// receive reads conn to its end and compares with s. It gives how much came,
+// receive reads conn to its end and compares with s. It returns how much came,
 // and how it ended: nil for FIN.
 func receive(conn net.Conn, s *stream) (n int64, err error) {
 	got, want := make([]byte, 64<<10), make([]byte, 64<<10)

@@ -12,8 +12,8 @@ import (
 	"github.com/seed96252745/relay/relaytest"
 )
 
-// The relay client in these tests is this file: the bytes of docs/protocol.md,
-// and no code of Relay's.
+// The relay client of these tests is this file, with the bytes of docs/protocol.md and no
+// code of Relay's.
 
 // ways are the ways in which the lines may arrive.
 var ways = map[string]func(t *testing.T, conn *net.TCPConn, lines string){
@@ -47,8 +47,8 @@ type relayClient struct {
 	write func(t *testing.T, conn *net.TCPConn, lines string)
 }
 
-// say opens a connection, writes the lines in the way that is tested, and then
-// the payload in the same breath.
+// say opens a connection, writes the lines in the way that is tested, and the payload right
+// behind them.
 func (c relayClient) say(t *testing.T, lines, payload string) (*net.TCPConn, *bufio.Reader) {
 	t.Helper()
 	conn := dial(t, c.addr)
@@ -182,7 +182,7 @@ func unhex(t *testing.T, s string) []byte {
 	return b
 }
 
-// What is no request is closed without a byte.
+// The relay closes a connection that makes no request, without a byte.
 func TestNotARequest(t *testing.T) {
 	addr := relaytest.Start(t).Addr()
 	for name, lines := range map[string]string{
@@ -226,7 +226,7 @@ func TestNotARequest(t *testing.T) {
 	})
 }
 
-// An option that the relay does not know is refused by name.
+// The refusal of an unknown option names it.
 func TestUnknownOption(t *testing.T) {
 	addr := relaytest.Start(t).Addr()
 	for _, verb := range []string{"multiplex\n", "pool\nnew\n", "event\nnew\n"} {

@@ -33,7 +33,7 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// mostUsers is how many users a forwarder of a home wishes for at a time.
+// mostUsers is the limit of concurrent users that the forwarders of a home ask for.
 const mostUsers = 2
 
 // home is a relay that can be started again, with its files, and its visitors.
@@ -82,7 +82,7 @@ func freeRange(t *testing.T, n int) port.Range {
 	return port.Range{First: first, Last: first + n - 1}
 }
 
-// clientCertificate makes a certificate that vouches for itself.
+// clientCertificate makes a self-signed certificate.
 func clientCertificate(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -111,7 +111,7 @@ func (h *home) newSecret() {
 	h.secret.Store(secret)
 }
 
-// changeSecret has another secret in force.
+// changeSecret puts another secret into force.
 func (h *home) changeSecret() {
 	h.Helper()
 	h.newSecret()
@@ -163,7 +163,7 @@ func (h *home) start(ports port.Range, identities bool) {
 	}
 }
 
-// mistake starts the relay with other ports, and perhaps without those whom it knows,
+// mistake starts the relay with other ports, and perhaps without its identities,
 // lets the forwarder register there, and starts it as before.
 func (h *home) mistake(forwarder *served, identities bool) {
 	h.Helper()
@@ -199,8 +199,8 @@ func (h *home) registerByHand(t *testing.T) (public string, conn net.Conn) {
 	}
 }
 
-// served is a forwarder before a server of its own, which says its name to each user,
-// and then what the user says.
+// served is a forwarder before a server of its own, which sends each user its name, and then
+// echoes.
 type served struct {
 	name       byte
 	public     string
@@ -246,7 +246,7 @@ func (h *home) serve(key, name string) *served {
 	return s
 }
 
-// token gives the secret of the moment, if this one has any.
+// token returns the secret of the moment, if this one has any.
 func (h *home) token() func() (string, error) {
 	if !h.who.token {
 		return nil
@@ -254,8 +254,8 @@ func (h *home) token() func() (string, error) {
 	return func() (string, error) { return h.secret.Load().(string), nil }
 }
 
-// use connects a user, who has to be served by this forwarder. Those before may count
-// for a moment.
+// use connects a user, whom this forwarder has to serve. Earlier users may count for a
+// moment.
 func (s *served) use(t *testing.T, public string) *net.TCPConn {
 	t.Helper()
 	for since := time.Now(); ; {
@@ -325,7 +325,7 @@ func (r refusals) Handle(_ context.Context, record slog.Record) error {
 		if refused := new(relay.RefusedError); errors.As(err, &refused) {
 			select {
 			case r <- refused.Code:
-			default: // nobody asks
+			default: // no caller waits
 			}
 		}
 		return true

@@ -14,7 +14,7 @@ import (
 	"github.com/seed96252745/relay/relaytest"
 )
 
-// echo sends back whatever comes, and ends when the user ends.
+// echo sends back what arrives, and ends when the user ends.
 func echo(conn *net.TCPConn) {
 	_, _ = io.Copy(struct{ io.Writer }{conn}, conn)
 	_ = conn.CloseWrite()

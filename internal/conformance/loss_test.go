@@ -10,8 +10,7 @@ import (
 	"github.com/seed96252745/relay/relaytest"
 )
 
-// A process that is killed says nothing any more; its kernel closes its
-// sockets. Users must see that as a failure, whether bytes were on their way
+// A process that is killed sends nothing any more; its kernel closes its sockets. Users must see that as a failure, whether bytes were on their way
 // or not.
 func TestRelayClientKilled(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {

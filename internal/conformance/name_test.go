@@ -21,7 +21,7 @@ import (
 )
 
 // nameServer answers for every name, until the test ends, with addresses that the test
-// sets. This process asks it and nobody else; so a test with one may not run beside
+// sets. Only this process asks it, so a test with one may not run beside
 // others.
 type nameServer struct{ addrs atomic.Pointer[[]string] }
 
@@ -71,7 +71,7 @@ func twoRelays(t *testing.T) (port string, one, another *process) {
 	return port, startRelay(t, net.JoinHostPort(oneAddr, port)), startRelay(t, net.JoinHostPort(anotherAddr, port))
 }
 
-// publicAt gives where users find a tunnel at the relay with this address: the public
+// publicAt returns where users find a tunnel at the relay with this address: the public
 // address has the name.
 func publicAt(t *testing.T, addr, public string) string {
 	t.Helper()
@@ -97,8 +97,7 @@ func TestRelayNameMoves(t *testing.T) {
 	})
 }
 
-// A name with several addresses is tried through all of them, whatever it is that goes
-// wrong at the first ones.
+// A forwarder tries all addresses of a name, for whatever reason the first ones fail.
 func TestRelayNameHasSeveralAddresses(t *testing.T) {
 	for name, atFirst := range map[string]func(*net.TCPConn){
 		"nobody":              nil,
@@ -123,8 +122,8 @@ func TestRelayNameHasSeveralAddresses(t *testing.T) {
 	}
 }
 
-// A relay that refuses is there. A forwarder asks another one of the name only if that
-// may have what this one lacks: it would serve another public port there.
+// A relay that refuses is alive. A forwarder tries another address of the name only if the
+// relay there may have what this one lacks, as it would get another public port there.
 func TestRelayNameAfterARefusal(t *testing.T) {
 	for refusal, next := range map[string]string{
 		"draining":   anotherAddr,
@@ -163,10 +162,9 @@ func TestRelayNameAfterARefusal(t *testing.T) {
 	}
 }
 
-// The peer at the address for claims is not the relay any more that holds the
-// control connection, as behind a load balancer whose relays were exchanged. That is
-// said in the log, once, and soon after the last user who was served the forwarder
-// registers anew.
+// Claims reach another relay than the one with the control connection, as behind a load
+// balancer whose relays were exchanged. The log says so once, and soon after its last user
+// the forwarder registers anew.
 func TestClaimsGoToAnotherRelay(t *testing.T) {
 	own, encrypt := newCertificate(t)
 	asRelay := certificate.ServerConfig{GetCertificate: certificate.Fixed(own)}.TLS()

@@ -14,8 +14,8 @@ const (
 	// pairs is how many there are to be in order. One in six to one in thirty was not,
 	// where each user came on a connection of its own and nothing was done about it.
 	pairs = 150
-	// longestTurn is how long a user waits for the one before, by docs/protocol.md. A
-	// pair that took longer says nothing.
+	// longestTurn is how long a user waits for the previous one, by docs/protocol.md. A
+	// pair that took longer proves nothing.
 	longestTurn = 100 * time.Millisecond
 )
 

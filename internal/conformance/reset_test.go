@@ -81,7 +81,7 @@ func TestResetAfterHalfClose(t *testing.T) {
 	})
 }
 
-// The user who resets is not read from, but written to.
+// The server sees the reset of a user whom it only writes to.
 func TestWriterSeesReset(t *testing.T) {
 	eachPairing(t, func(t *testing.T, p pairingTunnel) {
 		user, server := p.pair(t)
@@ -137,8 +137,7 @@ func TestLocalServerRefuses(t *testing.T) {
 	})
 }
 
-// readByte is a user who waits for a byte. The reset may be quicker than his
-// connect.
+// readByte has a user wait for a byte. The reset may be faster than the connect.
 func readByte(public string) error {
 	conn, err := net.Dial("tcp", public)
 	if err != nil {
@@ -150,8 +149,7 @@ func readByte(public string) error {
 	return err
 }
 
-// untilServed tries users until one is served: a few may still meet what was
-// there before.
+// untilServed has users come until one is served: the first may still be reset.
 func untilServed(t *testing.T, public string) error {
 	var errs []error
 	for i := range 20 {

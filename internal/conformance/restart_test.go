@@ -22,8 +22,8 @@ const (
 	portion   = 16 << 10
 )
 
-// trickle is a local server that sends so slowly, to who has said d; others get
-// nothing.
+// trickle is a local server that sends so slowly to users who have sent d, and nothing to
+// others.
 func trickle(conn *net.TCPConn) {
 	var what [1]byte
 	if _, err := io.ReadFull(conn, what[:]); err != nil || what[0] != 'd' {
@@ -43,9 +43,9 @@ func trickle(conn *net.TCPConn) {
 	_ = conn.Close()
 }
 
-// A relay that is told to end waits for downloads, and not for a user who is silent:
-// that one is reset, and the relay is gone soon after the last download is whole. When
-// it is back so are its forwarders.
+// A relay that shuts down waits for downloads, and not for a silent user: it resets that
+// one, and is gone soon after the last download is complete. When it is back so are its
+// forwarders.
 func TestRelayRestartsAmongDownloads(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
 		addr := "127.0.0.1:" + conntest.FreePort(t)
@@ -69,7 +69,7 @@ func TestForwarderEndsAmongDownloads(t *testing.T) {
 }
 
 // amongDownloads tells a process to end while downloads run, and expects them to be
-// whole, and a silent user to be reset long before the process would cut off everybody.
+// whole, and a silent user to be reset long before the process would reset all.
 func amongDownloads(t *testing.T, public string, p *process) {
 	t.Helper()
 	silent := silentUser(t, public)
@@ -111,7 +111,7 @@ func silentUser(t *testing.T, public string) *net.TCPConn {
 	return conn
 }
 
-// download downloads, and says when it has begun.
+// download downloads, and reports when it has begun.
 func download(public string, begun *sync.WaitGroup) error {
 	conn, err := net.Dial("tcp", public)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"github.com/seed96252745/relay"
 )
 
-// A forwarder that comes back, in whatever way it or the relay was away, has the port
-// that it is promised, within the time that it is promised; a user who waits there is
-// served by it, and one who was joined before lives on or is reset as is documented.
-// Its bounds are what is left of them.
+// A forwarder that comes back, for whatever reason it or the relay was away, gets the
+// promised port within the promised time. It serves the users who wait there. Users who
+// were joined before live on or are reset, as is documented. Its limits are those that are
+// left.
 
 // whoComesBack is a kind of identity.
 type whoComesBack struct {
@@ -33,12 +33,12 @@ var comeBack = []whoComesBack{
 // wayBack is one of the ways to be away, and to come back.
 type wayBack struct {
 	name string
-	// back has it come back, and gives what serves from then on. It calls away while
-	// nobody serves the port, if that is so for longer than a moment.
+	// back has it come back, and returns what serves from then on. It calls away while
+	// no forwarder serves the port, if that takes longer than a moment.
 	back func(h *home, first *served, away func()) *served
-	// lostKey says that it comes back with another one.
+	// lostKey is set if it comes back with another key.
 	lostKey bool
-	// joined says that users who were joined before live on.
+	// joined is set if users who were joined before live on.
 	joined bool
 	// same reports whether it has the same port.
 	same func(whoComesBack) bool
@@ -101,7 +101,7 @@ var waysBack = []wayBack{
 	}},
 }
 
-// TestReturn tries all of it.
+// TestReturn combines all kinds and ways.
 func TestReturn(t *testing.T) {
 	for _, who := range comeBack {
 		for _, way := range waysBack {
@@ -169,8 +169,8 @@ func testReturn(t *testing.T, who whoComesBack, way wayBack, protocol relay.Prot
 	}
 }
 
-// TestReturnWithoutLease has nobody's port kept, and that of one who may have no other
-// one given to it again. A pool stands for a while after its last connection.
+// TestReturnWithoutLease has no port kept, but an identity with a single port gets it
+// again. A pool stays for a while after its last connection.
 func TestReturnWithoutLease(t *testing.T) {
 	for _, who := range comeBack {
 		if who.certificate {

@@ -9,14 +9,14 @@ import (
 	"github.com/seed96252745/relay"
 )
 
-// A receiver may take its time: that it reads nothing for longer than a vanished
-// peer is waited for is no reason to end the connection.
+// A receiver may take its time. The relay does not end the connection because it reads
+// nothing for longer than a vanished peer is waited for.
 func TestReceiverPauses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 35 seconds: run it without -short")
 	}
 	t.Parallel()          // it waits, mostly
-	const size = 96 << 20 // more than the sockets on the way hold for one who does not read
+	const size = 96 << 20 // more than the sockets on the way hold for a receiver that does not read
 	type transfer struct {
 		name     string
 		from, to *net.TCPConn
@@ -64,8 +64,8 @@ func TestReceiverPauses(t *testing.T) {
 	wg.Wait()
 }
 
-// What fits into sockets is written long before it is read, and the end comes
-// behind it: at once, or after the receiver has paused for long.
+// Bytes that fit into sockets are written long before they are read, and the end follows
+// them: at once, or after the receiver has paused for long.
 func TestReceiverIsLate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 55 seconds: run it without -short")

@@ -42,7 +42,7 @@ func TestStandby(t *testing.T) {
 	})
 }
 
-// startWithState runs a forwarder with a state directory, and tells when it is refused
+// startWithState runs a forwarder with a state directory, and reports when it is refused
 // because another one has taken over.
 func startWithState(t *testing.T, relayAddr, local string, protocol relay.Protocol, state string) (p *process, superseded <-chan struct{}) {
 	t.Helper()

@@ -74,8 +74,8 @@ func eachTransport(t *testing.T, test func(t *testing.T, r *relaytest.Relay, enc
 }
 
 // eachPatientTunnel is eachTunnel where the relay for TLS gives users and relay clients
-// all the time of the test: for more handshakes at once than a busy machine has done in
-// the seconds that each has otherwise.
+// all the time of the test. A busy machine does not do so many handshakes at once within
+// their usual limit.
 func eachPatientTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *testing.T, tun *tunnel)) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
 		t.Run("plain", func(t *testing.T) {
@@ -95,7 +95,8 @@ func patientRelay(t *testing.T) (addr string, encrypt *tls.Config) {
 	return startPatientRelay(t, own), encrypt
 }
 
-// newCertificate makes one for relays, and what has forwarders trust it.
+// newCertificate makes a certificate for relays, and settings with which forwarders trust
+// it.
 func newCertificate(t *testing.T) (own tls.Certificate, encrypt *tls.Config) {
 	t.Helper()
 	own, err := certificate.New()
@@ -224,9 +225,8 @@ func within[T any](t *testing.T, c <-chan T, what string) T {
 	}
 }
 
-// pairing is a local server that says which of its connections belongs to
-// which user. A user names himself with his first bytes; in the pool protocol
-// the server has more connections than there are users.
+// pairing is a local server that knows which of its connections belongs to which user: each
+// user begins with a token.
 type pairing struct {
 	mu    sync.Mutex
 	wants map[[tokenSize]byte]chan *net.TCPConn
@@ -267,7 +267,7 @@ func (p *pairing) handle(conn *net.TCPConn) {
 	}
 }
 
-// pair connects a user, and gives both ends.
+// pair connects a user, and returns both ends.
 func (p pairingTunnel) pair(t *testing.T) (user, server *net.TCPConn) {
 	t.Helper()
 	var token [tokenSize]byte

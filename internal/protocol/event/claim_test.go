@@ -57,13 +57,13 @@ func TestClientToleratesUsersWhoLeave(t *testing.T) {
 		r.register()
 		r.leave(10)
 		r.come() // which shows that 10 in a row have to be tolerated
-		pass(vouched)
+		pass(trustTime)
 		r.leave(15)
 		r.wantStanding()
 		for range 10 {
 			r.come()
 		}
-		pass(vouched)
+		pass(trustTime)
 		r.leave(1)
 		r.wantStanding()
 		r.leave(1)
@@ -84,14 +84,14 @@ func TestClientServesUsersBesideThoseWhoLeave(t *testing.T) {
 			r.leave(50)
 			r.wantStanding()
 		}
-		pass(vouched)
+		pass(trustTime)
 		r.leave(2)
 		r.wantEnded()
 	})
 }
 
-// vouched is longer than a user who was served shows that this is the right relay.
-const vouched = 4 * time.Second
+// trustTime is longer than a successful claim shows that this is the right relay.
+const trustTime = 4 * time.Second
 
 // claimRig is a relay client in simulated time, with its relay played by the test.
 type claimRig struct {
@@ -144,7 +144,7 @@ func (r *claimRig) claim() (relayEnd *conntest.MemoryConn, clientEnd conn.Conn) 
 	return relayEnd, clientEnd
 }
 
-// come is a user who is served.
+// come has a user come, and be served.
 func (r *claimRig) come() {
 	r.Helper()
 	relayEnd, clientEnd := r.claim()

@@ -39,7 +39,7 @@ func (r *rawRelay) registering(ctx context.Context) (<-chan *protocoltest.Regist
 	return done, failed
 }
 
-// register registers, and gives the relay's end of the control connection. The
+// register registers, and returns the relay's end of the control connection. The
 // relay sends more in the same segment.
 func (r *rawRelay) register(more string) (*protocoltest.Registration, conn.Conn) {
 	r.Helper()
@@ -76,7 +76,7 @@ func TestClientClaims(t *testing.T) {
 		relayEnds[id] = conn
 		conntest.Write(t, conn, id[:1])
 	}
-	// They are dialled side by side, and accepted in any order.
+	// They are dialed side by side, and accepted in any order.
 	ids := map[string]string{"F": "FIRST", "S": "SECOND", "T": "THIRD"}
 	for range 3 {
 		accepted := protocoltest.Accept(t, registration)
@@ -114,8 +114,8 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 	conntest.WantReset(t, control)
 }
 
-// The loss of the control connection, and whatever on it is no id, ends the
-// registration. Connections that were accepted live on.
+// The loss of the control connection ends the registration, and so does a line on it that
+// is no id. Connections that were accepted live on.
 func TestClientLosesControlConnection(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, control conn.Conn){
 		"end":           func(_ *testing.T, control conn.Conn) { _ = control.CloseWrite() },
@@ -179,8 +179,8 @@ func TestClientClose(t *testing.T) {
 	}
 }
 
-// An id whose connection cannot be made is the relay's to give up; the
-// registration goes on.
+// If the connection for an id cannot be made the relay gives it up; the registration goes
+// on.
 func TestClientCannotDial(t *testing.T) {
 	r := newRawRelay(t)
 	var broken atomic.Bool

@@ -13,7 +13,7 @@ import (
 // idLine is an id on the control connection, with its end.
 var idLine = regexp.MustCompile(`^[!-~]{1,128}\r?\n`)
 
-// Whatever the relay says, the client claims the ids in it that come before the
+// Whatever the relay sends, the client claims the ids in it that come before the
 // first line that is none, each once, and ends.
 func FuzzClient(f *testing.F) {
 	claims := func(t *testing.T, said []byte, heard []string, registered bool) {

@@ -13,16 +13,16 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
-// maxChatter is what a relay client may say in a minute where it has nothing
-// to say, by docs/protocol.md.
-const maxChatter = 4 << 10
+// maxInput is how much a relay client may send in a minute on its control connection, by
+// docs/protocol.md.
+const maxInput = 4 << 10
 
 func pass(d time.Duration) { <-time.After(d) }
 
-// Some chatter is thrown away, and the tunnel is as good as before.
-func TestChatterIsThrownAway(t *testing.T) {
+// The relay discards some input, and the tunnel is as good as before.
+func TestInputIsDiscarded(t *testing.T) {
 	e := newTunnel(t)
-	conntest.Write(t, e.control, strings.Repeat("x", maxChatter))
+	conntest.Write(t, e.control, strings.Repeat("x", maxInput))
 	user, client := e.serve()
 	conntest.WantPair(t, user, client)
 	if e.tunnel.Ended().Err() != nil {
@@ -32,31 +32,31 @@ func TestChatterIsThrownAway(t *testing.T) {
 	protocoltest.WantEnded(t, e.tunnel)
 }
 
-func TestChatterAtOnce(t *testing.T) {
+func TestInputAtOnce(t *testing.T) {
 	e := newTunnel(t)
-	conntest.Write(t, e.control, strings.Repeat("\n", maxChatter+1))
+	conntest.Write(t, e.control, strings.Repeat("\n", maxInput+1))
 	protocoltest.WantEnded(t, e.tunnel)
 }
 
 // It is the rate that counts: a relay client that sends something now and then,
-// to keep a NAT awake, may do so for ever.
+// to keep a NAT awake, may do so forever.
 func TestChatterOverTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newMemoryTunnel(t)
 		defer e.control.Close()
 		for range 100 {
-			conntest.Write(t, e.control, strings.Repeat("x", maxChatter/2))
+			conntest.Write(t, e.control, strings.Repeat("x", maxInput/2))
 			pass(time.Minute)
 		}
 		synctest.Wait()
 		if e.tunnel.Ended().Err() != nil {
 			t.Fatal("ended although it said no more than it may")
 		}
-		conntest.Write(t, e.control, strings.Repeat("x", maxChatter/2))
+		conntest.Write(t, e.control, strings.Repeat("x", maxInput/2))
 		pass(30 * time.Second)
 		for range 2 {
 			// The last write fails if the relay has had enough before its end.
-			_, _ = e.control.Write([]byte(strings.Repeat("x", maxChatter/2+512)))
+			_, _ = e.control.Write([]byte(strings.Repeat("x", maxInput/2+512)))
 		}
 		synctest.Wait()
 		if e.tunnel.Ended().Err() == nil {

@@ -30,10 +30,10 @@ func TestErr(t *testing.T) {
 		end  func(*relayEnd)
 		want string
 	}{
-		"FIN":     {func(e *relayEnd) { e.control.CloseWrite() }, "ended the control connection"},
-		"RST":     {func(e *relayEnd) { e.control.Reset() }, "connection reset"},
-		"chatter": {func(e *relayEnd) { conntest.Write(t, e.control, strings.Repeat("x", maxChatter+1)) }, "too much"},
-		"Close":   {func(e *relayEnd) { e.tunnel.Close() }, net.ErrClosed.Error()},
+		"FIN":   {func(e *relayEnd) { e.control.CloseWrite() }, "ended the control connection"},
+		"RST":   {func(e *relayEnd) { e.control.Reset() }, "connection reset"},
+		"input": {func(e *relayEnd) { conntest.Write(t, e.control, strings.Repeat("x", maxInput+1)) }, "too much"},
+		"Close": {func(e *relayEnd) { e.tunnel.Close() }, net.ErrClosed.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newTunnel(t)

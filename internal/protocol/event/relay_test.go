@@ -47,7 +47,7 @@ func TestRegisterOnDeadConnection(t *testing.T) {
 	}
 }
 
-// Users are claimed in whatever order the relay client likes.
+// The relay client may claim users in any order.
 func TestManyUsersAtOnce(t *testing.T) {
 	const n = 100
 	e := newTunnel(t)
@@ -122,7 +122,7 @@ func TestIDIsUsedOnce(t *testing.T) {
 }
 
 // Two claims of one id at the same time: one gets the user, the other one is
-// reset, and which one is which must be the same for everybody.
+// reset, and they must agree on which is which.
 func TestConcurrentClaims(t *testing.T) {
 	e := newTunnel(t)
 	for range 1000 {
@@ -183,7 +183,7 @@ func TestClaimAndExpiryRace(t *testing.T) {
 			id := e.line()
 			synctest.Wait()
 			conn, client := conntest.Memory()
-			cancel(protocoltest.ErrUserLeft) // wakes the user, who is seldom quicker than the claim
+			cancel(protocoltest.ErrUserLeft) // wakes the user, who is seldom faster than the claim
 			err := e.relay.Claim(conn, "", id)
 			switch o := <-got; {
 			case err == nil && o.err == nil:
@@ -199,7 +199,7 @@ func TestClaimAndExpiryRace(t *testing.T) {
 	})
 }
 
-// When the control connection ends, so does the tunnel: users who wait are told,
+// When the control connection ends, so does the tunnel: users who wait get an error,
 // those who are served go on, and ids are void.
 func TestControlConnectionEnds(t *testing.T) {
 	for name, end := range map[string]func(*transport.Conn) error{

@@ -22,7 +22,7 @@ const mostSteps = 250
 
 // Users come and leave, relay clients claim what they may and what they may not,
 // say what they should not, and go: each id has one user, who is given one
-// connection at most, and nobody waits for ever.
+// connection at most, and no user waits forever.
 func FuzzRelay(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x00\x02", "\x00\x00\x02\x12\x02\x12", "\x00\x04\x02", "\x00\x00\x06\x02", "\x00\x07\x02", "\x05\x15\x25\xf5\xf5\xf5\xf5\xf5\x00",
@@ -43,13 +43,13 @@ func FuzzRelay(f *testing.F) {
 	})
 }
 
-// model is a tunnel, and what is known of it.
+// model is a tunnel, and what the relay has to do with it.
 type model struct {
 	*testing.T
 	relay   *event.Relay
 	tunnel  protocol.Session
 	control *conntest.MemoryConn
-	chatter int // bytes said in this minute
+	input   int // bytes sent in this minute
 	over    bool
 	users   []*protocoltest.User
 
@@ -99,7 +99,7 @@ func (m *model) step(what byte, arg int) {
 		m.clientGoes(arg)
 	case 8:
 		pass(61 * time.Second)
-		m.chatter = 0
+		m.input = 0
 	}
 }
 
@@ -112,7 +112,7 @@ func (m *model) userComes() {
 	m.users = append(m.users, u)
 }
 
-// claim claims an id that was announced.
+// claim claims an id that the relay has announced.
 func (m *model) claim(arg int) {
 	m.mu.Lock()
 	ids := m.ids
@@ -141,17 +141,17 @@ func (m *model) refused(id string) {
 	conntest.WantReset(m.T, client)
 }
 
-// say says what nobody wants to hear.
+// say sends bytes that the relay discards.
 func (m *model) say(bytes int) {
 	_, err := m.control.Write(make([]byte, bytes))
-	m.chatter += bytes
+	m.input += bytes
 	switch {
 	case m.over && bytes > 0 && err == nil:
 		m.Error("a control connection that has ended takes bytes")
-	case m.chatter > maxChatter:
+	case m.input > maxInput:
 		m.ended()
 	case !m.over && err != nil:
-		m.Errorf("after %d bytes in a minute: %v", m.chatter, err)
+		m.Errorf("after %d bytes in a minute: %v", m.input, err)
 	}
 }
 

@@ -61,7 +61,7 @@ func register(t *testing.T, conn, client conn.Conn) *relayEnd {
 	return e
 }
 
-// line gives the next line of the control connection.
+// line returns the next line of the control connection.
 func (e *relayEnd) line() string {
 	e.Helper()
 	line, err := e.lines.ReadString('\n')
@@ -77,7 +77,7 @@ type opened struct {
 	err  error
 }
 
-// user is a user who waits. What he gets is sent to the channel.
+// user has a user wait. The channel gets the outcome.
 func (e *relayEnd) user(ctx context.Context) <-chan opened {
 	got := make(chan opened, 1)
 	go func() {
@@ -87,7 +87,7 @@ func (e *relayEnd) user(ctx context.Context) <-chan opened {
 	return got
 }
 
-// claim claims an id on a new connection, and gives the relay client's end.
+// claim claims an id on a new connection, and returns the relay client's end.
 func (e *relayEnd) claim(id string) (*transport.Conn, error) {
 	e.Helper()
 	conn, client := protocoltest.Pair(e.T)

@@ -132,7 +132,7 @@ func TestClientLosesSession(t *testing.T) {
 	}
 }
 
-// That is noticed while nobody accepts, too.
+// The registration notices that while no caller accepts, too.
 func TestClientLosesSessionWhileNobodyAccepts(t *testing.T) {
 	registration, relay := newRawRelay(t).register(frame{kind: typeWindow, flags: flagSYN, stream: 1})
 	relay.wantFlag(1, flagACK)
@@ -144,7 +144,7 @@ func TestClientLosesSessionWhileNobodyAccepts(t *testing.T) {
 	}
 }
 
-// Close says that no more users are taken. The session ends with the last user
+// Close announces that no more users are taken. The session ends with the last user
 // whom there is.
 func TestClientClose(t *testing.T) {
 	registration, relay := newRawRelay(t).register(frame{kind: typeWindow, flags: flagSYN, stream: 1})

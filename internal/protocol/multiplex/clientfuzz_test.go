@@ -8,7 +8,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 )
 
-// Whatever the relay says, the client serves the streams in it, opens no other
+// Whatever the relay sends, the client serves the streams in it, opens no other
 // connection, and ends.
 func FuzzClient(f *testing.F) {
 	silent := func(t *testing.T, _ []byte, heard []string, _ bool) {

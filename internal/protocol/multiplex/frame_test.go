@@ -62,7 +62,7 @@ func (p yamuxPeer) send(frames ...frame) {
 	}
 }
 
-// receive gives the next frame that is no ping. Pings are answered.
+// receive returns the next frame that is not a ping. Pings are answered.
 func (p yamuxPeer) receive() (frame, error) {
 	for {
 		var header [12]byte

@@ -27,7 +27,7 @@ func (c lateConn) Read(b []byte) (int, error) {
 }
 
 // A user who comes when the relay client is gone, and the session has not read so
-// yet, is not sent after it. Only Linux tells.
+// yet, is not sent after it. Only Linux shows it.
 func TestOpenBehindTheEnd(t *testing.T) {
 	for name, end := range map[string]func(conn.Conn) error{
 		"FIN": conn.Conn.CloseWrite,

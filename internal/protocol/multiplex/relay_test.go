@@ -18,10 +18,10 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// The bytes that docs/protocol.md shows, with a user who says hi and ends.
+// The bytes are those of docs/protocol.md, of a user who sends hi and ends.
 func TestBytesOfTheDocumentation(t *testing.T) {
 	tunnel, client := newTunnel(t)
-	user := open(t, tunnel) // says nothing yet; the stream is there even so
+	user := open(t, tunnel) // has sent nothing yet; the stream is open even so
 	client.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})
 	client.send(frame{kind: typeWindow, flags: flagACK, stream: 1})
 	conntest.Write(t, user, "hi")

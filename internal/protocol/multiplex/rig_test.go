@@ -20,7 +20,7 @@ import (
 // wrong.
 const patience = 10 * time.Second
 
-// newTunnel makes a tunnel at the relay, and gives its relay client.
+// newTunnel makes a tunnel at the relay, and returns its relay client.
 func newTunnel(t *testing.T) (protocol.Session, yamuxPeer) {
 	t.Helper()
 	conn, client := protocoltest.Pair(t)
@@ -86,7 +86,7 @@ func openAcknowledged(t *testing.T, tunnel protocol.Session, client yamuxPeer) c
 	return user
 }
 
-// wantFailure expects that reading fails in a way that nobody can take for an
+// wantFailure expects that reading fails in a way that cannot be taken for an
 // end, and without waiting for its deadline.
 func wantFailure(t *testing.T, conn io.Reader) {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 )
 
-// GO_AWAY says that the relay client takes no more users. Those whom it has go
+// GO_AWAY announces that the relay client takes no more users. Those whom it has go
 // on.
 func TestGoAway(t *testing.T) {
 	tunnel, client := newTunnel(t)
@@ -181,7 +181,7 @@ func TestSilence(t *testing.T) {
 		if f := <-alive; f.body != "x" {
 			t.Errorf("got %v", f)
 		}
-		// From here on somebody reads, and says nothing.
+		// From here on the peer reads, and sends nothing.
 		client.send(frame{kind: typeWindow, flags: flagACK, stream: 1})
 		synctest.Wait()
 		since := time.Now()

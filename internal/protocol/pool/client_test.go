@@ -40,7 +40,7 @@ func (r *rawRelay) Dial(ctx context.Context) (conn.Conn, error) {
 	return r.through(conn), nil
 }
 
-// register registers a pool of this size, and gives the relay's end of its
+// register registers a pool of this size, and returns the relay's end of its
 // first connection. The relay sends payload in the same segment.
 func (r *rawRelay) register(size int, payload string) (*protocoltest.Registration, conn.Conn) {
 	r.Helper()
@@ -124,7 +124,7 @@ func TestClientRefused(t *testing.T) {
 	}
 }
 
-// A relay that accepts the connection and says nothing is given up after 10 s.
+// The client gives up a relay that accepts the connection and sends nothing, after 10 s.
 func TestClientGivesUpOnSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var far *conntest.MemoryConn
@@ -162,7 +162,7 @@ func TestClientRegistrationIsCancelled(t *testing.T) {
 }
 
 // A relay that was restarted resets every claim, which looks like an end behind a TCP
-// proxy. The relay client has to notice, because nobody tells it.
+// proxy. The relay client has to find that out by itself.
 func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
 	for name, refuse := range map[string]func(conn.Conn) error{
 		"reset": conn.Conn.Reset, "end": conn.Conn.Close,
@@ -172,7 +172,7 @@ func TestClientNoticesThatItsPoolIsUnknown(t *testing.T) {
 }
 
 // The same where a reset has Winsock's number, and where TLS tells an end from one
-// that nobody has signed.
+// without a close_notify.
 func TestClientNoticesByOtherErrorsThatItsPoolIsUnknown(t *testing.T) {
 	winsock := &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("wsarecv", syscall.Errno(10054))}
 	for name, tt := range map[string]struct {
@@ -231,7 +231,7 @@ func testPoolIsUnknownTo(t *testing.T, r *rawRelay, refuse func(conn.Conn) error
 			if err != nil {
 				return
 			}
-			// What is left unread would make a reset of an end.
+			// Bytes that are left unread would make a reset of an end.
 			_, _ = io.ReadFull(conn, make([]byte, len("pool\nTHEPOOL\n")))
 			_ = refuse(conn)
 		}

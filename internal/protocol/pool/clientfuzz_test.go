@@ -8,7 +8,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 )
 
-// Whatever the relay says, the client claims with the id that it was given, and
+// Whatever the relay sends, the client claims with the id that it was given, and
 // ends.
 func FuzzClient(f *testing.F) {
 	claims := func(t *testing.T, said []byte, heard []string, registered bool) {
@@ -23,7 +23,7 @@ func FuzzClient(f *testing.F) {
 	)
 }
 
-// idOf gives the id, which comes after the port.
+// idOf returns the id, which comes after the port.
 func idOf(said []byte) string {
 	id, _, _ := strings.Cut(string(said), "\n")
 	return strings.TrimSuffix(id, "\r")

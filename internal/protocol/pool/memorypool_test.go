@@ -47,7 +47,7 @@ func (p *memoryPool) claim() (*conntest.MemoryConn, error) {
 	return client, p.relay.Claim(conn, "", p.id)
 }
 
-// add adds a connection to the pool, and gives the relay client's end.
+// add adds a connection to the pool, and returns the relay client's end.
 func (p *memoryPool) add(t *testing.T) *conntest.MemoryConn {
 	t.Helper()
 	client, err := p.claim()
@@ -57,7 +57,7 @@ func (p *memoryPool) add(t *testing.T) *conntest.MemoryConn {
 	return client
 }
 
-// take is a user who gets a connection at once.
+// take opens a connection for a user, which has to be there.
 func (p *memoryPool) take(t *testing.T) conn.Conn {
 	t.Helper()
 	conn, err := p.tunnel.Open(t.Context())
@@ -74,7 +74,7 @@ type opened struct {
 	err  error
 }
 
-// wait is a user who waits; what he gets is sent to got.
+// wait has a user wait, and sends the outcome to got.
 func (p *memoryPool) wait(ctx context.Context, user int, got chan<- opened) {
 	conn, err := p.tunnel.Open(ctx)
 	got <- opened{user, conn, err}
@@ -94,8 +94,8 @@ func wantMemoryPair(t *testing.T, conn io.Writer, client io.Reader) {
 	}
 }
 
-// At most 256 connections wait. One more gets an end, not a reset: its id is
-// right, and the relay client is not to think that its pool is gone.
+// At most 256 connections wait. One more gets an end, not a reset: its id is right, and
+// the relay client must not take its pool for gone.
 func TestFull(t *testing.T) {
 	p := newMemoryPool(t)
 	defer p.tunnel.Close()

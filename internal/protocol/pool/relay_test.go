@@ -49,7 +49,7 @@ func TestNewestFirst(t *testing.T) {
 	p.wantNone()
 }
 
-// Who cannot wait gets the newest connection that is alive, and nothing when
+// TryOpen returns the newest connection that is alive, and nothing when
 // there is none.
 func TestTryOpen(t *testing.T) {
 	p := newPool(t)

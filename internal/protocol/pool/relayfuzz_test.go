@@ -18,7 +18,7 @@ const mostSteps = 250
 // Connections come with the right id and with wrong ones, users come, leave and
 // end, and time passes: each connection has one user at most, users are served
 // in their order, the pool ends when it has been without a connection for a
-// minute and not before, and nobody waits for ever.
+// minute and not before, and no user waits forever.
 func FuzzRelay(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x01\x01\x00\x00", "\x01\x00\x01\x01", "\x01\x02\x03\xf4", "\x01\x02\xf4\x00", "\x00\x00\x05\x01", "\x01\x01\x13\x00\x00",
@@ -41,7 +41,7 @@ func FuzzRelay(f *testing.F) {
 	})
 }
 
-// model is what is known of a pool.
+// model is what a pool has to hold.
 type model struct {
 	*testing.T
 	*memoryPool
@@ -82,7 +82,7 @@ func (m *model) step(what byte, arg int) {
 	}
 }
 
-// add adds a connection, for whoever has waited longest.
+// add adds a connection, for the user who has waited longest.
 func (m *model) add() {
 	if m.over {
 		m.refused(m.id)

@@ -56,7 +56,7 @@ func newPoolAt(t *testing.T, relay *pool.Relay) *relayPool {
 	return p
 }
 
-// add adds a connection to the pool, and gives the relay client's end.
+// add adds a connection to the pool, and returns the relay client's end.
 func (p *relayPool) add() *transport.Conn {
 	p.Helper()
 	conn, client := protocoltest.Pair(p.T)
@@ -66,7 +66,7 @@ func (p *relayPool) add() *transport.Conn {
 	return client
 }
 
-// open is a user who gets a connection at once.
+// open opens a connection for a user, which has to be there.
 func (p *relayPool) open() conn.Conn {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Context(), patience)

@@ -24,7 +24,7 @@ const leasedLinger = 3 * time.Second
 
 func pass(d time.Duration) { <-time.After(d) }
 
-// Who has waited longest is served first.
+// The user who has waited longest is served first.
 func TestWaitingUsersInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newMemoryPool(t)
@@ -184,8 +184,8 @@ func TestLingerStartsAnew(t *testing.T) {
 	})
 }
 
-// A user who waits is no connection. He does not keep the pool alive, and is
-// told when it ends.
+// A waiting user is no connection: he does not keep the pool alive, and gets an error
+// when it ends.
 func TestWaitingUserDoesNotKeepThePool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newMemoryPool(t)
@@ -233,7 +233,7 @@ func TestClaimAndExpiryRace(t *testing.T) {
 			got := make(chan opened, 1)
 			go p.wait(ctx, 0, got)
 			synctest.Wait()
-			cancel(protocoltest.ErrUserLeft) // wakes the user, who is seldom quicker than the claim
+			cancel(protocoltest.ErrUserLeft) // wakes the user, who is seldom faster than the claim
 			client := p.add(t)
 			o := <-got
 			if o.err != nil {

@@ -14,24 +14,24 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
-// ClientFuzz is a trial of a client with a relay that says anything.
+// ClientFuzz fuzzes a client with a relay that sends anything.
 type ClientFuzz struct {
 	Client protocol.Client
 	// MostDials is how many connections the relay takes in all.
 	MostDials int
-	// Check gets what the relay said on the first connection and heard on the
-	// others, and whether the registration was made. If it was, said is what came
-	// after the line with the port.
+	// Check gets what the relay has sent on the first connection and read on the others,
+	// and whether the registration was made. If it was, said is what came after the
+	// line with the port.
 	Check func(t *testing.T, said []byte, heard []string, registered bool)
 }
 
-// mostSaid and mostSegments bound what the relay says, and in how many pieces on all
-// connections but the first, so that one trial is over soon: Go takes one of 10 s for
-// one that hangs.
+// mostSaid and mostSegments bound what the relay sends, and in how many pieces on all
+// connections but the first, so that one input is done soon: Go takes one of 10 s for one
+// that hangs.
 const mostSaid, mostSegments = 4096, 50
 
-// Run has the client register, and serve what comes of it, in simulated time.
-// It fails if the client panics or waits for ever, or has an error that could do
+// Run has the client register and serve, in simulated time.
+// It fails if the client panics or waits forever, or has an error that could do
 // harm to a terminal.
 func (c ClientFuzz) Run(f *testing.F, seeds ...string) {
 	for _, seed := range seeds {
@@ -57,7 +57,7 @@ func (c ClientFuzz) Run(f *testing.F, seeds ...string) {
 	})
 }
 
-// afterPort gives what comes after the options of an answer, each a line that
+// afterPort returns what comes after the options of an answer, each a line that
 // begins with a plus, and the port.
 func afterPort(answer []byte) []byte {
 	for {
@@ -70,7 +70,7 @@ func afterPort(answer []byte) []byte {
 }
 
 // serve registers and serves for an hour of simulated time. It reports whether the
-// relay made the registration.
+// relay has made the registration.
 func (c ClientFuzz) serve(t *testing.T, relay *HostileRelay) bool {
 	registration, err := c.Client.Register(t.Context(), relay.Dial, protocol.Preamble{})
 	if err != nil {
@@ -100,7 +100,7 @@ func (c ClientFuzz) serve(t *testing.T, relay *HostileRelay) bool {
 	return true
 }
 
-// printable is what neither a terminal nor a log takes for anything else.
+// printable has nothing that controls a terminal or breaks a line of a log.
 var printable = regexp.MustCompile(`^[ -~]+$`)
 
 func wantPrintable(t *testing.T, err error) {
@@ -110,8 +110,7 @@ func wantPrintable(t *testing.T, err error) {
 	}
 }
 
-// localServer is what a forwarder has behind it: it reads for a second at most,
-// and ends.
+// localServer is the server behind a forwarder. It reads for a second at most, and ends.
 type localServer struct{ conns sync.WaitGroup }
 
 func (l *localServer) accepted(_ context.Context, conn conn.Conn) {

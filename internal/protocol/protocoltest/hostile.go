@@ -11,14 +11,14 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 )
 
-// HostileRelay is a relay in memory that says what a fuzzer made up, whatever
-// it is asked.
+// HostileRelay is a relay in memory that sends what a fuzzer has made up, whatever the
+// relay client asks.
 type HostileRelay struct {
-	// First is said on the first connection, and Others on each of the others.
+	// First is sent on the first connection, and Others on each of the others.
 	First, Others []byte
-	// Segment is how many bytes are said at a time. Zero means all.
+	// Segment is how many bytes are sent at a time. Zero means all.
 	Segment int
-	// Ends says how connections end then: by FIN, by being closed, by a reset, or
+	// Ends selects how connections end then: by FIN, by being closed, by a reset, or
 	// not at all.
 	Ends uint8
 	// MostDials is how many connections are taken.
@@ -52,7 +52,7 @@ func (h *HostileRelay) Dial(context.Context) (conn.Conn, error) {
 		said := h.First
 		if !first {
 			said = h.Others
-			h.hear(far) // or what it says could overtake the claim
+			h.hear(far) // or what it sends could overtake the claim
 		}
 		h.conns.Go(func() { h.say(far, said) })
 		_, _ = io.Copy(io.Discard, far) // until the relay client closes it
@@ -70,7 +70,7 @@ func (h *HostileRelay) hear(far *conntest.MemoryConn) {
 	h.heard = append(h.heard, first+second)
 }
 
-// say says all that the relay client wants to hear.
+// say sends as much as the relay client takes.
 func (h *HostileRelay) say(far *conntest.MemoryConn, said []byte) {
 	for len(said) > 0 {
 		size := len(said)
@@ -94,7 +94,7 @@ func (h *HostileRelay) say(far *conntest.MemoryConn, said []byte) {
 }
 
 // Wait waits until the relay client has let go of every connection, and gives
-// what it said on each but the first.
+// what it has sent on each but the first.
 func (h *HostileRelay) Wait() (heard []string) {
 	h.conns.Wait()
 	h.mu.Lock()

@@ -15,9 +15,9 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// Idle tries a relay client behind proxies that cut off what is silent, as load
-// balancers do, over an hour of simulated time for each. It may lose two connections to learn
-// what the proxy is like, and no more.
+// Idle tests a relay client behind proxies that close idle connections, as load balancers
+// do, over an hour of simulated time for each. It may lose two connections to learn the
+// proxy's idle timeout, and no more.
 func Idle(t *testing.T, newRelay func() protocol.Relay, newClient func() protocol.Client) {
 	for patience, mayLose := range map[time.Duration]int{
 		time.Minute:      0,
@@ -57,7 +57,7 @@ type idleRig struct {
 	*testing.T
 	relay   protocol.Relay
 	client  protocol.Client
-	proxy   time.Duration // its patience
+	proxy   time.Duration // its idle timeout
 	tunnels chan registered
 	running sync.WaitGroup
 }
@@ -75,7 +75,7 @@ func (r *idleRig) register() (*Registration, protocol.Session) {
 	return registration, at.tunnel
 }
 
-// user is a user who is served.
+// user has a user come, and be served.
 func (r *idleRig) user(registration *Registration, tunnel protocol.Session) {
 	r.Helper()
 	select {
@@ -134,7 +134,7 @@ func (r *idleRig) dial(context.Context) (conn.Conn, error) {
 	return client, nil
 }
 
-// pump copies, and says so each time, until either connection ends, which it tells once.
+// pump copies until either connection ends. It sends to moved each time, and then to ended.
 func pump(from, to conn.Conn, moved chan<- struct{}, ended chan struct{}) {
 	buf := make([]byte, 4096)
 	for {

@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// NetConn tries what a user and a relay client get of one connection, in either
-// role: it has to be a net.Conn in every respect.
+// NetConn tests both ends of one connection, the user's and the relay client's: each has to
+// be a net.Conn in every respect.
 func NetConn(t *testing.T, newRelay func() protocol.Relay, client protocol.Client) {
 	for _, turned := range []bool{false, true} {
 		t.Run(map[bool]string{false: "from the user", true: "from the server"}[turned], func(t *testing.T) {
@@ -26,7 +26,7 @@ func NetConn(t *testing.T, newRelay func() protocol.Relay, client protocol.Clien
 	}
 }
 
-// connect makes a tunnel, and gives both ends of a user's connection.
+// connect makes a tunnel, and returns both ends of a user's connection.
 func connect(t *testing.T, relay protocol.Relay, client protocol.Client) (user, server net.Conn, stop func(), err error) {
 	r := NewRelay(t)
 	tunnels, served := make(chan registered, 1), make(chan struct{})

@@ -7,7 +7,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
-// Registration is one that is served, whose connections wait to be accepted.
+// Registration is a registration that is served. Its connections wait for Accept.
 type Registration struct {
 	protocol.Registration
 	conns chan conn.Conn // never closed
@@ -35,7 +35,7 @@ func Register(ctx context.Context, client protocol.Client, dial protocol.Dialer)
 	return r, nil
 }
 
-// Ended is closed when Serve has returned.
+// Ended returns a channel that is closed when Serve has returned.
 func (r *Registration) Ended() <-chan struct{} { return r.ended }
 
 // Accept waits for the next connection. Its error is that of Serve.

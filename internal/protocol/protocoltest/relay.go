@@ -1,6 +1,6 @@
-// Package protocoltest is what the tests of every protocol need: a relay whose
-// answers are the test's, a trial of connections with nettest, and a fuzzer of
-// what a hacked relay could say.
+// Package protocoltest has what the tests of every protocol need: a relay whose answers are
+// the test's, nettest over its connections, and a fuzzer of what a hostile relay could
+// send.
 package protocoltest
 
 import (
@@ -17,7 +17,7 @@ import (
 // wrong.
 const patience = 10 * time.Second
 
-// Relay is where relay clients connect to. The tests say what it answers.
+// Relay is a relay whose answers are the test's.
 type Relay struct {
 	*testing.T
 	Listener *transport.Listener
@@ -39,7 +39,7 @@ func (r *Relay) Dial(ctx context.Context) (conn.Conn, error) {
 	return transport.DialRelay(ctx, r.Listener.Addr().String())
 }
 
-// Next gives the next connection, which has to begin with these lines.
+// Next waits for the next connection, which has to begin with these lines, and returns it.
 func (r *Relay) Next(lines string) conn.Conn {
 	r.Helper()
 	conn, err := r.Listener.Accept()

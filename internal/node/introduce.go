@@ -21,7 +21,7 @@ var errNoHeader = errors.New("it sends no PROXY protocol header")
 func introduce(c conn.Conn) (conn.Conn, error) {
 	c, first, err := conn.PeekByte(c)
 	if err != nil {
-		return nil, fmt.Errorf("nothing came: %w", err)
+		return nil, fmt.Errorf("no byte came: %w", err)
 	}
 	if first != 'P' && first != '\r' {
 		if !admission.SourceOf(c.RemoteAddr()).IsLoopback() {

@@ -10,9 +10,9 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// acceptor accepts for a listener. What it accepts has its settings from the
-// listener's socket. It stands on a file, since a listener of the net package
-// hands out nothing that the runtime's poller does not know.
+// acceptor accepts for a listener. Connections inherit their settings from the listener's
+// socket. It stands on a file, since a listener of the net package registers each
+// connection with the runtime's poller.
 type acceptor struct {
 	file *os.File
 	raw  syscall.RawConn
@@ -48,7 +48,7 @@ func (a acceptor) accept() (conn.Conn, error) {
 			case syscall.EAGAIN:
 				return false
 			case syscall.EMFILE, syscall.ENFILE:
-				return inQueue(listener) // or else it is nobody's trouble yet
+				return inQueue(listener) // otherwise no connection waits for it yet
 			default:
 				return true
 			}
@@ -63,8 +63,8 @@ func (a acceptor) accept() (conn.Conn, error) {
 	return s, nil
 }
 
-// inQueue tells whether there is somebody to accept: the kernel asks for a
-// descriptor first.
+// inQueue reports whether there is a connection to accept: the kernel takes a descriptor
+// before it looks for one.
 func inQueue(listener uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}} //nolint:gosec // a descriptor
 	n, _ := unix.Poll(fds, 0)

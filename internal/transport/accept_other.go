@@ -8,7 +8,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// acceptor accepts for a listener, which has been told about keep-alive.
+// acceptor accepts for a listener, which sets keep-alive.
 type acceptor struct{ tcp *net.TCPListener }
 
 func newAcceptor(tcp *net.TCPListener) (acceptor, error) { return acceptor{tcp}, nil }

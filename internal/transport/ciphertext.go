@@ -10,22 +10,22 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// ErrTruncated is what reading a TLS connection gives when TCP has ended without
-// the close_notify that says that all has been said: whoever can reach the wire
-// can fake such an end. It wraps io.ErrUnexpectedEOF.
+// ErrTruncated is the error of reading a TLS connection when TCP has ended without
+// close_notify: an attacker who can reach the wire can fake such an end. It wraps
+// io.ErrUnexpectedEOF.
 var ErrTruncated = fmt.Errorf("the TLS connection was cut off: TCP ended without close_notify: %w", io.ErrUnexpectedEOF)
 
-// ciphertext is the connection below TLS as crypto/tls has it, which is not to
-// decide how that ends.
+// ciphertext is the connection below TLS as crypto/tls sees it, which must not decide how
+// that ends.
 type ciphertext struct {
 	conn.Conn
-	// empty has Read give os.ErrDeadlineExceeded, which passes, instead of waiting.
-	// It is for whoever reads.
+	// empty has Read return os.ErrDeadlineExceeded, which passes, instead of waiting.
+	// Only the reader uses it.
 	empty bool
 
 	mu     sync.Mutex // guards what follows, and the order of what is written
 	corked int        // how many writers are about to uncork
-	held   []byte     // what waits for them, in one of corks
+	held   []byte     // what they have gathered, in one of corks
 	err    error      // why nothing is written any more: half of a record was
 }
 
@@ -35,8 +35,8 @@ const cork = 64<<10 + 1<<10
 
 var corks = sync.Pool{New: func() any { return new([cork]byte) }}
 
-// Write only gathers while somebody has it corked: a system call for each record
-// would cost more than the copy does, and have the peer woken for each.
+// Write only gathers while a writer has it corked: a system call for each record
+// would cost more than the copy does, and wake the peer for each.
 func (c *ciphertext) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,8 +55,8 @@ func (c *ciphertext) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// withCork calls f, and writes what it has written below in one go. If that fails
-// nothing tells how much of it has been written, and nothing more can be.
+// withCork calls f, and writes what f has written in one go. If that fails it is unknown
+// how much has been written, and nothing more can be.
 func (c *ciphertext) withCork(f func() (int, error)) (int, error) {
 	c.mu.Lock()
 	c.corked++
@@ -72,8 +72,8 @@ func (c *ciphertext) withCork(f func() (int, error)) (int, error) {
 	return n, err
 }
 
-// flush writes what was gathered. It gives the error that writing has ended with,
-// if it has.
+// flush writes what was gathered. It returns the error that writing has ended with, if it
+// has.
 func (c *ciphertext) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,8 +92,8 @@ func (c *ciphertext) flushLocked() {
 	c.held = nil
 }
 
-// Read never gives io.EOF. Between two records crypto/tls would hand it on as the
-// end of the data, and that is where who wants to fake one would cut.
+// Read never returns io.EOF. Between two records crypto/tls would pass it on as the end of
+// the data, and that is where an attacker would cut.
 func (c *ciphertext) Read(b []byte) (int, error) {
 	if c.empty {
 		return 0, os.ErrDeadlineExceeded

@@ -22,8 +22,8 @@ func DialRelay(ctx context.Context, addr string) (conn.Conn, error) {
 	return dial(ctx, addr)
 }
 
-// DialRelayElsewhere is DialRelay for another address of the name in addr than not,
-// "ip:port". It fails if there is none.
+// DialRelayElsewhere is DialRelay, without the address not ("ip:port") of those that the
+// name in addr has. It fails if there is no other.
 func DialRelayElsewhere(ctx context.Context, addr, not string) (conn.Conn, error) {
 	known := knownAddrs(addr)
 	if len(known) == 0 {
@@ -46,11 +46,11 @@ func DialRelayElsewhere(ctx context.Context, addr, not string) (conn.Conn, error
 }
 
 // errElsewhere is why an address is not tried.
-var errElsewhere = errors.New("an address that is not wanted")
+var errElsewhere = errors.New("another address than this one is wanted")
 
-// StartLocal begins to connect to the local server at addr. If the connection is
-// not there at once conn is nil, and the caller has to call wait, which goes on
-// from there and takes up to 10 seconds.
+// StartLocal begins to connect to the local server at addr. If that takes waiting conn is
+// nil, and the caller has to call wait, which goes on from there and takes up to 10
+// seconds.
 func StartLocal(addr string) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
 	return start(addr)
 }
@@ -73,9 +73,8 @@ func start(addr string) (c conn.Conn, wait func(context.Context) (conn.Conn, err
 	return nil, func(ctx context.Context) (conn.Conn, error) { return dialName(ctx, addr, control) }
 }
 
-// knownAddrs gives the addresses to try, one after the other, if they are known
-// without asking anybody. What the net package does for other names, and for
-// what stands for all addresses, is nobody's to repeat.
+// knownAddrs returns the addresses to try, one after the other, if they are known without
+// a resolver. Other names, and the unspecified addresses, are left to the net package.
 func knownAddrs(addr string) []netip.AddrPort {
 	host, service, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -98,8 +97,8 @@ func knownAddrs(addr string) []netip.AddrPort {
 	return known
 }
 
-// dialName connects to one of the addresses that a name stands for. Prepare is called
-// for each that is tried.
+// dialName connects to one of the addresses of a name. It calls prepare for each that it
+// tries.
 func dialName(ctx context.Context, addr string, prepare func(network, address string, raw syscall.RawConn) error) (conn.Conn, error) {
 	dialer := net.Dialer{KeepAliveConfig: keepAlive(), Timeout: dialTimeout, Control: prepare}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
@@ -109,7 +108,7 @@ func dialName(ctx context.Context, addr string, prepare func(network, address st
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		_ = conn.Close()
-		return nil, fmt.Errorf("connecting to %s gave a %T", addr, conn)
+		return nil, fmt.Errorf("connecting to %s returned a %T", addr, conn)
 	}
 	return NewConn(tcp), nil
 }

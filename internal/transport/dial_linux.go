@@ -12,14 +12,14 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// dialling tries addresses. One that is near has answered by the time that the
-// system call returns; only when none has, there is something to wait for.
+// dialling tries addresses. One that is near has answered when the system call returns;
+// only when none has, there is something to wait for.
 type dialling struct {
 	pending []attempt // connect, and have not answered
 	err     error     // why the last one failed
 }
 
-// attempt is the connecting to one address.
+// attempt is an attempt to connect to one address.
 type attempt struct {
 	addr   netip.AddrPort
 	socket *socket
@@ -44,8 +44,8 @@ func startAddrs(addrs []netip.AddrPort) (conn conn.Conn, wait func(context.Conte
 	return nil, d.wait
 }
 
-// wait waits for a connection: for each address as long as for those behind it, which
-// go on connecting meanwhile.
+// wait waits for a connection: for each address an equal share of the time left. The
+// addresses behind it go on connecting meanwhile.
 func (d *dialling) wait(ctx context.Context) (conn.Conn, error) {
 	end := time.Now().Add(dialTimeout)
 	defer d.giveUp()
@@ -70,8 +70,7 @@ func (d *dialling) giveUp() {
 	d.pending = nil
 }
 
-// answered gives the connection that an attempt has led to, or takes note that it has
-// failed.
+// answered returns the connection that an attempt has led to, or notes why it has failed.
 func (d *dialling) answered(a attempt, err error) conn.Conn {
 	if err == nil {
 		_ = a.socket.Control(func(fd uintptr) { err = checkSelf(int(fd), a.addr) })
@@ -109,7 +108,7 @@ func startDial(addr netip.AddrPort) (*socket, error) {
 	return s, nil
 }
 
-// connected asks how connecting goes: it gives EALREADY while that goes on.
+// connected returns the result of connecting: EALREADY while that goes on.
 func connected(fd int, remote syscall.Sockaddr) error {
 	for {
 		switch err := syscall.Connect(fd, remote); err {
@@ -146,12 +145,12 @@ func (s *socket) waitConnected(ctx context.Context) error {
 	return err
 }
 
-// checkSelf gives an error if the kernel has chosen, as the connection's own
-// port, the one that it connects to: it then talks to itself.
+// checkSelf returns an error if the kernel has chosen, as the connection's own port, the
+// one that it connects to: it then talks to itself.
 func checkSelf(fd int, remote netip.AddrPort) error {
 	local, err := syscall.Getsockname(fd)
 	if err == nil && tcpAddr(local).AddrPort() == remote {
-		err = syscall.ECONNREFUSED // since nobody listens there
+		err = syscall.ECONNREFUSED // since no program listens there
 	}
 	return os.NewSyscallError("connect", err)
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/seed96252745/relay/internal/sockerr"
 )
 
-// SecureRelay has a relay client and the relay, which conn leads to, encrypt, and makes
-// sure, as config says, who the relay is: within 10 seconds. It never goes on in plain
-// text. It takes conn over, and has reset it if it fails. Its errors say what to do.
+// SecureRelay encrypts conn, which leads to the relay, and verifies the relay as config
+// says, within 10 seconds. It never goes on in plain text. It takes conn over, and has
+// reset it if it fails. Its errors say what to do.
 //
-// Config names the server, unless it looks at no names. TLS 1.3 is the least.
+// Config names the server, unless it verifies no name. TLS 1.3 is the minimum.
 func SecureRelay(ctx context.Context, conn conn.Conn, config *tls.Config) (conn.Conn, error) {
 	config = config.Clone()
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS13)
@@ -44,8 +44,8 @@ func SecureRelay(ctx context.Context, conn conn.Conn, config *tls.Config) (conn.
 	return nil, fmt.Errorf("TLS with %s: %w", relay, err)
 }
 
-// explainTLS says what to do about a handshake that has failed. Who is pinned, and
-// fails for want of an authority or a name, has asked for both.
+// explainTLS says what to do about a handshake that has failed. A relay that is pinned
+// fails for want of an authority or a name only if the operator has asked for both.
 func explainTLS(err error, pinned bool) error {
 	var (
 		unknown x509.UnknownAuthorityError
@@ -56,12 +56,12 @@ func explainTLS(err error, pinned bool) error {
 	switch {
 	case errors.As(err, &unknown) && pinned:
 		return fmt.Errorf("the authorities in --tlsCa do not vouch for the relay's certificate: "+
-			"give the certificate of who does, or leave --tlsCa out, as --tlsPin alone is enough (%w)", err)
+			"give the certificate of one that does, or leave --tlsCa out, as --tlsPin alone is enough (%w)", err)
 	case errors.As(err, &unknown):
-		// Its pin is not shown: it should come from the relay, and not from
-		// whoever has answered.
-		return fmt.Errorf("nobody who is trusted here vouches for the relay's certificate: "+
-			"use --tlsCa with the certificate of who does, or --tlsPin with the pin that the relay has logged (%w)", err)
+		// Its pin is not shown: it should come from the relay, and not from an attacker who
+		// may have answered.
+		return fmt.Errorf("no authority that is trusted here vouches for the relay's certificate: "+
+			"use --tlsCa with the certificate of one that does, or --tlsPin with the pin that the relay has logged (%w)", err)
 	case errors.As(err, &name) && isNameless(name.Certificate) && pinned:
 		return fmt.Errorf("the relay's certificate has no name, as one that it has made itself: "+
 			"leave --tlsCa out, as --tlsPin alone is enough (%w)", err)
@@ -87,7 +87,7 @@ func isNameless(cert *x509.Certificate) bool {
 	return cert != nil && len(cert.DNSNames)+len(cert.IPAddresses) == 0
 }
 
-// explainExpired is for a certificate outside of its time.
+// explainExpired is explainTLS for a certificate outside of its time.
 func explainExpired(invalid x509.CertificateInvalidError, err error) error {
 	cert := invalid.Cert
 	if cert == nil {
@@ -100,8 +100,8 @@ func explainExpired(invalid x509.CertificateInvalidError, err error) error {
 	return fmt.Errorf("the relay's certificate %s, or correct the clock of this machine (%w)", when, err)
 }
 
-// isVersionAlert tells whether a server knows no TLS as new as ours. It may say
-// so, or choose an older one; crypto/tls has no names for these.
+// isVersionAlert reports whether a server knows no TLS as new as ours. It may send an
+// alert, or choose an older version; crypto/tls has no names for these errors.
 func isVersionAlert(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" {

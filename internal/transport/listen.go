@@ -8,8 +8,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// Listener accepts connections. It is like a net.Listener, but what it gives
-// can be joined.
+// Listener accepts connections that can be joined.
 type Listener struct {
 	addr     net.Addr
 	acceptor acceptor
@@ -23,8 +22,8 @@ func ListenUsers(addr string) (*Listener, error) { return listen(addr) }
 
 func listen(addr string) (*Listener, error) {
 	config := net.ListenConfig{KeepAliveConfig: keepAlive(), Control: control}
-	// What Conn promises, and what the kernel tells about a connection, holds
-	// for plain TCP.
+	// What Conn promises, and what the kernel reports about a connection, holds for plain
+	// TCP.
 	config.SetMultipathTCP(false)
 	// The context matters only for resolving a host name.
 	listener, err := config.Listen(context.Background(), "tcp", addr)
@@ -34,7 +33,7 @@ func listen(addr string) (*Listener, error) {
 	tcp, ok := listener.(*net.TCPListener)
 	if !ok {
 		_ = listener.Close()
-		return nil, fmt.Errorf("listening on %s gave a %T", addr, listener)
+		return nil, fmt.Errorf("listening on %s returned a %T", addr, listener)
 	}
 	acceptor, err := newAcceptor(tcp)
 	if err != nil {
@@ -46,9 +45,8 @@ func listen(addr string) (*Listener, error) {
 // Accept waits for the next connection. After Close its error is net.ErrClosed.
 func (l *Listener) Accept() (conn.Conn, error) { return l.acceptor.accept() }
 
-// Addr is the address that is listened on.
+// Addr returns the address of the listener.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
-// Close stops listening. Connections that nobody has accepted yet are reset by
-// the kernel.
+// Close stops listening. The kernel resets connections that were not accepted yet.
 func (l *Listener) Close() error { return l.acceptor.close() }

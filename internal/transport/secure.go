@@ -14,19 +14,18 @@ var ErrPlain = errors.New("it does not speak TLS, which is required")
 const (
 	// handshakeRecord is the first byte of TLS, with which no verb begins.
 	handshakeRecord = 0x16
-	// acmeProtocol is what a certificate authority asks for when it only wants
-	// to know whose name this is (RFC 8737). It is nobody that may go on, the
-	// less so as it need not show a certificate of its own.
+	// acmeProtocol is the protocol that a certificate authority asks for when it only
+	// validates a name (RFC 8737). It may not go on, the less so as it need not show a
+	// certificate of its own.
 	acmeProtocol = "acme-tls/1"
 )
 
-// Secure waits for the first byte from a relay client. If it begins with TLS the
-// handshake follows, and a *TLSConn is returned; otherwise it is c, from which
-// nothing has been read. Without a config it is c at once.
+// Secure waits for the first byte from a relay client. If that is TLS's, Secure completes
+// the handshake and returns a *TLSConn; otherwise it returns c, from which nothing has
+// been read. Without a config it returns c at once.
 //
-// How long that may take is up to the deadlines of c. After an error c is
-// the caller's to close; before its reason the peer was told no more than a TLS
-// alert.
+// The deadlines of c bound how long that may take. After an error the caller closes c; the
+// peer has been sent no more than a TLS alert.
 func Secure(c conn.Conn, config *tls.Config) (conn.Conn, error) {
 	return secure(c, config, func(plain conn.Conn) (conn.Conn, error) { return plain, nil })
 }
@@ -46,7 +45,7 @@ func secure(c conn.Conn, config *tls.Config, plain func(conn.Conn) (conn.Conn, e
 	c, first, err := conn.PeekByte(c)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("nothing came: %w", err)
+		return nil, fmt.Errorf("no byte came: %w", err)
 	case first != handshakeRecord:
 		return plain(c)
 	}
@@ -55,7 +54,7 @@ func secure(c conn.Conn, config *tls.Config, plain func(conn.Conn) (conn.Conn, e
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	if secured.ConnectionState().NegotiatedProtocol == acmeProtocol {
-		return nil, errors.New("TLS handshake: it was a certificate authority that looked whose name this is")
+		return nil, errors.New("TLS handshake: it was a certificate authority that validates a name")
 	}
 	return secured, nil
 }

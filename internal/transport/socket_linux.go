@@ -14,10 +14,10 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// socket is a connection that the runtime does not know yet. Most are accepted
-// or dialled, perhaps watched, and joined, for which a descriptor is enough;
-// making them known to the runtime's poller and forgotten by it again would
-// cost as much as all of that. Whoever waits for something makes it a [Conn].
+// socket is a connection that the runtime's poller does not know yet. Most connections are
+// accepted or dialled, perhaps watched, and joined, for which a descriptor is enough;
+// registering them with the poller and removing them again would cost as much as all of
+// that. The first call that waits makes it a [Conn].
 //
 // Its methods may be called concurrently.
 type socket struct {
@@ -29,7 +29,7 @@ type socket struct {
 	conn     *Conn      // or nil
 	closed   bool
 	detached func() // see Detach
-	// Deadlines that were set before anybody had to wait.
+	// Deadlines that were set before the first call that waits.
 	readBy, writeBy time.Time
 }
 
@@ -39,7 +39,7 @@ var (
 	_ conn.Detachable    = (*socket)(nil)
 )
 
-// known gives the connection as one that the runtime knows.
+// known returns the connection as one that the poller knows.
 func (s *socket) known() (*Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +138,7 @@ func (s *socket) Write(b []byte) (int, error) {
 	return n + rest, err
 }
 
-// TryWrite writes b if the kernel takes it, all of it.
+// TryWrite writes b if the kernel takes all of it.
 func (s *socket) TryWrite(b []byte) bool {
 	n := s.tryWrite(b)
 	if n > 0 && n < len(b) {
@@ -147,7 +147,8 @@ func (s *socket) TryWrite(b []byte) bool {
 	return n == len(b)
 }
 
-// tryWrite leaves what fails, and a connection that was known, to Conn.
+// tryWrite writes what the kernel takes. It leaves errors, and a connection that is
+// known, to Conn.
 func (s *socket) tryWrite(b []byte) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +171,7 @@ func (s *socket) Read(b []byte) (int, error) {
 	return c.Read(b)
 }
 
-// TryRead leaves a connection that was known to Conn.
+// TryRead returns EAGAIN also for a connection that is known, which it leaves to Conn.
 func (s *socket) TryRead(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,7 +227,7 @@ func (s *socket) SetWriteDeadline(t time.Time) error {
 	return s.setDeadline(t, &s.writeBy, (*Conn).SetWriteDeadline)
 }
 
-// setDeadline keeps a deadline for when somebody has to wait.
+// setDeadline keeps a deadline for the first call that waits.
 func (s *socket) setDeadline(t time.Time, kept *time.Time, set func(*Conn, time.Time) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,7 +262,7 @@ func (s *socket) LocalAddr() net.Addr {
 	return tcpAddr(local)
 }
 
-// tcpAddr gives an address of the kernel's as the net package would.
+// tcpAddr returns an address of the kernel's as the net package would.
 func tcpAddr(addr syscall.Sockaddr) *net.TCPAddr {
 	switch a := addr.(type) {
 	case *syscall.SockaddrInet4:

@@ -12,8 +12,8 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// control prepares a listener before it listens, for whoever it accepts, and a
-// connection before it connects.
+// control prepares a listener before it listens, for the connections that it accepts, and
+// a connection before it connects.
 func control(_, _ string, raw syscall.RawConn) error {
 	var err error
 	if rawErr := raw.Control(func(fd uintptr) { err = prepare(int(fd)) }); rawErr != nil {
@@ -65,7 +65,7 @@ func setNotSent(tcp *net.TCPConn, bytes int) error {
 }
 
 // keepUrgentInline has urgent data come in its place among the other bytes;
-// otherwise it would be taken out and lost.
+// otherwise the kernel would take it out, and it would be lost.
 func keepUrgentInline(tcp *net.TCPConn) error {
 	return setOption(tcp, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
 }
@@ -83,7 +83,7 @@ func setOption(tcp *net.TCPConn, level, option, value int) error {
 	return err
 }
 
-// duplicate gives a second descriptor of the socket.
+// duplicate returns a second descriptor of the socket.
 func duplicate(tcp *net.TCPConn) (fd int, err error) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// control does nothing: each connection is told for itself, and none how often
-// to try again.
+// control does nothing: each connection has its own settings, and none for the pauses
+// between retransmissions.
 func control(string, string, syscall.RawConn) error { return nil }
 
 // setUserTimeout does nothing: without TCP_USER_TIMEOUT a dead peer with
-// unacknowledged bytes is noticed when the system gives up.
+// unacknowledged data is noticed when the system gives up.
 func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
 
 // setNotSent does nothing: what is urgent waits behind what the system holds.

@@ -12,17 +12,15 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// closeWait bounds how long Close tries to say close_notify to a peer that does
-// not read. It is as long as a join tries to deliver what is left.
+// closeWait bounds how long Close tries to send close_notify to a peer that does not
+// read. A join waits as long to deliver what is left.
 const closeWait = time.Second
 
-// TLSConn is TLS over a [Conn], or over whatever else can be joined. It keeps
-// what Conn promises, so that an end is an end only if somebody said so: Read
-// gives io.EOF after the peer's close_notify, which both Close and CloseWrite
-// send, and nowhere else.
+// TLSConn is TLS over a [Conn], or over another conn.Conn. It keeps what Conn promises:
+// Read returns io.EOF only after the peer's close_notify, which both Close and CloseWrite
+// send.
 //
-// It is no conn.Socket, and shows nothing of the socket below: the bytes of that
-// one are not its own.
+// It is no conn.Socket: the bytes of the socket below are not its own.
 //
 // Its methods may be called concurrently, Close and Reset any number of times.
 // After a Write that has timed out, further ones fail: half of a record has been
@@ -51,14 +49,14 @@ func newTLSConn(below conn.Conn, config *tls.Config, begin func(net.Conn, *tls.C
 	return c
 }
 
-// ConnectionState tells what has been agreed on, and who the peer is.
+// ConnectionState returns what was negotiated, and the peer's certificates.
 func (c *TLSConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
 
 // Unwrap returns what is below TLS, where the bytes are ciphertext.
 func (c *TLSConn) Unwrap() (inner conn.Conn, sameBytes bool) { return c.below.Conn, false }
 
-// WaitReadable returns when there is something to read, or an error. Whoever waits
-// in here needs no buffer: it is for connections that are silent for long.
+// WaitReadable returns when there is something to read, or an error. It needs no buffer
+// of the caller: it is for connections that are silent for long.
 func (c *TLSConn) WaitReadable() {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -68,7 +66,7 @@ func (c *TLSConn) WaitReadable() {
 	}
 }
 
-// Read gives what the peer has said, and io.EOF after its close_notify.
+// Read returns what the peer has sent, and io.EOF after its close_notify.
 func (c *TLSConn) Read(b []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -84,8 +82,8 @@ func (c *TLSConn) Read(b []byte) (int, error) {
 	return n + more, err
 }
 
-// readMore gives what has come behind what was read, as far as nobody has to wait
-// for it: the rest of the record, and others that have been read with it.
+// readMore returns what has come behind what was read, as far as that takes no waiting:
+// the rest of the record, and other records that were read with it.
 func (c *TLSConn) readMore(b []byte) (n int, err error) {
 	c.below.empty = true
 	defer func() { c.below.empty = false }()
@@ -104,13 +102,13 @@ func (c *TLSConn) readMore(b []byte) (n int, err error) {
 func (c *TLSConn) Write(b []byte) (int, error) {
 	n, err := c.below.withCork(func() (int, error) { return c.tls.Write(b) })
 	if err != nil && c.isClosing() {
-		err = net.ErrClosed // and not the deadline of Close, nor that close_notify has been said
+		err = net.ErrClosed // and not the deadline of Close, nor that close_notify was sent
 	}
 	return n, err
 }
 
-// CloseWrite says close_notify, and FIN behind it. Like Write it waits until
-// there is room, for as long as the write deadline allows.
+// CloseWrite sends close_notify, and FIN behind it. Like Write it waits until there is
+// room, for as long as the write deadline allows.
 func (c *TLSConn) CloseWrite() error {
 	if err := c.tls.CloseWrite(); err != nil {
 		return fmt.Errorf("close_notify: %w", err)
@@ -121,21 +119,20 @@ func (c *TLSConn) CloseWrite() error {
 	return c.below.CloseWrite()
 }
 
-// Close says close_notify, and closes the connection as Conn does. A peer that
-// does not read is given up after a second, and sees a connection that was cut
-// off.
+// Close sends close_notify, and closes the connection as Conn does. It gives up a peer
+// that does not read after a second; that peer sees a connection that was cut off.
 func (c *TLSConn) Close() error {
 	if !c.beginClosing() {
 		return net.ErrClosed
 	}
-	// Not Close, which says nothing at all while another goroutine writes.
-	_ = c.tls.CloseWrite() // what it cannot say now, nobody can,
-	_ = c.below.flush()    // or what a Write has gathered
+	// Not Close, which sends nothing at all while another goroutine writes.
+	_ = c.tls.CloseWrite() // what cannot be sent now is lost,
+	_ = c.below.flush()    // as is what a Write has gathered
 	return c.below.Conn.Close()
 }
 
-// beginClosing gives false if somebody else has begun. From then on the write
-// deadline stays, which bounds writes that are under way as well.
+// beginClosing returns false if another call has begun. From then on the write deadline
+// stays, which also bounds writes in progress.
 func (c *TLSConn) beginClosing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,10 +153,10 @@ func (c *TLSConn) isClosing() bool {
 // Reset closes the connection with a reset of TCP, also while Close waits.
 func (c *TLSConn) Reset() error { return c.below.Reset() }
 
-// LocalAddr is that of the connection below.
+// LocalAddr returns that of the connection below.
 func (c *TLSConn) LocalAddr() net.Addr { return c.below.LocalAddr() }
 
-// RemoteAddr is that of the connection below.
+// RemoteAddr returns that of the connection below.
 func (c *TLSConn) RemoteAddr() net.Addr { return c.below.RemoteAddr() }
 
 // SetDeadline sets both deadlines.

@@ -23,13 +23,11 @@ var toBeRewritten = []string{
 	".",
 	"docs",
 	"internal/certificate",
-	"internal/join",
 	"internal/node",
 	"internal/protocol",
 	"internal/protocol/event",
 	"internal/protocol/pool",
 	"internal/server",
-	"internal/transport",
 }
 
 // TestWords holds comments and pages to plain English.

@@ -13,8 +13,8 @@ import (
 )
 
 // A server that refuses a request answers and closes without reading on, which
-// makes its kernel send a reset behind the answer. The answer is what says why,
-// so it has to arrive, and the reset behind it.
+// makes its kernel send a reset behind the answer. The answer says why, so both have to
+// arrive, in this order.
 func TestLastWordsBeforeReset(t *testing.T) {
 	const answer = "413 Content Too Large"
 	forEachSide(t, func(t *testing.T, side join.Side) {
@@ -63,9 +63,9 @@ func TestLastWordsToABusySender(t *testing.T) {
 	})
 }
 
-// The far end of one side does not read, and the bytes for it fill everything.
-// When then the other end is found dead, that is the end: docs/protocol.md
-// gives the receiver a second.
+// The far end of one side does not read, and the bytes for it fill all buffers. When the
+// other end is then found dead, the join ends: docs/protocol.md gives the receiver a
+// second.
 func TestResetIsNotHeldUpByABlockedWrite(t *testing.T) {
 	forEachSide(t, func(t *testing.T, side join.Side) {
 		t.Parallel()
@@ -73,7 +73,7 @@ func TestResetIsNotHeldUpByABlockedWrite(t *testing.T) {
 		deaf, sender := r.far[side], r.far[other(side)]
 		fill(t, sender)
 		_ = sender.Reset()
-		// An event loop notices by itself; who comes a second later is told of it here.
+		// An event loop notices by itself; a copier that comes a second later is told here.
 		if _, err := deaf.Write([]byte("are you there?")); err != nil && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestResetIsNotHeldUpByABlockedWrite(t *testing.T) {
 	})
 }
 
-// fill writes until nothing more is taken, and gives how much was.
+// fill writes until nothing more is taken, and returns how much was.
 func fill(t *testing.T, conn *transport.Conn) (taken int64) {
 	t.Helper()
 	chunk := pattern(64 << 10)

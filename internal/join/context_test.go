@@ -11,8 +11,8 @@ import (
 
 var errStopped = errors.New("stopped by the test")
 
-// Whoever started a join can end it, in any state, and both peers see a reset:
-// nobody has said that it is the end.
+// The owner of a join can stop it in any state, and both peers see a reset: neither has
+// sent its end.
 func TestContextEndsJoin(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

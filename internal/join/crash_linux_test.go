@@ -51,7 +51,7 @@ type copiedSocket struct {
 
 func (s copiedSocket) TCP() *net.TCPConn { s.of.at("TCP"); return s.of.TCP() }
 
-// crashRig is an engine that says of which panics it was told beside results.
+// crashRig returns an engine, and the panics that it reports apart from results.
 func crashRig(t *testing.T) (e *join.Engine, told chan *crash.Error) {
 	t.Helper()
 	e, err := join.NewEngine()
@@ -141,9 +141,9 @@ func TestPanicInAConnection(t *testing.T) {
 	}
 }
 
-// provoke has peers do what leads to a call of the method. Some panics need no
-// such help; so a peer's write may be told of the reset, and what tells it to a
-// write takes it off the socket: reading sees a plain end then.
+// provoke has peers do what leads to a call of the method, and returns the error of a
+// peer's write. Some panics need no such help, so that the write may fail with the reset,
+// which takes it off the socket: reading then sees a plain end.
 func provoke(r *rig, side join.Side, method string) (heard [2]error) {
 	if method == "Reset" {
 		_ = r.far[other(side)].Reset()
@@ -161,13 +161,13 @@ func provoke(r *rig, side join.Side, method string) (heard [2]error) {
 	return heard
 }
 
-// isReset tells whether a call says that the peer has reset the connection.
+// isReset reports whether the error of a call is a reset by the peer.
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// wantGone expects that both connections have been reset, except where the panic
-// came when all had been said. Heard is what provoke has given.
+// wantGone expects that both connections have been reset, except where the panic came
+// after both ends. Heard is the result of provoke.
 func wantGone(t *testing.T, r *rig, side join.Side, method string, heard [2]error) {
 	t.Helper()
 	for s, conn := range r.far {
@@ -175,7 +175,7 @@ func wantGone(t *testing.T, r *rig, side join.Side, method string, heard [2]erro
 			continue
 		}
 		if method == "Close" || method == "Reset" && join.Side(s) == other(side) {
-			continue // it was told its end before, or has reset it itself
+			continue // it has read the end before, or has reset the connection itself
 		}
 		if _, err := io.ReadAll(conn); err == nil {
 			t.Errorf("%s sees an end, want a reset", name(join.Side(s)))
@@ -185,8 +185,7 @@ func wantGone(t *testing.T, r *rig, side join.Side, method string, heard [2]erro
 	}
 }
 
-// A panic in what the owner of a join does when it has ended is told of, and
-// ends nothing else.
+// A panic in the done function of a join is reported, and ends nothing else.
 func TestPanicInDone(t *testing.T) {
 	for name, hide := range map[string]func(*transport.Conn) conn.Conn{
 		"event loop": func(c *transport.Conn) conn.Conn { return c },
@@ -209,7 +208,7 @@ func TestPanicInDone(t *testing.T) {
 	}
 }
 
-// Whoever comes too late is told so.
+// A join after Close ends at once, and its result says so.
 func TestJoinAfterClose(t *testing.T) {
 	e, err := join.NewEngine()
 	if err != nil {

@@ -23,9 +23,9 @@ func (f faultyStream) at(method string) {
 	}
 }
 
-func (f faultyStream) Attach(arrived, roomy func()) {
+func (f faultyStream) Attach(readable, writable func()) {
 	f.at("Attach")
-	f.Stream.Attach(arrived, roomy)
+	f.Stream.Attach(readable, writable)
 }
 
 func (f faultyStream) PourTo(fd int) (n int, streamErr, socketErr error) {

@@ -28,8 +28,8 @@ func startCopies(t *testing.T, r *rig) {
 	startCopy(t, r, join.Options{}, noProgress)
 }
 
-// startCopy copies between the near ends of r. What is left when all has been said may
-// stand still for so long.
+// startCopy copies between the near ends of r. Standstill bounds how long bytes may wait
+// for a peer when both directions have ended.
 func startCopy(t *testing.T, r *rig, o join.Options, standstill time.Duration) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -76,13 +76,13 @@ func TestPeerBehindTLSVanishes(t *testing.T) {
 			t.Errorf("the join ended with %v, first by %v", r.Err, r.First)
 		}
 	case <-time.After(patience):
-		t.Fatal("nobody notices")
+		t.Fatal("the dead peer is not noticed")
 	}
 	wantReset(t, far)
 }
 
-// A peer who does not read stays, also when all has been said: what is left for it
-// is not left to the kernel.
+// A peer that does not read is waited for, also when both directions have ended: the
+// kernel would not deliver what is left.
 func TestCopiedPeerWhoDoesNotReadStays(t *testing.T) {
 	t.Parallel()
 	bothSides(t, func(t *testing.T, side join.Side) func() {
@@ -112,7 +112,7 @@ func TestCopiedPeerWhoDoesNotReadStays(t *testing.T) {
 
 func TestKernelIsPatientWithCopies(t *testing.T) {
 	r := newRig(t)
-	var socket int // of which the join may close its own
+	var socket int // a second descriptor: the join closes its own
 	_ = r.near[join.B].Control(func(fd uintptr) { socket, _ = unix.Dup(int(fd)) })
 	t.Cleanup(func() { _ = unix.Close(socket) })
 	ended := make(chan struct{})
@@ -124,8 +124,8 @@ func TestKernelIsPatientWithCopies(t *testing.T) {
 	wantPatience(t, r.far, socket)
 }
 
-// wantPatience expects the long user timeout while B has data to acknowledge, on
-// whose side socket is, and not otherwise.
+// wantPatience expects the long user timeout on socket, which leads to B, while B has data
+// to acknowledge, and not otherwise.
 func wantPatience(t *testing.T, far [2]*transport.Conn, socket int) {
 	t.Helper()
 	timeout := func() int {
@@ -141,7 +141,7 @@ func wantPatience(t *testing.T, far [2]*transport.Conn, socket int) {
 	n := holdUp(t, far[join.A])
 	for limit := time.Now().Add(patience); timeout() < int(24*time.Hour/time.Millisecond); pass(time.Millisecond) {
 		if time.Now().After(limit) {
-			t.Fatalf("with bytes under way the kernel gives up after %d ms", timeout())
+			t.Fatalf("with unacknowledged data the kernel gives up after %d ms", timeout())
 		}
 	}
 	conntest.Read(t, far[join.B], int(n))
@@ -152,8 +152,8 @@ func wantPatience(t *testing.T, far [2]*transport.Conn, socket int) {
 	}
 }
 
-// What its owners have written to a connection before it was joined is looked after
-// too: the relay introduces users so.
+// The checks also cover what the owner of a connection has written before the join: the
+// relay writes PROXY headers so.
 func TestPeerVanishesBeforeTheJoin(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, *rig){
 		"event loop": func(_ *testing.T, r *rig) { r.startChecking(shortInterval) },
@@ -172,10 +172,10 @@ func TestPeerVanishesBeforeTheJoin(t *testing.T) {
 	}
 }
 
-// A connection that rests in the middle of a write is looked after.
-func TestThrottledPeerVanishes(t *testing.T) {
+// A join whose limiter has bytes wait is checked.
+func TestLimitedPeerVanishes(t *testing.T) {
 	t.Parallel()
-	const burst = 16 << 10 // of so slow a limiter, and for a second
+	const burst = 16 << 10 // also what goes in a second
 	r := newRig(t)
 	startCopy(t, r, join.Options{Limiter: rate.NewLimiter(burst, burst)}, noProgress)
 	conntest.Write(t, r.far[join.B], pattern(6*burst)) // which takes five seconds
@@ -184,7 +184,7 @@ func TestThrottledPeerVanishes(t *testing.T) {
 	wantDead(t, r, join.A)
 }
 
-// A peer who has said all and does not read is not waited for without end.
+// A peer that has ended and does not read is not waited for without end.
 func TestCopiedPeerNeverReads(t *testing.T) {
 	t.Parallel()
 	bothSides(t, func(t *testing.T, side join.Side) func() {
@@ -199,7 +199,7 @@ func TestCopiedPeerNeverReads(t *testing.T) {
 	})
 }
 
-// A join that is stopped says so, also while it waits for the last bytes only.
+// A join can be stopped while it only waits for the last bytes, and its result says so.
 func TestCopiedPeerWhoDoesNotReadIsStopped(t *testing.T) {
 	for range 10 {
 		r := newRig(t)
@@ -215,7 +215,7 @@ func TestCopiedPeerWhoDoesNotReadIsStopped(t *testing.T) {
 }
 
 // fillAndEnd starts a join that has written all that there is: the kernel has bytes
-// for side, who does not read, and both peers have said all.
+// for side, which does not read, and both peers have ended.
 func fillAndEnd(t *testing.T, r *rig, side join.Side, standstill time.Duration) {
 	t.Helper()
 	queueIn(t, r, side, 512<<10, func() { startCopy(t, r, join.Options{}, standstill) })

@@ -7,7 +7,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// What is decided about a peer, from what the kernel says.
+// How a peer is judged by what the kernel reports.
 var (
 	AllAcked = allAcked
 	Silent   = silent

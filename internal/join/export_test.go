@@ -6,7 +6,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// CopyJoin is the join of everything that no event loop can serve.
+// CopyJoin runs the join of connections that no event loop can serve.
 func CopyJoin(ctx context.Context, a, b conn.Conn, o Options) Result {
 	return newCopying(a, b, o, periods{checkInterval, silence, noProgress}).run(ctx)
 }

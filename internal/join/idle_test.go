@@ -13,8 +13,9 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// still is a stillness that ends soon, except where bytes wait, or B's answer is awaited.
-var still = join.IdleLimits{Limit: 200 * time.Millisecond, Queued: patience, Far: join.B, Ended: patience}
+// soon are limits that end idle joins soon, except where bytes wait, or B's answer is
+// awaited.
+var soon = join.IdleLimits{Limit: 200 * time.Millisecond, Queued: patience, Far: join.B, Ended: patience}
 
 // bothJoins runs a test with joins of a loop, where there is one, and with joins that
 // are copied.
@@ -31,8 +32,8 @@ func bothJoins(t *testing.T, test func(t *testing.T, e *join.Engine, o join.Opti
 	}
 }
 
-// startStill joins two connections, and gives their far ends.
-func startStill(t *testing.T, e *join.Engine, o join.Options) (a, b *transport.Conn, result <-chan join.Result) {
+// startIdle joins two connections, and returns their far ends.
+func startIdle(t *testing.T, e *join.Engine, o join.Options) (a, b *transport.Conn, result <-chan join.Result) {
 	t.Helper()
 	r := newRig(t)
 	results := make(chan join.Result, 1)
@@ -42,16 +43,17 @@ func startStill(t *testing.T, e *join.Engine, o join.Options) (a, b *transport.C
 	return r.far[join.A], r.far[join.B], results
 }
 
-// Who is silent is reset; who says something now and then, in either direction, is not.
-func TestStillJoinsEnd(t *testing.T) {
+// A silent join is reset; one on which something moves now and then, in either direction,
+// is not.
+func TestIdleJoinsEnd(t *testing.T) {
 	bothJoins(t, func(t *testing.T, e *join.Engine, o join.Options) {
-		silent, silentServer, silentResult := startStill(t, e, o)
-		user, server, _ := startStill(t, e, o)
-		e.StopIdle(still)
+		silent, silentServer, silentResult := startIdle(t, e, o)
+		user, server, _ := startIdle(t, e, o)
+		e.StopIdle(soon)
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(stopped)
-			every := time.NewTicker(still.Limit / 2)
+			every := time.NewTicker(soon.Limit / 2)
 			defer every.Stop()
 			for from, to := user, server; ; from, to = to, from {
 				conntest.WantPair(t, from, to)
@@ -73,9 +75,9 @@ func TestStillJoinsEnd(t *testing.T) {
 	})
 }
 
-// Bytes that wait for a peer are given more time, and so is the answer of a far side
-// that has all.
-func TestStillJoinsWaitForPeers(t *testing.T) {
+// Bytes that wait for a peer have more time, and so does the answer of a far side that
+// has everything.
+func TestIdleJoinsWaitForPeers(t *testing.T) {
 	for name, begin := range map[string]func(t *testing.T, user, server *transport.Conn) (end func()){
 		"bytes for the user":   func(t *testing.T, user, server *transport.Conn) func() { return fillUp(t, server, user) },
 		"bytes for the server": func(t *testing.T, user, server *transport.Conn) func() { return fillUp(t, user, server) },
@@ -92,10 +94,10 @@ func TestStillJoinsWaitForPeers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bothJoins(t, func(t *testing.T, e *join.Engine, o join.Options) {
-				silent, _, _ := startStill(t, e, o)
-				user, server, _ := startStill(t, e, o)
+				silent, _, _ := startIdle(t, e, o)
+				user, server, _ := startIdle(t, e, o)
 				end := begin(t, user, server)
-				e.StopIdle(still)
+				e.StopIdle(soon)
 				conntest.WantReset(t, silent)
 				end()
 			})
@@ -103,24 +105,23 @@ func TestStillJoinsWaitForPeers(t *testing.T) {
 	}
 }
 
-// A user who is slowed down is not silent.
-func TestStillJoinsAreNotThoseSlowedDown(t *testing.T) {
+// A join that its limiter slows down is not idle.
+func TestIdleJoinsAreNotThoseSlowedDown(t *testing.T) {
 	e, err := join.NewEngine()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	silent, _, _ := startStill(t, e, join.Options{})
-	user, server, _ := startStill(t, e, join.Options{Limiter: rate.NewLimiter(16<<10, 16<<10)})
-	e.StopIdle(still)
+	silent, _, _ := startIdle(t, e, join.Options{})
+	user, server, _ := startIdle(t, e, join.Options{Limiter: rate.NewLimiter(16<<10, 16<<10)})
+	e.StopIdle(soon)
 	const some = 40 << 10 // of which the last bytes go after a second
 	go conntest.Write(t, user, strings.Repeat("x", some))
 	conntest.WantReset(t, silent)
 	conntest.WantRead(t, server, strings.Repeat("x", some))
 }
 
-// fillUp has one send more to another than sockets hold, who reads it all when end is
-// called.
+// fillUp has one send more to another than sockets hold. End has the other read it all.
 func fillUp(t *testing.T, one, another *transport.Conn) (end func()) {
 	const much = 64 << 20
 	sent := make(chan error, 1)
@@ -136,7 +137,7 @@ func fillUp(t *testing.T, one, another *transport.Conn) (end func()) {
 	}
 }
 
-// endless gives bytes for ever.
+// endless reads as bytes without end.
 type endless struct{}
 
 func (endless) Read(b []byte) (int, error) { return len(b), nil }

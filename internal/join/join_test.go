@@ -55,7 +55,7 @@ func TestHalfClose(t *testing.T) {
 }
 
 // An end must not overtake the bytes before it, also when both ends close at
-// once and nobody has read a byte.
+// once and neither has read a byte.
 func TestCloseDeliversEverything(t *testing.T) {
 	sent := pattern(32 << 10)
 	for i := range 100 {
@@ -78,8 +78,8 @@ func TestCloseDeliversEverything(t *testing.T) {
 }
 
 // Both ends have ended when the join begins, so that each direction ends while
-// the other does: what one of them does to a socket must not look to the other
-// like something that the peer has done.
+// the other does: what one of them does to a socket must not look to the other as if the
+// peer had done it.
 func TestBothEndAtOnce(t *testing.T) {
 	for i := range 500 {
 		r := newRig(t)
@@ -138,8 +138,8 @@ func TestBothDirectionsAtOnce(t *testing.T) {
 	}
 }
 
-// A conversation: each side speaks when it has heard the other. Nothing may be
-// held back to be sent in larger pieces.
+// A conversation: each side writes when it has read from the other. The join may hold
+// nothing back to send it in larger pieces.
 func TestPingPong(t *testing.T) {
 	forEachSide(t, func(t *testing.T, first join.Side) {
 		r := startRig(t)

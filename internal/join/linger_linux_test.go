@@ -35,14 +35,14 @@ func queueIn(t *testing.T, r *rig, side join.Side, n int, start func()) {
 	defer func() { _ = unix.Close(near) }()
 	start()
 	conntest.Write(t, r.far[other(side)], pattern(n))
-	// The kernel tells nobody when the last byte has been written.
+	// The kernel does not report when the last byte has been written.
 	for written(t, near) < n {
 		runtime.Gosched()
 	}
 }
 
-// written is how many bytes were written to a socket that was accepted. What the peer takes
-// between the two questions is missing, and not counted twice.
+// written returns how many bytes were written to a socket that was accepted. What the peer
+// takes between the two system calls is missing, and not counted twice.
 func written(t *testing.T, fd int) int {
 	t.Helper()
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
@@ -52,8 +52,8 @@ func written(t *testing.T, fd int) int {
 	return int(info.Bytes_acked) + queued(t, fd, unix.SIOCOUTQ)
 }
 
-// queued asks how much a socket holds that its peer has not taken, or that was
-// not read from it.
+// queued returns how much a socket holds that its peer has not taken, or that was not read
+// from it.
 func queued(t *testing.T, fd int, request uint) int {
 	t.Helper()
 	n, err := unix.IoctlGetInt(fd, request)
@@ -63,7 +63,7 @@ func queued(t *testing.T, fd int, request uint) int {
 	return n
 }
 
-// descriptor gives a second descriptor of the socket, to be closed.
+// descriptor returns a second descriptor of the socket, which the caller closes.
 func descriptor(t *testing.T, conn *transport.Conn) (fd int) {
 	t.Helper()
 	raw, err := conn.SyscallConn()
@@ -76,8 +76,8 @@ func descriptor(t *testing.T, conn *transport.Conn) (fd int) {
 	return fd
 }
 
-// A reset destroys what is still queued, so it has to wait for it, as long as
-// the receiver takes it.
+// A reset destroys what is still queued, so it has to wait as long as the receiver takes
+// that.
 func TestResetWaitsForQueuedBytes(t *testing.T) {
 	const n, within, tries = 512 << 10, time.Second, 5
 	forEachSide(t, func(t *testing.T, side join.Side) {

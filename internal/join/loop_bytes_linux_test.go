@@ -103,8 +103,8 @@ func sumOf(h hash.Hash) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// Peers reset, or end, wherever in the stream it comes. Whoever receives gets the
-// beginning of what was sent, and an end only behind all of it.
+// Peers reset, or end, anywhere in the stream. The receiver gets the beginning of what was
+// sent, and an end only behind all of it.
 func TestLoopRandomResets(t *testing.T) {
 	const n = 120
 	c := newCrowd(t, n, 0)
@@ -153,11 +153,11 @@ func TestLoopRandomResets(t *testing.T) {
 	}
 }
 
-// resetsBehindEnds has one peer reset although the other has ended already.
+// resetsBehindEnds has one peer reset after the other has ended.
 const resetsBehindEnds = true
 
-// plan is what one peer does: it writes pieces, and then resets or ends. All the
-// while it reads.
+// plan is what one peer does: it writes pieces, and then resets or ends. It reads
+// meanwhile.
 type plan struct {
 	pieces []int
 	resets bool
@@ -211,14 +211,14 @@ func (p *plan) check(all []byte, from plan) error {
 	case !bytes.HasPrefix(all, p.got):
 		return fmt.Errorf("got %d bytes that are not the beginning of what was sent", len(p.got))
 	case p.readErr == nil && (from.resets || len(p.got) < len(all)) && p.sendErr == nil:
-		// A write that failed would have taken note of the reset.
+		// A write that failed would have taken the reset off the socket.
 		return fmt.Errorf("an end came behind %d of %d bytes; the sender resets: %t", len(p.got), len(all), from.resets)
 	case p.readErr == nil, p.resets && errors.Is(p.readErr, net.ErrClosed):
 		return nil
 	case !errors.Is(p.readErr, syscall.ECONNRESET):
 		return fmt.Errorf("behind %d bytes came %w", len(p.got), p.readErr)
 	case !from.resets && !p.resets:
-		return fmt.Errorf("nobody resets, and behind %d of %d bytes came %w", len(p.got), len(all), p.readErr)
+		return fmt.Errorf("neither peer resets, and behind %d of %d bytes came %w", len(p.got), len(all), p.readErr)
 	}
 	return nil
 }

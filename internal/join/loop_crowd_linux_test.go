@@ -45,8 +45,8 @@ func TestLoopJoinsAtRest(t *testing.T) {
 	}
 }
 
-// Receivers that never read cost little memory: what is held up stays with the
-// kernel, which stops the senders.
+// Receivers that never read cost little memory: their bytes stay with the kernel, which
+// stops the senders.
 func TestLoopMemoryOfHeldUpJoins(t *testing.T) {
 	const (
 		n    = 1000
@@ -155,7 +155,7 @@ func TestLoopJoinConcurrently(t *testing.T) {
 	joining.Wait()
 	for i := range n {
 		switch i % 4 {
-		case 3: // both have said all
+		case 3: // both have ended
 			if r := c.wait(i); r.Err != nil || r.AToB != int64(5*(i+1)) || r.BToA != r.AToB {
 				t.Errorf("join %d: got %+v", i, r)
 			}

@@ -71,8 +71,7 @@ func TestIsStuck(t *testing.T) {
 }
 
 // Periods that make a test short. The kernel's first attempts come within 200,
-// 400 and 800 ms; a peer who does not read answers at times that lie further
-// apart than this.
+// 400 and 800 ms; a peer that does not read answers at longer intervals than this.
 const (
 	shortInterval = 50 * time.Millisecond
 	shortSilence  = 100 * time.Millisecond
@@ -100,8 +99,7 @@ func (r *rig) startChecking(checkInterval time.Duration) *join.Engine {
 	return e
 }
 
-// vanish has the kernel drop whatever comes for conn, which from then on answers
-// nothing.
+// vanish has the kernel drop all that comes for conn, which from then on answers nothing.
 func vanish(t *testing.T, conn *transport.Conn) {
 	t.Helper()
 	var err error
@@ -125,7 +123,7 @@ func wantDead(t *testing.T, r *rig, side join.Side) {
 	wantReset(t, r.far[other(side)])
 }
 
-// vanishing is how a peer may vanish: side, at which moment.
+// vanishing is how a peer may vanish: on which side, and when.
 var vanishing = map[string]func(t *testing.T, r *rig, side join.Side){
 	"with a few bytes under way": func(t *testing.T, r *rig, side join.Side) {
 		vanish(t, r.far[side])
@@ -160,9 +158,8 @@ func TestPeerVanishes(t *testing.T) {
 	}
 }
 
-// A peer who does not read answers the kernel's probes, and may take its time,
-// however long that is: here it is dozens of times what a peer who answers
-// nothing has.
+// A peer that does not read answers the kernel's probes, and may take any time: here
+// dozens of times as long as a peer that answers nothing.
 func TestPeerWhoDoesNotReadStays(t *testing.T) {
 	t.Parallel()
 	bothSides(t, func(t *testing.T, side join.Side) func() {
@@ -176,7 +173,7 @@ func TestPeerWhoDoesNotReadStays(t *testing.T) {
 			case <-time.After(60*shortSilence - time.Since(since)):
 			}
 			if n := e.Unacked(); n == 0 {
-				t.Error("nothing is looked at: the test shows nothing")
+				t.Error("nothing is checked: the test shows nothing")
 			}
 			conntest.Read(t, r.far[side], int(sent))
 			conntest.Write(t, r.far[side], "still here")
@@ -185,13 +182,13 @@ func TestPeerWhoDoesNotReadStays(t *testing.T) {
 	})
 }
 
-// A machine that was stopped for long wakes up to a long silence, which the peer
-// could do nothing about. One look is not enough to condemn it.
+// A machine that was suspended for long wakes up to a long silence, which is not the
+// peer's fault. One check is not enough to condemn it.
 func TestPeerWhoAnswersAfterASilenceStays(t *testing.T) {
 	t.Parallel()
 	const side = join.A
 	// By then the kernel has tried three times and more. It tries again after 6.2 to 6.7 s,
-	// between this look and the next one.
+	// between this check and the next one.
 	r, e := startChecking(t, 3600*time.Millisecond)
 	vanish(t, r.far[side])
 	conntest.Write(t, r.far[other(side)], "hello?")
@@ -206,7 +203,7 @@ func TestPeerWhoAnswersAfterASilenceStays(t *testing.T) {
 	conntest.Read(t, r.far[side], len("hello?"))
 	for start := time.Now(); e.Unacked() != 0; <-time.After(time.Millisecond) {
 		if time.Since(start) > patience {
-			t.Fatal("what was acknowledged is still looked at")
+			t.Fatal("a socket is still checked after all was acknowledged")
 		}
 	}
 	select {
@@ -216,20 +213,20 @@ func TestPeerWhoAnswersAfterASilenceStays(t *testing.T) {
 	}
 }
 
-// What has been acknowledged is not looked at any more, so that a join at rest
-// costs nothing.
+// Sockets without unacknowledged data are not checked, so that a join at rest costs
+// nothing.
 func TestNobodyIsLookedAtWithoutNeed(t *testing.T) {
 	t.Parallel()
 	r, e := startChecking(t, shortInterval)
 	if n := e.Unacked(); n != 0 {
-		t.Errorf("%d sockets are looked at before anything was written", n)
+		t.Errorf("%d sockets are checked before anything was written", n)
 	}
 	for range 3 {
 		conntest.Write(t, r.far[join.A], "x")
 		conntest.Read(t, r.far[join.B], 1)
 		for start := time.Now(); e.Unacked() != 0; <-time.After(shortInterval / 10) {
 			if time.Since(start) > patience {
-				t.Fatalf("%d sockets are still looked at", e.Unacked())
+				t.Fatalf("%d sockets are still checked", e.Unacked())
 			}
 		}
 	}
@@ -238,17 +235,16 @@ func TestNobodyIsLookedAtWithoutNeed(t *testing.T) {
 		t.Errorf("the join ended with %v, want a reset", result.Err)
 	}
 	if n := e.Unacked(); n != 0 {
-		t.Errorf("%d sockets are looked at after the join", n)
+		t.Errorf("%d sockets are checked after the join", n)
 	}
 }
 
-// While something is under way the kernel leaves it to us to give a peer up: over
-// a way that fails again and again it counts from the first failure, though bytes
-// have moved since. Afterwards it is the kernel's again, which knows a silent peer
-// by keep-alive.
+// While data is unacknowledged the kernel must not give the peer up: over a path that
+// fails again and again it counts from the first failure, though bytes have moved since.
+// Afterwards the kernel is in charge again, which notices a silent peer by keep-alive.
 func TestKernelIsPatient(t *testing.T) {
 	r := newRig(t)
-	var socket int // which the engine takes over
+	var socket int // the engine takes it over
 	_ = r.near[join.B].Control(func(fd uintptr) { socket, _ = unix.Dup(int(fd)) })
 	t.Cleanup(func() { _ = unix.Close(socket) })
 	r.startChecking(shortInterval)

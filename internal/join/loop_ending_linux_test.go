@@ -69,7 +69,7 @@ func TestEndingOfJoins(t *testing.T) {
 	} {
 		for _, how := range []string{"", copied} {
 			if tt.want == join.Lost && how == copied {
-				continue // it reads, and is told of that
+				continue // it reads, and sees that
 			}
 			t.Run(tt.want.String()+how, func(t *testing.T) {
 				r := startRig(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// Who owns a connection may close it while it is joined. That ends the join, and
-// both peers see a reset: neither has said all. What was counted before arrives.
+// The owner of a connection may close it while it is joined. That ends the join, and
+// both peers see a reset: neither has ended. What was counted before arrives.
 func TestLoopOwnerCloses(t *testing.T) {
 	t.Parallel()
 	bothSides(t, func(t *testing.T, side join.Side) func() {
@@ -59,8 +59,7 @@ func closeByOwner(t *testing.T, side join.Side, end func(*transport.Conn) error,
 	}
 }
 
-// Bytes that are on their way when the owner closes may be cut off, but not
-// those that were counted.
+// Bytes in flight when the owner closes may be cut off, but not those that were counted.
 func TestLoopOwnerClosesBehindBytes(t *testing.T) {
 	const n = 64 << 10
 	for range 20 {
@@ -105,8 +104,8 @@ func TestLoopOwnersCloseAtOnce(t *testing.T) {
 	}
 }
 
-// A connection that was closed before cannot be joined: done is told so, the
-// other one is reset, and no descriptor is left.
+// A connection that was closed before cannot be joined: the result says so, the other one
+// is reset, and no descriptor is left.
 func TestLoopJoinOfClosedConnection(t *testing.T) {
 	before := sockets(t)
 	for range 20 {

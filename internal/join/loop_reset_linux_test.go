@@ -13,7 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// While bytes are held up, it takes the loop to notice that somebody has gone.
+// While bytes are held up, only the loop notices that a peer has gone.
 func TestLoopResetWhileHeldUp(t *testing.T) {
 	t.Parallel()
 	bothSides(t, func(t *testing.T, side join.Side) func() {
@@ -32,7 +32,7 @@ func TestLoopResetWhileHeldUp(t *testing.T) {
 }
 
 // A sender whose bytes are held up by a receiver that does not read resets its
-// connection, and nothing goes the other way, so that nobody comes across it.
+// connection, and nothing goes the other way, so that no call meets the reset.
 func resetHeldUpSender(t *testing.T, side join.Side) (check func()) {
 	t.Helper()
 	r := startRig(t)
@@ -61,8 +61,7 @@ func resetHeldUpSender(t *testing.T, side join.Side) (check func()) {
 	}
 }
 
-// The same after the other direction has got a few bytes through: they are
-// there before the reset.
+// The same after the other direction has moved a few bytes: they arrive before the reset.
 func resetHeldUpSenderBehindWords(t *testing.T, side join.Side) (check func()) {
 	t.Helper()
 	r := startRig(t)
@@ -81,9 +80,8 @@ func resetHeldUpSenderBehindWords(t *testing.T, side join.Side) (check func()) {
 	}
 }
 
-// A receiver that is slow, but reads, gets every byte that had arrived at the
-// join before the reset, though that takes longer than one that does not read
-// would be given.
+// A receiver that is slow, but reads, gets every byte that had arrived at the join before
+// the reset, though that takes longer than a receiver that does not read would be given.
 func TestLoopResetDoesNotOvertakeASlowReceiver(t *testing.T) {
 	for _, side := range []join.Side{join.A, join.B} {
 		t.Run(name(side), func(t *testing.T) {
@@ -94,9 +92,9 @@ func TestLoopResetDoesNotOvertakeASlowReceiver(t *testing.T) {
 	}
 }
 
-// resetBehindSlowReceiver gives false if it was not that slow but slower, so that what
-// two buffers hold took about the second that one is given who does not read. It may do
-// so unless it is the last try.
+// resetBehindSlowReceiver returns false if the receiver was slower than planned, so that
+// what two buffers hold took about the second that a receiver is given that does not read.
+// It may do so unless it is the last try.
 func resetBehindSlowReceiver(t *testing.T, side join.Side, last bool) (wasSlow bool) {
 	t.Helper()
 	const (
@@ -104,7 +102,7 @@ func resetBehindSlowReceiver(t *testing.T, side join.Side, last bool) (wasSlow b
 		small   = 8 << 10 // buffers of the receiver, so that its reads show soon
 		portion = 4 << 10 // is read at a time
 		pause   = 25 * time.Millisecond
-		least   = n / portion * pause // more than the second that a deaf one is given
+		least   = n / portion * pause // more than the second for a receiver that does not read
 	)
 	r := newRig(t)
 	sender, receiver := r.far[side], r.far[other(side)]
@@ -154,8 +152,8 @@ func resetBehindSlowReceiver(t *testing.T, side join.Side, last bool) (wasSlow b
 	return true
 }
 
-// awaitArrived waits until the other kernel end has acknowledged all that was
-// written. Nothing tells when, so it is asked.
+// awaitArrived waits until the other kernel end has acknowledged all that was written. The
+// kernel does not report that, so it is polled.
 func awaitArrived(t *testing.T, conn *transport.Conn) {
 	t.Helper()
 	fd := descriptor(t, conn)
@@ -167,8 +165,8 @@ func awaitArrived(t *testing.T, conn *transport.Conn) {
 	}
 }
 
-// A receiver that has gone is noticed while bytes for it are held up, and its
-// last words get through.
+// A receiver that has gone is noticed while bytes for it are held up, and its last bytes
+// are delivered.
 func resetDeafReceiver(t *testing.T, side join.Side) (check func()) {
 	t.Helper()
 	r := startRig(t)
@@ -202,8 +200,8 @@ func resetOneOfBothHeldUp(t *testing.T, side join.Side) (check func()) {
 	}
 }
 
-// A sender that has said all, and then goes, takes nothing back: the receiver
-// gets every byte, and its answer is what fails.
+// A sender that has ended, and then resets, takes nothing back: the receiver gets every
+// byte, and its answer is what fails.
 func TestLoopResetBehindTheEnd(t *testing.T) {
 	t.Parallel()
 	bothSides(t, func(t *testing.T, side join.Side) func() {

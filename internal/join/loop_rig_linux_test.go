@@ -14,9 +14,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// bothSides has joins with either side in the leading part. Both are set going
-// before the first is checked, since what is to be checked takes seconds, most of
-// which are waiting.
+// bothSides runs joins with either side in the leading part. Both start before the first
+// is checked, since a check takes seconds, most of which are waiting.
 func bothSides(t *testing.T, begin func(t *testing.T, side join.Side) (check func())) {
 	t.Helper()
 	var checks [2]func()
@@ -31,7 +30,7 @@ func bothSides(t *testing.T, begin func(t *testing.T, side join.Side) (check fun
 	}
 }
 
-// holdUp is fill, but not as sure that all is full, which it is soon.
+// holdUp is fill, but may return a moment before all is full.
 func holdUp(t *testing.T, conn *transport.Conn) (taken int64) {
 	t.Helper()
 	for chunk := pattern(64 << 10); ; {

@@ -9,8 +9,8 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// The system call that moves much tells of the reset, and takes it off the
-// socket: what is read then looks like an end.
+// The system call that moves much returns the reset, and takes it off the socket: the
+// next read sees a plain end.
 func TestResetBehindBulkAfterHalfClose(t *testing.T) {
 	forEachSide(t, func(t *testing.T, side join.Side) {
 		t.Parallel()
@@ -34,7 +34,7 @@ func TestResetBehindBulkAfterHalfClose(t *testing.T) {
 	})
 }
 
-// The reset is found by the attempt to hand the other side's end on.
+// The attempt to pass the other side's end on finds the reset.
 func TestResetFoundByShutdown(t *testing.T) {
 	r := newRig(t)
 	if err := r.far[join.A].CloseWrite(); err != nil {

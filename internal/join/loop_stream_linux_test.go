@@ -16,7 +16,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// sessions gives both sides of a session, of which the first one opens streams.
+// sessions returns both sides of a session, of which the first one opens streams.
 func sessions(t *testing.T, config yamux.Config) (client, server *yamux.Session) {
 	t.Helper()
 	near, far := conntest.Pair(t)
@@ -37,7 +37,7 @@ func openStream(t *testing.T, client, server *yamux.Session) (near, far *yamux.S
 	return near, far
 }
 
-// joinStream joins a stream with a socket. It gives the far ends of both.
+// joinStream joins a stream with a socket. It returns the far ends of both.
 func joinStream(t *testing.T, result chan<- join.Result) (peer *yamux.Stream, user conn.Conn) {
 	t.Helper()
 	client, server := sessions(t, yamux.Config{})
@@ -50,8 +50,8 @@ func joinStream(t *testing.T, result chan<- join.Result) (peer *yamux.Stream, us
 	return peer, user
 }
 
-// A stream that was reset is seen to be, even while the user's socket is full
-// and nothing can be written to it.
+// The reset of a stream is noticed even while the user's socket is full and nothing can
+// be written to it.
 func TestStreamIsResetWhileTheUserDoesNotRead(t *testing.T) {
 	result := make(chan join.Result, 1)
 	peer, user := joinStream(t, result)
@@ -67,8 +67,7 @@ func TestStreamIsResetWhileTheUserDoesNotRead(t *testing.T) {
 	_ = user.Reset()
 }
 
-// A stream that has said FIN may be reset after it, while the user has nothing
-// to say.
+// A stream may be reset after its FIN, while the user sends nothing.
 func TestStreamIsResetAfterItsEnd(t *testing.T) {
 	result := make(chan join.Result, 1)
 	peer, user := joinStream(t, result)
@@ -102,9 +101,9 @@ type burstStream struct {
 	attached chan func()
 }
 
-func (b *burstStream) Attach(arrived, roomy func()) {
-	b.attached <- arrived
-	b.Stream.Attach(arrived, roomy)
+func (b *burstStream) Attach(readable, writable func()) {
+	b.attached <- readable
+	b.Stream.Attach(readable, writable)
 }
 
 func (b *burstStream) PourTo(int) (n int, streamErr, socketErr error) {
@@ -133,16 +132,16 @@ func TestStreamHasMuchAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	joinTo(t, ctx, burst, socket, make(chan join.Result, 1))
-	arrived := await(t, burst.attached)
+	readable := await(t, burst.attached)
 	burst.turns.Store(10)
-	arrived()
+	readable()
 	if b, err := io.ReadAll(user); len(b) > 0 || err != nil {
 		t.Errorf("read %d bytes, %v; %d turns are left", len(b), err, burst.turns.Load())
 	}
 }
 
-// Users who never read hold no more than the budget allows, be it in memory or
-// in pipes; who holds most is reset, and others are served.
+// Users who never read hold no more than the budget allows, be it in memory or in pipes.
+// The users that hold most are reset, and others are served.
 func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
 	const (
 		n     = 1000
@@ -178,10 +177,10 @@ func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
 		})
 	}
 	writing.Wait()
-	stream, peer := openStream(t, client, server) // whose byte is behind all others
+	stream, peer := openStream(t, client, server) // its byte is behind all others
 	_, _ = peer.Write([]byte{1})
 	if _, err := stream.Read(make([]byte, 1)); err != nil {
-		t.Errorf("nobody else is served: %v", err)
+		t.Errorf("no other user is served: %v", err)
 	}
 	if used := budget.Used(); used > limit || used < limit/4 {
 		t.Errorf("%d KiB are held; the budget is %d KiB", used>>10, limit>>10)

@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// mixedRig is a join of a TCP connection with one that is none, as a stream of
-// multiplex is none: what is done for sockets has to do without.
+// mixedRig is a join of a TCP connection with another kind, as a stream of multiplex is:
+// what sockets can do is missing on that side.
 func mixedRig(t *testing.T, socket join.Side) (tcp, memory farEnd, result <-chan join.Result) {
 	t.Helper()
 	near, far := conntest.Pair(t)
@@ -30,7 +30,7 @@ func mixedRig(t *testing.T, socket join.Side) (tcp, memory farEnd, result <-chan
 	return far, farMemory, done
 }
 
-// farEnd is the peer of what is joined.
+// farEnd is the peer of a joined connection.
 type farEnd = conn.Conn
 
 func TestMixedConnections(t *testing.T) {

@@ -15,9 +15,9 @@ import (
 func TestBackPressure(t *testing.T) {
 	const (
 		socket = 64 << 10
-		// There are four buffers on the way, beside the join's own. The kernel
-		// doubles a size that is set, and what it counts as used is not just
-		// payload; so this is about the order of magnitude.
+		// There are four buffers in between, beside the join's own. The kernel doubles a
+		// size that is set, and counts more than payload as used, so this is about the
+		// order of magnitude.
 		most = 2 * 4 * 2 * socket
 	)
 	forEachSide(t, func(t *testing.T, side join.Side) {
@@ -38,7 +38,7 @@ func TestBackPressure(t *testing.T) {
 		r.start(r.near[join.A], r.near[join.B])
 		taken := fill(t, sender)
 		if taken > most {
-			t.Errorf("%d bytes were taken from the sender while nobody read, want %d at most", taken, most)
+			t.Errorf("%d bytes were taken from the sender while the receiver did not read, want %d at most", taken, most)
 		}
 		if err := sender.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
@@ -58,7 +58,7 @@ func TestBackPressure(t *testing.T) {
 	})
 }
 
-// filled gives the bytes that fill wrote.
+// filled returns the bytes that fill wrote.
 func filled(n int64) []byte {
 	chunk := pattern(64 << 10)
 	return bytes.Repeat(chunk, int(n)/len(chunk)+1)[:n]

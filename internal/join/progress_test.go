@@ -32,7 +32,7 @@ func startMemoryRig() *memoryRig {
 	return r
 }
 
-// close lets go of everything, so that no goroutine is left in the bubble.
+// close closes everything, so that no goroutine is left in the bubble.
 func (r *memoryRig) close() {
 	for _, conn := range r.far {
 		_ = conn.Reset()
@@ -81,7 +81,7 @@ func TestNoProgress(t *testing.T) {
 		if !errors.Is(result.Err, join.ErrNoProgress) || result.First != side {
 			t.Errorf("got %+v, want %v and First %s", result, join.ErrNoProgress, name(side))
 		}
-		// Nobody has said that it is the end.
+		// Neither peer has sent that end.
 		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the client sees %v, want a reset", err)
 		}
@@ -91,7 +91,7 @@ func TestNoProgress(t *testing.T) {
 	})
 }
 
-// Every byte counts as progress, however slow they come.
+// Every byte counts as progress, however slowly they come.
 func TestProgressExtends(t *testing.T) {
 	for _, every := range []time.Duration{time.Second, 59 * time.Second, 61 * time.Second, 8 * time.Minute, 9*time.Minute - time.Second} {
 		t.Run("a byte every "+every.String(), func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestProgressExtends(t *testing.T) {
 					conntest.Read(t, client, 1)
 				}
 				r.wantOpen(t)
-				// The clock is put forward now and then only.
+				// The deadline is put off only now and then.
 				last := time.Now()
 				result := <-r.result
 				if took := time.Since(last); took > noProgress || took < noProgress*9/10 {
@@ -119,8 +119,7 @@ func TestProgressExtends(t *testing.T) {
 	}
 }
 
-// The receiver is slow, and one write of the join takes longer than it may
-// stand still.
+// The receiver is slow, and one write of the join takes longer than noProgress.
 func TestSlowReceiverIsProgress(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *memoryRig, client, server *conntest.MemoryConn, _ join.Side) {
 		sent := pattern(20_000)
@@ -152,7 +151,7 @@ func TestSlowReceiverIsProgress(t *testing.T) {
 	})
 }
 
-// A receiver that takes nothing at all is not slow but gone.
+// A receiver that takes nothing at all counts as gone.
 func TestStalledReceiverIsNoProgress(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *memoryRig, client, server *conntest.MemoryConn, side join.Side) {
 		conntest.Write(t, server, "nobody reads this")
@@ -165,13 +164,13 @@ func TestStalledReceiverIsNoProgress(t *testing.T) {
 			t.Errorf("got %+v", result)
 		}
 		if got := copiedFrom(result, other(side)); got != 0 {
-			t.Errorf("counted %d bytes that nobody read", got)
+			t.Errorf("counted %d bytes that were not read", got)
 		}
 	})
 }
 
-// While both directions are open, silence is nobody's business but theirs: a
-// shell may be left open over a weekend.
+// While both directions are open, silence has no limit: a shell may be left open over a
+// weekend.
 func TestNoLimitWhileBothDirectionsAreOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startMemoryRig()

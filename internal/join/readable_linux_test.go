@@ -23,7 +23,7 @@ func newEngine(t *testing.T) *join.Engine {
 	return engine
 }
 
-// It is told once, be it of bytes, an end or a reset, also of what came before.
+// The function is called once, for bytes, an end or a reset, also if they came before.
 func TestWhenReadable(t *testing.T) {
 	engine := newEngine(t)
 	for name, act := range map[string]func(far *transport.Conn) error{
@@ -66,8 +66,8 @@ func TestWhenReadable(t *testing.T) {
 	}
 }
 
-// After stop nobody is told, and the connection can be joined; nor is anybody told
-// of one that has been closed meanwhile.
+// After stop the function is not called, and the connection can be joined; nor is it
+// called for a connection that has been closed meanwhile.
 func TestWhenReadableStopped(t *testing.T) {
 	engine := newEngine(t)
 	var told atomic.Int32
@@ -99,7 +99,7 @@ func TestWhenReadableStopped(t *testing.T) {
 	}
 }
 
-// What is no socket cannot be watched, and has nothing to say without waiting.
+// A connection that is no socket cannot be watched, nor be tried without waiting.
 func TestNoPrompt(t *testing.T) {
 	near, _ := conntest.Memory()
 	if newEngine(t).WhenReadable(near, func() {}) != nil {

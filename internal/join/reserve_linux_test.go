@@ -11,8 +11,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// reserve has so many descriptors; lent are those that are free meanwhile. The first
-// ones are taken by somebody else, who is quicker.
+// reserve has so many descriptors left. Lent ones are free meanwhile; other goroutines
+// take the first ones.
 type reserve struct{ left, lent, taken atomic.Int32 }
 
 func (r *reserve) Lend() bool {
@@ -40,8 +40,8 @@ func (s short) Detach(end func()) (int, error) {
 	return s.Conn.Detach(end)
 }
 
-// Two peers who know of each other are joined even if there is no descriptor left
-// for the moment that it takes.
+// Two peers that know of each other are joined even if there is no descriptor left for the
+// moment that it takes.
 func TestJoinWithTheReserve(t *testing.T) {
 	for _, tt := range []struct {
 		left, taken int32

@@ -12,7 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// A reset goes through as a reset, wherever in the stream it comes.
+// A reset goes through as a reset, anywhere in the stream.
 func TestResetGoesThrough(t *testing.T) {
 	for _, n := range []int{0, 1, 4 << 10, 1 << 20} {
 		t.Run(fmt.Sprintf("after %d bytes", n), func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestResetGoesThrough(t *testing.T) {
 				}
 				_ = r.far[side].Reset()
 				if more := wantReset(t, r.far[other(side)]); len(more) > 0 {
-					t.Errorf("%d bytes came that nobody had sent", len(more))
+					t.Errorf("%d bytes came that were not sent", len(more))
 				}
 				result := r.wait()
 				wantFailure(t, result, side)
@@ -44,8 +44,8 @@ func TestResetGoesThrough(t *testing.T) {
 	}
 }
 
-// A reset while bytes are on their way may take some of them with it, as with
-// TCP. It must not look like an end, and what arrives is what was sent first.
+// A reset may destroy bytes in flight, as with TCP. It must not look like an end, and what
+// arrives is what was sent first.
 func TestResetWithBytesOnTheirWay(t *testing.T) {
 	for _, n := range []int{1, 4 << 10, 1 << 20} {
 		t.Run(fmt.Sprintf("%d bytes", n), func(t *testing.T) {
@@ -114,8 +114,8 @@ func TestResetAfterHalfClose(t *testing.T) {
 	})
 }
 
-// The kernel tells a reset once. If a write gets to know, the read behind it
-// sees a plain end, which must not be passed on as one.
+// The kernel reports a reset once. If that is to a write, the read behind it sees a plain
+// end, which must not be passed on as one.
 func TestResetThatAWriteTookNoteOf(t *testing.T) {
 	forEachSide(t, func(t *testing.T, side join.Side) {
 		r := newRig(t)
@@ -138,7 +138,7 @@ func TestResetWhileTheOtherSideWrites(t *testing.T) {
 			conntest.Read(t, r.far[other(side)], len("hello"))
 			_ = r.far[side].Reset()
 			if _, err := r.far[other(side)].Write([]byte("x")); err != nil {
-				// The reset was quicker, and our own write took note of it.
+				// The reset was quicker, and our own write has taken it off the socket.
 				if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 					t.Fatal(err)
 				}

@@ -18,8 +18,7 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// patience bounds every wait that is over long before, unless the code is
-// wrong.
+// patience bounds every wait. Only with a bug does a wait take so long.
 const patience = 20 * time.Second
 
 // rig is a join in progress and its two far ends.
@@ -43,7 +42,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// renew bounds what comes next, for who waits so often that a busy machine may take
+// renew puts deadlines off, for a test that waits so often that a busy machine may take
 // long for all of it.
 func renew(t *testing.T, far [2]*transport.Conn) {
 	t.Helper()
@@ -78,10 +77,10 @@ func joinTo(t *testing.T, ctx context.Context, a, b conn.Conn, result chan<- joi
 	t.Cleanup(e.Close)
 }
 
-// start joins the near ends, or what stands for them.
+// start joins the near ends, or wrappers of them.
 func (r *rig) start(a, b conn.Conn) *rig {
 	joinTo(r.t, r.ctx, a, b, r.result)
-	// Whatever a test that failed has left behind.
+	// What a test that failed has left behind.
 	r.t.Cleanup(func() {
 		r.cancel(nil)
 		_, _ = r.far[join.A].Reset(), r.far[join.B].Reset()
@@ -140,7 +139,7 @@ const limited = "-limited"
 
 func highLimit() *rate.Limiter { return rate.NewLimiter(1<<40, 256<<10) }
 
-// await gives what a channel does, for which it waits with patience.
+// await returns the next value of a channel, for which it waits with patience.
 func await[T any](t *testing.T, from <-chan T) (v T) {
 	t.Helper()
 	select {
@@ -151,7 +150,7 @@ func await[T any](t *testing.T, from <-chan T) (v T) {
 	return v
 }
 
-// pattern gives n bytes, no two stretches of which are alike.
+// pattern returns n bytes, no two stretches of which are alike.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	x := uint32(1)
@@ -162,8 +161,7 @@ func pattern(n int) []byte {
 	return b
 }
 
-// wantReset reads on and expects a reset: an end would tell the peer that all
-// had been said.
+// wantReset reads on and expects a reset: an end would pass for the end of the data.
 func wantReset(t *testing.T, conn io.Reader) (before []byte) {
 	t.Helper()
 	before, err := io.ReadAll(conn)
@@ -184,7 +182,7 @@ func wantFailure(t *testing.T, result join.Result, side join.Side) {
 	}
 }
 
-// copiedFrom gives how many bytes the result says came from side.
+// copiedFrom returns how many bytes came from side, by the result.
 func copiedFrom(result join.Result, side join.Side) int64 {
 	if side == join.A {
 		return result.AToB

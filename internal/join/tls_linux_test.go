@@ -13,7 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// What is on its way to a TLS peer arrives before a reset does.
+// Bytes in flight to a TLS peer arrive before a reset does.
 func TestTLSIsDeliveredBeforeAReset(t *testing.T) {
 	nearTLS, secure := tlsPair(t)
 	near, plain := conntest.Pair(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// tlsJoin joins TLS with plain TCP, and gives the peers of both.
+// tlsJoin joins TLS with plain TCP, and returns the peers of both.
 func tlsJoin(t *testing.T) (secure peerTLS, plain *transport.Conn, result chan join.Result) {
 	t.Helper()
 	nearTLS, secure := tlsPair(t)
@@ -27,7 +27,7 @@ func tlsJoin(t *testing.T) (secure peerTLS, plain *transport.Conn, result chan j
 	return secure, plain, result
 }
 
-// What is said arrives as it was, with its end, both ways.
+// Bytes arrive as they were sent, with their end, both ways.
 func TestTLSEnds(t *testing.T) {
 	sent := pattern(5_000_000)
 	for name, secureFirst := range map[string]bool{"TLS first": true, "TCP first": false} {
@@ -54,7 +54,7 @@ func TestTLSEnds(t *testing.T) {
 	}
 }
 
-// A reset goes through, behind what was said before.
+// A reset goes through, behind what was sent before.
 func TestTLSResets(t *testing.T) {
 	t.Run("the TLS peer", func(t *testing.T) {
 		secure, plain, result := tlsJoin(t)
@@ -76,7 +76,7 @@ func TestTLSResets(t *testing.T) {
 		if got, err := io.ReadAll(secure); !bytes.Equal(got, said[1:]) {
 			t.Errorf("got %d bytes, %v; want %d", len(got), err, len(said)-1)
 		}
-		_, _ = secure.Write([]byte("nobody hears that")) // fails if the join knows by now
+		_, _ = secure.Write([]byte("this is lost")) // fails if the join knows by now
 		if r := await(t, result); r.Err == nil {
 			t.Error("the join does not know that it has failed")
 		}
@@ -129,14 +129,14 @@ func TestTLSAtRestIsSmall(t *testing.T) {
 	}
 }
 
-// collect says what there is that is not garbage.
+// collect reads what memory is in use that is no garbage.
 func collect(stats *runtime.MemStats) {
 	runtime.GC()
-	runtime.GC() // what was pooled is gone after the second
+	runtime.GC() // the second empties pools
 	runtime.ReadMemStats(stats)
 }
 
-// settle lets others run until nobody wants to.
+// settle lets other goroutines run until none wants to.
 func settle() {
 	for range 1000 {
 		runtime.Gosched()

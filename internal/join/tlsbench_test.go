@@ -14,8 +14,8 @@ import (
 )
 
 // BenchmarkTLS compares a join of TLS with plain TCP to the simplest loop that
-// copies between the two, in turns: what else the machine does then hits both.
-// "of-raw" is the part of the loop's throughput that the join has.
+// copies between the two, in turns, so that other load on the machine hits both.
+// "of-raw" is the join's throughput as a part of the loop's.
 func BenchmarkTLS(b *testing.B) {
 	for name, toTLS := range map[string]bool{"to TLS": true, "from TLS": false} {
 		b.Run(name, func(b *testing.B) {
@@ -36,7 +36,7 @@ func BenchmarkTLS(b *testing.B) {
 	}
 }
 
-// carry has bytes go through a join, and says how long that took.
+// carry has bytes go through a join, and returns how long that took.
 func carry(
 	b *testing.B, size int64, toTLS bool,
 	pair func(testing.TB) (near, far net.Conn), copying func(secure, plain net.Conn) (wait func()),
@@ -101,7 +101,7 @@ func engineJoin(tb testing.TB) func(secure, plain net.Conn) (wait func()) {
 	}
 }
 
-// rawPair is TLS without Relay, near, and a peer like any other's.
+// rawPair returns TLS without Relay, near, and an ordinary peer.
 func rawPair(tb testing.TB) (near, far net.Conn) {
 	tb.Helper()
 	relay, client := tlsConfigs(tb)

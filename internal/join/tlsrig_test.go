@@ -15,7 +15,7 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// tlsPair is TLS as the relay has it, near, and a peer of anybody's.
+// tlsPair returns TLS as the relay has it, near, and an ordinary peer.
 func tlsPair(tb testing.TB) (near conn.Conn, far peerTLS) {
 	tb.Helper()
 	relay, client := tlsConfigs(tb)
@@ -57,7 +57,7 @@ func dialOver(tb testing.TB, below *transport.Conn, config *tls.Config) peerTLS 
 	return peerTLS{client, below}
 }
 
-// tlsConfigs gives the settings of a relay, and of a client that trusts it.
+// tlsConfigs returns the settings of a relay, and of a client that trusts it.
 func tlsConfigs(tb testing.TB) (relay, client *tls.Config) {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

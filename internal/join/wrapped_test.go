@@ -9,20 +9,20 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 )
 
-// wrapped is a connection that somebody has wrapped.
+// wrapped is a connection inside another one.
 type wrapped struct{ conn.Conn }
 
 func (w wrapped) Unwrap() (inner conn.Conn, sameBytes bool) { return w.Conn, true }
 
-// told is a connection whose owner notes what he is told.
-type told struct {
+// notified is a connection whose owner notes notifications.
+type notified struct {
 	wrapped
 	calls chan<- string
 }
 
-func (c told) NotifyRead(error) { c.calls <- "NotifyRead" }
+func (c notified) NotifyRead(error) { c.calls <- "NotifyRead" }
 
-// asked is one that can wait, and say what there is room for, and notes that.
+// asked is a connection that can wait for bytes and for room, and notes the calls.
 type asked struct {
 	conn.Conn
 	calls chan<- string
@@ -35,14 +35,14 @@ func (c asked) WaitWritable() (int, error) {
 	return 1 << 10, nil
 }
 
-// What a connection can do it also can when it has been wrapped, in a join that
-// is copied as in one that an event loop serves.
+// A wrapped connection can do what the connection inside can, in a join that is copied as
+// in one that an event loop serves.
 func TestWrapped(t *testing.T) {
 	for _, mode := range []string{"loop", copied} {
 		t.Run("socket"+mode, func(t *testing.T) {
 			r := newRig(t)
 			calls := make(chan string, 100)
-			r.start(wrapped{told{wrapped{r.near[join.A]}, calls}}, r.near[join.B])
+			r.start(wrapped{notified{wrapped{r.near[join.A]}, calls}}, r.near[join.B])
 			conntest.Write(t, r.far[join.A], "hello")
 			conntest.Read(t, r.far[join.B], len("hello"))
 			want(t, calls, "NotifyRead")

@@ -19,8 +19,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// fullListener gives a listener that answers no SYN until it has accepted the
-// connection that its queue is full of.
+// fullListener returns a listener that answers no SYN until it has accepted the
+// connection that fills its queue.
 func fullListener(t *testing.T, at string) (l net.Listener, addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", at)
@@ -43,7 +43,7 @@ func fullListener(t *testing.T, at string) (l net.Listener, addr string) {
 	return l, l.Addr().String()
 }
 
-// waitForSYN waits until somebody waits for the answer to a SYN.
+// waitForSYN waits until a socket waits for the answer to a SYN.
 func waitForSYN(t *testing.T, addr string) {
 	t.Helper()
 	to := netip.MustParseAddrPort(addr)
@@ -56,11 +56,10 @@ func waitForSYN(t *testing.T, addr string) {
 			return
 		}
 	}
-	t.Fatal("nobody connects")
+	t.Fatal("no socket connects")
 }
 
-// Of localhost's two addresses one that says nothing does not keep anybody from the
-// other one.
+// If one of localhost's two addresses does not answer, the other one is reached.
 func TestDialPassesSilence(t *testing.T) {
 	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
 		t.Skipf("this machine has no IPv6: give its loopback interface the address ::1 (%v)", err)
@@ -90,7 +89,7 @@ func TestDialPassesSilence(t *testing.T) {
 	}
 }
 
-// A connection that takes a while to come is like one that comes at once.
+// A connection that takes a while to be established is like any other.
 func TestDialWaits(t *testing.T) {
 	l, addr := fullListener(t, "127.0.0.1:0")
 	type dialled struct {
@@ -141,7 +140,7 @@ func TestDialIsCancelledWhileItWaits(t *testing.T) {
 }
 
 // The local server may be listening on either of the addresses of localhost,
-// and nothing has to be waited for to find out.
+// and finding out takes no waiting.
 func TestStartLocalhost(t *testing.T) {
 	for name, host := range map[string]string{"IPv4": "127.0.0.1", "IPv6": "[::1]"} {
 		t.Run(name, func(t *testing.T) {

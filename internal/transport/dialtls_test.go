@@ -14,8 +14,8 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// dialTLS dials somebody who does to the connection what answer does, and gives
-// the error.
+// dialTLS dials a server that does to the connection what answer does, and returns the
+// error.
 func dialTLS(t *testing.T, config *tls.Config, answer func(net.Conn)) error {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,7 +57,7 @@ func TestDialTLSExplains(t *testing.T) {
 	early, earlyRoots := certify(t, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = over.AddDate(80, 0, 0), over.AddDate(90, 0, 0) })
 	nameless, namelessRoots := certify(t, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil })
 	pinned := errors.New("the relay has another key")
-	never := func(tls.ConnectionState) error { return pinned } // the authority is looked at first
+	never := func(tls.ConnectionState) error { return pinned } // the authority is verified first
 	for name, tt := range map[string]struct {
 		config *tls.Config
 		answer func(net.Conn)
@@ -101,8 +101,8 @@ func TestDialTLSExplains(t *testing.T) {
 	}
 }
 
-// A relay that says nothing is waited for until the context is done, and what was
-// begun is ended.
+// A silent relay is waited for until the context is done, and then the connection is
+// reset.
 func TestDialTLSIsCancelled(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// said is what a process says on its connection before it is killed.
+// said is what a process writes to its connection before it is killed.
 const said = "half an answer"
 
-// playRole is the process that is killed: it makes one connection, says
-// something on it, tells that it has, and waits.
+// playRole is the process that is killed: it makes one connection, writes something to
+// it, reports that it has, and waits.
 func playRole(role string) {
 	how, addr, _ := strings.Cut(role, " ")
 	conn, err := func() (conn.Conn, error) {
@@ -58,9 +58,9 @@ func acceptOne(l *transport.Listener, err error) (conn.Conn, error) {
 	return l.Accept()
 }
 
-// A process that dies has not decided that its connections end. Their peers
-// get what it said, and then a reset: the kernel's own way, an end, would pass
-// half an answer off as a whole one.
+// A process that is killed has not ended its connections. Their peers get what it wrote,
+// and then a reset: an end, which the kernel sends by default, would pass half an answer
+// off as a whole one.
 func TestKilledProcessResets(t *testing.T) {
 	for _, how := range []string{"DialRelay", "DialRelayTLS", "DialLocal", "ListenUsers", "ListenRelayClients"} {
 		t.Run(how, func(t *testing.T) {

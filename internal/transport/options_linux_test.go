@@ -12,19 +12,19 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// options are what the kernel was told about a connection.
+// options are the kernel's settings of a connection.
 type options struct {
 	idle, interval, count int // of keepalive: seconds, seconds, probes
 	rtoMax, userTimeout   int // milliseconds
 	notSent               int // bytes
 }
 
-// every is what holds for every leg.
+// every are the settings of every leg.
 var every = options{idle: 15, interval: 2, count: 8, rtoMax: 3000}
 
-// Whether a peer that vanished is noticed, and when, is up to the kernel. What
-// it was told has to be on the sockets themselves: those that were accepted
-// inherit only a part of it from their listener.
+// The kernel decides whether a peer that has vanished is noticed, and when. Its settings
+// have to be on the sockets themselves: accepted ones inherit only a part of them from
+// their listener.
 func TestSocketOptions(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -42,8 +42,8 @@ func TestSocketOptions(t *testing.T) {
 	}
 }
 
-// TCP_USER_TIMEOUT ends a connection whose peer takes nothing, be it dead or
-// slow. It is for those alone whose peers always read.
+// TCP_USER_TIMEOUT ends a connection whose peer acknowledges nothing, be it dead or slow.
+// It is only for connections whose peers always read.
 func TestAlwaysRead(t *testing.T) {
 	accepted, dialed := pair(t, transport.ListenRelayClients, transport.DialRelay)
 	for _, conn := range []conn.Conn{accepted, dialed} {

@@ -45,7 +45,7 @@ func TestSecure(t *testing.T) {
 	})
 }
 
-// talk has one line go from one end to the other.
+// talk sends one line from one end to the other.
 func talk(t *testing.T, from, to io.ReadWriter) {
 	t.Helper()
 	const line = "multiplex\n"
@@ -58,7 +58,7 @@ func talk(t *testing.T, from, to io.ReadWriter) {
 	}
 }
 
-// Who speaks plain text is left alone, byte for byte, whatever they are read with.
+// Plain text is left alone, byte for byte, whatever reads it.
 func TestSecureLeavesPlainTextAlone(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind func(conn.Conn) conn.Conn) {
 		relayConfig, _ := configs(t)
@@ -110,7 +110,7 @@ func TestSecureGivesTheConnectionItself(t *testing.T) {
 	}
 }
 
-// Who says nothing, or goes, is not waited for beyond the deadline.
+// A relay client that sends nothing, or goes, is not waited for beyond the deadline.
 func TestSecureWaits(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind func(conn.Conn) conn.Conn) {
 		relayConfig, _ := configs(t)
@@ -136,7 +136,7 @@ func TestSecureWaits(t *testing.T) {
 	})
 }
 
-// The relay's log says why, and the peer is told no more than an alert.
+// The error says why, and the peer is sent no more than an alert.
 func TestSecureRefuses(t *testing.T) {
 	relayConfig, clientConfig := configs(t)
 	old := clientConfig.Clone()
@@ -165,8 +165,8 @@ func TestSecureRefuses(t *testing.T) {
 	}
 }
 
-// A certificate authority that looks whose name this is shows no certificate, and
-// so it must not come in.
+// A certificate authority that validates a name shows no certificate, and so it must not
+// come in.
 func TestSecureAnswersAuthoritiesOnly(t *testing.T) {
 	relayConfig, clientConfig := configs(t)
 	relayConfig.NextProtos = []string{"acme-tls/1"}

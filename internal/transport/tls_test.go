@@ -39,7 +39,7 @@ func TestTLSIsNew(t *testing.T) {
 	})
 }
 
-// Whoever finds the socket below would take its bytes for the connection's.
+// A caller that finds the socket below would take its bytes for the connection's.
 func TestTLSHidesItsSocket(t *testing.T) {
 	_, client := tlsPair(t)
 	var shows any = client
@@ -64,8 +64,7 @@ func is[T any](v any) bool {
 	return ok
 }
 
-// Whatever was written before Close arrives, also if its reader is late, and
-// then the end.
+// All that was written before Close arrives, also if its reader is late, and then the end.
 func TestTLSClose(t *testing.T) {
 	bothWays(t, func(t *testing.T, conn, peer *transport.TLSConn) {
 		sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
@@ -118,8 +117,8 @@ func TestTLSHalfClose(t *testing.T) {
 	})
 }
 
-// full has conn write more than the kernels take, of which the peer reads one
-// byte, and gives what becomes of that.
+// full has conn write more than the kernels take, of which the peer reads one byte, and
+// returns what becomes of the write.
 func full(t *testing.T, conn, peer conn.Conn) (wrote chan error) {
 	t.Helper()
 	wrote = make(chan error, 1)
@@ -160,7 +159,7 @@ func TestTLSHalfCloseWaitsForRoom(t *testing.T) {
 	}
 }
 
-// It is the caller's deadline that counts, and none of five seconds.
+// The caller's deadline counts, and not the five seconds of crypto/tls.
 func TestTLSHalfCloseSetsNoDeadline(t *testing.T) {
 	relayConfig, clientConfig := configs(t)
 	var deadlines atomic.Int32
@@ -195,8 +194,7 @@ func (w watched) SetWriteDeadline(t time.Time) error {
 	return w.Conn.SetWriteDeadline(t)
 }
 
-// A peer that reads nothing does not hold up Close, and is not told that this was
-// all.
+// A peer that reads nothing does not hold up Close, and sees no orderly end.
 func TestTLSCloseIsBounded(t *testing.T) {
 	conn, peer := tlsPair(t)
 	wrote := full(t, conn, peer)
@@ -217,7 +215,7 @@ func TestTLSCloseIsBounded(t *testing.T) {
 	}
 }
 
-// Whoever cannot wait resets.
+// Reset does not wait, also while Close does.
 func TestTLSResetWhileClosing(t *testing.T) {
 	conn, peer := tlsPair(t)
 	wrote := full(t, conn, peer)
@@ -287,7 +285,7 @@ func TestTLSEndedOnce(t *testing.T) {
 	}
 }
 
-// Whoever waits first reads the same, without waiting again.
+// Read after WaitReadable returns the same bytes, without waiting again.
 func TestTLSWaitReadable(t *testing.T) {
 	conn, peer := tlsPair(t)
 	for _, size := range []int{1, 2, 1000, 16 << 10} {

@@ -47,8 +47,8 @@ func countedPair(t *testing.T) (relay, client conn.Conn, writes *atomic.Int32) {
 // portion is what is copied at a time, in several records.
 const portion = 64 << 10
 
-// However many records a portion takes, it is written in one go, and of those that
-// have come Read gives several.
+// A portion is written in one go, however many records it takes, and Read returns several
+// records that have come.
 func TestTLSPortionsAtOnce(t *testing.T) {
 	relay, client, writes := countedPair(t)
 	sent := bytes.Repeat([]byte("0123456789abcdef"), portion/16)
@@ -77,8 +77,8 @@ func TestTLSPortionsAtOnce(t *testing.T) {
 	}
 }
 
-// Those who write at once do not get in each other's way, and what was written
-// before the end comes before it.
+// Concurrent writers do not disturb each other, and what was written before the end
+// arrives before it.
 func TestTLSWritersAtOnce(t *testing.T) {
 	relay, client, _ := countedPair(t)
 	const writers, each = 4, 50

@@ -11,13 +11,13 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// between is somebody on the wire: what the client says goes through as it is,
-// and so does what the relay says, until it is cut.
+// between is an attacker on the wire: both directions go through as they are, until the
+// relay's is cut.
 type between struct {
 	toClient, toRelay *net.TCPConn
 }
 
-// tapped makes a connection with TLS through somebody else.
+// tapped makes a connection with TLS through the attacker.
 func tapped(t *testing.T) (relay, client *transport.TLSConn, wire between) {
 	t.Helper()
 	relayConfig, clientConfig := configs(t)
@@ -60,8 +60,8 @@ func tapped(t *testing.T) (relay, client *transport.TLSConn, wire between) {
 	return accepted.conn.(*transport.TLSConn), dialed.(*transport.TLSConn), wire
 }
 
-// An end of TCP that comes without close_notify is somebody's who wants half an
-// answer to pass for a whole one.
+// An end of TCP without close_notify may be an attacker's, for whom half an answer is to
+// pass for a whole one.
 func TestTLSTruncation(t *testing.T) {
 	relay, client, wire := tapped(t)
 	if _, err := io.WriteString(relay, "half an answer"); err != nil {
@@ -90,7 +90,7 @@ func TestTLSTruncationWithinARecord(t *testing.T) {
 	}
 }
 
-// What somebody else has written is neither data nor an end.
+// What an attacker has written is neither data nor an end.
 func TestTLSForgery(t *testing.T) {
 	for name, record := range map[string][]byte{
 		"data":         {0x17, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20},
@@ -124,8 +124,8 @@ func TestTLSEndIsCloseNotify(t *testing.T) {
 	}
 }
 
-// crypto/tls itself takes such an end for one, which is why there is ciphertext.
-// If that fails some day, it may go.
+// crypto/tls itself takes such an end for an end of the data, which is why there is
+// ciphertext. If this test fails some day, ciphertext may go.
 func TestCryptoTLSBelievesTruncation(t *testing.T) {
 	relayConfig, clientConfig := configs(t)
 	addr, result := listenTLS(t, relayConfig, transport.Secure)

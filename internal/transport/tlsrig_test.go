@@ -16,7 +16,7 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// certify makes a certificate for relay.test and 127.0.0.1, and who trusts it.
+// certify makes a certificate for relay.test and 127.0.0.1, and a pool that trusts it.
 func certify(tb testing.TB, change func(*x509.Certificate)) (tls.Certificate, *x509.CertPool) {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -48,7 +48,7 @@ func certify(tb testing.TB, change func(*x509.Certificate)) (tls.Certificate, *x
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, roots
 }
 
-// configs gives the settings of a relay and of a client that trusts it.
+// configs returns the settings of a relay and of a client that trusts it.
 func configs(tb testing.TB) (relay, client *tls.Config) {
 	tb.Helper()
 	cert, roots := certify(tb, nil)
@@ -58,7 +58,7 @@ func configs(tb testing.TB) (relay, client *tls.Config) {
 	}, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}
 }
 
-// secured is what became of a connection at the relay.
+// secured is what has become of a connection at the relay.
 type secured struct {
 	conn conn.Conn
 	err  error

@@ -52,8 +52,7 @@ func pair(
 	return accepted, dialed
 }
 
-// Whatever was written before Close arrives, also if its reader is late, and
-// then the end.
+// All that was written before Close arrives, also if its reader is late, and then the end.
 func TestClose(t *testing.T) {
 	conn, peer := pair(t, transport.ListenRelayClients, transport.DialRelay)
 	sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
@@ -115,7 +114,7 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// A connection is ended once, in one way, whatever others try.
+// A connection is ended once, in one way, whatever other calls try.
 func TestEndedOnce(t *testing.T) {
 	t.Run("Close first", func(t *testing.T) {
 		conn, peer := pair(t, transport.ListenRelayClients, transport.DialRelay)

@@ -13,7 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// accepted is a connection that nobody has waited for yet, and its peer.
+// accepted returns a connection that no call has waited for yet, and its peer.
 func accepted(t *testing.T) (near conn.Conn, far *net.TCPConn) {
 	t.Helper()
 	l, err := transport.ListenUsers("127.0.0.1:0")
@@ -56,7 +56,7 @@ func TestPrompt(t *testing.T) {
 	}
 }
 
-// Deadlines hold for whoever waits, whenever they were set.
+// Deadlines hold for every call that waits, whenever they were set.
 func TestPromptDeadlines(t *testing.T) {
 	near, _ := accepted(t)
 	if err := near.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {

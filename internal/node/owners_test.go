@@ -33,13 +33,14 @@ type owned struct {
 	ports  port.Range
 	addr   string
 	tokens *auth.File
+	log    *log
 	stop   func()
 }
 
 func startOwned(t *testing.T, tokens string) *owned {
 	t.Helper()
 	first := conntest.FreePorts(t, 2)
-	o := &owned{T: t, dir: t.TempDir(), ports: port.Range{First: first, Last: first + 1}}
+	o := &owned{T: t, log: new(log), dir: t.TempDir(), ports: port.Range{First: first, Last: first + 1}}
 	o.write(tokens)
 	o.start()
 	t.Cleanup(func() { o.stop() })
@@ -65,7 +66,9 @@ func (o *owned) start() {
 	if err != nil {
 		o.Fatal(err)
 	}
-	s, err := node.Relay(node.Config{Bind: "127.0.0.1", Ports: o.ports, Tokens: tokens, Leases: leases})
+	s, err := node.Relay(node.Config{
+		Bind: "127.0.0.1", Ports: o.ports, Tokens: tokens, Leases: leases, Logger: slog.New(slog.NewTextHandler(o.log, nil)),
+	})
 	if err != nil {
 		o.Fatal(err)
 	}
@@ -165,13 +168,13 @@ func token(name, more string) string {
 	return strings.TrimSpace(name+" "+auth.Hash(name)+" "+more) + "\n"
 }
 
-// An owner who is away has its port no more when the tokens file says so: at once,
-// after other changes, and at the next start of the relay.
+// An owner who is away loses its port when the tokens file says so: at once, after other
+// changes, and at the next start of the relay. The log has the reason.
 func TestOwnerIsGone(t *testing.T) {
 	const b = "ports=1-65535"
 	for name, gone := range map[string]string{
-		"removed": token("b", b), "expired": token("a", "expires=2001-01-01") + token("b", b),
-		"with another port": token("a", "ports=9") + token("b", b),
+		"token_revoked": token("b", b), "token_expired": token("a", "expires=2001-01-01") + token("b", b),
+		"port_forbidden": token("a", "ports=9") + token("b", b),
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := startOwned(t, "")
@@ -182,6 +185,9 @@ func TestOwnerIsGone(t *testing.T) {
 			o.change(gone)
 			o.wantClosed(o.ports.First)
 			o.wantPort("b", o.ports.First)
+			if want := fmt.Sprintf("event=lease_ended port=%d identity=a reason=%s awayFor=", o.ports.First, name); !o.log.has(want) {
+				t.Errorf("the log has not %q:\n%s", want, o.log.text.String())
+			}
 		})
 		t.Run(name+" before the relay starts", func(t *testing.T) {
 			o := startOwned(t, "")
@@ -198,6 +204,9 @@ func TestOwnerIsGone(t *testing.T) {
 			o.start()
 			if o.isOpen(o.ports.First) {
 				t.Error("its port is open")
+			}
+			if want := "reason=" + name + " error="; !o.log.has(want) {
+				t.Errorf("the log has not %q:\n%s", want, o.log.text.String())
 			}
 		})
 	}

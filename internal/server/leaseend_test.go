@@ -54,6 +54,21 @@ func TestEvictionSparesWhoHasJustLeft(t *testing.T) {
 	r.wantSoon("lines about the lease", 1, func() int64 { return log.count(`event=lease_ended port=` + fmt.Sprint(owner.port)) })
 }
 
+// The log has the code of a refusal that the relay client was told, also where the error is
+// none of the protocol's, and the reason of one that it was not.
+func TestRefusalIsLogged(t *testing.T) {
+	log := new(lockedBuffer)
+	r := start(t, func(c *server.Config) {
+		use(c, "event", brokenProtocol{})
+		c.Logger = slog.New(slog.NewTextHandler(log, nil))
+	})
+	r.wantRefusal("+port 1\nmultiplex\n", wire.CodeForbidden)
+	conntest.WantReset(t, r.request("event\nWRONG\n"))
+	for _, want := range []string{" claim=false code=forbidden error=", " claim=true reason=unknown_id error="} {
+		r.wantSoon("lines with"+want, 1, func() int64 { return log.count(want) })
+	}
+}
+
 // Whatever ends a lease, the log says which one, and why.
 func TestEndOfALeaseIsLogged(t *testing.T) {
 	ports := freePorts(t, 2)

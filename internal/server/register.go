@@ -100,13 +100,25 @@ func (h *handshake) refuse(reason error) error {
 	err := wire.WriteRefusal(h.conn, refusal)
 	_ = h.conn.Close()
 	if told := new(wire.Refusal); !errors.As(reason, &told) {
-		reason = fmt.Errorf("%w (%s)", reason, refusal.Code)
+		reason = &refusedError{reason, refusal}
 	}
 	if err != nil {
 		return fmt.Errorf("%w; telling so: %w", reason, err)
 	}
 	return reason
 }
+
+// refusedError is why a relay client is refused, with what it is told.
+type refusedError struct {
+	error
+	told *wire.Refusal
+}
+
+// Error has the reason, and the code of the refusal.
+func (e *refusedError) Error() string { return fmt.Sprintf("%v (%s)", e.error, e.told.Code) }
+
+// Unwrap returns both.
+func (e *refusedError) Unwrap() []error { return []error{e.error, e.told} }
 
 // refusalOf returns what to tell a relay client. What it does not know is the relay's own
 // trouble, and nobody else's business.

@@ -109,7 +109,7 @@ func (f *tlsFlags) server(flags *flags, port int, log *slog.Logger) (encryption,
 	e := encryption{close: func() {}}
 	var config certificate.ServerConfig
 	if f.clientCA != "" {
-		pool, err := certificate.ClientCAs(f.clientCA)
+		pool, err := certificate.ReadAuthorities(f.clientCA)
 		if err != nil {
 			return e, fmt.Errorf("--tlsClientCa: %w", explainFile(err))
 		}

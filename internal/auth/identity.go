@@ -33,7 +33,7 @@ type Identity struct {
 	hash [sha256.Size]byte // of its secret
 }
 
-// New returns an identity that may do whatever the relay lets anybody do, and its
+// New returns an identity with all that the relay lets anybody do, and its
 // secret, which is stored nowhere.
 func New(name string) (id Identity, secret string, err error) {
 	if err := checkName(name); err != nil {

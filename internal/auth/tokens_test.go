@@ -26,7 +26,7 @@ func parse(t *testing.T, text string) *auth.Tokens {
 	return tokens
 }
 
-// What was parsed is written in one form, whatever form it was in.
+// Parsed tokens are written in one form, whichever form they were in.
 func TestParse(t *testing.T) {
 	for _, tt := range []struct{ fields, want string }{
 		{"", ""},

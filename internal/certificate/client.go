@@ -32,7 +32,7 @@ type ClientConfig struct {
 func (c ClientConfig) TLS() (*tls.Config, error) {
 	config := &tls.Config{ServerName: c.ServerName, MinVersion: tls.VersionTLS13}
 	if c.CAFile != "" {
-		roots, err := readPool(c.CAFile)
+		roots, err := ReadAuthorities(c.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("--tlsCa: %w", err)
 		}
@@ -45,9 +45,9 @@ func (c ClientConfig) TLS() (*tls.Config, error) {
 		}
 		config.VerifyConnection = accepted.verify
 		// This skips nothing that a pin does not check better. The handshake always
-		// proves that the relay has the key of its certificate. What is skipped is who
-		// vouches for that key, under which name and until when, and the pin says that
-		// it is the right key. Unlike a function for single certificates,
+		// proves that the relay has the key of its certificate. Nothing checks who
+		// vouches for that key, under which name and until when, since the pin says
+		// that it is the right key. Unlike a function for single certificates,
 		// VerifyConnection is called for every handshake.
 		config.InsecureSkipVerify = c.CAFile == ""
 	}
@@ -65,10 +65,8 @@ func (c ClientConfig) TLS() (*tls.Config, error) {
 	return config, nil
 }
 
-// ClientCAs reads the certificates of the authorities that may vouch for relay clients.
-func ClientCAs(file string) (*x509.CertPool, error) { return readPool(file) }
-
-func readPool(file string) (*x509.CertPool, error) {
+// ReadAuthorities reads the certificates of authorities, as PEM.
+func ReadAuthorities(file string) (*x509.CertPool, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authorities: %w", err)

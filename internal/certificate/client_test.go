@@ -97,7 +97,7 @@ func TestPeerName(t *testing.T) {
 	relay := issue(t, nil, "relay", "relay.test")
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
 	write(t, caFile, ca.certPEM, 0o644)
-	pool, err := certificate.ClientCAs(caFile)
+	pool, err := certificate.ReadAuthorities(caFile)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func (f *Files) latest() *tls.Certificate {
 
 // reload reads the files if they have changed. It tries broken files again at each
 // check, as they may be repaired without a visible change, in their mode or in this
-// process. It logs the same error once: whoever renews the files may write one after
+// process. It logs the same error once: the program that renews them may write one after
 // the other.
 func (f *Files) reload() {
 	seen, err := f.readStamps()

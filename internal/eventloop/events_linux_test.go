@@ -56,7 +56,7 @@ var peerActions = []struct {
 	},
 }
 
-// What holds already when a socket is added is reported, all at once.
+// Events that hold when a socket is added are reported, all at once.
 func TestEventsBeforeAdd(t *testing.T) {
 	for _, tt := range peerActions {
 		t.Run(tt.name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestEventsBeforeAdd(t *testing.T) {
 	}
 }
 
-// What comes later is reported when it comes, even if nobody has read what came before.
+// Later events are reported when they come, even if nobody has read what came before.
 func TestEventsAfterAdd(t *testing.T) {
 	for _, tt := range peerActions {
 		for _, unread := range []string{"", "nobody reads this"} {

@@ -122,7 +122,7 @@ func TestFillAtEnd(t *testing.T) {
 	}
 }
 
-// What has come before a reset can be moved; then comes the reset, once.
+// Bytes that came before a reset can be moved; then comes the reset, once.
 func TestFillAtReset(t *testing.T) {
 	r := newRoute(t, 0)
 	sent := []byte("last words")

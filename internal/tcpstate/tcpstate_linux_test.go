@@ -39,7 +39,7 @@ func pair(t *testing.T) (conn, peer *transport.Conn) {
 	return conn, peer
 }
 
-// What a peer can do, and the state that it leads to.
+// The actions of a peer, and the state that each leads to.
 var acts = []struct {
 	name string
 	do   func(t *testing.T, conn, peer *transport.Conn)

@@ -10,7 +10,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// What users send arrives unchanged, both ways at once, followed by its end, whatever
+// Users' bytes arrive unchanged, both ways at once, followed by its end, whatever
 // its size.
 func TestAttachedBytes(t *testing.T) {
 	wantPipes(t)

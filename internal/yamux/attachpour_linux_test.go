@@ -13,7 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// What comes for a user who does not read waits, and none of it is lost. The stream's
+// Bytes for a user who does not read wait, and none of them are lost. The stream's
 // end comes after it, and is returned again and again.
 func TestPourToBlockedUser(t *testing.T) {
 	for name, tt := range map[string]struct {

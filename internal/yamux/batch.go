@@ -69,13 +69,6 @@ func (b *batch) writeConn(conn net.Conn) error {
 	return err
 }
 
-func (b *batch) stream() *Stream {
-	if b.frame == nil {
-		return nil
-	}
-	return b.frame.stream
-}
-
 // copyPayload copies what is left of the frame's payload, which belongs to its writer.
 func (b *batch) copyPayload() {
 	if n := len(b.vectors); n > 0 && len(b.frame.payload) > 0 {

@@ -19,8 +19,8 @@ type Conn interface {
 type Config struct {
 	// Accept lets the peer open streams; otherwise they are reset.
 	Accept bool
-	// MaxStreams bounds the streams that are open at a time. What the peer opens beyond
-	// it is reset. The default is 4096.
+	// MaxStreams bounds the streams that are open at a time. Further ones from the peer
+	// are reset. The default is 4096.
 	MaxStreams int
 	// MaxUnacknowledged bounds the streams opened here that the peer has not
 	// acknowledged. Anything that it sends on a stream acknowledges this stream and all

@@ -69,7 +69,7 @@ func TestBadHeaders(t *testing.T) {
 	}
 }
 
-// What a stream sends, byte by byte.
+// The frames of a stream, byte by byte.
 func TestBytesOnTheWire(t *testing.T) {
 	session, peer := newPeer(t, yamux.Client, accepting)
 	want := func(doing, bytes string) {

@@ -18,7 +18,7 @@ func count(c *yamux.Counters) counted {
 	}
 }
 
-// What happens at a limit is counted under one name, for all sessions together.
+// Events at a limit are counted under one name, for all sessions together.
 // Ordinary ends of sessions are not counted.
 func TestCounters(t *testing.T) {
 	for name, tt := range map[string]struct {

@@ -19,10 +19,8 @@ type peer struct {
 func (s *Session) noteReceived() { s.peer.lastReceived.Store(int64(time.Since(s.peer.started))) }
 
 // Silence returns for how long nothing has come from the peer.
-func (s *Session) Silence() time.Duration { return s.peer.silent() }
-
-func (p *peer) silent() time.Duration {
-	return time.Since(p.started) - time.Duration(p.lastReceived.Load())
+func (s *Session) Silence() time.Duration {
+	return time.Since(s.peer.started) - time.Duration(s.peer.lastReceived.Load())
 }
 
 // A peer may be silent for 30 s in all, or less by Config.PingAfter. It is pinged only
@@ -78,7 +76,7 @@ func (s *Session) stopKeepaliveLocked() {
 func (s *Session) checkPeer() (next time.Duration, err error) {
 	k := &s.keepalive
 	s.noteAckedBytes()
-	silent, step := s.peer.silent(), min(pingStep, s.config.PingAfter)
+	silent, step := s.Silence(), min(pingStep, s.config.PingAfter)
 	if k.receivedAtPing != s.peer.lastReceived.Load() {
 		k.waited = 0
 	}

@@ -14,7 +14,7 @@ const (
 	// bulk is how much payload a frame must have left to go through a pipe.
 	bulk = 32 << 10
 	// maxStreamPipes bounds the filled pipes that one stream keeps while its reader is
-	// slow. What comes beyond that is copied.
+	// slow. Further payload is copied.
 	maxStreamPipes = 2
 )
 

@@ -136,7 +136,7 @@ func TestPeerSendsAfterClose(t *testing.T) {
 	}
 }
 
-// What arrives for a closed stream does not affect others.
+// Frames for a closed stream do not affect others.
 func TestDataForClosedStream(t *testing.T) {
 	client, server := sessions(t)
 	a1, b1 := open(t, client, server)

@@ -89,8 +89,8 @@ func (o *sender) writeBatchLocked() bool {
 	var written batch
 	if !full {
 		written, o.current = o.current, batch{}
-		if st := written.stream(); st != nil {
-			st.largeFrames--
+		if written.frame != nil {
+			written.frame.stream.largeFrames--
 		}
 		if err != nil {
 			if o.err == nil {

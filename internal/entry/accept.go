@@ -39,44 +39,46 @@ type Shortage struct {
 // Serve has handle take over every connection of l, until l is closed, whose error it
 // returns, or ctx is done. Handle must not wait for the peer.
 func (a *Acceptor) Serve(ctx context.Context, l conn.Listener, handle func(conn.Conn), short Shortage) error {
-	pause := time.Duration(0)
-	for {
+	for pause := time.Duration(0); ; {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = 0
 			a.handOver(c, handle)
-			continue
 		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
 			return err
-		case pause == 0:
-			a.Log.Error("cannot accept connections; trying on", "address", l.Addr(), "error", err)
-		}
-		if isShortage(err) {
-			a.Admission.Counters.Add(admission.Shortages)
-			if a.acceptShort(l, short) {
-				pause = minAcceptPause // for the log: it is the same shortage
-				continue
+		default:
+			if pause, err = a.retry(ctx, l, short, pause, err); err != nil {
+				return err
 			}
-		}
-		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
 		}
 	}
 }
 
-// isShortage reports whether accepting failed for want of something that others may
-// give back. It is not inlined: a goroutine of each public port stands in Serve, and its
-// stack would be twice as large.
+// retry does what can be done about an error of Accept, waits, and returns for how long
+// it has waited. Its error is that of ctx. It is not inlined: a goroutine of each public
+// port stands in Serve, and its stack would be twice as large.
 //
 //go:noinline
-func isShortage(err error) bool {
-	return sockerr.Is(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM)
+func (a *Acceptor) retry(ctx context.Context, l conn.Listener, short Shortage, pause time.Duration, err error) (time.Duration, error) {
+	if pause == 0 {
+		a.Log.Error("cannot accept connections; trying on", "address", l.Addr(), "error", err)
+	}
+	if sockerr.Is(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM) { // which others may give back
+		a.Admission.Counters.Add(admission.Shortages)
+		if a.acceptShort(l, short) {
+			return minAcceptPause, nil // for the log: it is the same shortage
+		}
+	}
+	pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return pause, nil
+	case <-ctx.Done():
+		return pause, ctx.Err()
+	}
 }
 
 // acceptShort accepts one connection with the help of the reserve. There is one: without

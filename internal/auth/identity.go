@@ -14,8 +14,8 @@ import (
 	"github.com/seed96252745/relay/internal/port"
 )
 
-// Identity is who may do what. It comes from New or from a tokens file. The zero value
-// is nobody. Its contents are shared and must not be written to, except with Set on a
+// Identity is who may do what. It comes from New, a tokens file or a certificate. The
+// zero value is nobody in particular. Its contents are shared and must not be written to, except with Set on a
 // copy.
 type Identity struct {
 	// Name is unique in its file.
@@ -29,6 +29,9 @@ type Identity struct {
 	Policy policy.Policy
 	// Expires is when it becomes invalid; zero means never.
 	Expires time.Time
+	// Watch has ended called, once, when the identity no longer holds, and stop ends
+	// that. Ended must not wait. Nil is an identity that holds for ever.
+	Watch func(ended func(reason error)) (stop func())
 
 	hash [sha256.Size]byte // of its secret
 }

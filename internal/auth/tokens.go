@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // Limits of a tokens file, so that a wrong path does not have the relay read for ever.
@@ -26,13 +28,13 @@ var (
 	// ErrUnknownToken is for a secret that belongs to nobody.
 	ErrUnknownToken = errors.New("the token is unknown")
 	// ErrExpired is for an identity that has expired.
-	ErrExpired = errors.New("the token has expired")
+	ErrExpired = observe.WithReason(errors.New("the token has expired"), observe.TokenExpired)
 	// ErrRevoked is for an identity that is gone.
-	ErrRevoked = errors.New("the token was revoked")
+	ErrRevoked = observe.WithReason(errors.New("the token was revoked"), observe.TokenRevoked)
 	// ErrReplaced is for an identity that has another secret.
-	ErrReplaced = errors.New("the token was replaced by another one")
+	ErrReplaced = observe.WithReason(errors.New("the token was replaced by another one"), observe.TokenReplaced)
 	// ErrChanged is for an identity that may do other things than before.
-	ErrChanged = errors.New("what the token allows has changed")
+	ErrChanged = observe.WithReason(errors.New("what the token allows has changed"), observe.TokenChanged)
 )
 
 // Tokens are the content of a tokens file. They do not change, and may be used

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/observe"
@@ -30,10 +31,6 @@ type Client struct {
 	// that. Revoked must not wait. Nil is an identity that holds for ever.
 	Watch func(revoked func(reason error)) (stop func())
 }
-
-// ErrIdentityChanged is wrapped by the reason for which an identity no longer holds
-// that may come back as the same one, if with other rights: it keeps its leases.
-var ErrIdentityChanged = errors.New("the relay client has to register anew")
 
 // Tunnel is a relay client that serves an endpoint. It is bound until it ends, and lives
 // on until its users have ended.
@@ -145,7 +142,7 @@ func (t *Tunnel) drain() {
 // the identity is gone.
 func (t *Tunnel) revoke(reason error) {
 	t.kill(reason)
-	if !errors.Is(reason, ErrIdentityChanged) {
+	if !errors.Is(reason, auth.ErrIdentityChanged) {
 		t.endpoint.closeWith(t, lease.Revoke(reason))
 	}
 	t.end(reason)

@@ -20,6 +20,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol/event"
 	"github.com/seed96252745/relay/internal/protocol/multiplex"
 	"github.com/seed96252745/relay/internal/protocol/pool"
+	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
@@ -56,6 +57,7 @@ type Config struct {
 // descriptors are short.
 func Relay(c Config) (*server.Server, error) {
 	limits := c.Limits.WithDefaults()
+	clients := auth.Authenticator{Tokens: c.Tokens, Certificates: c.TLS != nil && c.TLS.ClientCAs != nil, Ports: c.Ports}
 	return server.New(server.Config{
 		Protocols: []protocol.Relay{
 			multiplex.Relay{
@@ -79,13 +81,13 @@ func Relay(c Config) (*server.Server, error) {
 		},
 		TrustedProxies: c.TrustedProxies,
 		ControlProxies: c.ControlProxies,
-		Introduce:      introduce,
+		Introduce:      proxyproto.ReadClient,
 		Limits:         limits,
 		Logger:         c.Logger,
 		Secure:         secure(c.TLS, c.RequireTLS),
 		Encrypted:      c.RequireTLS,
-		Identify:       identify(c.Tokens, c.TLS != nil && c.TLS.ClientCAs != nil),
-		WatchOwner:     watchOwner(c.Tokens, c.TLS != nil && c.TLS.ClientCAs != nil, c.Ports),
+		Identify:       clients.Identify,
+		WatchOwner:     clients.WatchOwner,
 		Leases:         c.Leases,
 		Lease:          c.Lease,
 		IdentityLease:  c.TokenLease,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/server"
@@ -71,10 +72,10 @@ func TestUsersOutliveTheirTunnel(t *testing.T) {
 		kind    admission.Kind
 	}{
 		"of a token": {"+token a\n", []func(*server.Config){
-			known(server.Identity{Name: "a", Policy: policy.Policy{Users: 2}}),
+			known(auth.Identity{Name: "a", Policy: policy.Policy{Users: 2}}),
 		}, admission.UsersOfTunnel},
 		"of a token, from one address": {"+token a\n", []func(*server.Config){
-			known(server.Identity{Name: "a"}), usersFrom("192.0.2.1"), usersPerSource(2),
+			known(auth.Identity{Name: "a"}), usersFrom("192.0.2.1"), usersPerSource(2),
 		}, admission.UsersPerSource},
 		"of an address": {"", []func(*server.Config){usersFrom("192.0.2.1"), usersPerSource(2)}, admission.UsersPerSource},
 	} {
@@ -106,7 +107,7 @@ func TestRatesOutliveATunnel(t *testing.T) {
 		kind    admission.Kind
 	}{
 		"of a token": {"+token a\n", []func(*server.Config){
-			known(server.Identity{Name: "a", Policy: policy.Policy{UsersPerSecond: 1}}),
+			known(auth.Identity{Name: "a", Policy: policy.Policy{UsersPerSecond: 1}}),
 		}, admission.UsersPerSecondOfTunnel},
 		"of an address": {"", []func(*server.Config){
 			usersFrom("192.0.2.1"), func(c *server.Config) { c.Limits.UsersPerSecond = 1 },
@@ -130,7 +131,7 @@ func TestRatesOutliveATunnel(t *testing.T) {
 func TestBytesOutliveATunnel(t *testing.T) {
 	const perSecond, atOnce, sent = 20_000, 16 << 10, 16 << 10
 	bound := policy.Policy{BytesPerSecond: perSecond}
-	eachWayBack(t, "+token a\n", []func(*server.Config){known(server.Identity{Name: "a", Policy: bound})},
+	eachWayBack(t, "+token a\n", []func(*server.Config){known(auth.Identity{Name: "a", Policy: bound})},
 		func(r *relay, first *fakeTunnel, again func() *fakeTunnel) {
 			send := func(tunnel *fakeTunnel) {
 				u := user(r.T, tunnel)
@@ -156,7 +157,7 @@ func TestTunnelsCountUntilTheirUsersHaveEnded(t *testing.T) {
 		lines  string
 		change func(*server.Config)
 	}{
-		"of a token":    {"+token a\n", known(server.Identity{Name: "a", Tunnels: 1})},
+		"of a token":    {"+token a\n", known(auth.Identity{Name: "a", Tunnels: 1})},
 		"of an address": {"", func(c *server.Config) { c.Limits.TunnelsPerSource = 1 }},
 	} {
 		t.Run(name, func(t *testing.T) {

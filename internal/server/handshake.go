@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/observe"
@@ -173,7 +174,7 @@ func (h *handshake) claim() error {
 	identity, err := h.config.Identify(h.conn, said.Token)
 	if err != nil {
 		_ = h.conn.Reset()
-		if errors.Is(err, ErrUnauthorized) {
+		if errors.Is(err, auth.ErrUnauthorized) {
 			_ = h.admission.PenalizeToken(h.source(), said.Token) // a claim gets no answer, late or not
 		}
 		return err

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/wire"
@@ -23,7 +24,7 @@ func TestLeasedPortIsInUse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := newMemory()
 			config := func(c *server.Config) { c.Leases, c.Ports = store, ports }
-			r := start(t, known(server.Identity{}, me), config)
+			r := start(t, known(auth.Identity{}, me), config)
 			number := r.own(lines).port
 			r.Close()
 			taken, err := listen(number)
@@ -31,7 +32,7 @@ func TestLeasedPortIsInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer taken.Close()
-			r = start(t, known(server.Identity{}, me), config)
+			r = start(t, known(auth.Identity{}, me), config)
 			r.wantRefusal(lines, wire.CodeNotOpen)
 			r.wantRefusal(as("b", "1", fmt.Sprintf("+port %d", number)), wire.CodePortTaken)
 			if other := r.own(as("b", "1")); other.port == number {
@@ -47,7 +48,7 @@ func TestLeasedPortIsInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer taken.Close()
-			r = start(t, known(server.Identity{}, me), config)
+			r = start(t, known(auth.Identity{}, me), config)
 			_ = taken.Close()
 			var waits net.Conn
 			r.wantSoon("users who can connect", 1, func() int64 { // before its owner is back

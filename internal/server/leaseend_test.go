@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/wire"
@@ -100,7 +101,7 @@ func TestEndOfALeaseIsLogged(t *testing.T) {
 			log, w := new(lockedBuffer), watched{make(chan func(error), 3)}
 			me := only("a", ports.First)
 			me.Watch = w.watch
-			r := start(t, known(server.Identity{}, me), func(c *server.Config) {
+			r := start(t, known(auth.Identity{}, me), func(c *server.Config) {
 				c.Ports, c.Limits.TunnelsPerSource, c.EvictAfter = ports, 2, 1
 				c.Logger = slog.New(slog.NewTextHandler(log, nil))
 				if name == "its time is over" {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/server"
@@ -242,7 +243,7 @@ func TestOldestLeaseGivesWay(t *testing.T) {
 		token  string
 	}{
 		"of an address":  {func(c *server.Config) { c.Limits.TunnelsPerSource, c.EvictAfter = 3, 1 }, ""},
-		"of an identity": {known(server.Identity{Name: "a", Tunnels: 3}), "+token a\n"},
+		"of an identity": {known(auth.Identity{Name: "a", Tunnels: 3}), "+token a\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, c.change, func(c *server.Config) { c.Ports = freePorts(t, 10) })

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/port"
@@ -96,22 +97,22 @@ func (r *relay) leave(tunnel *fakeTunnel) {
 }
 
 // known has relay clients be who their token says, of the identities given.
-func known(identities ...server.Identity) func(*server.Config) {
+func known(identities ...auth.Identity) func(*server.Config) {
 	return func(c *server.Config) {
-		c.Identify = func(_ conn.Conn, token string) (server.Identity, error) {
+		c.Identify = func(_ conn.Conn, token string) (auth.Identity, error) {
 			for _, i := range identities {
 				if i.Name == token {
 					return i, nil
 				}
 			}
-			return server.Identity{}, fmt.Errorf("%w; %w", &wire.Refusal{Code: wire.CodeUnauthorized, Text: "who is this"}, server.ErrUnauthorized)
+			return auth.Identity{}, fmt.Errorf("%w; %w", &wire.Refusal{Code: wire.CodeUnauthorized, Text: "who is this"}, auth.ErrUnauthorized)
 		}
 	}
 }
 
 // A name is one identity's own, and so is a lease key.
 func TestEachIdentityHasItsOwn(t *testing.T) {
-	r := start(t, known(server.Identity{Name: "a"}, server.Identity{Name: "b"}))
+	r := start(t, known(auth.Identity{Name: "a"}, auth.Identity{Name: "b"}))
 	a := r.own(as("same", "1", "+token a", "+name web"))
 	b := r.own(as("same", "2", "+token b", "+name web"))
 	if a.port == b.port {
@@ -136,7 +137,7 @@ func TestEachIdentityHasItsOwn(t *testing.T) {
 func TestPortsOfAnIdentity(t *testing.T) {
 	ports := freePorts(t, 3)
 	mine := port.Set{{First: ports.First, Last: ports.First}}
-	r := start(t, known(server.Identity{Name: "a", Ports: mine}, server.Identity{Name: "b"}), func(c *server.Config) { c.Ports = ports })
+	r := start(t, known(auth.Identity{Name: "a", Ports: mine}, auth.Identity{Name: "b"}), func(c *server.Config) { c.Ports = ports })
 	for _, number := range []int{ports.First + 1, 22, 65535} {
 		r.wantRefusal(as("a", "1", "+token a", fmt.Sprintf("+port %d", number)), wire.CodeForbidden)
 	}
@@ -171,11 +172,11 @@ func TestRevocation(t *testing.T) {
 		kept   bool
 	}{
 		"revoked": {fmt.Errorf("revoked"), false},
-		"changed": {fmt.Errorf("%w: other ports", server.ErrIdentityChanged), true},
+		"changed": {fmt.Errorf("%w: other ports", auth.ErrIdentityChanged), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := watched{make(chan func(error), 2)}
-			r := start(t, known(server.Identity{Name: "a", Watch: w.watch}))
+			r := start(t, known(auth.Identity{Name: "a", Watch: w.watch}))
 			tunnel := r.own(as("a", "1", "+token a"))
 			u, _ := r.join(tunnel)
 			(<-w.ended)(c.reason)
@@ -200,7 +201,7 @@ func TestRevocation(t *testing.T) {
 // An identity that is gone while nobody serves its port loses the port, too.
 func TestIdentityEndsWhileAway(t *testing.T) {
 	o := owners{make(chan func(error), 2), nil}
-	r := start(t, known(server.Identity{Name: "a"}), o.watched)
+	r := start(t, known(auth.Identity{Name: "a"}), o.watched)
 	tunnel := r.own(as("a", "1", "+token a"))
 	tunnel.end()
 	parked := next(t, "watch over the port", o.ended)
@@ -230,7 +231,7 @@ func (o *owners) watched(c *server.Config) {
 // One who is served by then keeps the port, whoever is said to be gone.
 func TestOwnerIsBackBeforeItIsKnown(t *testing.T) {
 	o := owners{make(chan func(error), 2), nil}
-	r := start(t, known(server.Identity{Name: "a"}), o.watched)
+	r := start(t, known(auth.Identity{Name: "a"}), o.watched)
 	tunnel := r.own(as("a", "1", "+token a"))
 	r.leave(tunnel)
 	parked := next(t, "watch over the port", o.ended)
@@ -242,7 +243,7 @@ func TestOwnerIsBackBeforeItIsKnown(t *testing.T) {
 // What is said about an absence that is over by then is not about the next one.
 func TestOwnerIsAwayAgain(t *testing.T) {
 	o := owners{make(chan func(error), 2), nil}
-	r := start(t, known(server.Identity{Name: "a"}), o.watched)
+	r := start(t, known(auth.Identity{Name: "a"}), o.watched)
 	tunnel := r.own(as("a", "1", "+token a"))
 	r.leave(tunnel)
 	parked := next(t, "watch over the port", o.ended)
@@ -260,7 +261,7 @@ func TestPortEndsWhileItsOwnerRegisters(t *testing.T) {
 	slow := slowRegister{newFakeProtocol(), make(chan int, 1), make(chan struct{})}
 	ports := freePorts(t, 2)
 	var watches atomic.Int64
-	r := start(t, known(server.Identity{Name: "a", Ports: port.Set{ports}}), func(c *server.Config) {
+	r := start(t, known(auth.Identity{Name: "a", Ports: port.Set{ports}}), func(c *server.Config) {
 		use(c, "event", slow)
 		c.WatchOwner = func(string, int, func(error)) (func(), error) {
 			watches.Add(1)
@@ -284,7 +285,7 @@ func TestPortEndsWhileItsOwnerRegisters(t *testing.T) {
 func TestIdentityMayNotKeepItsPort(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 3)
 	o := owners{make(chan func(error), 2), nil}
-	r := start(t, known(server.Identity{Name: "a"}), o.watched, func(c *server.Config) { c.Leases, c.Ports = store, ports })
+	r := start(t, known(auth.Identity{Name: "a"}), o.watched, func(c *server.Config) { c.Leases, c.Ports = store, ports })
 	stays := r.own(as("stays", "1", "+token a"))
 	o.gone = errors.New("it is good for other ports now")
 	leaves := r.own(as("leaves", "1", "+token a"))
@@ -293,7 +294,7 @@ func TestIdentityMayNotKeepItsPort(t *testing.T) {
 	wantRefused(t, leaves.port)
 	r.join(stays)
 	r.Close()
-	r = start(t, known(server.Identity{Name: "a"}), o.watched, func(c *server.Config) { c.Leases, c.Ports = store, ports })
+	r = start(t, known(auth.Identity{Name: "a"}), o.watched, func(c *server.Config) { c.Leases, c.Ports = store, ports })
 	if n := r.State().Ports; n != 0 || store.len() != 1 {
 		t.Errorf("%d ports are open, and %d leases kept; want none, and the one that may come back", n, store.len())
 	}
@@ -302,7 +303,7 @@ func TestIdentityMayNotKeepItsPort(t *testing.T) {
 // An old tunnel whose identity ends takes nothing from the newer one that is away.
 func TestOldTunnelIsRevoked(t *testing.T) {
 	w := watched{make(chan func(error), 10)}
-	r := start(t, known(server.Identity{Name: "a", Watch: w.watch}))
+	r := start(t, known(auth.Identity{Name: "a", Watch: w.watch}))
 	old := r.own(as("a", "1", "+token a"))
 	endOld := <-w.ended
 	u, _ := r.join(old) // which stays
@@ -321,7 +322,7 @@ func TestOldTunnelIsRevoked(t *testing.T) {
 func TestTakeoverBeforeTheWatch(t *testing.T) {
 	watching, goOn, unwatched := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var first sync.Once
-	r := start(t, known(server.Identity{Name: "a", Watch: func(func(error)) (stop func()) {
+	r := start(t, known(auth.Identity{Name: "a", Watch: func(func(error)) (stop func()) {
 		stop = func() {}
 		first.Do(func() {
 			close(watching)

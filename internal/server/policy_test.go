@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/policy"
@@ -27,7 +28,7 @@ func TestPolicy(t *testing.T) {
 		"not by the identity": {policy.Policy{Deny: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}}, []string{"+allow 192.0.2.0/24"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := start(t, usersFrom("192.0.2.1"), known(server.Identity{Name: "a", Policy: c.policy}))
+			r := start(t, usersFrom("192.0.2.1"), known(auth.Identity{Name: "a", Policy: c.policy}))
 			tunnel, refusal := r.try(as("a", "1", append(c.lines, "+token a")...))
 			if tunnel == nil {
 				t.Fatal(refusal)

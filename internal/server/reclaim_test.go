@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/port"
@@ -14,20 +15,20 @@ import (
 )
 
 // only gives an identity that may have one port, and asks for it by its number.
-func only(name string, number int) server.Identity {
-	return server.Identity{Name: name, Ports: port.Set{{First: number, Last: number}}}
+func only(name string, number int) auth.Identity {
+	return auth.Identity{Name: name, Ports: port.Set{{First: number, Last: number}}}
 }
 
 // Who has lost the lease key of a token, and has the token, has the port at once, and
 // a user who waits there is served. It does not matter how it asks for it.
 func TestLostKey(t *testing.T) {
 	for name, c := range map[string]struct {
-		may     func(*server.Identity)
+		may     func(*auth.Identity)
 		lines   string // what it asks for, with the port in place of %d
 		noLease bool
 	}{
 		"no wish":                  {},
-		"one tunnel":               {may: func(i *server.Identity) { i.Tunnels = 1 }},
+		"one tunnel":               {may: func(i *auth.Identity) { i.Tunnels = 1 }},
 		"its port":                 {lines: "+port %d\n"},
 		"its name":                 {lines: "+name web\n"},
 		"its port without a lease": {lines: "+port %d\n", noLease: true},
@@ -75,7 +76,7 @@ func TestLostKey(t *testing.T) {
 // not, and neither does who is there.
 func TestLostKeyOfMany(t *testing.T) {
 	ports := freePorts(t, 3)
-	two := server.Identity{Name: "a", Ports: port.Set{{First: ports.First, Last: ports.First + 1}}}
+	two := auth.Identity{Name: "a", Ports: port.Set{{First: ports.First, Last: ports.First + 1}}}
 	other := only("b", ports.Last)
 	r := start(t, known(two, other), func(c *server.Config) { c.Ports = ports })
 	first, second := r.own(as("1", "1", "+token a")), r.own(as("2", "2", "+token a"))
@@ -97,7 +98,7 @@ func TestLostKeyOfMany(t *testing.T) {
 // name, has both.
 func TestOwnerMovesToWhatItLeft(t *testing.T) {
 	ports := freePorts(t, 2)
-	me := server.Identity{Name: "a", Ports: port.Set{ports}}
+	me := auth.Identity{Name: "a", Ports: port.Set{ports}}
 	r := start(t, known(me), func(c *server.Config) { c.Ports = ports })
 	at := func(number int) string { return fmt.Sprintf("+port %d", number) }
 	r.leave(r.own(as("left", "1", "+token a", "+name web", at(ports.First))))
@@ -150,7 +151,7 @@ func TestWhoHasTheOwnPort(t *testing.T) {
 
 // So does who has no tunnel left.
 func TestWhoHasTheOnlyTunnel(t *testing.T) {
-	r := start(t, known(server.Identity{Name: "a", Tunnels: 1}))
+	r := start(t, known(auth.Identity{Name: "a", Tunnels: 1}))
 	conn := r.request(as("first", "1", "+token a"))
 	r.answer(conn)
 	r.wantBehind(<-r.fake.tunnels)

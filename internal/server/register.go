@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -76,7 +77,7 @@ func (h *handshake) findEndpoint() (*applicant, *endpoint.Endpoint, error) {
 // delayRefusal holds the connection, whose token is refused with err, for as long as the
 // limits want. It holds no slot of a handshake by now.
 func (h *handshake) delayRefusal(token string, err error) {
-	if !errors.Is(err, ErrUnauthorized) {
+	if !errors.Is(err, auth.ErrUnauthorized) {
 		return
 	}
 	source := h.source()

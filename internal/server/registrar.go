@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/entry"
 	"github.com/seed96252745/relay/internal/lease"
@@ -35,7 +36,7 @@ type registrar struct {
 
 // applicant is a relay client that registers, and what it asks for.
 type applicant struct {
-	Identity
+	auth.Identity
 	source admission.Source
 	wish   wire.Preamble
 }
@@ -66,7 +67,7 @@ func (a *applicant) owners() []string {
 func (a *applicant) wants(port int) bool { return a.wish.Port == 0 || a.wish.Port == port }
 
 // mayHave reports whether an identity may have a port, asked for or not.
-func (r *registrar) mayHave(i Identity, number int) bool {
+func (r *registrar) mayHave(i auth.Identity, number int) bool {
 	if i.Ports == nil {
 		return r.config.Ports.Contains(number)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/port"
@@ -177,7 +178,7 @@ func TestRestoreWithOtherPorts(t *testing.T) {
 	config := func(of port.Range) func(*server.Config) {
 		return func(c *server.Config) {
 			c.Leases, c.Ports = store, of
-			known(server.Identity{}, server.Identity{Name: "a"}, server.Identity{Name: "b", Ports: port.Set{low}})(c)
+			known(auth.Identity{}, auth.Identity{Name: "a"}, auth.Identity{Name: "b", Ports: port.Set{low}})(c)
 		}
 	}
 	r := start(t, config(low))

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/entry"
@@ -55,7 +56,7 @@ type Config struct {
 	// Identify says who a relay client is, from its connection and the token that
 	// it has shown, which may be none. An error that is a *wire.Refusal is told to
 	// it. Nil takes everybody, as nobody in particular.
-	Identify func(conn conn.Conn, token string) (Identity, error)
+	Identify func(conn conn.Conn, token string) (auth.Identity, error)
 	// WatchOwner is for a port that is leased to an identity and that nobody serves.
 	// It has ended called, once, when the identity may not have that port any more,
 	// and stop ends that; if that is so by now it gives the reason as an error, and
@@ -83,7 +84,7 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Identify == nil {
-		c.Identify = func(conn.Conn, string) (Identity, error) { return Identity{}, nil }
+		c.Identify = func(conn.Conn, string) (auth.Identity, error) { return auth.Identity{}, nil }
 	}
 	if c.WatchOwner == nil {
 		c.WatchOwner = func(string, int, func(error)) (func(), error) { return func() {}, nil }

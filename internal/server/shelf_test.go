@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
@@ -52,7 +53,7 @@ func (m mistaken) run(before, meanwhile func(*relay)) *relay {
 func TestMistakenStart(t *testing.T) {
 	ports := freePorts(t, 8)
 	low, high := port.Range{First: ports.First, Last: ports.First + 3}, port.Range{First: ports.First + 4, Last: ports.Last}
-	me := server.Identity{Name: "a"}
+	me := auth.Identity{Name: "a"}
 	for name, c := range map[string]struct {
 		wrong  func(*server.Config)
 		leases int
@@ -76,7 +77,7 @@ func TestMistakenStart(t *testing.T) {
 				had := make(map[string]int)
 				m := mistaken{
 					T: t, store: newMemory(), log: new(lockedBuffer), wrong: c.wrong, leases: c.leases,
-					right: func(c *server.Config) { c.Ports = low; known(server.Identity{}, me)(c) },
+					right: func(c *server.Config) { c.Ports = low; known(auth.Identity{}, me)(c) },
 				}
 				r := m.run(func(r *relay) {
 					for lines := range c.lines {
@@ -149,7 +150,7 @@ func TestPortOfWhoCannotHaveIt(t *testing.T) {
 	config := func(c *server.Config) { c.Ports, c.Leases = ports, store }
 	knows := true
 	mistaken := func(c *server.Config) {
-		known(server.Identity{}, only("given", first), server.Identity{Name: "a"})(c)
+		known(auth.Identity{}, only("given", first), auth.Identity{Name: "a"})(c)
 		c.WatchOwner = func(name string, _ int, _ func(error)) (func(), error) {
 			if name == "a" && !knows {
 				return nil, errors.New("a: nobody knows")
@@ -184,7 +185,7 @@ func TestMistakeIsPutRight(t *testing.T) {
 	var gone atomic.Bool
 	config := func(c *server.Config) {
 		c.Ports, c.Leases = ports, store
-		known(server.Identity{}, server.Identity{Name: "a"})(c)
+		known(auth.Identity{}, auth.Identity{Name: "a"})(c)
 		c.WatchOwner = func(string, int, func(error)) (func(), error) {
 			if gone.Load() {
 				return nil, errors.New("a: nobody knows")
@@ -219,7 +220,7 @@ func TestPortIsKeptWhenItsOwnerIsRefused(t *testing.T) {
 	gone.Store(true)
 	r := start(t, func(c *server.Config) {
 		c.Ports, c.Leases = ports, store
-		known(server.Identity{}, server.Identity{Name: "a", Tunnels: 1})(c)
+		known(auth.Identity{}, auth.Identity{Name: "a", Tunnels: 1})(c)
 		c.WatchOwner = func(string, int, func(error)) (func(), error) {
 			if gone.Load() {
 				return nil, errors.New("a: nobody knows")

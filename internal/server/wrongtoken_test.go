@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/server"
 )
@@ -19,7 +20,7 @@ import (
 // knowing has a relay know the token "good". It forgives 50 wrong ids, and one a minute
 // after that.
 func knowing(c *server.Config) {
-	known(server.Identity{Name: "good"})(c)
+	known(auth.Identity{Name: "good"})(c)
 	c.Limits.WrongClaims = 1
 	c.Limits.RefusalDelay = 32 * time.Millisecond
 	use(c, "pool", brokenProtocol{})

@@ -1,35 +1,33 @@
-package node
+package proxyproto
 
 import (
 	"errors"
 	"fmt"
 	"net"
 
-	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
-	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
 // errNoHeader is why a load balancer's connection is closed.
 var errNoHeader = errors.New("it sends no PROXY protocol header")
 
-// introduce reads the PROXY header that a load balancer puts before what a relay client
-// says: no verb, no option and no TLS begins like one. From loopback there may be none:
-// relay clients are on the same machine as a load balancer there, too. Elsewhere none
-// means that the proxy sends none, and would pass on one of a stranger's. It keeps to the
-// deadline of c.
-func introduce(c conn.Conn) (conn.Conn, error) {
+// ReadClient reads the header that a load balancer puts before what a relay client says,
+// and returns the connection as one of the relay client's: no verb, no option and no TLS
+// begins like a header. From loopback there may be none: relay clients are on the same
+// machine as a load balancer there, too. Elsewhere none means that the load balancer sends
+// none, and would pass on one of a stranger's. It keeps to the deadline of c.
+func ReadClient(c conn.Conn) (conn.Conn, error) {
 	c, first, err := conn.PeekByte(c)
 	if err != nil {
 		return nil, fmt.Errorf("no byte came: %w", err)
 	}
 	if first != 'P' && first != '\r' {
-		if !admission.SourceOf(c.RemoteAddr()).IsLoopback() {
+		if !conn.AddrPort(c.RemoteAddr()).Addr().IsLoopback() {
 			return nil, errNoHeader
 		}
 		return c, nil
 	}
-	client, control, err := proxyproto.ReadEither(c)
+	client, control, err := ReadEither(c)
 	if err != nil {
 		return nil, err
 	}
@@ -41,5 +39,5 @@ func introduce(c conn.Conn) (conn.Conn, error) {
 		s.SetRemoteAddr(from) // which leaves it what it is: a socket
 		return c, nil
 	}
-	return proxyproto.NewConn(c, client, control), nil
+	return NewConn(c, client, control), nil
 }

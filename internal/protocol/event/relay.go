@@ -1,7 +1,6 @@
 package event
 
 import (
-	"context"
 	"fmt"
 	"sync"
 
@@ -56,16 +55,14 @@ func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, er
 // Claim hands conn to the user who waits for id.
 func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	key := wire.KeyOf(owner, id)
-	claimed := r.removePending(key)
-	switch {
-	case claimed != nil:
+	if claimed := r.removePending(key); claimed != nil {
 		claimed <- conn // has room for the only claim that there can be
 		return nil
-	case r.config.Served.Contains(key):
-		_ = conn.Reset()
-		return protocol.ErrLate
 	}
 	_ = conn.Reset()
+	if r.config.Served.Contains(key) {
+		return protocol.ErrLate
+	}
 	return protocol.ErrUnknownID
 }
 
@@ -92,25 +89,4 @@ func (r *Relay) removePending(key wire.Key) chan<- conn.Conn {
 		r.config.Served.Add(key)
 	}
 	return claimed
-}
-
-// awaitClaim has announce announce a new id, and waits until it is claimed.
-func (r *Relay) awaitClaim(ctx context.Context, owner string, announce func(id string) error, ended <-chan struct{}) (conn.Conn, error) {
-	id, key, claimed := r.addPending(owner)
-	err := announce(id)
-	if err == nil {
-		select {
-		case conn := <-claimed:
-			return conn, nil
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		case <-ended:
-			err = protocol.ErrTunnelEnded
-		}
-	}
-	if r.removePending(key) == nil {
-		// A claim was faster, and hands its connection over or has done so.
-		return <-claimed, nil
-	}
-	return nil, err
 }

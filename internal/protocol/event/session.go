@@ -86,7 +86,23 @@ func (s *session) closeWithError(reason error) {
 func (s *session) Open(ctx context.Context) (conn.Conn, error) {
 	s.pending.Add(1)
 	defer s.pending.Add(-1)
-	return s.relay.awaitClaim(ctx, s.owner, s.enqueue, s.ended.Done())
+	id, key, claimed := s.relay.addPending(s.owner)
+	err := s.enqueue(id)
+	if err == nil {
+		select {
+		case conn := <-claimed:
+			return conn, nil
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-s.ended.Done():
+			err = protocol.ErrTunnelEnded
+		}
+	}
+	if s.relay.removePending(key) == nil {
+		// A claim was faster, and hands its connection over or has done so.
+		return <-claimed, nil
+	}
+	return nil, err
 }
 
 // ExpectedClaims returns the number of users who wait.

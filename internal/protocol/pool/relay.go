@@ -87,15 +87,13 @@ func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, er
 // Claim adds conn to owner's pool with this id.
 func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	key := wire.KeyOf(owner, id)
-	s := r.findPool(key)
-	switch {
-	case s != nil:
+	if s := r.findPool(key); s != nil {
 		return s.addConn(conn)
-	case r.config.Ended.Contains(key):
-		_ = conn.Reset()
-		return protocol.ErrLate
 	}
 	_ = conn.Reset()
+	if r.config.Ended.Contains(key) {
+		return protocol.ErrLate
+	}
 	return protocol.ErrUnknownID
 }
 

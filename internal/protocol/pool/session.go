@@ -173,7 +173,7 @@ func (s *session) activateAlive(i *idleConn) conn.Conn {
 	i.watch.Stop()
 	switch tcpstate.Of(i.conn) {
 	case tcpstate.Open:
-		return s.activeConn(i.conn)
+		return &activeConn{Conn: i.conn, session: s}
 	case tcpstate.Silent:
 		_ = i.conn.Close()
 	default:
@@ -285,10 +285,6 @@ func (s *session) closeWithError(reason error) {
 func (s *session) activateLocked(conn conn.Conn) conn.Conn {
 	s.active++
 	s.emptied.Stop()
-	return s.activeConn(conn)
-}
-
-func (s *session) activeConn(conn conn.Conn) conn.Conn {
 	return &activeConn{Conn: conn, session: s}
 }
 

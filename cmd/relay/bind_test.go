@@ -10,8 +10,8 @@ import (
 	relay "github.com/seed96252745/relay/cmd/relay"
 )
 
-// What to do is said on every system. Winsock has numbers of its own, and refuses
-// ports that the system keeps like those that POSIX wants privileges for.
+// The error says what to do on every system. Winsock has numbers of its own, and refuses
+// ports that the system reserves with the error of POSIX for ports that need privileges.
 func TestExplainListen(t *testing.T) {
 	for _, tt := range []struct {
 		err  syscall.Errno

@@ -11,17 +11,16 @@ import (
 // Main is the command, for scripts to run.
 var Main = main
 
-// ExplainListen says what to do when the control port cannot be had.
+// ExplainListen adds what to do when the relay cannot listen on its control port.
 var ExplainListen = explainListen
 
-// Run is the command in this process, which a context that is done keeps from
-// starting anything.
+// Run runs the command in this process. If ctx is done the command starts nothing.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return run(ctx, args, stdout, stderr)
 }
 
-// FlagTables gives the flags that the help shows, by the titles of docs/flags.md. What
-// every command has is left out.
+// FlagTables returns the flags that the help shows, by the titles of docs/flags.md. It leaves
+// out the flags that every command has.
 func FlagTables() map[string][]*pflag.Flag {
 	tables := make(map[string][]*pflag.Flag)
 	shown := func(title string, fs *pflag.FlagSet) {

@@ -11,10 +11,9 @@ import (
 	relay "github.com/seed96252745/relay/cmd/relay"
 )
 
-// A flag without a value, as a variable that is not set leaves it in a unit file,
-// must never pass for one that is not given: what it protects would be open. This
-// holds for every flag that the help shows, also for those to come, and each has
-// an example.
+// A flag without a value, as an unset variable leaves it in a unit file, must never count as
+// one that is not given: what it protects would be open. This holds for every flag that the
+// help shows, and each has an example.
 func TestEmptyFlags(t *testing.T) {
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -50,7 +49,7 @@ type shownFlag struct {
 	value bool // it has one
 }
 
-// flagsOf gives the flags that the help shows.
+// flagsOf returns the flags that the help shows.
 func flagsOf(t *testing.T, help []string) (flags []shownFlag) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -81,7 +81,7 @@ func checkFlagRow(t *testing.T, title string, flag *pflag.Flag, value, is string
 	}
 }
 
-// What a page calls a flag is one.
+// Every flag that a page names exists.
 func TestPagesNameFlags(t *testing.T) {
 	is := map[string]bool{"help": true, "version": true}
 	for _, flags := range relay.FlagTables() {

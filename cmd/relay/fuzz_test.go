@@ -10,9 +10,8 @@ import (
 	relay "github.com/seed96252745/relay/cmd/relay"
 )
 
-// Whatever is typed, it can be run, or the message says what to type instead and
-// the status is 2. Nothing is started: the context is done. The words are the
-// lines of the input.
+// Any command line can be run, or the message says what to type instead and the status is
+// 2. Nothing is started: the context is done. The words are the lines of the input.
 func FuzzCommandLine(f *testing.F) {
 	for _, seed := range []string{
 		"", "8080", "--localForwardPort=6379\nlocalhost\n8080", "--local-forward-port\n6379\nlocalhost\n8080", "--help", "help\ndemo",

@@ -49,7 +49,7 @@ func (s *script) server(ts *testscript.TestScript, args []string) {
 	})
 }
 
-// occupy <port>: takes a port that nobody else can have then.
+// occupy <port>: takes a port, so that no other program can.
 func (s *script) occupy(ts *testscript.TestScript, args []string) { s.listen(ts, args[0], args[0]) }
 
 // vacate <name>: ends what server or occupy started.
@@ -60,7 +60,7 @@ func (s *script) vacate(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// connect <name> <port>: is a user who connects.
+// connect <name> <port>: connects as a user.
 func (s *script) connect(ts *testscript.TestScript, args []string) {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort(loopback, args[1]), patience)
 	if err != nil {
@@ -121,8 +121,8 @@ func (s *script) wantReset(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// unserved <port>: is a user who connects and is reset, perhaps so soon that
-// connecting already tells.
+// unserved <port>: connects as a user, and expects a reset, perhaps so soon that connecting
+// fails.
 func (s *script) unserved(ts *testscript.TestScript, args []string) {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort(loopback, args[0]), patience)
 	if err == nil {
@@ -147,8 +147,8 @@ func (s *script) wantRefused(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// reachable <port>: waits until something listens on a port, for programs that
-// do not tell.
+// reachable <port>: waits until something listens on a port, for programs that do not print
+// it.
 func (s *script) reachable(ts *testscript.TestScript, args []string) {
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()

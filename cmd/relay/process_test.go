@@ -18,8 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// patience bounds every wait that is over long before, unless the command is
-// wrong. The demo takes 5 s with the race detector on a machine with two
+// patience bounds every wait. It is never reached unless the command is wrong. The demo takes 5 s with the race detector on a machine with two
 // processors, and several times that when others use them too.
 const patience = 2 * time.Minute
 
@@ -46,7 +45,7 @@ func newScript(t *testing.T, env *testscript.Env) *script {
 	}
 }
 
-// end ends whatever a script has left.
+// end ends what a script has left running.
 func (s *script) end() {
 	for _, p := range s.processes {
 		_ = p.cmd.Process.Kill() // fails if it has ended
@@ -202,7 +201,7 @@ func (o *output) Write(b []byte) (int, error) {
 	return o.buf.Write(b)
 }
 
-// text gives what there is, and a channel that is closed when there is more.
+// text returns what was written so far, and a channel that is closed when there is more.
 func (o *output) text() (string, <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// stalled <name> <program> [args]: starts a program in the background whose outputs
-// are pipes that are full already, and that nobody empties before resume.
+// stalled <name> <program> [args]: starts a program in the background. Its outputs are full
+// pipes, which nobody empties before resume.
 func (s *script) stalled(ts *testscript.TestScript, args []string) {
 	p := &process{cmd: exec.Command(args[1], args[2:]...), ended: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env = s.env.WorkDir, s.env.Vars
@@ -44,7 +44,7 @@ func (s *script) stalled(ts *testscript.TestScript, args []string) {
 	}()
 }
 
-// fullPipe gives the ends of a pipe that takes no byte more.
+// fullPipe returns the ends of a pipe that takes no further byte.
 func fullPipe(ts *testscript.TestScript) (reading, writing *os.File) {
 	reading, writing, err := os.Pipe()
 	if err != nil {
@@ -63,7 +63,7 @@ func fullPipe(ts *testscript.TestScript) (reading, writing *os.File) {
 	return reading, writing
 }
 
-// resume <name>: has the outputs of a stalled program be read from now on.
+// resume <name>: reads the outputs of a stalled program from now on.
 func (s *script) resume(ts *testscript.TestScript, args []string) {
 	resume, ok := s.stalls[args[0]]
 	if !ok {
@@ -73,7 +73,7 @@ func (s *script) resume(ts *testscript.TestScript, args []string) {
 	resume()
 }
 
-// users <number> <port>: are users who come one after the other, and are served.
+// users <number> <port>: connects as one user after the other, and expects to be served.
 func (s *script) users(ts *testscript.TestScript, args []string) {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {

@@ -44,7 +44,7 @@ func startEcho(b *testing.B) string {
 	return strings.TrimSpace(string(line[:n]))
 }
 
-// forwardTo runs a forwarder and gives the public address.
+// forwardTo runs a forwarder and returns the public address.
 func forwardTo(b *testing.B, relayAddr, local string, protocol relay.Protocol) net.Addr {
 	b.Helper()
 	public, ended := make(chan net.Addr, 1), make(chan error, 1)
@@ -63,8 +63,7 @@ func forwardTo(b *testing.B, relayAddr, local string, protocol relay.Protocol) n
 	return <-public
 }
 
-// user connects and bounces a byte. A bare descriptor costs the process no
-// memory.
+// user connects and bounces a byte. A bare descriptor costs the process no memory.
 func user(b *testing.B, public net.Addr) {
 	b.Helper()
 	addr := unix.SockaddrInet4{Port: public.(relay.Addr).Port, Addr: [4]byte{127, 0, 0, 1}}
@@ -94,15 +93,15 @@ func inUse() float64 {
 	return float64(m.HeapAlloc + m.StackInuse)
 }
 
-// BenchmarkIdleConnection says what one of so many connections at rest costs
-// relay and forwarder together. It is to be the same for all numbers.
+// BenchmarkIdleConnection measures what one of many idle connections costs relay and
+// forwarder together. The cost must not depend on their number.
 func BenchmarkIdleConnection(b *testing.B) {
 	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Pool, relay.Event} {
 		for _, n := range []int{100, 1000, 3000} {
 			b.Run(fmt.Sprintf("%s/%d", protocol, n), func(b *testing.B) {
 				r := relaytest.Start(b)
 				public := forwardTo(b, r.Addr(), startEcho(b), protocol)
-				user(b, public) // so that all is there that is needed once
+				user(b, public) // which allocates what is needed only once
 				for b.Loop() {
 					before := inUse()
 					for range n {
@@ -115,8 +114,8 @@ func BenchmarkIdleConnection(b *testing.B) {
 	}
 }
 
-// BenchmarkTunnel says what one of so many tunnels at rest costs relay and
-// relay client together. It is to be the same for all numbers.
+// BenchmarkTunnel measures what one of many idle tunnels costs relay and relay client
+// together. The cost must not depend on their number.
 func BenchmarkTunnel(b *testing.B) {
 	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Pool, relay.Event} {
 		for _, n := range []int{1, 10, 100, 1000} {
@@ -129,7 +128,7 @@ func BenchmarkTunnel(b *testing.B) {
 					}
 					b.Cleanup(func() { _ = l.Close() })
 				}
-				open() // so that all is there that is needed once
+				open() // which allocates what is needed only once
 				for b.Loop() {
 					before := inUse()
 					for range n {

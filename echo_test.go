@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// echoServer in the environment makes the test binary a server that sends back
-// what it gets: in a process of its own it is not in the figures of cost_linux_test.go.
+// echoServer in the environment makes the test binary a server that sends back what it
+// gets. In a process of its own it does not count in the figures of cost_linux_test.go.
 const echoServer = "RELAY_TEST_ECHO_SERVER"
 
 func serveEcho() {

@@ -16,7 +16,7 @@ import (
 
 func hello(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }
 
-// fetch is a user.
+// fetch fetches a page as a user does.
 func fetch(public net.Addr) {
 	resp, err := http.Get("http://" + public.String())
 	if err != nil {
@@ -27,10 +27,9 @@ func fetch(public net.Addr) {
 	fmt.Println(string(body), err)
 }
 
-// A web server that nobody can reach, online through a relay. The zero options
-// will do.
+// A web server that nobody can reach, online through a relay with the default options.
 func ExampleListen() {
-	r, err := relaytest.New() // in earnest: relay 8080, on a machine that everybody can reach
+	r, err := relaytest.New() // for real: relay 8080, on a machine that everybody can reach
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -89,8 +88,8 @@ func ExampleListen_event() {
 	// Output: hello <nil>
 }
 
-// A program that keeps its key has the same public port after a restart, and a
-// connection's RemoteAddr is the user's.
+// A program that keeps its key has the same public port after a restart. The RemoteAddr of a
+// connection is the user's.
 func ExampleFileKeys() {
 	r, err := relaytest.New()
 	if err != nil {
@@ -133,7 +132,7 @@ func ExampleFileKeys() {
 	// from the user: true
 }
 
-// Forward puts a server online that knows nothing of Relay.
+// Forward puts an unmodified server online.
 func ExampleForward() {
 	r, err := relaytest.New()
 	if err != nil {

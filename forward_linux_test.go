@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/relaytest"
 )
 
-// mute is a listener that lets nobody connect until it is told to: its queue is
-// full, and the kernel drops what comes.
+// mute is a listener to which nobody can connect until it is told so: its queue is full, and
+// the kernel drops further requests.
 func mute(t *testing.T) (l net.Listener, answer func()) {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -45,9 +45,8 @@ func mute(t *testing.T) (l net.Listener, answer func()) {
 	}
 }
 
-// A local server that does not answer, and a relay that sends users all the same,
-// do not have a forwarder wait for connections without end. Users who come too
-// late for one wait, and nobody is lost.
+// If the local server does not accept while the relay sends users, the number of connections
+// that the forwarder opens is bounded. Further users wait, and none is lost.
 func TestForwardBoundsDials(t *testing.T) {
 	const users, mostDials = 400, 256
 	local, answer := mute(t)
@@ -100,8 +99,7 @@ func (l *logger) has(message string) bool {
 	return false
 }
 
-// connecting counts the sockets of the process that have asked for a connection
-// and have no answer.
+// connecting counts the sockets of the process whose connection has not been answered.
 func connecting(t *testing.T) (n int) {
 	t.Helper()
 	var limit unix.Rlimit

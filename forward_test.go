@@ -74,7 +74,7 @@ func (l *logger) errors() (texts []string) {
 	return texts
 }
 
-// forward runs a forwarder until the test ends, and gives its public address.
+// forward runs a forwarder until the test ends, and returns its public address.
 func forward(t *testing.T, relayAddr, local string, options *relay.Options) net.Addr {
 	t.Helper()
 	public := make(chan net.Addr, 1)
@@ -99,8 +99,8 @@ func forward(t *testing.T, relayAddr, local string, options *relay.Options) net.
 	}
 }
 
-// A panic in what the forwarder does for one user is logged once, with its stack,
-// and all others go on.
+// A panic in the code for one user is logged once, with its stack, and all other users go
+// on.
 func TestForwardGoesOnAfterAPanic(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, options *relay.Options) {
 		local, err := net.Listen("tcp", "127.0.0.1:0")
@@ -130,10 +130,10 @@ func TestForwardGoesOnAfterAPanic(t *testing.T) {
 	})
 }
 
-// So is one while the local server is waited for, which cannot be reached here.
+// So is a panic during the wait for a local server that cannot be reached.
 func TestForwardGoesOnAfterAPanicWhileConnecting(t *testing.T) {
 	log := newLogger("the local server cannot be reached; users are reset")
-	// Names are looked up, which is waited for.
+	// The lookup of a name is waited for.
 	const nowhere = "nowhere.invalid:80"
 	public := forward(t, relaytest.Start(t).Addr(), nowhere, &relay.Options{Protocol: relay.Event, Logger: slog.New(log)})
 	for range 3 {

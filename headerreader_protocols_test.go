@@ -20,8 +20,8 @@ import (
 	"github.com/seed96252745/relay/relaytest"
 )
 
-// introduced registers at a relay, whose users play the part of a relay that
-// sends headers, until the test ends. It gives the public address.
+// introduced registers at a relay, until the test ends, and returns the public address. The
+// users write the headers that a relay would.
 func introduced(t *testing.T, i *introducer, client protocol.Client) string {
 	t.Helper()
 	addr := relaytest.Start(t).Addr()
@@ -43,9 +43,9 @@ func introduced(t *testing.T, i *introducer, client protocol.Client) string {
 	return (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: r.Answer().Port}).String()
 }
 
-// Over every protocol a header is the sign that its user has come: a pool has
-// another connection in place of one on which it has begun, though nobody has
-// accepted that one. Behind the header is what a join finds.
+// In every protocol the header shows that a user has come: a pool replaces the connection on
+// which a header begins, although nobody has accepted it. A join finds the bytes after the
+// header.
 func TestUserAddrOverProtocols(t *testing.T) {
 	for name, client := range map[string]protocol.Client{
 		"multiplex": &multiplex.Client{}, "pool": pool.Client{Size: 1}, "event": &event.Client{},
@@ -98,7 +98,7 @@ func dialUser(t *testing.T, public string) *net.TCPConn {
 	return user.(*net.TCPConn)
 }
 
-// joined joins conn with a local server, which is given.
+// joined joins conn with a local server, which it returns.
 func joined(t *testing.T, conn conn.Conn) (local *transport.Conn) {
 	t.Helper()
 	engine, err := join.NewEngine()

@@ -18,7 +18,7 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// someUser and somewhere are what headers say in tests.
+// someUser and somewhere are the addresses in the headers of tests.
 var (
 	someUser  = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 56068}
 	somewhere = &net.TCPAddr{IP: net.IPv4(198, 51, 100, 2), Port: 443}
@@ -33,7 +33,7 @@ func headerOf(t *testing.T, user, public net.Addr) []byte {
 	return header
 }
 
-// introducer hands what it accepts to conns.
+// introducer hands the connections that it accepts to conns.
 type introducer struct {
 	accept func(context.Context, conn.Conn)
 	came   chan struct{} // has one for each connection that offer was called with
@@ -120,7 +120,7 @@ func (i *introducer) logged() int {
 	return len(i.log.records)
 }
 
-// accepted makes a connection, and has the near end introduced.
+// accepted makes a connection, and has the header read at the near end.
 func (i *introducer) accepted(t *testing.T) (far *transport.Conn) {
 	t.Helper()
 	near, far := i.pair(t)
@@ -150,7 +150,7 @@ func TestUserAddr(t *testing.T) {
 	})
 }
 
-// A relay that does not know where a user comes from says so.
+// A header may say that the relay does not know the user's address.
 func TestUserAddrUnknown(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind kind) {
 		i := newIntroducer(t, kind)
@@ -165,7 +165,7 @@ func TestUserAddrUnknown(t *testing.T) {
 	})
 }
 
-// What is no header is reset. It is logged about once, and not for connections
+// A connection without a valid header is reset. That is logged once, and not for connections
 // that end without a byte.
 func TestUserAddrRefused(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind kind) {
@@ -187,8 +187,8 @@ func TestUserAddrRefused(t *testing.T) {
 	})
 }
 
-// A header may be waited for as long as its user does not come, but once it has
-// begun it has 10 seconds; the user's bytes have all the time they like.
+// A header may take for ever while no user comes, and 10 seconds once its first byte has
+// come. The user's bytes may take for ever.
 func TestUserAddrTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIntroducer(t, waitedFor)
@@ -228,7 +228,7 @@ func TestUserAddrTimeout(t *testing.T) {
 	})
 }
 
-// The end of the registration ends the wait for users, and for who accepts them.
+// The end of the registration ends the wait for users, and for Accept.
 func TestUserAddrEndsWithRegistration(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind kind) {
 		i := newIntroducer(t, kind)
@@ -250,7 +250,7 @@ func TestUserAddrEndsWithRegistration(t *testing.T) {
 	})
 }
 
-// While nobody accepts the protocol is held up, for a while, and holds up its relay.
+// While nobody accepts, the protocol waits for a while, and so does its relay.
 func TestUserAddrBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIntroducer(t, waitedFor)
@@ -305,7 +305,7 @@ func TestUserAddrGoesOnAfterAPanic(t *testing.T) {
 	})
 }
 
-// A header may come in pieces, and what follows it with the last of them.
+// A header may come in pieces, and the user's bytes with the last one.
 func TestUserAddrInPieces(t *testing.T) {
 	bothKinds(t, func(t *testing.T, kind kind) {
 		i := newIntroducer(t, kind)
@@ -331,7 +331,7 @@ func TestUserAddrInPieces(t *testing.T) {
 	})
 }
 
-// The local server is told what the relay has told, in its own version.
+// The local server gets the addresses of the relay's header, in its own version.
 func TestLocalHeader(t *testing.T) {
 	near, _ := conntest.Pair(t)
 	known := proxyproto.NewConn(near, someUser, somewhere)

@@ -17,26 +17,26 @@ import (
 )
 
 const (
-	// hostileRound is how long the round trips of an honest user are measured at
-	// a time: some thousands of them, and several strikes of the attacker.
+	// hostileRound is how long the round trips of an honest user are measured at a time:
+	// some thousands of them, and several strikes of the attacker.
 	hostileRound = 500 * time.Millisecond
-	// strikeEvery is how often an attacker comes again who was cut off.
+	// strikeEvery is how often an attacker comes again after being cut off.
 	strikeEvery = 100 * time.Millisecond
-	// strikeSize is somewhat more than what a session takes of frames that lead
-	// nowhere before it cuts the attacker off.
+	// strikeSize is a little more than the useless frames that a session takes before it
+	// cuts the attacker off.
 	strikeSize = 16 << 10
 )
 
-// strike is what a relay client sends that has one user, whose stream is 1. It
-// is sent again and again up to size bytes, if size is given.
+// strike is what a relay client with one user, on stream 1, sends. With a size it is repeated
+// up to that many bytes.
 type strike struct {
 	name   string
 	frames []byte
 	size   int
 }
 
-// yamuxFrame is a frame as the specification has it, written down here because
-// only multiplex knows yamux.
+// yamuxFrame returns a frame of the specification. It is made here because only multiplex may
+// import yamux.
 func yamuxFrame(kind byte, flags uint16, stream, length uint32, body string) []byte {
 	b := binary.BigEndian.AppendUint16([]byte{0, kind}, flags)
 	b = binary.BigEndian.AppendUint32(b, stream)
@@ -78,12 +78,12 @@ func strikes() []strike {
 	}
 }
 
-// BenchmarkHostile says what an attacker changes for the others: the 99th
-// percentile of the round trips of a user on another tunnel, with nobody else
-// there, with a harmless relay client, and with the attacker, in turns. The
-// harmless one connects, registers and has a user as often as the attacker, and
-// sends as many bytes, but to a sink beside the relay. Reported are the medians
-// over the rounds, in microseconds, and of the attacker's to the harmless one's.
+// BenchmarkHostile measures what an attacker changes for others: the 99th percentile of the
+// round trips of a user on another tunnel, with nobody else there, with a harmless relay
+// client, and with the attacker, in turns. The harmless one connects, registers and has a
+// user as often as the attacker, and sends as many bytes, but to a sink beside the relay. It
+// reports the medians over the rounds in microseconds, and the ratio of the attacker's to
+// the harmless one's.
 func BenchmarkHostile(b *testing.B) {
 	for _, protocol := range []relay.Protocol{relay.Multiplex, relay.Event} {
 		for _, s := range strikes() {
@@ -129,8 +129,8 @@ func benchmarkHostile(b *testing.B, protocol relay.Protocol, s strike) {
 	b.ReportMetric(median(ratios), "hostile/harmless")
 }
 
-// bounceFor sends bytes to and fro for a while, and gives the 99th percentile
-// of how long that took, in microseconds.
+// bounceFor bounces bytes for a while, and returns the 99th percentile of the round trips in
+// microseconds.
 func bounceFor(b *testing.B, conn net.Conn, d time.Duration) float64 {
 	b.Helper()
 	var took []float64
@@ -205,8 +205,8 @@ func (s strike) repeat(ctx context.Context, relayAddr, sink string) error {
 	}
 }
 
-// strikeOnce registers, has a user, and sends all to the session, or to the sink
-// if there is one.
+// strikeOnce registers, has a user, and sends all to the session, or to the sink if there is
+// one.
 func strikeOnce(relayAddr, sink string, all []byte) error {
 	conn, err := net.Dial("tcp", relayAddr)
 	if err != nil {

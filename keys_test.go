@@ -30,7 +30,7 @@ func keyOf(t *testing.T, dir, name string) string {
 	return key
 }
 
-// A key is made once, for each name, and is its owner's alone.
+// A key is made once for each name, and only its owner may read it.
 func TestFileKeys(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	key := keyOf(t, dir, "relay.example.com:8080 localhost:80")
@@ -54,7 +54,7 @@ func TestFileKeys(t *testing.T) {
 	}
 }
 
-// A file that is not as it was made is told of, with what to do, and stays.
+// A damaged file is an error that says what to do, and the file stays.
 func TestFileKeysDamaged(t *testing.T) {
 	for name, content := range map[string]string{"empty": "", "short": "tooshort\n", "blank": strings.Repeat(" ", 30)} {
 		t.Run(name, func(t *testing.T) {
@@ -103,8 +103,8 @@ func TestFileKeysWithoutFolder(t *testing.T) {
 	}
 }
 
-// Programs that are started at once for the first time have one key, and leave
-// nothing else behind.
+// Programs that are started for the first time at once share one key, and leave nothing else
+// behind.
 func TestFileKeysAtOnce(t *testing.T) {
 	for range 20 {
 		dir := t.TempDir()

@@ -18,7 +18,7 @@ type turns struct {
 	ports []int // of the users that were handed on, in this order
 }
 
-// eachTurn runs a test whose time is not the world's.
+// eachTurn runs a test with a fake clock.
 func eachTurn(t *testing.T, test func(t *testing.T, o *turns)) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &turns{introducer: newIntroducer(t, waitedFor)}
@@ -66,8 +66,8 @@ func (o *turns) want(t *testing.T, ports ...int) {
 	}
 }
 
-// Who comes first is handed on first, whose connection ever is the quickest, and
-// nobody waits who does not come after somebody.
+// The user who comes first is handed on first, whichever connection is quickest. A user
+// without a predecessor does not wait.
 func TestOrder(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
 		began := time.Now()
@@ -87,8 +87,8 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// For one who stalls, or has gone, the next one waits a tenth of a second and no
-// longer, and those behind that one with it.
+// The next user waits a tenth of a second for one who stalls or has gone, and no longer, and
+// so do the users after that.
 func TestOrderOfStalled(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
 		o.user(t, 12, proxyproto.Sequence{Number: 2, After: 1})
@@ -119,7 +119,7 @@ func TestOrderOfFailed(t *testing.T) {
 	})
 }
 
-// Who waits when the registration ends is reset, and waited for.
+// A user who waits when the registration ends is reset, and wait returns after that.
 func TestOrderAtTheEnd(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
 		o.user(t, 12, proxyproto.Sequence{Number: 2, After: 1})
@@ -130,8 +130,8 @@ func TestOrderAtTheEnd(t *testing.T) {
 	})
 }
 
-// It is known of more users than a relay lets wait that they have been handed on, and
-// of all before them.
+// More users are remembered as handed on than a relay lets wait, and all users before
+// those.
 func TestOrderOfMany(t *testing.T) {
 	eachTurn(t, func(t *testing.T, o *turns) {
 		const many = 3000

@@ -13,7 +13,7 @@ import (
 	"github.com/seed96252745/relay/relaytest"
 )
 
-// doneLog hands on what is logged of each user.
+// doneLog hands on the line about each user who is done.
 type doneLog struct {
 	slog.Handler // for what is not asked for here
 	users        chan map[string]string
@@ -46,7 +46,7 @@ func (l doneLog) want(t *testing.T, by, how string) {
 	}
 }
 
-// serveBytes sends back what it gets.
+// serveBytes serves an echo server until the test ends.
 func serveBytes(t *testing.T) net.Addr {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -91,7 +91,7 @@ func served(t *testing.T, public net.Addr) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// The forwarder's record of a user has the words of the relay's.
+// The forwarder logs a user in the same words as the relay.
 func TestForwardRecords(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, options *relay.Options) {
 		log := newDoneLog()
@@ -147,8 +147,8 @@ func newWay(t *testing.T, to string) way {
 	return way{l.Addr().String(), cut}
 }
 
-// Where all users share a connection to the relay, and that is lost, it was none of
-// the users.
+// If the connection to the relay that all users share is lost, none of the users has ended
+// its own.
 func TestForwardRecordsTheLossOfTheRelay(t *testing.T) {
 	log := newDoneLog()
 	w := newWay(t, relaytest.Start(t).Addr())
@@ -162,7 +162,7 @@ func TestForwardRecordsTheLossOfTheRelay(t *testing.T) {
 	}
 }
 
-// Closing Options.Cut ends the wait for connections at once, and says who did it.
+// Closing Options.Cut ends the wait for connections at once, and the log says who did it.
 func TestForwardCut(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, options *relay.Options) {
 		log := newDoneLog()

@@ -10,8 +10,8 @@ import (
 	"github.com/seed96252745/relay"
 )
 
-// What does not pass by itself, and was never granted, ends Forward, and nothing else
-// does.
+// A refusal that does not pass by itself, of what was never granted, ends Forward. No other
+// refusal does.
 func TestForwardRefused(t *testing.T) {
 	for _, tt := range []struct {
 		code       string

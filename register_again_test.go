@@ -34,8 +34,8 @@ func (p pauses) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// A relay that is lost again and again, and served a user each time, is looked for at
-// once each time.
+// If the relay is lost again and again, and served a user each time, the listener tries
+// again at once each time.
 func TestLostOftenIsNotLostForLong(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, options *relay.Options) {
 		r := relaytest.Start(t)
@@ -90,8 +90,8 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// A relay that has served, or says that it shuts down, is looked for every second for a
-// while, and then less often. One that is there and refuses is not.
+// After the loss of a relay that has served, or has announced that it shuts down, the listener
+// tries every second for a while, and then less often. After another refusal it does not.
 func TestBackoffFromARelayThatIsBackSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		most := func(b *relay.Backoff, err error) (most time.Duration) {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience bounds what a test waits for; it is never waited for otherwise.
+// patience bounds every wait of a test. It is never reached unless the test fails.
 const patience = 30 * time.Second
 
 func eachProtocol(t *testing.T, test func(t *testing.T, options *relay.Options)) {
@@ -75,7 +75,7 @@ func serveGreeting(t *testing.T, l net.Listener) {
 	})
 }
 
-// greeted is a user who says something and wants to be greeted.
+// greeted connects as a user, sends something, and expects to be greeted.
 func greeted(addr net.Addr) error {
 	conn, err := net.Dial("tcp", addr.String())
 	if err != nil {
@@ -233,7 +233,7 @@ type fixedKeys string
 
 func (k fixedKeys) Key(string) (string, error) { return string(k), nil }
 
-// A peer that is no relay, or refuses, or says nothing, or what it was told.
+// A peer may be no relay, refuse, say nothing, or send back what it gets.
 func TestListenAtSomethingElse(t *testing.T) {
 	answer := func(t *testing.T, text string) (addr string) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -365,7 +365,7 @@ func testDrain(t *testing.T, options *relay.Options, finishes bool) {
 	}
 }
 
-// A local server that is not there is named in the log, once for many users.
+// The log names a local server that is not running, once for many users.
 func TestForwardNamesTheLocalServer(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, options *relay.Options) {
 		r := relaytest.Start(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/seed96252745/relay/relaytest"
 )
 
-// What a listener accepts has the addresses that it would have without a relay: the
-// user's, and the public one that the user came to.
+// An accepted connection has the addresses that it would have without a relay: the user's, and
+// the public one that the user has connected to.
 func TestAcceptedAddrs(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, options *relay.Options) {
 		options.PoolSize = 2

@@ -14,7 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// refusing is a relay that refuses everybody, and tells which token was shown.
+// refusing runs a relay that refuses everybody, and hands on the tokens that are shown.
 func refusing(t *testing.T, refusal string) (addr string, tokens <-chan string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,7 +38,7 @@ func refusing(t *testing.T, refusal string) (addr string, tokens <-chan string) 
 			if err != nil {
 				t.Error(err)
 			}
-			shown <- said.Token // first, or who is answered would not find it
+			shown <- said.Token // before the answer, after which the test looks for it
 			_, _ = io.WriteString(conn, refusal+"\n")
 			_ = conn.Close()
 		}

@@ -20,7 +20,6 @@ const gap = `\s+(?://\s*|#\s*)?`
 
 // toBeRewritten are the folders that have such words still.
 var toBeRewritten = []string{
-	".",
 	"docs",
 	"internal/certificate",
 	"internal/node",

@@ -147,7 +147,7 @@ func (o *owned) leave(token string) {
 	_, _ = io.Copy(io.Discard, conn) // until the relay has seen that
 }
 
-// wantPort expects that whoever has a token can have a port, once it is let go of,
+// wantPort expects that a relay client with the token can have a port once it is free,
 // which is a moment after it is closed.
 func (o *owned) wantPort(token string, port int) {
 	o.Helper()
@@ -159,7 +159,7 @@ func (o *owned) wantPort(token string, port int) {
 			return
 		}
 		if time.Since(since) > tokensSoon {
-			o.Fatalf("whoever may have the port now is told %q", answer)
+			o.Fatalf("the client that may have the port now is told %q", answer)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func wished(said wire.Preamble) (things []string) {
 	return things
 }
 
-// isHeld tells whether a registration may be refused, or not, as time has passed
+// isHeld reports whether a registration may be refused, or not, as time has passed
 // since another one.
 func (f fuzzed) isHeld(req wire.Request) bool {
 	said, _ := wire.ParsePreamble(req.Options)
@@ -229,6 +229,6 @@ func wantLine(t *testing.T, conn io.Reader, want string) {
 	}
 }
 
-// lost tells whether the answer may have been on its way when the relay closed
+// lost reports whether the answer may have been on its way when the relay closed
 // the connection over what it had not read, which is a reset.
 func lost(got []byte, err error) bool { return len(got) == 0 && errors.Is(err, syscall.ECONNRESET) }

@@ -235,8 +235,8 @@ func TestOwnerMoves(t *testing.T) {
 	}
 }
 
-// Whoever makes a new key at each start, and so leaves a lease behind each time,
-// does not shut itself out. Who is there is not put out for that.
+// A relay client that makes a new key at each start leaves a lease behind each time. It
+// does not shut itself out, and no active lease gives way to it.
 func TestOldestLeaseGivesWay(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*server.Config)

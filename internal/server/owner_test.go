@@ -228,7 +228,7 @@ func (o *owners) watched(c *server.Config) {
 	}
 }
 
-// One who is served by then keeps the port, whoever is said to be gone.
+// A relay client that is served by then keeps the port, whichever owner is said to be gone.
 func TestOwnerIsBackBeforeItIsKnown(t *testing.T) {
 	o := owners{make(chan func(error), 2), nil}
 	r := start(t, known(auth.Identity{Name: "a"}), o.watched)

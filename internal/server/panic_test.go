@@ -101,7 +101,7 @@ func (l *lockedBuffer) String() string {
 func (l *lockedBuffer) count(what string) int64 { return int64(strings.Count(l.String(), what)) }
 
 // A bug in the code of one connection or tunnel ends that, is counted, and has one
-// line in the log with its stack. Whoever else is there notices nothing.
+// line in the log with its stack. Nobody else notices.
 func TestPanics(t *testing.T) {
 	for _, in := range []string{"Register", "Claim", "Open", "TryOpen", "Drain", "Read"} {
 		t.Run(in, func(t *testing.T) {

@@ -170,7 +170,7 @@ func TestLeaseThatCannotBeKept(t *testing.T) {
 	}
 }
 
-// Who restricts the ports of a relay has it open no others, whoever had them.
+// A relay whose ports are restricted opens no others, even if they are leased.
 func TestRestoreWithOtherPorts(t *testing.T) {
 	store, ports := newMemory(), freePorts(t, 4)
 	low, high := ports, ports

@@ -111,8 +111,8 @@ func TestShutdownServesWhoWaits(t *testing.T) {
 	}
 }
 
-// When its time is up Shutdown resets whoever is left, in whatever state, and
-// says so.
+// When its time is up Shutdown resets the users that are left, in whatever state, and
+// returns the error of its context.
 func TestShutdownIsOver(t *testing.T) {
 	log := new(lockedBuffer)
 	r := start(t, func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })

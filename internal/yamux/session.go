@@ -52,8 +52,10 @@ const acceptBacklog = (1 + endedShare) * maxUnacknowledged
 type Session struct {
 	conn   Conn
 	config Config
-	parity uint32 // of the ids of streams opened here: 1 for the client
 	out    *sender
+
+	parity     uint32 // of the ids of streams opened here: 1 for the client
+	peerNextID uint32 // one more than the largest id that the peer has used
 
 	accepted   chan *Stream    // never closed; nil, on which receives block forever, if the peer may not open streams
 	refusing   context.Context // done when the peer accepts no more streams
@@ -72,15 +74,13 @@ type Session struct {
 	mu          sync.Mutex // guards what follows
 	streams     map[uint32]*Stream
 	endedUnread map[uint32]*Stream // have ended, and still hold something
-	nextID      uint32
 	late        lateFrames
 	peerLimit   peerLimit
+	nextID      uint32
 	localGoAway bool         // we accept no more streams
 	closeReason error        // why this side is about to end the session, whatever the peer answers
 	crash       *crash.Error // is about to end the session
 	err         error        // why the session has ended
-
-	peerNextID uint32 // one more than the largest id that the peer has used
 }
 
 // Client starts the side with odd stream ids, and Server the other one, on conn, which

@@ -12,8 +12,8 @@ var mayImport = []struct {
 	allowed []string // beside the standard library
 	why     string
 }{
-	{"internal/wire", []string{"internal/policy", "internal/port", "golang.org/x/sys/..."},
-		"a reader finds what is on the wire in one package, and below it only how ports and policies are written"},
+	{"internal/wire", []string{"internal/conn", "internal/policy", "internal/port", "golang.org/x/sys/..."},
+		"a reader finds what is on the wire in one package, and below it only how ports and policies are written, and what a connection can do"},
 	{"internal/conn", []string{"golang.org/x/sys/..."},
 		"everybody has connections, so it depends on nobody"},
 	{"internal/join", []string{"internal/conn", "internal/crash", "internal/eventloop", "internal/sockerr", "internal/splice", "golang.org/x/sys/...", "golang.org/x/time/rate"},

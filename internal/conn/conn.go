@@ -122,17 +122,14 @@ type Wrapper interface {
 
 // Innermost returns the Conn where the bytes of c come from.
 func Innermost(c Conn) Conn {
-	for {
-		inner := within(c)
-		if inner == nil {
-			return c
-		}
-		c = inner
+	if inner := within(c); inner != nil {
+		return Innermost(inner)
 	}
+	return c
 }
 
 // within returns the Conn inside c that has the same bytes, or nil.
-func within(c Conn) Conn {
+func within(c net.Conn) Conn {
 	if w, ok := c.(Wrapper); ok {
 		if inner, sameBytes := w.Unwrap(); sameBytes {
 			return inner
@@ -157,8 +154,11 @@ func As[T any](c net.Conn) (t T, ok bool) {
 }
 
 // TCPOf returns the TCP connection that c is, or nil.
-func TCPOf(c Conn) *net.TCPConn {
-	if s, ok := Innermost(c).(Socket); ok {
+func TCPOf(c net.Conn) *net.TCPConn {
+	if inner := within(c); inner != nil {
+		return TCPOf(inner)
+	}
+	if s, ok := c.(Socket); ok {
 		return s.TCP()
 	}
 	return nil
@@ -219,8 +219,7 @@ func AddrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
 
-// Named reports whether a load balancer has told, in a PROXY header, whose a connection
-// is.
+// Named reports whether a load balancer has named the peer of c, in a PROXY header.
 func Named(c net.Conn) bool {
 	n, ok := As[interface{ Named() bool }](c)
 	return ok && n.Named()

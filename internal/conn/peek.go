@@ -1,8 +1,13 @@
 package conn
 
-// takeByte is PeekByte for a connection that cannot be peeked at.
-func takeByte(c Conn) (Conn, byte, error) {
+// PeekByte waits for the first byte, within the read deadline of c, and leaves it
+// there, or returns a connection that still has it.
+func PeekByte(c Conn) (Conn, byte, error) {
 	first := make([]byte, 1)
+	if peek := PeekerOf(c); peek != nil {
+		_, err := peek(first)
+		return c, first[0], err
+	}
 	for {
 		n, err := c.Read(first)
 		if n == 1 {

@@ -3,46 +3,41 @@
 package conn
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
 	"syscall"
 )
 
-// PeekByte waits for the first byte, within the read deadline of c, and leaves it
-// there, or returns a connection that still has it.
-func PeekByte(c Conn) (Conn, byte, error) {
+// PeekerOf returns a function that copies the next bytes of c to b, and leaves them in c.
+// It waits for at least one, within the read deadline. PeekerOf returns nil if c cannot be
+// peeked at.
+func PeekerOf(c net.Conn) func(b []byte) (n int, err error) {
 	tcp := TCPOf(c)
-	if tcp == nil { // it may be that descriptors are short: reading will tell
-		return takeByte(c)
+	if tcp == nil { // perhaps because descriptors are short, which a read will report
+		return nil
 	}
-	first, err := peekTCP(tcp)
-	return c, first, err
-}
-
-func peekTCP(tcp *net.TCPConn) (byte, error) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return 0, err
+		return nil
 	}
-	var n int
-	first := make([]byte, 1)
-	rawErr := raw.Read(func(fd uintptr) bool {
-		for {
-			n, _, err = syscall.Recvfrom(int(fd), first, syscall.MSG_PEEK)
-			if !errors.Is(err, syscall.EINTR) {
-				return !errors.Is(err, syscall.EAGAIN)
+	return func(b []byte) (n int, err error) {
+		rawErr := raw.Read(func(fd uintptr) bool {
+			for {
+				n, _, err = syscall.Recvfrom(int(fd), b, syscall.MSG_PEEK)
+				if err != syscall.EINTR {
+					return err != syscall.EAGAIN
+				}
 			}
+		})
+		switch {
+		case rawErr != nil:
+			return 0, rawErr
+		case err != nil:
+			return 0, os.NewSyscallError("recvfrom", err)
+		case n == 0:
+			return 0, io.EOF
 		}
-	})
-	switch {
-	case rawErr != nil:
-		return 0, rawErr
-	case err != nil:
-		return 0, os.NewSyscallError("recvfrom", err)
-	case n == 0:
-		return 0, io.EOF
+		return n, nil
 	}
-	return first[0], nil
 }

@@ -202,13 +202,13 @@ func (e *Engine) Join(ctx context.Context, a, b conn.Conn, o Options, done func(
 		c := newCopying(a, b, o, e.periods)
 		go func() {
 			err := closeConn(a, stopped{net.ErrClosed})
-			e.tell(done, Result{AToB: o.Prefix, Err: closeConn(b, err)})
+			e.report(done, Result{AToB: o.Prefix, Err: closeConn(b, err)})
 		}()
 		return c
 	}
 	finished := func(r Result) {
 		defer e.running.Done()
-		e.tell(done, r)
+		e.report(done, r)
 	}
 	if o.Limiter == nil {
 		if h := e.loops.join(ctx, e, a, b, o.Prefix, finished); h != nil {
@@ -243,8 +243,8 @@ func (e *Engine) begin() bool {
 	return !e.closed
 }
 
-// tell calls done.
-func (e *Engine) tell(done func(Result), r Result) {
+// report calls done.
+func (e *Engine) report(done func(Result), r Result) {
 	if e.OnCrash == nil {
 		done(r)
 		return

@@ -9,7 +9,7 @@ import (
 // delivered before a reset, to a receiver that takes it within abortWait.
 func (j *loopJoin) closeConns() {
 	j.mu.Lock() // until the caller of close has unlocked it
-	j.told = true
+	j.reported = true
 	verdict, hopeless := j.verdict, j.hopeless
 	j.mu.Unlock()
 	err := verdict.err

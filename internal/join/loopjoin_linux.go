@@ -32,7 +32,7 @@ type loopJoin struct {
 	limit   time.Duration // of watchProgress
 	// hopeless is set when there has been time enough to deliver what was written.
 	hopeless bool
-	told     bool // verdict is being reported
+	reported bool // verdict is final: closeConns has read it
 }
 
 // end is one of the two connections: a socket, or a stream.
@@ -235,7 +235,7 @@ func (j *loopJoin) unlock() {
 // crashed ends the join for a panic, after which its flows are not run again: their work
 // is half done.
 func (j *loopJoin) crashed(c *crash.Error) {
-	if j.told {
+	if j.reported {
 		j.engine.crashed(c)
 		return
 	}

@@ -18,7 +18,7 @@ func waiterOf(c conn.Conn) conn.ReadWaiter {
 }
 
 // wasReset cannot be asked: Winsock's getpeername knows of no reset. Winsock is relied
-// on to tell each call of one.
+// on to report one to each call.
 func wasReset(conn.Conn) bool { return false }
 
 func (*socketSource) copy() (readErr, writeErr error) { panic("never made") }

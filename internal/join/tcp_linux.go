@@ -13,7 +13,7 @@ import (
 const tcpClose = 7
 
 // waitAcknowledged waits until the peer's kernel has all that was written, until
-// limit at most. The kernel reports that to nobody, so it is asked, with longer and
+// limit at most. The kernel does not report that, so it is polled, with longer and
 // longer pauses.
 func waitAcknowledged(limit time.Time, unacknowledged func() bool) {
 	for pause := time.Millisecond; unacknowledged() && time.Now().Before(limit); pause *= 2 {

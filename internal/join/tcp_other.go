@@ -11,5 +11,5 @@ import (
 // drain cannot be done here: a reset may overtake the last bytes.
 func drain(*net.TCPConn) {}
 
-// unacknowledgedOf gives nothing: the system is not asked here.
+// unacknowledgedOf returns 0: the system is not asked here.
 func unacknowledgedOf(conn.Conn) int { return 0 }

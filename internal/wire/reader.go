@@ -3,6 +3,8 @@ package wire
 import (
 	"io"
 	"net"
+
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // Reader reads bytes from a connection, and none beyond the last newline that it has
@@ -13,19 +15,15 @@ import (
 // do so; elsewhere it reads one byte at a time.
 type Reader struct {
 	conn   net.Conn
-	peek   peekFunc
-	peeked []byte // seen, but still in the connection; aliases buf
-	next   int    // how many of peeked have been returned
+	peek   func(b []byte) (n int, err error) // or nil
+	peeked []byte                            // seen, but still in the connection; aliases buf
+	next   int                               // how many of peeked have been returned
 	buf    [maxID]byte
 }
 
-// peekFunc copies the next bytes of a connection to b and leaves them in the
-// connection. It waits for at least one.
-type peekFunc func(b []byte) (int, error)
-
-// NewReader returns a Reader of conn, which it does not close.
-func NewReader(conn net.Conn) *Reader {
-	return &Reader{conn: conn, peek: peekerOf(conn)}
+// NewReader returns a Reader of c, which it does not close.
+func NewReader(c net.Conn) *Reader {
+	return &Reader{conn: c, peek: conn.PeekerOf(c)}
 }
 
 // ReadByte returns the next byte. It honors the read deadline of the connection.

@@ -4,7 +4,5 @@ package wire
 
 import "net"
 
-func peekerOf(net.Conn) peekFunc { return nil }
-
 // TryReadClaim returns false: this system cannot tell what has come without waiting.
 func TryReadClaim(net.Conn, []Verb) (Request, bool) { return Request{}, false }

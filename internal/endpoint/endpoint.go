@@ -143,7 +143,7 @@ func (e *Endpoint) Discard() {
 			delete(g.open, e.Port)
 		}
 		g.mu.Unlock()
-		e.Place.Free(owner, reason)
+		e.Free(owner, reason)
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
@@ -15,10 +14,6 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
-
-// patience bounds every wait that is over long before, unless the code is
-// wrong.
-const patience = 10 * time.Second
 
 // relayEnd is a tunnel at the relay, as a relay client sees it.
 type relayEnd struct {

@@ -68,9 +68,12 @@ func NewPort(c *Config, number int, l conn.Listener, find Find) *Port {
 
 // Serve takes users until the listener is closed or ctx is done.
 func (p *Port) Serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer p.reading.Wait()
-	defer cancel()
+	if p.headers != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer p.reading.Wait()
+		defer cancel()
+	}
 	return p.config.Serve(ctx, p.listener, func(c conn.Conn) { p.handle(ctx, c) },
 		Shortage{p.config.Admission.Reserve.Lend, p.turnAway})
 }

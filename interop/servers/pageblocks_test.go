@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// A page shows commands in blocks of sh, and after such a block what it prints in a block
-// of text. A further block of text is what one of the programs that still run has
-// printed. Any other block is a file, whose name is in the comment that is its first
-// line; or Go, a part of the program on the page about the library. A comment before a
-// block, <!-- not run: why -->, leaves it out.
+// A page shows commands in blocks of sh, and after such a block their output in a block
+// of text. A further block of text is the output of one of the programs that still run.
+// Any other block is a file, whose first line is a comment with its name; or Go, a part
+// of the program on the page about the library. A comment before a block, <!-- not run:
+// why -->, skips it.
 
 // block is a fenced block of a page.
 type block struct {
 	line   int
-	kind   string // sh, text, or what is written into a file
+	kind   string // sh, text, or the kind of a file
 	text   string
 	file   string // its name
 	leave  string // why it is not run
@@ -32,15 +32,14 @@ var (
 	unfenced  = regexp.MustCompile(`^(?: {4}|\t)\S|^ *(?:~~~|<pre)`)
 )
 
-// readBlocks gives the blocks of a page, and fails the test for what looks like one and
-// is none.
+// readBlocks returns the blocks of a page, and fails the test on a malformed one.
 func readBlocks(t *testing.T, path string) (blocks []block) {
 	t.Helper()
 	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b *block // the one that lines belong to
+	var b *block // the current one
 	leave, before := "", ""
 	for i, line := range strings.Split(string(page), "\n") {
 		m := fenceLine.FindStringSubmatch(line)
@@ -83,8 +82,8 @@ func (b *block) finish(t *testing.T, path string, before []block) {
 	}
 }
 
-// isExcerpt reports whether code is a part of the program on the page about the library,
-// which is run.
+// isExcerpt reports whether code is a part of the program on the page about the
+// library, which is run.
 func isExcerpt(t *testing.T, code string) bool {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/how-to/go-library.md")
@@ -98,7 +97,7 @@ func isExcerpt(t *testing.T, code string) bool {
 // stays matches a command that runs until it is told to end.
 var stays = regexp.MustCompile(`^(relay( \S+)* \d+|redis-server .*|nginx|python3 (-m http\.server|interop/).*|go run .*)$`)
 
-// commands gives the commands of a block, without comments and each on one line.
+// commands returns the commands of a block, without comments and each on one line.
 func (b block) commands() (commands []string) {
 	for line := range strings.SplitSeq(strings.ReplaceAll(b.text, "\\\n", " "), "\n") {
 		line = strings.Join(strings.Fields(line), " ")
@@ -109,9 +108,9 @@ func (b block) commands() (commands []string) {
 	return commands
 }
 
-// terminal says where a command is typed that stays: a relay, and a forwarder for each
-// server and name, has a terminal of its own. One that is typed there was stopped before
-// the next one.
+// terminal returns the terminal for a command that keeps running: a relay, and a
+// forwarder for each server and name, has its own terminal. The previous command there
+// is stopped before the next one.
 func terminal(command string) string {
 	if local := regexp.MustCompile(`--localForwardPort=\d+`).FindString(command); local != "" {
 		return local + regexp.MustCompile(` --name=\S+`).FindString(command)

@@ -13,7 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 )
 
-// packages are where the programs of pages come from.
+// packages are the Debian packages of the programs on the pages.
 var packages = map[string]string{
 	"redis-server": redisPackages, "redis-cli": redisPackages, "psql": postgresPackages, "ssh": sshPackages,
 	"nginx": nginxPackages, "curl": "curl", "nc": "netcat-openbsd", "python3": "python3", "openssl": "openssl",
@@ -29,8 +29,8 @@ var readerHas = map[string]func(*world){
 	"game-server.md": (*world).startGame,
 }
 
-// systemd stands in for systemd: it gives the command that a unit of the page stands for,
-// or has nginx take over what the page has put into its folder.
+// systemd stands in for systemd: it returns the command that a unit of the page runs,
+// or has nginx reload what the page has put into its folder.
 func (w *world) systemd(b block, command string) string {
 	if command == "sudo systemctl reload nginx" {
 		w.reloadNginx()
@@ -48,7 +48,7 @@ func (w *world) systemd(b block, command string) string {
 	return m[1]
 }
 
-// startSSH starts an SSH server that lets in the user of the page's ssh.
+// startSSH starts an SSH server that accepts the user of the page's ssh.
 func (w *world) startSSH() {
 	s := ssh{program(w.t, "ssh", sshPackages), "", w.dir}
 	w.names["22"] = s.startServer(w.t)
@@ -58,7 +58,7 @@ func (w *world) startSSH() {
 	w.script("ssh", s.ssh+" -F ssh_config")
 }
 
-// script puts a program in the way of one of the machine's.
+// script shadows one of the machine's programs by another one.
 func (w *world) script(name, command string) {
 	path := filepath.Join(w.dir, "bin", name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -69,7 +69,7 @@ func (w *world) script(name, command string) {
 	}
 }
 
-// startGame starts what stands in for a game: it accepts players.
+// startGame starts a stand-in for a game: it accepts players.
 func (w *world) startGame() {
 	port := conntest.FreePort(w.t)
 	l, err := net.Listen("tcp", net.JoinHostPort(loopback, port))

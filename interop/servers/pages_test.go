@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// leftOut is how many blocks of all pages are not run. The reasons are on the pages.
+// leftOut is how many blocks of all pages are not run. The pages give the reasons.
 const leftOut = 11
 
-// TestPages does what the pages for users say: all of README.md, docs/getting-started.md
-// and docs/how-to, each page in a world of its own.
+// TestPages does what the pages for users say: all of README.md,
+// docs/getting-started.md and docs/how-to, each page in its own world.
 func TestPages(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/how-to/*.md")
 	if err != nil || len(pages) == 0 {
@@ -77,9 +77,9 @@ func (w *world) follow(blocks []block) {
 	}
 }
 
-// run runs the commands of a block, in one shell. They have to succeed, and to print what
-// shows has and nothing else; if the last one stays, it is left running as soon as it has
-// printed that, and may print more.
+// run runs the commands of a block, in one shell. They have to succeed, and to print
+// what shows has and nothing else. If the last one keeps running, run returns once it
+// has printed that, and it may print more.
 func (w *world) run(b block, shows *block) {
 	w.t.Helper()
 	commands := b.commands()
@@ -115,18 +115,18 @@ func (w *world) run(b block, shows *block) {
 	}
 }
 
-// expectLater waits for what one of the programs that still run prints.
+// expectLater waits for output of one of the programs that still run.
 func (w *world) expectLater(b block) {
 	w.t.Helper()
 	w.expect(b, w.pattern(b, true), w.running...)
 }
 
-// words are what stands for something else in the test: the relay's host and its public
-// ports, other ports, the user's account, and words such as relay_..., for which what is
-// printed first is taken.
+// words match what stands for something else in the test: the relay's host and its
+// public ports, other ports, the user's account, and words such as relay_..., which
+// stand for what is printed first in their place.
 var words = regexp.MustCompile(`/etc/|/var/lib/|(?:--localForwardPort=|localhost:)25565\b|relay\.example\.com|\b20000-29999\b|\b(?:5432|6379|80[08]0|2[05]\d{3})\b|[=: ](?:22|80)\b|\byou@|\b[\w/]+\.\.\.`)
 
-// real gives a command, or a file, as it is in the test.
+// real returns a command, or a file, as it is in the test.
 func (w *world) real(b block, text string) string {
 	w.t.Helper()
 	text = words.ReplaceAllStringFunc(text, func(word string) string {
@@ -152,17 +152,17 @@ func (w *world) real(b block, text string) string {
 	return text
 }
 
-// measured is what is another one each time: times, durations, bytes, and addresses.
+// measured are values that differ in each run: times, durations, bytes, and addresses.
 var measured = []struct{ shown, real string }{
 	{`\d\d:\d\d:\d\d`, `\d\d:\d\d:\d\d`},
 	{`[\d.]+(?:µs|ms)`, `[\d.]+(?:ns|µs|ms|s)`},
 	{`(?:received|sent)=\d+`, `\w+=\d+`},
-	{`endedBy=server`, `endedBy=(?:server|user)`}, // of two that end at once
+	{`endedBy=server`, `endedBy=(?:server|user)`}, // when two end at once
 	{`203\.0\.113\.\d+(?::\d+)?`, `(?:127\.0\.0\.1|\[?::1\]?)(?::\d+)?`},
 	{` ?\.\.\.`, `.*`},
 }
 
-// spaces are between columns, which are wider or less wide in the test.
+// spaces separate columns, whose width differs in the test.
 var spaces = regexp.MustCompile(` {2,}`)
 
 // pattern is a regular expression, and the words that its groups stand for.
@@ -171,8 +171,8 @@ type pattern struct {
 	of   []string
 }
 
-// pattern matches what a block of text shows. Other lines may come between, if it is
-// only a part of what is printed.
+// pattern returns a pattern for the content of a block of text. If that is only a part
+// of the output, other lines may come between.
 func (w *world) pattern(b block, part bool) pattern {
 	shown := words.String()
 	for _, m := range measured {
@@ -204,7 +204,7 @@ func (w *world) pattern(b block, part bool) pattern {
 	return p
 }
 
-// add adds what a word of the page matches.
+// add adds a pattern for a word of the page.
 func (p *pattern) add(names map[string]string, word string) {
 	for _, m := range measured {
 		if regexp.MustCompile(`\A(?:` + m.shown + `)\z`).MatchString(word) {
@@ -226,7 +226,7 @@ func (p *pattern) add(names map[string]string, word string) {
 	}
 }
 
-// learn takes over what the words of a pattern stand for, and reports whether text
+// learn records what the words of a pattern stand for, and reports whether text
 // matches.
 func (p pattern) learn(text string, names map[string]string) bool {
 	m := regexp.MustCompile(p.text).FindStringSubmatch(text)
@@ -235,7 +235,7 @@ func (p pattern) learn(text string, names map[string]string) bool {
 	}
 	for i, word := range p.of {
 		if real, ok := names[word]; ok && real != m[i+1] {
-			return false // it is twice in the block, and not the same
+			return false // the block has it twice, with different values
 		}
 		names[word] = m[i+1]
 	}

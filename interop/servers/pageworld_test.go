@@ -20,11 +20,12 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 )
 
-// publicPorts is how many a page's relay has.
+// publicPorts is how many public ports a page's relay has.
 const publicPorts = 30
 
-// world is where the commands of one page run: a folder, which is all machines of the
-// page at once, the programs that still run, and what the page's words stand for.
+// world is where the commands of one page run: a folder, which stands for all machines
+// of the page at once, the programs that still run, and what the page's words stand
+// for.
 type world struct {
 	t       *testing.T
 	page    string
@@ -32,10 +33,10 @@ type world struct {
 	env     []string
 	first   int // of the public ports
 	names   map[string]string
-	files   map[string]string // that the page has shown
+	files   map[string]string // shown by the page
 	running []*shell
 
-	mu      sync.Mutex    // guards what programs have printed, and changed
+	mu      sync.Mutex    // guards the output of programs, and changed
 	changed chan struct{} // closed when one of them prints, or ends
 }
 
@@ -85,7 +86,7 @@ func newWorld(t *testing.T, page string, blocks []block) *world {
 	return w
 }
 
-// goEnv gives settings of the go command.
+// goEnv returns settings of the go command.
 func goEnv(t *testing.T, names ...string) []string {
 	t.Helper()
 	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
@@ -95,7 +96,7 @@ func goEnv(t *testing.T, names ...string) []string {
 	return strings.Split(string(out), "\n")
 }
 
-// write writes a file that a page shows. A path from the root is one in the folder.
+// write writes a file that a page shows. An absolute path is one in the folder.
 func (w *world) write(b block) {
 	w.t.Helper()
 	w.files[b.file] = b.text
@@ -108,8 +109,8 @@ func (w *world) write(b block) {
 	}
 }
 
-// port gives one of this machine's ports for one of the page's. Public ones keep their
-// order.
+// port returns one of this machine's ports for one of the page's. Public ones keep
+// their order.
 func (w *world) port(word string) string {
 	if _, ok := w.names[word]; !ok {
 		n, _ := strconv.Atoi(word)
@@ -134,7 +135,7 @@ func free(port int) bool {
 	return err == nil
 }
 
-// shell is a shell that runs commands of a page, and what it has printed.
+// shell runs commands of a page, and records their output.
 type shell struct {
 	world  *world
 	cmd    *exec.Cmd
@@ -144,7 +145,8 @@ type shell struct {
 	terminal string
 }
 
-// start starts a shell. It is killed when the test ends, with all that it has started.
+// start starts a shell. It is killed when the test ends, with everything that it has
+// started.
 func (w *world) start(commands string) *shell {
 	w.t.Helper()
 	p := &shell{world: w, cmd: command(w.t, "/bin/sh", "-ec", commands), exited: make(chan struct{})}
@@ -168,7 +170,7 @@ func (w *world) start(commands string) *shell {
 	return p
 }
 
-// stop presses Ctrl-C in a terminal, which ends what runs there without an error.
+// stop presses Ctrl-C in a terminal, which ends the program there without an error.
 func (w *world) stop(terminal string) {
 	w.t.Helper()
 	for i, p := range w.running {
@@ -184,7 +186,7 @@ func (w *world) stop(terminal string) {
 	}
 }
 
-// Write takes what the shell prints.
+// Write records output of the shell.
 func (p *shell) Write(text []byte) (int, error) {
 	p.world.mu.Lock()
 	defer p.world.mu.Unlock()
@@ -193,13 +195,13 @@ func (p *shell) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// notify has expect look again. The caller has the lock.
+// notify has expect check again. The caller has the lock.
 func (w *world) notify() {
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
 
-// printed gives what shells have printed, whether one of them still runs, and a channel
+// printed returns the output of shells, whether one of them still runs, and a channel
 // that is closed when there is more.
 func (w *world) printed(shells []*shell) (texts []string, running bool, changed <-chan struct{}) {
 	w.mu.Lock()
@@ -215,7 +217,7 @@ func (w *world) printed(shells []*shell) (texts []string, running bool, changed 
 	return texts, running, w.changed
 }
 
-// expect waits until one of shells has printed what the pattern matches, and learns what
+// expect waits until the output of one of shells matches the pattern, and learns what
 // its words stand for.
 func (w *world) expect(b block, want pattern, shells ...*shell) {
 	w.t.Helper()

@@ -1,4 +1,5 @@
 // Package conn defines what a connection of Relay is, and what else it may be able to do.
+// All other packages have connections, and conn knows none of those packages.
 package conn
 
 import (

@@ -1,7 +1,10 @@
 // Package endpoint is where users and relay clients meet. An [Endpoint] is one address
 // of the relay's: it admits users, has them wait while no relay client serves it, and
-// joins each with a connection that the session of its [Tunnel] opens. How users arrive
-// there is an entry's business, and who may have an endpoint is the server's.
+// joins each with a connection that the session of its [Tunnel] opens. A [Group] is all
+// endpoints of a relay, and ends them.
+//
+// It knows neither how users arrive, which is package entry's, nor who may have an
+// endpoint, which is package server's, nor which protocol a session has.
 package endpoint
 
 import (

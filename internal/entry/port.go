@@ -1,5 +1,6 @@
-// Package entry is where users arrive. An entry accepts their connections, finds out whose
-// each is, and hands it to the endpoint that it is for.
+// Package entry is where users enter. An entry accepts their connections, finds out whose
+// each is, and hands it to the endpoint that it is for. It knows listeners, and nothing of
+// tunnels.
 package entry
 
 import (

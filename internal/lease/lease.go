@@ -5,8 +5,9 @@
 // while its owner is away it has one.
 //
 // [Ports] hands out the ports, a [Registry] decides about the state of each lease, and a
-// [Store] keeps the leases, in a file ([Open]). Which relay client may have which port is
-// decided by internal/server.
+// [Store] keeps the leases, in a file ([Open]). It knows owners, ports and listeners, and
+// nothing of tunnels and users. Which relay client may have which port is package server's
+// to decide.
 package lease
 
 import (

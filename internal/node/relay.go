@@ -1,6 +1,6 @@
-// Package node puts a relay together: the protocols, the listeners and the
-// limits become a server. It is the one place that knows all protocols of the
-// relay's side.
+// Package node puts a relay together: protocols, listeners, identities and limits become a
+// server. It is the one place that knows all protocols of the relay's side, and it does
+// nothing by itself.
 package node
 
 import (

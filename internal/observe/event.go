@@ -1,6 +1,6 @@
 // Package observe has the events of a relay and of a forwarder: what happens to tunnels,
 // users, leases and the sources of connections. Each event goes to a [Sink]; the log is
-// one, [Log].
+// one, [Log]. It knows how joins and sessions end, and nothing of what others do about it.
 //
 // The names of events and the values of their fields are identifiers that do not change.
 // docs/operating.md lists them, and a test compares the two.

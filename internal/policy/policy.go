@@ -3,7 +3,7 @@
 // tokens file has a policy for each identity, and a relay client may ask for its own
 // within it. All values are read and written here, as people type them.
 //
-// It decides, and keeps no count: package admission does.
+// It decides, and knows nothing of who asks. It keeps no count: package admission does.
 package policy
 
 import (

@@ -6,8 +6,9 @@
 //   - At the relay client, a [Registration] hands those connections to an
 //     [Acceptor]. A [Client] makes registrations.
 //
-// Users, public ports and reconnecting are above the seams: internal/server
-// and the root package.
+// A protocol knows connections and the lines on them, and nothing of users, public ports
+// and reconnecting: those are above the seams, in packages endpoint and server and in the
+// root package.
 package protocol
 
 import (

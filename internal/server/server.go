@@ -1,14 +1,15 @@
-// Package server is the relay: where relay clients and users enter, and where
-// they meet.
+// Package server is where relay clients enter. It accepts their connections, reads and
+// answers what they request, and finds the endpoint for each that registers:
 //
-//   - A relay client enters in handshake.go: its first lines say whether it
-//     registers a tunnel or claims a user.
-//   - A user enters in publicport.go.
-//   - They meet in tunnel.go, (*tunnel).join: the protocol has opened a
-//     connection to the relay client, and package join copies.
+//   - handshake.go reads a request: a registration, or the claim of a user, which it hands
+//     to the protocol.
+//   - register.go identifies the relay client, has the protocol answer, and binds the
+//     session to an endpoint.
+//   - registrar.go finds that endpoint: the one of the relay client's lease, or a new one.
 //
-// The server does not know one protocol from another, and it is given all that
-// it stands on: protocols, listeners, logger. It dials nobody.
+// It knows who may have which port. It is given protocols, listeners, identities and logger,
+// and tells none of them from others of their kind. It dials nobody. How users enter is
+// package entry's, and what becomes of them package endpoint's.
 package server
 
 import (

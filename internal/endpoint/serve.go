@@ -157,22 +157,20 @@ func (u *user) reset(reason error) {
 	e := u.endpoint
 	reset := observe.Event{
 		Name: observe.UserReset, Level: slog.LevelWarn, Source: u.Source.Prefix(),
-		Tunnel: observe.Tunnel{Port: e.Port}, User: u.addr, Reason: observe.ReasonOf(reason),
+		Tunnel: observe.Tunnel{Port: e.Port}, User: u.addr,
 	}
 	kind := resetKind(reason)
-	if kind != 0 {
-		e.group.config.Admission.Counters.Add(kind)
-	}
 	switch {
 	case !errors.As(reason, new(admission.LimitError)):
+		reset.Because(reason)
 	case kind == admission.DeniedAddresses: // which is as the owner wishes
 		reset.Reason = observe.AddressDenied
 	default:
 		e.limited(kind, true)
 		reset.Reason, reset.Limit = observe.LimitMet, kind.String()
 	}
-	if reset.Reason == observe.Other {
-		reset.Err = reason
+	if kind != 0 {
+		e.group.config.Admission.Counters.Add(kind)
 	}
 	e.group.config.Events.Observe(reset)
 }

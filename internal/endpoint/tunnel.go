@@ -103,9 +103,9 @@ func (t *Tunnel) end(reason error) {
 		t.endpoint.unbind(t, reason)
 		g.remove(t)
 		g.Crashed(reason)
-		closed := observe.Event{Name: observe.TunnelClosed, Source: t.Source.Prefix(), Tunnel: t.about(), Reason: observe.ReasonOf(reason)}
-		if closed.Reason == observe.Other { // what its connection has met
-			closed.Reason, closed.Err = observe.RelayClientLost, reason
+		closed := observe.Event{Name: observe.TunnelClosed, Source: t.Source.Prefix(), Tunnel: t.about()}
+		if closed.Because(reason); closed.Reason == observe.Other {
+			closed.Reason = observe.RelayClientLost // and the error says how
 		}
 		g.config.Events.Observe(closed)
 		go t.drain()

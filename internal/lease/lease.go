@@ -86,12 +86,8 @@ func (l Lease) At(place Place, before []Place) Lease {
 
 // EndEvent returns the event of the lease's end, for the given reason.
 func (l Lease) EndEvent(why error) observe.Event {
-	e := observe.Event{
-		Name: observe.LeaseEnded, Tunnel: observe.Tunnel{Port: l.Port, Identity: l.Identity, Name: l.Name}, Reason: observe.ReasonOf(why),
-	}
-	if e.Reason == observe.Other {
-		e.Err = why
-	}
+	e := observe.Event{Name: observe.LeaseEnded, Tunnel: observe.Tunnel{Port: l.Port, Identity: l.Identity, Name: l.Name}}
+	e.Because(why)
 	return e
 }
 

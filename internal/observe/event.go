@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -38,27 +39,13 @@ const (
 	Panicked Name = "panic"
 )
 
-// sentence is what the log says of an event to people.
+// sentence returns what the log says of an event to people.
 func (n Name) sentence() string {
 	switch n {
-	case TunnelOpened:
-		return "tunnel opened"
-	case TunnelClosed:
-		return "tunnel closed"
-	case LeaseEnded:
-		return "lease ended"
 	case LeasePassed:
 		return "lease passed to another key of its token"
-	case UserJoined:
-		return "user joined"
-	case UserDone:
-		return "user done"
-	case UserReset:
-		return "user reset"
 	case UsersLimited:
 		return "users exceed a limit"
-	case RequestRefused:
-		return "request refused"
 	case HandshakeFailed:
 		return "connection closed: not a request"
 	case HandshakesLimited:
@@ -70,7 +57,7 @@ func (n Name) sentence() string {
 	case Panicked:
 		return "panic, a bug in Relay: it ended one connection or tunnel, and no other"
 	}
-	return string(n)
+	return strings.ReplaceAll(string(n), "_", " ")
 }
 
 // Tunnel identifies a tunnel. A lease has no protocol and no relay client, and a port
@@ -109,6 +96,13 @@ type Event struct {
 	Limit   string // as the relay's counters call it
 	Code    string // of a refusal, as docs/protocol.md has it
 	Err     error
+}
+
+// Because sets the reason that err stands for, or else Other and the error.
+func (e *Event) Because(err error) {
+	if e.Reason = ReasonOf(err); e.Reason == Other {
+		e.Err = err
+	}
 }
 
 // Sink gets events. Observe may be called concurrently, and must not wait: it is called

@@ -216,7 +216,7 @@ func (h *handshake) refused(err error) {
 	if told := new(wire.Refusal); errors.As(err, &told) {
 		refused.Code = told.Code
 	} else {
-		refused.Reason = observe.ReasonOf(err)
+		refused.Because(err)
 	}
 	h.events.Observe(refused)
 }

@@ -95,10 +95,10 @@ type Flusher interface {
 // with others, and that never has to be waited for.
 type Stream interface {
 	Flusher // of what FillFrom has read
-	// Attach has readable called when there is something for PourTo, and writable
-	// when FillFrom is possible again. Neither may wait; writable may be called
-	// from within any call to any stream, readable may not.
-	Attach(readable, writable func())
+	// Attach has onReadable called when there is something for PourTo, and onWritable
+	// when FillFrom is possible again. Neither may wait. Any call to any stream may call
+	// onWritable, but not onReadable.
+	Attach(onReadable, onWritable func())
 	// PourTo writes to a socket what has come from the peer. It stops when that
 	// is all, at an error that the stream ends with, which is io.EOF in the end,
 	// or at one of the socket, such as EAGAIN.
@@ -109,8 +109,8 @@ type Stream interface {
 	// less than it could have.
 	FillFrom(socket int) (n int, short bool, streamErr, socketErr error)
 	// Failed returns the error that the stream has ended with in both directions,
-	// of which readable has told, or nil if it has not. PourTo may still have
-	// bytes that came before.
+	// once onReadable has been called for it, or nil. PourTo may still have bytes that
+	// came before.
 	Failed() error
 }
 

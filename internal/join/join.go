@@ -13,7 +13,8 @@
 // kernel. Everything else is copied by two goroutines (copyjoin.go). Both obey
 // the same rules, and pass the same tests.
 //
-// It knows connections, and nothing about whose they are. It opens none, and does not log: the [Result] says what happened.
+// It knows connections, and nothing about whose they are. It opens none, and does not log:
+// the [Result] says what happened.
 package join
 
 import (

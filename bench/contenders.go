@@ -112,7 +112,7 @@ func allContenders(relay, before string) []contender {
 			name: "ssh", hops: "sshd; ssh -R", start: startSSH,
 			programs: []string{"sshd", "ssh", "ssh-keygen"}, packages: "openssh-server openssh-client",
 			version:  []string{"ssh", "-V"},
-			fewConns: "it looks at all of its connections whenever one moves, and takes minutes to open so many",
+			fewConns: "it checks all of its connections whenever one moves, and takes minutes to open so many",
 		},
 	)
 }

@@ -151,7 +151,7 @@ func mixedScenario() scenario {
 func stuckScenario() scenario {
 	return scenario{
 		name:  "stuck",
-		about: "64 bytes there and back on each of 8 connections, without and with 8 users beside who never read",
+		about: "64 bytes there and back on each of 8 connections, without and with 8 other users, who never read",
 		load:  loadSpec{Kind: "stuck", Conns: 8, Stuck: 8, Warmup: warmup},
 		columns: []column{
 			{"free", "round trips/s without", 0}, {"stuck", "with", 0}, {"ratio", "with/without %", 0},
@@ -196,7 +196,7 @@ func perItem(m measurement, items float64) figures {
 func idleScenario(name string, conns int) scenario {
 	return scenario{
 		name:  name,
-		about: fmt.Sprintf("%d connections that do nothing any more, after 64 bytes there and back: what each has added", conns),
+		about: fmt.Sprintf("%d idle connections, after 64 bytes there and back: what each has added", conns),
 		note: fmt.Sprintf("Relay is the hop at the users' side, forwarder the one at the backend's side. "+
 			"Multiplex has a forwarder for every %d. Memory is what is resident of the processes, "+
 			"without the kernel's for sockets.", streamsOfSession),
@@ -240,7 +240,7 @@ func longhaulScenario(name, about string, up, down int) scenario {
 		chart:   []string{"rate"},
 		figures: func(m measurement) figures { return figures{"rate": 1000 * gigabits(m.load), "late": m.late} },
 		wire:    true,
-		note: fmt.Sprintf("The wire is a program; late is a packet that it gave out more than %s after its time. "+
-			"With more than a few of them the machine was too busy for this measurement.", netlab.Late),
+		note: fmt.Sprintf("The wire is a program. A packet is late if it left the wire more than %s after its time. "+
+			"With more than a few late ones the machine was too busy for this measurement.", netlab.Late),
 	}
 }

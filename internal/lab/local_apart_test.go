@@ -54,7 +54,7 @@ func TestRow36PortHijack(t *testing.T) {
 		if took > time.Second {
 			t.Errorf("the owner has its port after %v", took)
 		}
-		record(t, "36", "somebody asks for the port of who is away", "2 raw sockets each 100 ms, with a lease key and without",
+		record(t, "36", "others ask for a port whose owner is away", "2 raw sockets each 100 ms, with a lease key and without",
 			fmt.Sprintf("%d of %d refused with port-taken; the owner has it again %s after its start", asked, asked, ms(took)))
 	})
 }

@@ -80,7 +80,7 @@ func TestRow15PoolThief(t *testing.T) {
 			t.Errorf("got %d answers to wrong ids, want none", answered.Load())
 		}
 		record(t, "15", "wrong pool ids", fmt.Sprintf("%d tries, 10 at a time, from one address", tries),
-			fmt.Sprintf("%d turned away without a byte, %d of %d users beside them complete; counters %v; %s",
+			fmt.Sprintf("%d reset without a byte, %d of %d other users complete; counters %v; %s",
 				turned.Load(), s.Complete, s.Users, nonZero(state.Counters), leaks))
 	})
 }

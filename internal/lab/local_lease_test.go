@@ -117,7 +117,7 @@ func TestRow19Takeover(t *testing.T) {
 			t.Errorf("the newer forwarder serves after %v, and users wait %v (p95) and %v (max); want %v, %v and %v", took, p95, last, soon, soon, atOnce)
 		}
 		record(t, "19", "forwarder frozen, another one with its key, and thawed", "SIGSTOP, SIGCONT",
-			fmt.Sprintf("taken over after %s, start included, first user served after %s; %d of %d users complete; first byte of who came after that p95 %s, max %s; of who came before, max %s",
+			fmt.Sprintf("taken over after %s, start included, first user served after %s; %d of %d users complete; first byte of users who came after that p95 %s, max %s; of those before, max %s",
 				ms(served.Sub(frozen)), ms(begin.Sub(frozen)), s.Complete, s.Users, ms(p95), ms(last), ms(longest)))
 	})
 }

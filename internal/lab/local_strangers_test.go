@@ -52,7 +52,7 @@ func TestRow09Garbage(t *testing.T) {
 		after := r.relay.state()
 		r.used(r.public, "--users=10", "--modes=echo", "--up=1000", "--seed=9")
 		s := r.verify(checker.Rules{})
-		record(t, "9", "what is no request: 100 MB without a line end, binary, UTF-8, too long", "raw sockets",
+		record(t, "9", "no request: 100 MB without a line end, binary, UTF-8, too long", "raw sockets",
 			fmt.Sprintf("closed after %s each on average, with what systems buffer; heap %s, was %s; %d lines of log; %d of %d users complete; %s",
 				mib(taken.Load()/strangers), mib(after.HeapBytes), mib(before[0].HeapBytes), lines, s.Complete, s.Users, leaks))
 	})

@@ -150,7 +150,7 @@ func TestRow42TLS(t *testing.T) {
 	}{
 		{"expired", "the relay's certificate has expired", ca.issue("expired", relayName, expired), named, []string{"expired"}},
 		{"name", "the relay's certificate is for another name", good, []string{ca.trusted()}, []string{"certificate", "tlsServerName"}},
-		{"authority", "nobody who is trusted vouches for the relay", good, []string{other.trusted(), "--tlsServerName=" + relayName}, []string{"unknown authority"}},
+		{"authority", "no trusted authority vouches for the relay", good, []string{other.trusted(), "--tlsServerName=" + relayName}, []string{"unknown authority"}},
 		{"pin", "the relay has another key than was pinned", good, []string{"--tlsPin=sha256//" + strings.Repeat("A", 43) + "="}, []string{"pin"}},
 		{"plain", "the relay requires TLS, and the client does not speak it", append([]string{"--requireTls"}, good...), nil, []string{"--tls"}},
 		{"client-none", "a client certificate is required, and missing", byCertificate, named, []string{"unauthorized"}},

@@ -94,7 +94,7 @@ func TestRow18UserVanishes(t *testing.T) {
 		r.inject(r.UserGone())
 		begin := time.Now()
 		took := allReset(t, begin, noticed, moving)
-		record(t, "18", "user vanishes, bytes in flight to him", blackHole,
+		record(t, "18", "user vanishes, bytes in flight to it", blackHole,
 			fmt.Sprintf("local server reset after %.1f s", seconds(took)))
 		if len(resting) > 0 {
 			took = allReset(t, begin, idleNoticed, resting)

@@ -69,28 +69,28 @@ func (w *way) check(t *testing.T) {
 	}
 }
 
-// traveller is a connection that notes its way. It is no socket, so a join copies it.
-type traveller struct {
+// visitor is a connection that notes its way. It is no socket, so a join copies it.
+type visitor struct {
 	conn.Conn
 	way *way
 }
 
-func (c traveller) RemoteAddr() net.Addr        { c.way.note(); return c.Conn.RemoteAddr() }
-func (c traveller) Read(b []byte) (int, error)  { c.way.note(); return c.Conn.Read(b) }
-func (c traveller) Write(b []byte) (int, error) { c.way.note(); return c.Conn.Write(b) }
+func (c visitor) RemoteAddr() net.Addr        { c.way.note(); return c.Conn.RemoteAddr() }
+func (c visitor) Read(b []byte) (int, error)  { c.way.note(); return c.Conn.Read(b) }
+func (c visitor) Write(b []byte) (int, error) { c.way.note(); return c.Conn.Write(b) }
 
-// travellers is a listener of theirs.
-type travellers struct {
+// visitors is a listener of theirs.
+type visitors struct {
 	conn.Listener
 	way *way
 }
 
-func (l travellers) Accept() (conn.Conn, error) {
+func (l visitors) Accept() (conn.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return traveller{c, l.way}, nil
+	return visitor{c, l.way}, nil
 }
 
 // A user's connection goes the way of docs/architecture.md from accept to copying: it enters
@@ -101,7 +101,7 @@ func TestWayOfAUser(t *testing.T) {
 		listen := c.Listen
 		c.Listen = func(port int) (conn.Listener, error) {
 			l, err := listen(port)
-			return travellers{l, w}, err
+			return visitors{l, w}, err
 		}
 	})
 	tunnel, _ := r.register()

@@ -48,6 +48,16 @@ func argumentsGiven(n int) string {
 	return fmt.Sprintf("%d arguments are given", n)
 }
 
+// takes refuses another number of arguments than n; what says what a command has.
+func takes(n int, right, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef(right, "%s; %s", argumentsGiven(len(args)), what)
+		}
+		return nil
+	}
+}
+
 // whereThePortIs returns which flag has taken the missing port for its value, as in
 // relay --tokens 8080, if any has. Flags whose values are numbers do not count.
 func whereThePortIs(fs *pflag.FlagSet) (where string) {
@@ -153,11 +163,6 @@ func refuseShells(completion *cobra.Command) {
 		return usagef("one of:   relay completion bash, zsh, fish, powershell", "completion: there is no shell %q", strings.Join(args, " "))
 	}
 	for _, shell := range completion.Commands() {
-		shell.Args = func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("all there is:   "+cmd.CommandPath(), "%s; %s has none", argumentsGiven(len(args)), cmd.CommandPath())
-			}
-			return nil
-		}
+		shell.Args = takes(0, "all there is:   "+shell.CommandPath(), shell.CommandPath()+" has none")
 	}
 }

@@ -41,12 +41,7 @@ func newDemoCommand(stderr io.Writer) *cobra.Command {
 process, on this machine alone. It fetches a page and a large file through each
 public port, checks every byte, and prints what it measured.`,
 		Example: "  relay demo\n  relay demo --once",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("all there is:   relay demo [--once]", "%s; the demo has none", argumentsGiven(len(args)))
-			}
-			return nil
-		},
+		Args:    takes(0, "all there is:   relay demo [--once]", "the demo has none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, flush, err := newLogger(stderr, level, "")
 			if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -154,11 +153,7 @@ func (e *encryption) makeOwn(config *certificate.ServerConfig, dir string, dirEr
 	if err != nil {
 		return err
 	}
-	leaf, err := x509.ParseCertificate(own.Certificate[0])
-	if err != nil {
-		return err
-	}
-	config.GetCertificate, e.pin = certificate.Fixed(own), certificate.Pin(leaf)
+	config.GetCertificate, e.pin = certificate.Fixed(own), certificate.Pin(own.Leaf)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -37,7 +38,8 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 		log.Warn("nobody reads standard output: public addresses are missing there", "lines", lines)
 		return nil
 	})
-	options.Protocol, options.Logger, options.Drain = relay.Protocol(protocol), log, drainOption(f.drain)
+	options.Protocol, options.Logger = relay.Protocol(protocol), log
+	options.Drain = cmp.Or(f.drain, -1) // "not at all", where zero is the default
 	options.OnRegister = func(public net.Addr) {
 		fmt.Fprintf(printed, "%s -> %s (%s)\n", public, local, protocol)
 	}
@@ -50,9 +52,7 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 	if options.TLS, err = f.tls.client(log); err != nil {
 		return err
 	}
-	if options.Keys, err = keys(f, log); err != nil {
-		return err
-	}
+	options.Keys = stateKeys{f, log}
 	return forward(cmd.Context(), relayAddr, local, options, f.drain)
 }
 
@@ -103,13 +103,4 @@ func forward(ctx context.Context, relayAddr, local string, options *relay.Option
 	}
 	logShutdown(options.Logger, drain)
 	return <-forwarded
-}
-
-// drainOption returns the value of relay.Options, where zero is the default and a
-// negative one is "not at all".
-func drainOption(d time.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return d
 }

@@ -38,11 +38,7 @@ func isHost(text string) bool {
 // notInNames reports whether no name has r. It allows what DNS itself would refuse and
 // other sources of names may have: underscores, and letters of all scripts.
 func notInNames(r rune) bool {
-	switch {
-	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
-		return false
-	}
-	return !unicode.IsLetter(r) && !unicode.IsMark(r)
+	return !unicode.IsLetter(r) && !unicode.IsMark(r) && !strings.ContainsRune("0123456789-_", r)
 }
 
 // notHost is the error of a text that cannot be a host.

@@ -37,7 +37,7 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 	}
 	if c.Tokens != nil {
 		defer c.Tokens.Close()
-		defer reloadOnHangup(c.Tokens)()
+		defer onSignal(reloadSignal, func() { _ = c.Tokens.Reload() })() // it logs its errors
 	}
 	if c.Leases, err = openLeases(f, controlPort, log); err != nil {
 		return err

@@ -71,6 +71,29 @@ func onSecondSignal(ctx context.Context, log *slog.Logger, forceClose func()) (s
 	})
 }
 
+// onSignal calls do at each signal of a kind, until stop is called.
+func onSignal(sig os.Signal, do func()) (stop func()) {
+	signals := make(chan os.Signal, 1) // two at once count as one
+	signal.Notify(signals, sig)
+	stopping, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-signals:
+				do()
+			case <-stopping:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(stopping)
+		<-stopped
+	}
+}
+
 // logShutdown logs what happens after the first signal, as it may take a while.
 func logShutdown(log *slog.Logger, drain time.Duration) {
 	log.Info("shutting down; connections may finish; a second signal ends them", "drain", drain.String())

@@ -31,26 +31,11 @@ func (process) LogValue() slog.Value {
 // logState logs the state of the process each time the operator asks for it with SIGUSR1,
 // until stop is called. More returns what else there is to log; it may be nil.
 func logState(log *slog.Logger, more func() slog.LogValuer) (stop func()) {
-	asked, end := notifyState()
-	stopping, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-asked:
-				attrs := []any{slog.Any("", process{})}
-				if more != nil {
-					attrs = append(attrs, slog.Any("", more()))
-				}
-				log.Info("state", attrs...)
-			case <-stopping:
-				return
-			}
+	return onSignal(stateSignal, func() {
+		attrs := []any{slog.Any("", process{})}
+		if more != nil {
+			attrs = append(attrs, slog.Any("", more()))
 		}
-	}()
-	return func() {
-		end()
-		close(stopping)
-		<-stopped
-	}
+		log.Info("state", attrs...)
+	})
 }

@@ -19,12 +19,7 @@ func newTokenCheckCommand() *cobra.Command {
 		Long: `Reads a tokens file as the relay would, and shows who may do what. If the relay
 would refuse the file, it says why and in which line, and exits with status 1.`,
 		Example: "  relay token check tokens",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef(rightTokenCheck, "%s; token check has one, a tokens file", argumentsGiven(len(args)))
-			}
-			return nil
-		},
+		Args:    takes(1, rightTokenCheck, "token check has one, a tokens file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			tokens, err := auth.Read(args[0])
 			if err != nil {

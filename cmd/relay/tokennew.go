@@ -48,12 +48,7 @@ func newTokenNewCommand() *cobra.Command {
 secret itself goes to standard error, and is not kept.`,
 		Example: `  relay token new --name db1 >> tokens
   relay token new --name db1 --ports 20000-20010 --users 200 --expires 90d >> tokens`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef(rightTokenNew, "%s; token new has flags only", argumentsGiven(len(args)))
-			}
-			return nil
-		},
+		Args: takes(0, rightTokenNew, "token new has flags only"),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return refuseEmpty(cmd, tokenExamples())
 		},

@@ -30,10 +30,7 @@ type Files struct {
 }
 
 // stamp shows whether a file has changed.
-type stamp struct {
-	modified time.Time
-	size     int64
-}
+type stamp struct{ modified, size int64 }
 
 // FromFiles reads a certificate, followed by those that vouch for it, and its key, both
 // as PEM. It picks up later changes, unless the files are broken then: the last good
@@ -81,7 +78,7 @@ func (f *Files) latest() *tls.Certificate {
 // the other.
 func (f *Files) reload() {
 	seen, err := f.readStamps()
-	if err == nil && sameStamps(seen, f.stamps) {
+	if err == nil && seen == f.stamps {
 		f.lastError = ""
 		return
 	}
@@ -99,15 +96,6 @@ func (f *Files) reload() {
 	}
 }
 
-func sameStamps(a, b [2]stamp) bool {
-	for i := range a {
-		if a[i].size != b[i].size || !a[i].modified.Equal(b[i].modified) {
-			return false
-		}
-	}
-	return true
-}
-
 // readStamps returns the stamps of both files, or an error.
 func (f *Files) readStamps() (seen [2]stamp, err error) {
 	for i, file := range []struct{ flag, name string }{{"--tlsCert", f.certFile}, {"--tlsKey", f.keyFile}} {
@@ -115,7 +103,7 @@ func (f *Files) readStamps() (seen [2]stamp, err error) {
 		if err != nil {
 			return [2]stamp{}, fmt.Errorf("%s: %w", file.flag, err)
 		}
-		seen[i] = stamp{info.ModTime(), info.Size()}
+		seen[i] = stamp{info.ModTime().UnixNano(), info.Size()}
 	}
 	return seen, nil
 }

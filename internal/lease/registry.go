@@ -36,7 +36,7 @@ type Config struct {
 // under the lock of an endpoint: the Registry calls nobody with its own lock held.
 type Registry struct {
 	config Config
-	often  rate.Sometimes // to log that the store fails: a disk that is full fails for all
+	often  rate.Sometimes // to log that the store fails
 	// saving is held while a lease is saved or deleted, so that the store keeps its last
 	// state: for each key always the same one of these, and mostly another one for another
 	// key, as a store may write many at once.
@@ -46,7 +46,9 @@ type Registry struct {
 	handles map[Key]*Handle
 	names   map[ownName]Key
 	away    absent
-	// shelved are leases of which no port may be opened now, by keys that have no other.
+	// shelved are leases of which no port may be opened now, by keys that have no other: a
+	// relay that is started again as it was before has them back. Until the time of one is
+	// over, its owner may have another port beside.
 	shelved map[Key]Lease
 }
 

@@ -38,8 +38,10 @@ func (r *Registry) Restore(open func(Lease) (*Handle, error)) (save func()) {
 		}
 		closed.add(l, err)
 		l = l.At(places[0], places[1:])
-		r.shelve(l)
 		shelved = append(shelved, l)
+		r.mu.Lock()
+		r.shelved[l.Key] = l
+		r.mu.Unlock()
 	}
 	r.withholdClosed(restored, shelved)
 	r.logClosed(closed)
@@ -123,15 +125,6 @@ func (r *Registry) withholdClosed(restored []*Handle, shelved []Lease) {
 	for _, place := range closed {
 		r.config.Ports.Withhold(place.Port, place.Until)
 	}
-}
-
-// shelve keeps a lease of which no port may be opened now: a relay that is started
-// again as it was before has it back. Until its time is over, its owner may have
-// another port beside.
-func (r *Registry) shelve(of Lease) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.shelved[of.Key] = of
 }
 
 // closedPorts are leased ports that a start of the relay could not open, by the reason and

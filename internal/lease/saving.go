@@ -10,9 +10,7 @@ func (h *Handle) Save() {
 		return
 	}
 	key := h.Lease().Key
-	saving := r.savingOf(key)
-	saving.Lock()
-	defer saving.Unlock()
+	defer r.lockStored(key)()
 	r.mu.Lock()
 	now, needed := h.lease, h.unsaved && h.over == nil && h.lease.Key == key // or it is saved under another one
 	if needed {
@@ -23,9 +21,7 @@ func (h *Handle) Save() {
 		return
 	}
 	if err := r.config.Store.Save(now); err != nil {
-		r.often.Do(func() {
-			r.config.Log.Error("the lease of a port cannot be saved: it will be lost when the relay is started again", "port", now.Port, "error", err)
-		})
+		r.storeFailed("the lease of a port cannot be saved: it will be lost when the relay is started again", now.Port, err)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		h.unsaved = true
@@ -35,9 +31,7 @@ func (h *Handle) Save() {
 // saveShelved keeps for the next start since when nobody serves a lease, unless its
 // owner has come.
 func (r *Registry) saveShelved(of Lease) {
-	saving := r.savingOf(of.Key)
-	saving.Lock()
-	defer saving.Unlock()
+	defer r.lockStored(of.Key)()
 	r.mu.Lock()
 	_, still := r.shelved[of.Key]
 	r.mu.Unlock()
@@ -45,26 +39,32 @@ func (r *Registry) saveShelved(of Lease) {
 		return
 	}
 	if err := r.config.Store.Save(of); err != nil {
-		r.often.Do(func() {
-			r.config.Log.Error("a lease cannot be saved: it may stand for too long", "port", of.Port, "error", err)
-		})
+		r.storeFailed("a lease cannot be saved: it may stand for too long", of.Port, err)
 	}
 }
 
 // drop has the store forget the lease of a key, unless the key has another one.
 func (r *Registry) drop(k Key, port int) {
-	saving := r.savingOf(k)
-	saving.Lock()
-	defer saving.Unlock()
+	defer r.lockStored(k)()
 	if r.Find(k) != nil {
 		return // it is somebody's again, who saves it
 	}
 	if err := r.config.Store.Delete(k); err != nil {
-		r.often.Do(func() { r.config.Log.Error("the lease of a port cannot be deleted", "port", port, "error", err) })
+		r.storeFailed("the lease of a port cannot be deleted", port, err)
 	}
 }
 
-func (r *Registry) savingOf(k Key) *sync.Mutex { return &r.saving[int(k[0])%len(r.saving)] }
+// lockStored locks what the store has for a key.
+func (r *Registry) lockStored(k Key) (unlock func()) {
+	saving := &r.saving[int(k[0])%len(r.saving)]
+	saving.Lock()
+	return saving.Unlock
+}
+
+// storeFailed logs an error of the store. A disk that is full fails for all leases.
+func (r *Registry) storeFailed(text string, port int, err error) {
+	r.often.Do(func() { r.config.Log.Error(text, "port", port, "error", err) })
+}
 
 // mostAtOnce is how many leases are saved at a time when there are many: a store writes
 // those together.

@@ -13,6 +13,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -81,9 +82,7 @@ type Config struct {
 
 // withDefaults gives a configuration that is complete.
 func (c Config) withDefaults() Config {
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Identify == nil {
 		c.Identify = func(conn.Conn, string) (auth.Identity, error) { return auth.Identity{}, nil }
 	}
@@ -99,15 +98,9 @@ func (c Config) withDefaults() Config {
 	if c.Leases == nil {
 		c.Leases = lease.Forget{}
 	}
-	if c.Lease == 0 {
-		c.Lease = defaultLease
-	}
-	if c.IdentityLease == 0 {
-		c.IdentityLease = defaultIdentityLease
-	}
-	if c.EvictAfter == 0 {
-		c.EvictAfter = defaultEvictAfter
-	}
+	c.Lease = cmp.Or(c.Lease, defaultLease)
+	c.IdentityLease = cmp.Or(c.IdentityLease, defaultIdentityLease)
+	c.EvictAfter = cmp.Or(c.EvictAfter, defaultEvictAfter)
 	c.Limits = c.Limits.WithDefaults()
 	return c
 }

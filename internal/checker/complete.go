@@ -50,10 +50,7 @@ func payloadDown(p Plan) int64 {
 // completeReset checks a connection that one side has reset: the other side has
 // to be told so.
 func (v *verifier) completeReset(user, server *Record) {
-	from, to := server, user
-	if user.Mode == UserReset {
-		from, to = user, server
-	}
+	from, to := resetEnds(user, server)
 	if from.WriteEnd != EndOwnReset {
 		v.violation("complete", user, "%s %v was to reset, but ended with %q and %q", from.Side, user.Nonce, from.WriteEnd, from.ReadEnd)
 	}

@@ -83,8 +83,16 @@ func endOf(err error) End {
 		return EndFIN
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return EndStalled
+	case sockerr.Is(err, syscall.ECONNRESET, syscall.EPIPE, syscall.ENOTCONN):
+		return EndReset
+	case sockerr.Is(err, syscall.ECONNREFUSED):
+		return EndRefused
+	case sockerr.Is(err, syscall.ETIMEDOUT):
+		return EndTimeout
+	case sockerr.Is(err, syscall.EHOSTUNREACH, syscall.ENETUNREACH):
+		return EndUnreachable
 	case errors.As(err, &errno):
-		return errnoEnd(errno)
+		return End(errno.Error())
 	}
 	return End(err.Error())
 }
@@ -100,18 +108,4 @@ func (t *talk) ownEnd() End {
 		return EndOwnReset
 	}
 	return "" // the other direction has failed, and says why
-}
-
-func errnoEnd(errno syscall.Errno) End {
-	switch {
-	case sockerr.Is(errno, syscall.ECONNRESET, syscall.EPIPE, syscall.ENOTCONN):
-		return EndReset
-	case sockerr.Is(errno, syscall.ECONNREFUSED):
-		return EndRefused
-	case sockerr.Is(errno, syscall.ETIMEDOUT):
-		return EndTimeout
-	case sockerr.Is(errno, syscall.EHOSTUNREACH, syscall.ENETUNREACH):
-		return EndUnreachable
-	}
-	return End(errno.Error())
 }

@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -36,19 +37,10 @@ type ServeConfig struct {
 // and closes l. Connections on which no user has spoken end with ctx. The
 // error is of accepting or of writing records.
 func Serve(ctx context.Context, l net.Listener, c ServeConfig) error {
-	if c.Banner == 0 {
-		c.Banner = Banner
-	}
-	if c.Stall == 0 {
-		c.Stall = Patience
-	}
-	if c.Grace == 0 {
-		c.Grace = Grace
-	}
+	c.Banner, c.Stall, c.Grace = cmp.Or(c.Banner, Banner), cmp.Or(c.Stall, Patience), cmp.Or(c.Grace, Grace)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	closing := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer closing()
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	over, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	s := &service{ServeConfig: c, idle: ctx, over: over, records: &recorder{w: c.Records}}

@@ -87,14 +87,19 @@ func (v *verifier) summarize() Summary {
 
 // resetDelay gives how long a planned reset took to the other side.
 func resetDelay(user, server *Record) (time.Duration, bool) {
-	from, to := server, user
-	if user.Mode == UserReset {
-		from, to = user, server
-	}
+	from, to := resetEnds(user, server)
 	if from.WriteEnd != EndOwnReset || (to.ReadEnd != EndReset && to.WriteEnd != EndReset) {
 		return 0, false
 	}
 	return to.Start.Add(to.End).Sub(from.Start.Add(from.End)), true
+}
+
+// resetEnds returns the side that is to reset, and the other one.
+func resetEnds(user, server *Record) (from, to *Record) {
+	if user.Mode == UserReset {
+		return user, server
+	}
+	return server, user
 }
 
 // Figures are what a process holds at a quiet moment.

@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,9 +59,7 @@ func Use(ctx context.Context, c UseConfig) error {
 	if c.Users == 0 && c.Duration == 0 {
 		return errors.New("checker: there is neither a number of users nor a duration")
 	}
-	if c.Stall == 0 {
-		c.Stall = Patience
-	}
+	c.Stall = cmp.Or(c.Stall, Patience)
 	dialer := &net.Dialer{Timeout: c.Stall}
 	if c.SourceIP != "" {
 		ip := net.ParseIP(c.SourceIP)
@@ -141,8 +140,7 @@ func use(ctx context.Context, dialer *net.Dialer, to string, plan Plan, stall ti
 	if script.echo {
 		t.want = newStream(plan.Nonce, up)
 	}
-	stopping := context.AfterFunc(ctx, t.stop)
-	defer stopping()
+	defer context.AfterFunc(ctx, t.stop)()
 	t.progress(false) // sets the first deadline
 	t.run(plan.header(), newStream(plan.Nonce, up), plan.Up)
 	return rec

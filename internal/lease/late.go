@@ -24,6 +24,7 @@ type lateListener struct {
 	listen func(port int) (conn.Listener, error)
 	log    *slog.Logger
 	since  time.Time
+	logged sync.Once     // that the port is open
 	open   chan struct{} // closed when the port is open
 	closed chan struct{}
 
@@ -42,42 +43,33 @@ func newLateListener(number int, listen func(port int) (conn.Listener, error), l
 // Accept waits for the port to open, too.
 func (l *lateListener) Accept() (conn.Conn, error) {
 	for pause := minLatePause; !l.tryNow(); pause = min(2*pause, maxLatePause) {
-		timer := time.NewTimer(pause)
 		select {
-		case <-timer.C:
+		case <-time.After(pause):
 		case <-l.open:
-			timer.Stop()
 		case <-l.closed:
-			timer.Stop()
 			return nil, net.ErrClosed
 		}
 	}
+	l.logged.Do(func() {
+		l.log.Info("leased port opened, which another program had", "port", l.number, "after", time.Since(l.since).Round(time.Millisecond).String())
+	})
 	return l.on.Accept() // nobody changes it any more
 }
 
 // tryNow opens the port, if it is free by now, and reports whether it is open.
 func (l *lateListener) tryNow() bool {
-	isOpen, first := l.try()
-	if first {
-		l.log.Info("leased port opened, which another program had", "port", l.number, "after", time.Since(l.since).Round(time.Millisecond).String())
-	}
-	return isOpen
-}
-
-// try is tryNow, and reports whether the port was opened just now.
-func (l *lateListener) try() (isOpen, first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.on != nil || l.closing {
-		return l.on != nil, false
+		return l.on != nil
 	}
 	on, err := l.listen(l.number)
 	if err != nil {
-		return false, false
+		return false
 	}
 	l.on = on
 	close(l.open)
-	return true, true
+	return true
 }
 
 // Addr has only the port until that is open.

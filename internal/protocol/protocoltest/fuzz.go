@@ -83,11 +83,9 @@ func (c ClientFuzz) serve(t *testing.T, relay *HostileRelay) bool {
 	local := new(localServer)
 	served := make(chan error, 1)
 	go func() { served <- registration.Serve(local.accepted) }()
-	over := time.NewTimer(time.Hour)
-	defer over.Stop()
 	select {
 	case err = <-served:
-	case <-over.C:
+	case <-time.After(time.Hour):
 		_ = registration.Close()
 		err = <-served
 	}

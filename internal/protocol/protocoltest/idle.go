@@ -2,8 +2,6 @@ package protocoltest
 
 import (
 	"context"
-	"errors"
-	"io"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,7 +10,6 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/wire"
 )
 
 // Idle tests a relay client behind proxies that close idle connections, as load balancers
@@ -130,7 +127,7 @@ func (r *idleRig) dial(context.Context) (conn.Conn, error) {
 			}
 		}
 	})
-	r.running.Go(func() { r.answer(relay) })
+	r.running.Go(func() { answer(r.T, r.relay, relay, r.tunnels) })
 	return client, nil
 }
 
@@ -153,20 +150,5 @@ func pump(from, to conn.Conn, moved chan<- struct{}, ended chan struct{}) {
 		case moved <- struct{}{}:
 		default:
 		}
-	}
-}
-
-// answer is the relay's side of a connection.
-func (r *idleRig) answer(conn conn.Conn) {
-	req, err := wire.ReadRequest(wire.NewReader(conn), []wire.Verb{r.relay.Verb()})
-	switch {
-	case errors.Is(err, io.EOF): // it was given up before
-	case err != nil:
-		r.Error(err)
-	case req.IsClaim():
-		_ = r.relay.Claim(conn, "", req.ID)
-	default:
-		tunnel, err := r.relay.Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}})
-		r.tunnels <- registered{tunnel, err}
 	}
 }

@@ -1,11 +1,14 @@
 package protocoltest
 
 import (
+	"errors"
+	"io"
 	"net"
 	"testing"
 
 	"golang.org/x/net/nettest"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -74,17 +77,20 @@ func (r *Relay) serve(relay protocol.Relay, tunnels chan<- registered) {
 		if err != nil {
 			return // closed
 		}
-		req, err := wire.ReadRequest(wire.NewReader(conn), []wire.Verb{relay.Verb()})
-		if err != nil {
-			r.Error(err)
-			continue
-		}
-		if req.IsClaim() {
-			if err := relay.Claim(conn, "", req.ID); err != nil {
-				r.Error(err)
-			}
-			continue
-		}
+		answer(r.T, relay, conn, tunnels)
+	}
+}
+
+// answer is the relay's side of a connection. It sends a tunnel to a channel.
+func answer(t *testing.T, relay protocol.Relay, conn conn.Conn, tunnels chan<- registered) {
+	req, err := wire.ReadRequest(wire.NewReader(conn), []wire.Verb{relay.Verb()})
+	switch {
+	case errors.Is(err, io.EOF): // it was given up before
+	case err != nil:
+		t.Error(err)
+	case req.IsClaim():
+		_ = relay.Claim(conn, "", req.ID) // the user's end shows it
+	default:
 		tunnel, err := relay.Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}})
 		tunnels <- registered{tunnel, err}
 	}

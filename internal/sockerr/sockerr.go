@@ -27,54 +27,38 @@ func IsShortage(err error) bool {
 	return Is(err, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM)
 }
 
-// The errors of winsock2.h that stand for a POSIX error.
-const (
-	wsaEACCES        syscall.Errno = 10013
-	wsaEMFILE        syscall.Errno = 10024
-	wsaEADDRINUSE    syscall.Errno = 10048
-	wsaEADDRNOTAVAIL syscall.Errno = 10049
-	wsaENETUNREACH   syscall.Errno = 10051
-	wsaECONNABORTED  syscall.Errno = 10053
-	wsaECONNRESET    syscall.Errno = 10054
-	wsaENOBUFS       syscall.Errno = 10055
-	wsaENOTCONN      syscall.Errno = 10057
-	wsaESHUTDOWN     syscall.Errno = 10058
-	wsaETIMEDOUT     syscall.Errno = 10060
-	wsaECONNREFUSED  syscall.Errno = 10061
-	wsaEHOSTUNREACH  syscall.Errno = 10065
-)
-
-// winsock returns what Winsock returns for the error that POSIX calls name.
+// winsock returns what Winsock returns for the error that POSIX calls name, as winsock2.h
+// numbers it: WSAEACCES for EACCES, and so on.
 func winsock(name syscall.Errno) []syscall.Errno {
 	switch name {
 	case syscall.EACCES: // also for ports that the system has reserved (excludedportrange)
-		return []syscall.Errno{wsaEACCES}
+		return []syscall.Errno{10013}
 	case syscall.EMFILE:
-		return []syscall.Errno{wsaEMFILE}
+		return []syscall.Errno{10024}
 	case syscall.EADDRINUSE:
-		return []syscall.Errno{wsaEADDRINUSE}
+		return []syscall.Errno{10048}
 	case syscall.EADDRNOTAVAIL:
-		return []syscall.Errno{wsaEADDRNOTAVAIL}
+		return []syscall.Errno{10049}
 	case syscall.ENETUNREACH:
-		return []syscall.Errno{wsaENETUNREACH}
+		return []syscall.Errno{10051}
 	case syscall.ECONNABORTED:
-		return []syscall.Errno{wsaECONNABORTED}
+		return []syscall.Errno{10053}
 	case syscall.ECONNRESET:
-		return []syscall.Errno{wsaECONNRESET}
+		return []syscall.Errno{10054}
 	case syscall.ENOBUFS:
-		return []syscall.Errno{wsaENOBUFS}
+		return []syscall.Errno{10055}
 	case syscall.ENOTCONN:
-		return []syscall.Errno{wsaENOTCONN}
+		return []syscall.Errno{10057}
 	case syscall.ESHUTDOWN:
-		return []syscall.Errno{wsaESHUTDOWN}
+		return []syscall.Errno{10058}
 	case syscall.EPIPE: // after the local end, and after a reset that another call has returned
-		return []syscall.Errno{wsaESHUTDOWN, wsaECONNABORTED}
+		return []syscall.Errno{10058, 10053} // WSAESHUTDOWN, WSAECONNABORTED
 	case syscall.ETIMEDOUT:
-		return []syscall.Errno{wsaETIMEDOUT}
+		return []syscall.Errno{10060}
 	case syscall.ECONNREFUSED:
-		return []syscall.Errno{wsaECONNREFUSED}
+		return []syscall.Errno{10061}
 	case syscall.EHOSTUNREACH:
-		return []syscall.Errno{wsaEHOSTUNREACH}
+		return []syscall.Errno{10065}
 	}
 	return nil
 }

@@ -78,9 +78,6 @@ func (f *File) Identify(secret string) (Identity, error) {
 	return f.tokens.Load().Identify(secret, time.Now())
 }
 
-// All returns the identities in force, in the order of the file.
-func (f *File) All() []Identity { return f.tokens.Load().All() }
-
 // Watch calls ended, once, when an identity from Identify no longer holds: it has
 // expired, or its line is gone, has another hash, or allows other things (a new expiry
 // ends nothing). The reason wraps ErrExpired, ErrRevoked, ErrReplaced or ErrChanged.

@@ -136,14 +136,12 @@ func startDemoForwarder(
 			},
 		})
 	})
-	patience := time.NewTimer(demoStart)
-	defer patience.Stop()
 	select {
 	case public = <-registered:
 		return public, nil
 	case err = <-failed:
 		return "", errors.Join(errors.New("the forwarder ended"), err)
-	case <-patience.C:
+	case <-time.After(demoStart):
 		return "", fmt.Errorf("the forwarder did not register within %s", demoStart)
 	}
 }

@@ -78,11 +78,9 @@ func (w *Writer) Close(timeout time.Duration) {
 	w.closed = true
 	w.changed.Signal()
 	w.mu.Unlock()
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
 	select {
 	case <-w.done:
-	case <-timer.C:
+	case <-time.After(timeout):
 	}
 }
 

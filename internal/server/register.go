@@ -86,10 +86,8 @@ func (h *handshake) delayRefusal(token string, err error) {
 		return
 	}
 	defer h.admission.ReleaseDelayed(source)
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(delay):
 	case <-h.endpoints.Draining().Done(): // and when it is closed
 	}
 	_ = h.conn.SetWriteDeadline(time.Now().Add(h.config.Limits.HandshakeTimeout)) // fails as the write does

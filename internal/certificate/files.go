@@ -30,7 +30,10 @@ type Files struct {
 }
 
 // stamp shows whether a file has changed.
-type stamp struct{ modified, size int64 }
+type stamp struct {
+	modified time.Time
+	size     int64
+}
 
 // FromFiles reads a certificate, followed by those that vouch for it, and its key, both
 // as PEM. It picks up later changes, unless the files are broken then: the last good
@@ -103,7 +106,7 @@ func (f *Files) readStamps() (seen [2]stamp, err error) {
 		if err != nil {
 			return [2]stamp{}, fmt.Errorf("%s: %w", file.flag, err)
 		}
-		seen[i] = stamp{info.ModTime().UnixNano(), info.Size()}
+		seen[i] = stamp{info.ModTime(), info.Size()}
 	}
 	return seen, nil
 }

@@ -25,7 +25,9 @@
 // or by RELAY_TOKENS with the file's path, is closed. Secrets themselves are in no
 // flag, no variable and no tokens file: [ReadSecretFile] reads the relay client's.
 //
-// This package enforces nothing: package server applies policies and ports. Nor does it
-// protect against eavesdroppers: anybody can use a secret that goes over a network in
-// the clear.
+// [Authenticator] identifies a relay client by either a token or a certificate.
+//
+// This package enforces nothing: package server applies ports, and package admission
+// policies. It knows no endpoint and no lease. Nor does it protect against eavesdroppers:
+// anybody can use a secret that goes over a network in the clear.
 package auth

@@ -187,24 +187,21 @@ func (u *user) readFirst() {
 
 // join joins the user with the relay client.
 func (u *user) join() {
-	t, g, reached, joined := u.tunnel, u.endpoint.group, u.reached, time.Now()
+	t, g := u.tunnel, u.endpoint.group
 	g.config.Events.Observe(observe.Event{
 		Name: observe.UserJoined, Level: slog.LevelDebug, Source: u.Source.Prefix(), Tunnel: t.about(), User: u.addr,
 	})
+	j := &joinedUser{Ticket: u.Ticket, addr: u.addr, turn: u.turn, tunnel: t, waited: time.Since(u.came), since: time.Now()}
+	reached := u.reached
+	u.tunnel, u.reached = nil, nil // which are the join's now
 	options := join.Options{Limiter: t.policy.Bytes(), Prefix: int64(len(u.first))}
-	u.first, u.header, u.reached, u.tunnel = nil, nil, nil, nil // or they would be held for as long as the user is there
-	g.engine.Join(t.alive, u.conn, reached, options, func(r join.Result) {
-		defer t.users.Done()
-		u.release()
-		g.Crashed(r.Err)
-		t.observeEnd(u, joined, r)
-	})
+	g.engine.Join(t.alive, u.conn, reached, options, j.end)
 }
 
-// release gives back what the user took when it was admitted.
-func (u *user) release() {
-	u.endpoint.order.leave(u.Source, u.turn)
-	u.endpoint.group.config.Admission.ReleaseUser(&u.Ticket)
+// release gives back what a user took when it was admitted.
+func (e *Endpoint) release(t *admission.Ticket, turn *turn) {
+	e.order.leave(t.Source, turn)
+	e.group.config.Admission.ReleaseUser(t)
 }
 
 // leaveTunnel undoes the steps that were taken.
@@ -223,7 +220,7 @@ func (u *user) leaveTunnel() {
 // fail resets an admitted user who cannot be joined.
 func (u *user) fail(reason error) {
 	u.leaveTunnel()
-	u.release()
+	u.endpoint.release(&u.Ticket, u.turn)
 	u.reset(reason)
 }
 
@@ -233,6 +230,6 @@ func (u *user) failOnPanic() {
 		u.endpoint.group.Crashed(e)
 		u.leaveTunnel()
 		_ = u.conn.Reset()
-		u.release()
+		u.endpoint.release(&u.Ticket, u.turn)
 	}
 }

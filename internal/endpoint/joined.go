@@ -3,19 +3,34 @@ package endpoint
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/observe"
 )
 
-// observeEnd tells what became of a user who was joined, once. Its lines in the log have
-// no budget, unlike others that strangers cause: each has cost a connection, and those are
-// bounded.
-func (t *Tunnel) observeEnd(u *user, joined time.Time, r join.Result) {
+// joinedUser is what is held of a user for as long as it is joined.
+type joinedUser struct {
+	admission.Ticket
+	addr   net.Addr
+	turn   *turn
+	tunnel *Tunnel
+	waited time.Duration
+	since  time.Time
+}
+
+// end tells what became of the user. Its line in the log has no budget, unlike others that
+// strangers cause: each has cost a connection, and those are bounded.
+func (j *joinedUser) end(r join.Result) {
+	t := j.tunnel
+	defer t.users.Done()
+	t.endpoint.release(&j.Ticket, j.turn)
+	t.endpoint.group.Crashed(r.Err)
 	done := observe.Event{
-		Name: observe.UserDone, Source: u.Source.Prefix(), Tunnel: t.about(), User: u.addr,
-		Waited: joined.Sub(u.came), Duration: time.Since(joined), Received: r.AToB, Sent: r.BToA,
+		Name: observe.UserDone, Source: j.Source.Prefix(), Tunnel: t.about(), User: j.addr,
+		Waited: j.waited, Duration: time.Since(j.since), Received: r.AToB, Sent: r.BToA,
 	}
 	done.EndedBy, done.How = t.endedBy(r)
 	if done.EndedBy != observe.ByRelay { // which has said all, and tells of a panic with its stack

@@ -33,13 +33,6 @@ type lateListener struct {
 	closing bool
 }
 
-func newLateListener(number int, listen func(port int) (conn.Listener, error), log *slog.Logger) *lateListener {
-	return &lateListener{
-		number: number, listen: listen, log: log, since: time.Now(),
-		open: make(chan struct{}), closed: make(chan struct{}),
-	}
-}
-
 // Accept waits for the port to open, too.
 func (l *lateListener) Accept() (conn.Conn, error) {
 	for pause := minLatePause; !l.tryNow(); pause = min(2*pause, maxLatePause) {

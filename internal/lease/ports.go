@@ -113,7 +113,10 @@ func (p *Ports) OpenLate(number int, log *slog.Logger) (conn.Listener, error) {
 	if !p.take(number) {
 		return nil, ErrPortTaken
 	}
-	return newLateListener(number, p.listen, log), nil
+	return &lateListener{
+		number: number, listen: p.listen, log: log, since: time.Now(),
+		open: make(chan struct{}), closed: make(chan struct{}),
+	}, nil
 }
 
 func (p *Ports) listenOn(number int) (conn.Listener, error) {

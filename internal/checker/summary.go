@@ -1,7 +1,6 @@
 package checker
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -136,9 +135,4 @@ func Leaks(process string, before, after Figures) []Violation {
 		leak("bytes of heap", before.HeapBytes, after.HeapBytes)
 	}
 	return found
-}
-
-// compareViolations sorts by invariant, and then by connection.
-func compareViolations(a, b Violation) int {
-	return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.Plan.Run, b.Plan.Run), cmp.Compare(a.Plan.Index, b.Plan.Index))
 }

@@ -2,6 +2,7 @@ package checker
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -75,7 +76,9 @@ func Verify(rules Rules, records ...io.Reader) (*Report, error) {
 		}
 	}
 	v.verify()
-	slices.SortStableFunc(v.found, compareViolations)
+	slices.SortStableFunc(v.found, func(a, b Violation) int {
+		return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.Plan.Run, b.Plan.Run), cmp.Compare(a.Plan.Index, b.Plan.Index))
+	})
 	return &Report{Violations: v.found, Summary: v.summarize()}, nil
 }
 

@@ -14,8 +14,6 @@ type Fault struct {
 	inject, heal []func(context.Context) error
 }
 
-func (f Fault) String() string { return f.name }
-
 // Inject breaks the network.
 func (f Fault) Inject(ctx context.Context) error { return f.all(ctx, "injecting", f.inject) }
 

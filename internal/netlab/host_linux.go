@@ -61,9 +61,6 @@ func NewHost(ctx context.Context, name string) (*Host, error) {
 	return h, nil
 }
 
-// Name returns the name of the namespace, as ip netns lists it.
-func (h *Host) Name() string { return h.name }
-
 // Close removes the host. Its devices go when the last process on it has ended.
 func (h *Host) Close() error {
 	return run(exec.Command("ip", "netns", "delete", h.name))

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -64,18 +65,13 @@ func number(row string) int {
 }
 
 func (r *row) protocols() []string {
-	var names []string
-	for name := range r.runs {
-		names = append(names, name)
-	}
 	place := func(name string) int {
 		if i := slices.Index(protocols, name); i >= 0 {
 			return i
 		}
 		return len(protocols)
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a, b)) })
-	return names
+	return slices.SortedFunc(maps.Keys(r.runs), func(a, b string) int { return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a, b)) })
 }
 
 // measured gives what was measured, for each protocol unless it is the same.

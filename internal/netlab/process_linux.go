@@ -147,12 +147,7 @@ func (p *Process) find(since int, parts []string) (line string, next int, more <
 }
 
 func containsAll(line string, parts []string) bool {
-	for _, part := range parts {
-		if !strings.Contains(line, part) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
 }
 
 // Signal sends it a signal.

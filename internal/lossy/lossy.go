@@ -87,41 +87,34 @@ func (w *Writer) Close(timeout time.Duration) {
 // run writes what is queued, until w is closed and everything is written.
 func (w *Writer) run() {
 	defer close(w.done)
-	var lines []byte
+	var buffer []byte
 	missing := 0 // lines that were dropped and not yet reported
 	for {
-		batch, ok := w.takeBatch(lines)
-		if !ok {
+		lines, dropped, report := w.takeBatch(buffer)
+		if len(lines) == 0 && dropped == 0 {
 			return
 		}
-		missing += w.writePieces(batch.lines) + batch.dropped
-		if missing > 0 && batch.report != nil && batch.report(w.out, missing) == nil {
+		missing += w.writePieces(lines) + dropped
+		if missing > 0 && report != nil && report(w.out, missing) == nil {
 			missing = 0
 		}
-		if lines = batch.lines; cap(lines) > maxKept {
-			lines = nil
+		if buffer = lines; cap(buffer) > maxKept {
+			buffer = nil
 		}
 	}
 }
 
-// batch is what was queued at one time, and how many lines were dropped after it.
-type batch struct {
-	lines   []byte
-	dropped int
-	report  func(out io.Writer, lines int) error
-}
-
-// takeBatch waits for lines, and leaves an empty queue with the buffer empty. It
-// returns false when there are none, and there will be none.
-func (w *Writer) takeBatch(empty []byte) (b batch, ok bool) {
+// takeBatch waits for lines, and leaves an empty queue with the buffer empty. It returns
+// what was queued, and how many lines were dropped after it: nothing once w is closed.
+func (w *Writer) takeBatch(empty []byte) (lines []byte, dropped int, report func(out io.Writer, lines int) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.queued) == 0 && w.dropped == 0 && !w.closed {
 		w.changed.Wait()
 	}
-	b = batch{w.queued, w.dropped, w.report}
+	lines, dropped = w.queued, w.dropped
 	w.queued, w.dropped = empty[:0], 0
-	return b, len(b.lines) > 0 || b.dropped > 0
+	return lines, dropped, w.report
 }
 
 // writePieces writes lines piece by piece, and returns how many lines could not be

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -141,10 +142,7 @@ func greet(log *slog.Logger, f *flags, port int, e encryption) {
 		log.Info("this relay is open: everybody who reaches its port may open tunnels; to change that, " +
 			"say who may with --tokens (see: relay token --help), or give it a private address with --bind")
 	}
-	host := f.config.Bind
-	if host == "" {
-		host = "<this machine>"
-	}
+	host := cmp.Or(f.config.Bind, "<this machine>")
 	paste := func(encrypted string) string {
 		return fmt.Sprintf("relay %s%s--localForwardPort=<its port> %s %d", encrypted, identity, host, port)
 	}

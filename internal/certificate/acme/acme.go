@@ -15,6 +15,7 @@
 package acme
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -67,9 +68,7 @@ type Manager struct {
 //
 // It retries for a month, ever more slowly; the log says why.
 func Start(c Config) (*Manager, error) {
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Dir == "" {
 		return nil, errors.New("ACME: there is no directory for certificates")
 	}
@@ -122,12 +121,8 @@ func (m *Manager) template(c Config, log *zap.Logger) certmagic.Config {
 }
 
 func issuer(c Config, log *zap.Logger) certmagic.ACMEIssuer {
-	directory := c.Directory
-	if directory == "" {
-		directory = certmagic.LetsEncryptProductionCA
-	}
 	return certmagic.ACMEIssuer{
-		CA: directory, Email: c.Email, Agreed: true, TrustedRoots: c.Roots, Logger: log,
+		CA: cmp.Or(c.Directory, certmagic.LetsEncryptProductionCA), Email: c.Email, Agreed: true, TrustedRoots: c.Roots, Logger: log,
 		ListenHost:     c.Bind,
 		AltTLSALPNPort: max(c.TLSPort, 0), DisableTLSALPNChallenge: c.TLSPort < 0,
 		AltHTTPPort: max(c.HTTPPort, 0), DisableHTTPChallenge: c.HTTPPort < 0,

@@ -276,12 +276,13 @@ func (e *Endpoint) unbind(t *Tunnel, reason error) {
 // leased. A lease is away from now on.
 func (e *Endpoint) CloseIfUnbound(reason error) {
 	e.mu.Lock()
-	unserved := e.reason == nil && e.tunnel == nil
-	if unserved && e.Lease != nil {
-		reason = e.Lease.Away()
+	closes := e.reason == nil && e.tunnel == nil
+	if closes && e.Lease != nil {
+		reason = e.Lease.Away() // why it may not stand any more
+		closes = reason != nil
 	}
 	e.mu.Unlock()
-	if unserved && reason != nil {
+	if closes {
 		e.closeWith(nil, reason)
 	}
 }

@@ -29,6 +29,7 @@ var ErrDraining = observe.WithReason(errors.New("the relay is shutting down"), o
 
 // Config is what a Group is made of. All of it is needed.
 type Config struct {
+	Engine    *join.Engine // which the group closes
 	Admission *admission.Controller
 	Events    observe.Sink
 	// UserWait is how long a user waits for the relay client.
@@ -56,25 +57,21 @@ type Group struct {
 	tunnels map[admission.Source]map[*Tunnel]struct{} // that are bound
 }
 
-// NewGroup returns a group without endpoints. It fails if descriptors are short.
-func NewGroup(c Config) (*Group, error) {
-	engine, err := join.NewEngine()
-	if err != nil {
-		return nil, err
-	}
+// NewGroup returns a group without endpoints.
+func NewGroup(c Config) *Group {
 	g := &Group{
 		config:  c,
-		engine:  engine,
+		engine:  c.Engine,
 		open:    make(map[int]*Endpoint),
 		tunnels: make(map[admission.Source]map[*Tunnel]struct{}),
 	}
 	crashed := func(e *crash.Error) { g.Crashed(e) }
-	engine.OnCrash, g.watcher.OnCrash = crashed, crashed
-	engine.Reserve = c.Admission.Reserve
+	g.engine.OnCrash, g.watcher.OnCrash = crashed, crashed
+	g.engine.Reserve = c.Admission.Reserve
 	g.closed, g.close = context.WithCancelCause(context.Background())
 	g.draining, g.drain = context.WithCancelCause(g.closed)
 	g.impatient, g.endWaits = context.WithCancelCause(g.closed)
-	return g, nil
+	return g
 }
 
 // Draining is done when no tunnel and no user is taken any more.

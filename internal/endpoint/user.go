@@ -109,7 +109,11 @@ func (u *user) open(ctx context.Context) error {
 	}
 	u.reached, err = u.tunnel.Session.Open(ctx)
 	if errors.Is(err, protocol.ErrTunnelEnded) {
-		u.tunnel.end(context.Cause(u.tunnel.Session.Ended())) // or else it would be bound still
+		reason := context.Cause(u.tunnel.Session.Ended())
+		if reason == nil {
+			reason = err // the session is about to end
+		}
+		u.tunnel.end(reason) // or else it would be bound still
 	}
 	return err
 }

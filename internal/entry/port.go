@@ -45,36 +45,44 @@ type Config struct {
 // Headers returns how many connections wait for a header now.
 func (c *Config) Headers() int { return int(c.headers.Load()) }
 
-// Port is a public TCP port.
+// Port is a public TCP port. Make it with NewPort, and close it.
 type Port struct {
 	config   *Config
 	number   int
 	listener conn.Listener
 	find     Find
-	headers  chan struct{} // holds one for each connection whose header is being read
-	reading  sync.WaitGroup
+	// headers holds one for each connection whose header is being read, or that waits at
+	// its endpoint since. It and closed are nil where no headers are read.
+	headers chan struct{}
+	closed  chan struct{} // closed by Close
+	reading sync.WaitGroup
 }
 
 // mostHeaders is the most that Config.MaxHeaders can be: each connection is a goroutine.
 const mostHeaders = 1 << 20
 
 // NewPort returns the port with this number, whose users arrive at l.
-func NewPort(c *Config, number int, l conn.Listener, find Find) *Port {
-	p := &Port{config: c, number: number, listener: l, find: find}
+func NewPort(c *Config, number int, l conn.Listener) *Port {
+	p := &Port{config: c, number: number, listener: l}
 	if len(c.TrustedProxies) > 0 {
-		p.headers = make(chan struct{}, min(c.MaxHeaders, mostHeaders))
+		p.headers, p.closed = make(chan struct{}, min(c.MaxHeaders, mostHeaders)), make(chan struct{})
 	}
 	return p
 }
 
-// Serve takes users until the listener is closed or ctx is done.
-func (p *Port) Serve(ctx context.Context) error {
-	if p.headers != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer p.reading.Wait()
-		defer cancel()
+// Close closes the port, and has Serve return. It may be called once.
+func (p *Port) Close() {
+	_ = p.listener.Close()
+	if p.closed != nil {
+		close(p.closed)
 	}
+}
+
+// Serve takes users until Close, or until ctx is done, and waits for the connections whose
+// headers are being read. It may be called once.
+func (p *Port) Serve(ctx context.Context, find Find) error {
+	p.find = find
+	defer p.reading.Wait()
 	return p.config.Serve(ctx, p.listener, func(c conn.Conn) { p.handle(ctx, c) },
 		Shortage{p.config.Admission.Reserve.Lend, p.turnAway})
 }
@@ -93,15 +101,18 @@ func (p *Port) handle(ctx context.Context, c conn.Conn) {
 	}
 	select {
 	case p.headers <- struct{}{}:
+	case <-p.closed:
+		_ = c.Reset()
+		return
 	case <-ctx.Done():
 		_ = c.Reset()
 		return
 	}
 	p.config.headers.Add(1)
 	p.reading.Go(func() {
+		defer func() { <-p.headers }()
 		user, err := readHeader(ctx, c)
 		p.config.headers.Add(-1)
-		<-p.headers
 		if err != nil {
 			p.reset(c, err)
 			return

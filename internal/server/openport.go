@@ -6,6 +6,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/endpoint"
+	"github.com/seed96252745/relay/internal/entry"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/port"
 )
@@ -13,17 +14,18 @@ import (
 // opened is a public port that is open, and that is no endpoint's yet.
 type opened struct {
 	endpoint.Place
-	listener conn.Listener
+	port *entry.Port
 }
 
 // newOpened returns a port for which descriptors were taken.
 func (r *registrar) newOpened(number int, l conn.Listener, account *admission.Account, source admission.Source, owner string) *opened {
+	p := entry.NewPort(r.entries, number, l)
 	return &opened{
-		listener: l,
+		port: p,
 		Place: endpoint.Place{
 			Port: number, Account: account, Source: source, Owner: owner,
 			Free: func(owner string, reason error) {
-				_ = l.Close()
+				p.Close()
 				r.admission.ReleaseTunnelDescriptors()
 				switch {
 				case errors.Is(reason, lease.ErrExpired):

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -194,7 +195,7 @@ func (r *registrar) lease(o *opened, l lease.Lease) *endpoint.Endpoint {
 
 // start has users enter an endpoint at its port.
 func (r *registrar) start(e *endpoint.Endpoint, o *opened) error {
-	return e.Start(entry.NewPort(r.entries, o.Port, o.listener, entry.Always(e)).Serve)
+	return e.Start(func(ctx context.Context) error { return o.port.Serve(ctx, entry.Always(e)) })
 }
 
 // Why there is no port, or not any more.

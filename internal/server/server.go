@@ -27,6 +27,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/entry"
+	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/port"
@@ -130,6 +131,10 @@ type Server struct {
 // yet, and has to be closed. It fails if descriptors are short.
 func New(config Config) (*Server, error) {
 	config = config.withDefaults()
+	engine, err := join.NewEngine() // before the reserve takes what descriptors there are
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:    config,
 		log:       config.Logger,
@@ -146,19 +151,17 @@ func New(config Config) (*Server, error) {
 		Acceptor: entry.Acceptor{Admission: s.admission, Log: s.log}, Events: s.events,
 		TrustedProxies: config.TrustedProxies, MaxHeaders: config.Limits.Waiting,
 	}
-	var err error
-	s.endpoints, err = endpoint.NewGroup(endpoint.Config{
-		Admission: s.admission, Events: s.events, UserWait: config.Limits.UserWait, Waiting: config.Limits.Waiting,
+	s.endpoints = endpoint.NewGroup(endpoint.Config{
+		Engine: engine, Admission: s.admission, Events: s.events, UserWait: config.Limits.UserWait, Waiting: config.Limits.Waiting,
 	})
-	if err != nil {
-		return nil, err
-	}
 	ports := lease.NewPorts(config.Listen)
 	s.registrar = registrar{
 		config: &s.config, log: s.log, events: s.events, admission: s.admission,
 		ports: ports, endpoints: s.endpoints, entries: s.entries,
 		leases: lease.NewRegistry(lease.Config{
-			Store: config.Leases, Ports: ports, Log: s.log, Events: s.events, TTL: config.Lease, IdentityTTL: config.IdentityLease,
+			Store: config.Leases, Ports: ports, Log: s.log, TTL: config.Lease,
+			// No source has caused that the relay was down: no budget holds.
+			Events: &observe.Log{Logger: s.log}, IdentityTTL: config.IdentityLease,
 			Watch: func(identity string, port int, ended func(error)) (stop func(), err error) {
 				return config.WatchOwner(identity, port, func(reason error) { s.endpoints.Go(func() { ended(reason) }) })
 			},

@@ -19,15 +19,11 @@ demo: ## run a relay, a web server and a forwarder for each protocol, in one pro
 build: ## build the command, as bin/relay
 	$(GO) build -o bin/relay ./cmd/relay
 
-# Tests wait most of the time, so that there are two at once for each processor: packages,
-# and tests within one. The slowest packages come first, or the last to start would be the
-# last to end.
-ATONCE := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
-
+# The slowest packages come first, or the last to start would be the last to end.
 test: ## run every test, and list those that are left out, with what they need
 	@mkdir -p bin
 	$(TOOL) gotestsum --format=pkgname --format-hide-empty-pkg --hide-summary=skipped --jsonfile=bin/test.jsonl \
-		--post-run-command='.ci/leftout bin/test.jsonl' -- $(RACE) -p=$(ATONCE) -parallel=$(ATONCE) -shuffle=on -timeout=15m ./interop ./internal/conformance ./...
+		--post-run-command='.ci/leftout bin/test.jsonl' -- $(RACE) -shuffle=on -timeout=15m ./interop ./internal/conformance ./...
 
 portable: ## test connections on Linux with what macOS and the BSDs have in place of event loops
 	.ci/portable

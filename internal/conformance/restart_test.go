@@ -60,7 +60,6 @@ func TestRelayRestartsAmongDownloads(t *testing.T) {
 // The same holds for a forwarder.
 func TestForwarderEndsAmongDownloads(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
-		t.Parallel() // it waits, mostly
 		addr := "127.0.0.1:" + conntest.FreePort(t)
 		startRelay(t, addr)
 		f := startForwarder(t, addr, serveLocal(t, trickle), protocol)

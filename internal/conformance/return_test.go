@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -56,7 +57,18 @@ const soon, later = 10 * time.Second, 30 * time.Second
 
 var waysBack = []wayBack{
 	{name: "takeover", joined: true, same: always, within: soon, back: func(h *home, _ *served, _ func()) *served {
-		return h.serve("key", "web")
+		// The second forwarder knows its port a moment before it has it.
+		second := h.serve("key", "web")
+		for since := time.Now(); ; {
+			user, err := second.greet(h.T, second.public)
+			must(h.T, errors.Join(user.SetLinger(0), user.Close())) // reset: the server would not end it
+			if err == nil {
+				return second
+			}
+			if time.Since(since) > soon {
+				h.Fatal(err)
+			}
+		}
 	}},
 	{name: "restart of the forwarder", same: always, within: soon, back: func(h *home, first *served, away func()) *served {
 		first.stop()

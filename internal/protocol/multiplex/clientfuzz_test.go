@@ -11,7 +11,7 @@ import (
 // Whatever the relay sends, the client serves the streams in it, opens no other
 // connection, and ends.
 func FuzzClient(f *testing.F) {
-	silent := func(t *testing.T, _ []byte, heard []string, _ bool) {
+	silent := func(t *testing.T, _ []byte, heard []string, _, _ bool) {
 		if len(heard) > 0 {
 			t.Errorf("on other connections it said %q", heard)
 		}

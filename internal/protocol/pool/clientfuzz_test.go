@@ -11,7 +11,7 @@ import (
 // Whatever the relay sends, the client claims with the id that it was given, and
 // ends.
 func FuzzClient(f *testing.F) {
-	claims := func(t *testing.T, said []byte, heard []string, registered bool) {
+	claims := func(t *testing.T, said []byte, heard []string, registered, _ bool) {
 		for _, claim := range heard {
 			if !registered || claim != "pool\n"+idOf(said)+"\n" {
 				t.Errorf("after %q it said %q", said, claim)

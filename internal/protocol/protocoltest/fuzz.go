@@ -21,8 +21,8 @@ type ClientFuzz struct {
 	MostDials int
 	// Check gets what the relay has sent on the first connection and read on the others,
 	// and whether the registration was made. If it was, said is what came after the
-	// line with the port.
-	Check func(t *testing.T, said []byte, heard []string, registered bool)
+	// line with the port. Refuses is whether the relay has reset the others without a byte.
+	Check func(t *testing.T, said []byte, heard []string, registered, refuses bool)
 }
 
 // mostSaid and mostSegments bound what the relay sends, and in how many pieces on all
@@ -52,7 +52,7 @@ func (c ClientFuzz) Run(f *testing.F, seeds ...string) {
 			if registered {
 				said = afterPort(first)
 			}
-			c.Check(t, said, relay.Wait(), registered)
+			c.Check(t, said, relay.Wait(), registered, len(others) == 0 && relay.Resets())
 		})
 	})
 }

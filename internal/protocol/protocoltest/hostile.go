@@ -93,6 +93,9 @@ func (h *HostileRelay) say(far *conntest.MemoryConn, said []byte) {
 	}
 }
 
+// Resets reports whether connections end by a reset.
+func (h *HostileRelay) Resets() bool { return h.Ends%4 == 2 }
+
 // Wait waits until the relay client has let go of every connection, and gives
 // what it has sent on each but the first.
 func (h *HostileRelay) Wait() (heard []string) {

@@ -13,7 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
-// Place is what an endpoint stands on. All but Lease is needed.
+// Place is what an endpoint stands on. All but Lease and Ready is needed.
 type Place struct {
 	Port    int
 	Account *admission.Account // what its users count against

@@ -38,7 +38,7 @@ wine: ## test the Windows build with this system's; needs Debian's wine64 and gc
 fuzz: ## run every fuzz target, for FUZZTIME=1m each
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
-bench: ## measure Relay, HAProxy, ssh -R and no relay at all, into bin/bench; BENCH="-rounds 1" takes less time
+bench: ## measure Relay, HAProxy, rathole, others and no relay at all, into bin/bench; BENCH="-rounds 1" takes less time
 	mkdir -p bin/bench
 	$(GO) -C bench run . -json $(CURDIR)/bin/bench/figures.json -svg $(CURDIR)/bin/bench -markdown $(CURDIR)/bin/bench/figures.md $(BENCH)
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -28,13 +29,17 @@ type contender struct {
 	name string
 	// protocol and relay are the relay's, and its command; empty for the others.
 	protocol, relay string
+	// encrypted is true if the two hops speak TLS with each other.
+	encrypted bool
 	// hops says what runs on the two sides.
 	hops string
-	// programs that it needs, and the packages that have them.
+	// programs that it needs, and how to install them.
 	programs []string
-	packages string
+	install  string
 	// fewConns says why it cannot have many connections, if so.
 	fewConns string
+	// noUploads says why it cannot bring a whole upload across, if so.
+	noUploads string
 	// version prints what is measured.
 	version []string
 	// start starts it, with far processes on the far side where more than one are
@@ -92,6 +97,7 @@ func allContenders(relay, before string) []contender {
 		relayContender("event", false),
 		relayContender("multiplex", true),
 		relayContender("pool", true),
+		relayContender("event", true),
 	} {
 		if before != "" {
 			all = append(all, c.of("before", before))
@@ -100,17 +106,18 @@ func allContenders(relay, before string) []contender {
 	}
 	return append(all,
 		contender{
-			name: "stunnel", hops: "stunnel, TLS 1.3; stunnel", start: startStunnel,
-			programs: []string{"stunnel"}, packages: "stunnel4", version: []string{"stunnel", "-version"},
+			name: "stunnel", hops: "stunnel, TLS 1.3; stunnel", start: startStunnel, encrypted: true,
+			programs: []string{"stunnel"}, install: "apt-get install stunnel4", version: []string{"stunnel", "-version"},
 			fewConns: "it has a thread for each",
 		},
-		contender{
-			name: "haproxy", hops: "haproxy; haproxy", start: startHAProxy,
-			programs: []string{"haproxy"}, packages: "haproxy", version: []string{"haproxy", "-v"},
-		},
+		haproxyContender("haproxy", ""),
+		haproxyContender("haproxy-splice", "option splice-auto"),
+		ratholeContender(),
+		boreContender(),
+		frpContender(),
 		contender{
 			name: "ssh", hops: "sshd; ssh -R", start: startSSH,
-			programs: []string{"sshd", "ssh", "ssh-keygen"}, packages: "openssh-server openssh-client",
+			programs: []string{"sshd", "ssh", "ssh-keygen"}, install: "apt-get install openssh-server openssh-client",
 			version:  []string{"ssh", "-V"},
 			fewConns: "it checks all of its connections whenever one moves, and takes minutes to open so many",
 		},
@@ -127,14 +134,22 @@ func (c contender) of(name, path string) contender {
 func (c contender) missing() string {
 	for _, name := range c.programs {
 		if _, err := program(name); err != nil {
-			return fmt.Sprintf("%s is not installed: apt-get install %s", name, c.packages)
+			return fmt.Sprintf("%s is neither in $%s nor in PATH: %s", name, binEnv, c.install)
 		}
 	}
 	return ""
 }
 
+// binEnv is the environment variable with a directory of programs that goes before PATH.
+const binEnv = "BENCH_BIN"
+
 // program finds a program. Debian keeps servers where only root's PATH looks.
 func program(name string) (string, error) {
+	if dir := os.Getenv(binEnv); dir != "" && filepath.Base(name) == name {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return filepath.Abs(path)
+		}
+	}
 	path, err := exec.LookPath(name)
 	if errors.Is(err, exec.ErrNotFound) {
 		path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
@@ -159,6 +174,7 @@ func relayContender(protocol string, encrypted bool) contender {
 		},
 	}
 	if encrypted {
+		c.encrypted = true
 		c.name += "-tls"
 		c.hops += " --tlsPin=..."
 		c.start = func(ctx context.Context, s *site, far int) (*setup, error) {

@@ -9,19 +9,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // haproxyConfig is of one of the two hops. It has one thread for each processor, the
 // default, like Relay. It logs nothing, and nothing times out. It must have a number of
 // connections for which its descriptors suffice: two each, and those of the pipes that it
-// splices through.
+// splices through, if it does.
 const haproxyConfig = `
 global
   maxconn %d
   maxpipes %d
 defaults
   mode tcp
-  option splice-auto
+  %s
   timeout connect 30s
   timeout client 1h
   timeout server 1h
@@ -40,7 +41,17 @@ const (
 	haproxySpare = 1000
 )
 
-func startHAProxy(_ context.Context, s *site, _ int) (*setup, error) {
+// haproxyContender returns HAProxy with an option more than its default configuration.
+func haproxyContender(name, option string) contender {
+	return contender{
+		name:     name,
+		hops:     strings.TrimSuffix("haproxy; haproxy, "+option, ", "),
+		programs: []string{"haproxy"}, install: "apt-get install haproxy", version: []string{"haproxy", "-v"},
+		start: func(_ context.Context, s *site, _ int) (*setup, error) { return startHAProxy(s, option) },
+	}
+}
+
+func startHAProxy(s *site, option string) (*setup, error) {
 	running := &setup{}
 	first, err := s.ports.free()
 	if err != nil {
@@ -65,7 +76,7 @@ func startHAProxy(_ context.Context, s *site, _ int) (*setup, error) {
 		{"near", public, middle, s.near, running.startNear},
 	} {
 		file := filepath.Join(s.dir, hop.name+".cfg")
-		text := fmt.Sprintf(haproxyConfig, min(haproxyMost, (s.limit-haproxySpare)/2), haproxyPipes, hop.bind, hop.next)
+		text := fmt.Sprintf(haproxyConfig, min(haproxyMost, (s.limit-haproxySpare)/2), haproxyPipes, option, hop.bind, hop.next)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return running, fmt.Errorf("configuring haproxy: %w", err)
 		}

@@ -76,6 +76,9 @@ func (s scenarioReport) markdown(w *bytes.Buffer, charts string) {
 		}
 		fmt.Fprintln(w)
 	}
+	for _, comparison := range s.compare() {
+		comparison.markdown(w)
+	}
 	for _, row := range s.Rows {
 		if why := row.why(); why != "" {
 			first, _, _ := strings.Cut(why, "\n")

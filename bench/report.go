@@ -45,6 +45,8 @@ type scenarioReport struct {
 // row is a contender in one scenario.
 type row struct {
 	Contender string    `json:"contender"`
+	Relay     bool      `json:"relay,omitempty"`
+	Encrypted bool      `json:"encrypted,omitempty"`
 	Median    figures   `json:"median,omitempty"`
 	Rounds    []figures `json:"rounds,omitempty"`
 	// Error and LeftOut say why there are no figures.
@@ -63,7 +65,9 @@ func newReport(ctx context.Context, b *bench, contenders []contender) *report {
 func newScenarioReport(s scenario, contenders []contender) scenarioReport {
 	r := scenarioReport{Name: s.name, About: s.about, Note: s.note, Columns: s.columns, Chart: s.chart}
 	for _, c := range contenders {
-		r.Rows = append(r.Rows, row{Contender: c.name, LeftOut: s.leavesOut(c)})
+		r.Rows = append(r.Rows, row{
+			Contender: c.name, Relay: c.protocol != "", Encrypted: c.encrypted, LeftOut: s.leavesOut(c),
+		})
 	}
 	return r
 }
@@ -75,6 +79,8 @@ func (s scenario) leavesOut(c contender) string {
 		return s.relayOnly
 	case s.load.Conns > fewConns && c.fewConns != "":
 		return c.fewConns
+	case s.load.Up > 0 && c.noUploads != "":
+		return c.noUploads
 	case s.notDirect && c.name == "direct":
 		return "it has no hops"
 	case s.wire && netlab.Missing() != "":
@@ -178,6 +184,9 @@ func (r *report) printTables(w io.Writer) {
 			fmt.Fprint(table, "\n")
 		}
 		_ = table.Flush()
+		for _, comparison := range s.compare() {
+			comparison.print(w)
+		}
 		for _, row := range s.Rows {
 			if why := row.why(); why != "" {
 				fmt.Fprintf(w, "  %s: %s\n", row.Contender, why)

@@ -35,7 +35,9 @@ type column struct {
 	Key   string `json:"key"`
 	Title string `json:"title"`
 	// Digits after the point.
-	Digits int `json:"-"`
+	Digits int `json:"digits"`
+	// Better is empty if the figures of contenders are not compared.
+	Better better `json:"better,omitempty"`
 }
 
 // figures are by the key of their column. One that is missing is unknown.
@@ -95,7 +97,7 @@ func bulkScenario(name, about string, up, down int) scenario {
 	return scenario{
 		name: name, about: about,
 		load:    loadSpec{Kind: "bulk", Up: up, Down: down, Warmup: warmup},
-		columns: []column{{"rate", "Gbit/s", 2}, {"cpu", "CPU s/GB", 3}},
+		columns: []column{{"rate", "Gbit/s", 2, more}, {"cpu", "CPU s/GB", 3, less}},
 		chart:   []string{"rate"},
 		figures: func(m measurement) figures {
 			return figures{"rate": gigabits(m.load), "cpu": m.cpu() / (float64(m.load.Bytes) / 1e9)}
@@ -126,7 +128,7 @@ func operationScenario(kind, rate string, cpuDigits int, name, about string, con
 		name: name, about: about,
 		load: loadSpec{Kind: kind, Conns: conns, Warmup: warmup},
 		columns: []column{
-			{"rate", rate, 0}, {"p50", "p50 µs", 0}, {"p99", "p99 µs", 0}, {"cpu", "CPU µs each", cpuDigits},
+			{"rate", rate, 0, more}, {"p50", "p50 µs", 0, less}, {"p99", "p99 µs", 0, less}, {"cpu", "CPU µs each", cpuDigits, less},
 		},
 		chart:   []string{"rate"},
 		figures: operationFigures,
@@ -138,7 +140,7 @@ func mixedScenario() scenario {
 		name:    "mixed",
 		about:   "64 bytes there and back on each of 8 connections, beside one upload and one download",
 		load:    loadSpec{Kind: "mixed", Conns: 8, Up: 1, Down: 1, Warmup: warmup},
-		columns: []column{{"rate", "round trips/s", 0}, {"p99", "p99 µs", 0}, {"bulk", "Gbit/s beside", 2}},
+		columns: []column{{"rate", "round trips/s", 0, more}, {"p99", "p99 µs", 0, less}, {"bulk", "Gbit/s beside", 2, more}},
 		chart:   []string{"rate"},
 		figures: func(m measurement) figures {
 			f := operationFigures(m)
@@ -154,7 +156,7 @@ func stuckScenario() scenario {
 		about: "64 bytes there and back on each of 8 connections, without and with 8 other users, who never read",
 		load:  loadSpec{Kind: "stuck", Conns: 8, Stuck: 8, Warmup: warmup},
 		columns: []column{
-			{"free", "round trips/s without", 0}, {"stuck", "with", 0}, {"ratio", "with/without %", 0},
+			{"free", "round trips/s without", 0, ""}, {"stuck", "with", 0, ""}, {"ratio", "with/without %", 0, more},
 		},
 		chart: []string{"ratio"},
 		figures: func(m measurement) figures {
@@ -174,7 +176,7 @@ func unreadScenario(conns int) scenario {
 		load:      loadSpec{Kind: "unread", Stuck: conns},
 		settles:   true,
 		notDirect: true,
-		columns:   []column{{"near", "relay MiB", 1}, {"far", "forwarder MiB", 1}},
+		columns:   []column{{"near", "relay MiB", 1, less}, {"far", "forwarder MiB", 1, less}},
 		chart:     []string{"near", "far"},
 		figures: func(m measurement) figures {
 			return figures{"near": float64(m.near.memory) / (1 << 20), "far": float64(m.far.memory) / (1 << 20)}
@@ -203,8 +205,8 @@ func idleScenario(name string, conns int) scenario {
 		load:    loadSpec{Kind: "idle", Conns: conns},
 		settles: true, notDirect: true,
 		columns: []column{
-			{"near", "relay KiB", 2}, {"far", "forwarder KiB", 2},
-			{"nearfds", "relay descriptors", 2}, {"farfds", "forwarder descriptors", 2},
+			{"near", "relay KiB", 2, less}, {"far", "forwarder KiB", 2, less},
+			{"nearfds", "relay descriptors", 2, less}, {"farfds", "forwarder descriptors", 2, less},
 		},
 		chart:   []string{"near", "far"},
 		figures: func(m measurement) figures { return perItem(m, float64(m.load.Ops)) },
@@ -224,7 +226,7 @@ func tunnelsScenario(count int) scenario {
 		load:      loadSpec{Kind: "tunnels", Conns: count},
 		settles:   true,
 		relayOnly: "only a relay has tunnels",
-		columns:   []column{{"near", "relay KiB", 1}, {"nearfds", "relay descriptors", 2}},
+		columns:   []column{{"near", "relay KiB", 1, less}, {"nearfds", "relay descriptors", 2, less}},
 		chart:     []string{"near"},
 		figures:   func(m measurement) figures { return perItem(m, float64(m.load.Ops-1)) },
 		far:       func(contender) int { return 0 },
@@ -236,7 +238,7 @@ func longhaulScenario(name, about string, up, down int) scenario {
 		name:    name,
 		about:   about + fmt.Sprintf(", %d ms and %d Mbit/s of wire between the hops", 2*wireDelay.Milliseconds(), wireBits/1_000_000),
 		load:    loadSpec{Kind: "bulk", Up: up, Down: down},
-		columns: []column{{"rate", "Mbit/s", 1}, {"ratio", "of direct %", 0}, {"late", "late packets %", 1}},
+		columns: []column{{"rate", "Mbit/s", 1, more}, {"ratio", "of direct %", 0, ""}, {"late", "late packets %", 1, ""}},
 		chart:   []string{"rate"},
 		figures: func(m measurement) figures { return figures{"rate": 1000 * gigabits(m.load), "late": m.late} },
 		wire:    true,

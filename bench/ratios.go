@@ -1,0 +1,131 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+)
+
+// better is which of two figures of a column is the better one.
+type better string
+
+const (
+	more better = "more"
+	less better = "less"
+)
+
+// bar is what relays are compared with: the best of some contenders, in each column.
+type bar struct {
+	name       string
+	contenders []string
+	// encrypted is true if it is the bar for relays that encrypt, and not for others.
+	encrypted bool
+}
+
+var bars = []bar{
+	{name: "the better HAProxy", contenders: []string{"haproxy", "haproxy-splice"}},
+	{name: "rathole", contenders: []string{"rathole"}},
+	{name: "stunnel", contenders: []string{"stunnel"}, encrypted: true},
+}
+
+// best returns the best figure of the bar's contenders, if any has one.
+func (r *scenarioReport) best(b bar, c column) (best float64, found bool) {
+	for _, row := range r.Rows {
+		value, ok := row.Median[c.Key]
+		if !ok || !slices.Contains(b.contenders, row.Contender) {
+			continue
+		}
+		if !found || (c.Better == more) == (value > best) {
+			best, found = value, true
+		}
+	}
+	return best, found
+}
+
+// comparison is how the relays of a scenario compare with a bar.
+type comparison struct {
+	against string
+	columns []column
+	rows    []row // with ratios for figures
+}
+
+// compare returns the ratios of all relays to the bars that were measured beside them.
+func (r *scenarioReport) compare() []comparison {
+	var all []comparison
+	for _, b := range bars {
+		c := comparison{against: b.name}
+		best := make(figures)
+		for _, column := range r.Columns {
+			if value, ok := r.best(b, column); ok && column.Better != "" && value > 0 {
+				best[column.Key] = value
+				c.columns = append(c.columns, column)
+			}
+		}
+		for _, of := range r.Rows {
+			if of.Median == nil || !of.Relay || of.Encrypted != b.encrypted {
+				continue
+			}
+			ratios := make(figures)
+			for key, value := range best {
+				if figure, ok := of.Median[key]; ok {
+					ratios[key] = figure / value
+				}
+			}
+			c.rows = append(c.rows, row{Contender: of.Contender, Median: ratios})
+		}
+		if len(c.columns) > 0 && len(c.rows) > 0 {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// cell returns a ratio as it is printed.
+func (c comparison) cell(r row, column column) string {
+	value, ok := r.Median[column.Key]
+	if !ok {
+		return "–"
+	}
+	return strconv.FormatFloat(value, 'f', 2, 64)
+}
+
+func (c comparison) print(w io.Writer) {
+	fmt.Fprintf(w, "  of %s:\n", c.against)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "\t")
+	for _, column := range c.columns {
+		fmt.Fprintf(table, "%s\t", column.Title)
+	}
+	fmt.Fprint(table, "\n")
+	for _, r := range c.rows {
+		fmt.Fprintf(table, "%s\t", r.Contender)
+		for _, column := range c.columns {
+			fmt.Fprintf(table, "%s\t", c.cell(r, column))
+		}
+		fmt.Fprint(table, "\n")
+	}
+	_ = table.Flush()
+}
+
+func (c comparison) markdown(w io.Writer) {
+	fmt.Fprintf(w, "\n| of %s |", c.against)
+	for _, column := range c.columns {
+		fmt.Fprintf(w, " %s |", column.Title)
+	}
+	fmt.Fprint(w, "\n|---|")
+	for range c.columns {
+		fmt.Fprint(w, "---:|")
+	}
+	fmt.Fprint(w, "\n")
+	for _, r := range c.rows {
+		fmt.Fprintf(w, "| %s |", r.Contender)
+		for _, column := range c.columns {
+			fmt.Fprintf(w, " %s |", c.cell(r, column))
+		}
+		fmt.Fprint(w, "\n")
+	}
+}

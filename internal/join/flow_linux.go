@@ -258,13 +258,14 @@ func (f *flow) sourceEnded(err error) {
 }
 
 // endIsReset reports whether the end that was read is the rest of a reset: a write that
-// fails takes the error off the socket, and the read after it sees a plain end. A socket
-// that both sides have ended looks reset too.
+// fails takes the error off the socket, and the read after it sees a plain end. If the
+// loop has reported FIN, and no failure with it, the end is that. A socket that both sides
+// have ended looks reset too.
 func (f *flow) endIsReset() bool {
 	if f.src.join.verdict.err != nil {
 		return true
 	}
-	return f.src.stream == nil && !f.opposite.endSent && isClosed(f.src.fd)
+	return f.src.stream == nil && !f.src.fin && !f.opposite.endSent && isClosed(f.src.fd)
 }
 
 // writeFailed ends this direction because dst has failed. The opposite direction delivers

@@ -3,6 +3,8 @@ package join
 import (
 	"errors"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // closeConns closes both connections and reports the result. What was written is
@@ -29,9 +31,19 @@ func (j *loopJoin) closeConns() {
 			if err != nil && !hopeless && !errors.As(err, &cut) {
 				waitAcknowledged(limit, func() bool { return unacknowledged(e.fd) })
 			}
-			closeSocket(e.fd, err)
+			e.closeSocket(err)
 		}
 		err = closeConn(e.conn, err)
 	}
 	j.done(Result{AToB: j.flows[A].written, BToA: j.flows[B].written, First: verdict.first, Err: err})
+}
+
+// closeSocket closes the socket with an end, or, after an error, with a reset. If the peer
+// has acknowledged the end already there is nothing left to prepare for.
+func (e *end) closeSocket(err error) {
+	if e.gone && err == nil {
+		_ = unix.Close(e.fd)
+		return
+	}
+	closeSocket(e.fd, err)
 }

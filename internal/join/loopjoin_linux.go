@@ -50,6 +50,8 @@ type end struct {
 	readable bool // there may be something to read
 	full     bool // takes no more until it is writable
 	odd      bool // a short read does not mean that there is no more
+	fin      bool // FIN has come, and no reset before it
+	gone     bool // the kernel is done with the connection
 	unacked  bool // is among the unackedEnds
 	peer     peer
 }
@@ -91,7 +93,7 @@ func (e *end) open() error {
 	e.fd = fd
 	e.watch, err = e.join.loop.Add(fd, e)
 	e.watched = err == nil
-	if e.watched && queued(fd) > 0 { // as its owners have written before
+	if e.watched { // its owners may have written before
 		e.markUnacked()
 	}
 	return err
@@ -136,6 +138,9 @@ func (e *end) Ready(events eventloop.Events) (again bool) {
 	}
 	if events&(eventloop.Urgent|eventloop.PeerEnded|eventloop.Dead) != 0 {
 		e.odd = true
+	}
+	if events&(eventloop.PeerEnded|eventloop.Dead) == eventloop.PeerEnded {
+		e.fin = true
 	}
 	again = j.run()
 	if events&eventloop.Dead != 0 && !j.closing {
@@ -184,9 +189,15 @@ func (j *loopJoin) closeIfOver() {
 // two. The checks of unackedEnds follow what becomes of it.
 func (j *loopJoin) hasStuckBytes() bool {
 	for side := range j.ends {
-		if e := &j.ends[side]; e.unacked && isStuck(e.fd) {
+		e := &j.ends[side]
+		if !e.unacked {
+			continue
+		}
+		info, err := unix.GetsockoptTCPInfo(e.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil && stuck(info) {
 			return true
 		}
+		e.gone = err == nil && info.State == tcpClose
 	}
 	return false
 }

@@ -50,17 +50,18 @@ func unacknowledgedOf(c conn.Conn) (n int) {
 	return n
 }
 
-// isStuck reports whether what was written to a socket will take its time: the peer's
-// window, or the path to it, has no room for it, or the path loses it.
+// slowRTO is a retransmission timeout, in microseconds, that only a lossy path has: some
+// attempts have been in vain already.
+const slowRTO = 1_000_000
+
+// isStuck is stuck for a socket.
 func isStuck(fd int) bool {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	return err == nil && stuck(info)
 }
 
-// slowRTO is a retransmission timeout, in microseconds, that only a lossy path has: some
-// attempts have been in vain already.
-const slowRTO = 1_000_000
-
+// stuck reports whether what was written to a socket will take its time: the peer's
+// window, or the path to it, has no room for it, or the path loses it.
 func stuck(info *unix.TCPInfo) bool {
 	const caOpen = 0 // TCP_CA_Open: nothing seems to be lost
 	switch {

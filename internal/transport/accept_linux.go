@@ -14,8 +14,9 @@ import (
 // socket. It stands on a file, since a listener of the net package registers each
 // connection with the runtime's poller.
 type acceptor struct {
-	file *os.File
-	raw  syscall.RawConn
+	file  *os.File
+	raw   syscall.RawConn
+	local *net.TCPAddr // of all connections, or nil if the kernel has to be asked
 }
 
 // newAcceptor takes over tcp.
@@ -26,7 +27,11 @@ func newAcceptor(tcp *net.TCPListener) (acceptor, error) {
 		return acceptor{}, err
 	}
 	raw, err := file.SyscallConn()
-	return acceptor{file, raw}, err
+	local, ok := tcp.Addr().(*net.TCPAddr)
+	if !ok || local.IP.IsUnspecified() {
+		local = nil
+	}
+	return acceptor{file, raw, local}, err
 }
 
 func (a acceptor) close() error {
@@ -38,7 +43,7 @@ func (a acceptor) close() error {
 
 // accept waits for the next connection.
 func (a acceptor) accept() (conn.Conn, error) {
-	s := &socket{}
+	s := &socket{local: a.local}
 	var err error
 	closed := a.raw.Read(func(listener uintptr) bool {
 		for {

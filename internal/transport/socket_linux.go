@@ -22,7 +22,8 @@ import (
 // Its methods may be called concurrently.
 type socket struct {
 	remote syscall.Sockaddr
-	named  bool // by SetRemoteAddr
+	local  *net.TCPAddr // or nil: the kernel knows
+	named  bool         // by SetRemoteAddr
 
 	mu       sync.Mutex // guards what follows
 	fd       int        // or -1: it is conn's, was given away, or closed
@@ -257,6 +258,9 @@ func (s *socket) Named() bool { return s.named }
 func (s *socket) RemoteAddr() net.Addr { return tcpAddr(s.remote) }
 
 func (s *socket) LocalAddr() net.Addr {
+	if s.local != nil {
+		return s.local
+	}
 	var local syscall.Sockaddr
 	_ = s.Control(func(fd uintptr) { local, _ = syscall.Getsockname(int(fd)) })
 	return tcpAddr(local)

@@ -45,6 +45,7 @@ type Group struct {
 	config  Config
 	engine  *join.Engine
 	watcher tcpstate.Watcher // of users who wait
+	starts  starts
 
 	// Stages of the end. Draining: no new tunnel, no new user. Impatient: no user who
 	// waits. Closed: no connection at all.
@@ -121,6 +122,7 @@ func (g *Group) Reset() { g.stop(g.close) }
 func (g *Group) Close() {
 	g.Reset()
 	g.running.Wait()
+	g.starts.stop()
 	g.engine.Close()
 	g.watcher.Close()
 }
@@ -134,6 +136,7 @@ func (g *Group) stop(stage context.CancelCauseFunc) {
 	for _, e := range open {
 		e.Close(ErrDraining)
 	}
+	g.starts.park(time.Now())
 }
 
 // Go runs f, which the group waits for, on a goroutine of its own. While the group

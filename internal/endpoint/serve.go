@@ -60,7 +60,8 @@ func (u *user) delay() {
 }
 
 // route joins an admitted user: at once if nothing has to be waited for, and otherwise
-// from a goroutine, of which there is a bounded number.
+// when the connection to the relay client has come. Of users who wait there is a bounded
+// number.
 func (u *user) route() {
 	defer u.failOnPanic()
 	if u.connectNow() {
@@ -79,11 +80,14 @@ func (u *user) route() {
 			return
 		}
 	}
-	e.group.running.Go(u.park)
+	if !e.group.starts.start(u) {
+		e.group.running.Go(u.park)
+	}
 }
 
 // park has a user wait until it is connected to the relay client, which may have to
-// come first. Until then the user's bytes stay in the kernel.
+// come first. Until then the user's bytes stay in the kernel. The user has a place among
+// those who wait.
 func (u *user) park() {
 	defer u.failOnPanic()
 	if err := u.await(); err != nil {

@@ -30,10 +30,11 @@ type user struct {
 	turn     *turn // or nil, before the user is admitted
 	came     time.Time
 
-	tunnel  *Tunnel   // that counts the user, or nil
-	reached conn.Conn // to the relay client, or nil
-	first   []byte    // what has been read of the user before being joined
-	header  []byte    // what is yet to be written on reached
+	tunnel  *Tunnel          // that counts the user, or nil
+	opening protocol.Opening // by which reached is to come, or nil
+	reached conn.Conn        // to the relay client, or nil
+	first   []byte           // what has been read of the user before being joined
+	header  []byte           // what is yet to be written on reached
 }
 
 // admit admits the user, perhaps after a delay, or returns the limit in the way.
@@ -69,6 +70,11 @@ func (u *user) connectNow() bool {
 	if u.reached = opener.TryOpen(); u.reached == nil {
 		return false
 	}
+	return u.introduceNow()
+}
+
+// introduceNow is writeHeader if that takes no waiting, and reports whether it did.
+func (u *user) introduceNow() bool {
 	if err := u.prepareHeader(); err != nil {
 		return false
 	}
@@ -97,23 +103,33 @@ func (u *user) connect(ctx context.Context) error {
 }
 
 // open has the user's tunnel open a connection, once the tunnel's limits allow it.
-func (u *user) open(ctx context.Context) error {
-	delay, err := u.admitUnder(admission.MaxUserDelay)
-	if err == nil && delay > 0 {
-		u.turn.holdUp(delay)
-		u.endpoint.limited(admission.UsersPerSecondOfTunnel, false)
-		err = pause(ctx, delay)
+func (u *user) open(ctx context.Context) (err error) {
+	if u.opening != nil {
+		u.reached, err = u.opening.Wait(ctx)
+		u.opening = nil
+	} else {
+		if err := u.admitSoon(ctx); err != nil {
+			return err
+		}
+		u.reached, err = u.tunnel.Session.Open(ctx)
 	}
-	if err != nil {
-		return err
-	}
-	u.reached, err = u.tunnel.Session.Open(ctx)
 	if errors.Is(err, protocol.ErrTunnelEnded) {
 		reason := context.Cause(u.tunnel.Session.Ended())
 		if reason == nil {
 			reason = err // the session is about to end
 		}
 		u.tunnel.end(reason) // or else it would be bound still
+	}
+	return err
+}
+
+// admitSoon is admitUnder, and waits for as long as the user is delayed.
+func (u *user) admitSoon(ctx context.Context) error {
+	delay, err := u.admitUnder(admission.MaxUserDelay)
+	if err == nil && delay > 0 {
+		u.turn.holdUp(delay)
+		u.endpoint.limited(admission.UsersPerSecondOfTunnel, false)
+		err = pause(ctx, delay)
 	}
 	return err
 }

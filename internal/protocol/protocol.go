@@ -69,6 +69,23 @@ type TryOpener interface {
 	TryOpen() conn.Conn
 }
 
+// Starter is a Session that can be asked for a connection without a goroutine that waits
+// for it.
+type Starter interface {
+	// Start begins what Open does. Opened is called once, when the connection has come,
+	// and must not wait. If Start fails, it is not called.
+	Start(opened func(conn.Conn)) (Opening, error)
+}
+
+// Opening is a connection that Start has asked for.
+type Opening interface {
+	// Hold has opened not called any more: Wait has to follow. It reports false if
+	// opened has been called.
+	Hold() bool
+	// Wait returns the connection as Session.Open does.
+	Wait(ctx context.Context) (conn.Conn, error)
+}
+
 // Drainer is a Session that carries the connections of its users, and so has to outlive
 // them. Others have nothing to drain: Close leaves their users alone.
 type Drainer interface {

@@ -14,7 +14,7 @@ type Relay struct {
 	config Config
 
 	mu      sync.Mutex // guards what follows
-	pending map[wire.Key]chan<- conn.Conn
+	pending map[wire.Key]*opening
 }
 
 var _ protocol.Relay = (*Relay)(nil)
@@ -36,7 +36,7 @@ func NewRelay(config Config) *Relay {
 	if config.Served == nil {
 		config.Served = protocol.Forget{}
 	}
-	return &Relay{config: config, pending: make(map[wire.Key]chan<- conn.Conn)}
+	return &Relay{config: config, pending: make(map[wire.Key]*opening)}
 }
 
 // Verb returns event's.
@@ -55,8 +55,9 @@ func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, er
 // Claim hands conn to the user who waits for id.
 func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	key := wire.KeyOf(owner, id)
-	if claimed := r.removePending(key); claimed != nil {
-		claimed <- conn // has room for the only claim that there can be
+	if o := r.removePending(key); o != nil {
+		o.session.pending.Add(-1)
+		o.Deliver(conn)
 		return nil
 	}
 	_ = conn.Reset()
@@ -66,27 +67,22 @@ func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	return protocol.ErrUnknownID
 }
 
-// addPending makes an id for a user. The channel gets the connection of owner's that
-// claims it.
-func (r *Relay) addPending(owner string) (id string, key wire.Key, claimed <-chan conn.Conn) {
-	id = wire.NewID()
-	key = wire.KeyOf(owner, id)
-	c := make(chan conn.Conn, 1)
+// addPending has the connection of owner's that claims the key of o go there.
+func (r *Relay) addPending(o *opening) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pending[key] = c
-	return id, key, c
+	r.pending[o.key] = o
 }
 
-// removePending ends the wait for an id. It returns the channel to its first caller only:
+// removePending ends the wait for an id. It returns what waits to its first caller only:
 // the claim, or the user who gives up.
-func (r *Relay) removePending(key wire.Key) chan<- conn.Conn {
+func (r *Relay) removePending(key wire.Key) *opening {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	claimed := r.pending[key]
-	if claimed != nil {
+	o := r.pending[key]
+	if o != nil {
 		delete(r.pending, key)
 		r.config.Served.Add(key)
 	}
-	return claimed
+	return o
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 const (
@@ -83,25 +84,60 @@ func (s *session) closeWithError(reason error) {
 	_ = s.control.Close()
 }
 
+// Open returns the connection that the relay client opens for the user.
 func (s *session) Open(ctx context.Context) (conn.Conn, error) {
+	o, err := s.start(nil)
+	if err != nil {
+		return nil, err
+	}
+	return o.Wait(ctx)
+}
+
+// Start has the relay client open a connection for a user.
+func (s *session) Start(opened func(conn.Conn)) (protocol.Opening, error) {
+	o, err := s.start(opened)
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// opening is a user who waits for a claim.
+type opening struct {
+	protocol.Handover
+	session *session
+	key     wire.Key
+}
+
+func (s *session) start(opened func(conn.Conn)) (*opening, error) {
+	id := wire.NewID()
+	o := &opening{session: s, key: wire.KeyOf(s.owner, id)}
+	o.Init(opened)
 	s.pending.Add(1)
-	defer s.pending.Add(-1)
-	id, key, claimed := s.relay.addPending(s.owner)
-	err := s.enqueue(id)
-	if err == nil {
-		select {
-		case conn := <-claimed:
-			return conn, nil
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		case <-s.ended.Done():
-			err = protocol.ErrTunnelEnded
-		}
+	s.relay.addPending(o)
+	if err := s.enqueue(id); err != nil {
+		s.relay.removePending(o.key) // which nobody can have claimed
+		s.pending.Add(-1)
+		return nil, err
 	}
-	if s.relay.removePending(key) == nil {
+	return o, nil
+}
+
+// Wait returns the connection as Open does.
+func (o *opening) Wait(ctx context.Context) (c conn.Conn, err error) {
+	select {
+	case c = <-o.Next():
+		return c, nil
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-o.session.ended.Done():
+		err = protocol.ErrTunnelEnded
+	}
+	if o.session.relay.removePending(o.key) == nil {
 		// A claim was faster, and hands its connection over or has done so.
-		return <-claimed, nil
+		return <-o.Next(), nil
 	}
+	o.session.pending.Add(-1)
 	return nil, err
 }
 

@@ -42,12 +42,12 @@ type session struct {
 	forget func()        // removes the pool from the Relay, once
 	linger time.Duration // for how long it is kept when it is empty
 
-	mu      sync.Mutex         // guards what follows
-	err     error              // why the pool has ended; nil if it has not
-	idle    []*idleConn        // the newest, whose path through NATs is freshest, is last
-	waiting []chan<- conn.Conn // of users, in their order
-	active  int                // connections that users have
-	emptied *time.Timer        // runs while there is neither an idle nor an active one
+	mu      sync.Mutex  // guards what follows
+	err     error       // why the pool has ended; nil if it has not
+	idle    []*idleConn // the newest, whose path through NATs is freshest, is last
+	waiting []*opening  // users, in their order
+	active  int         // connections that users have
+	emptied *time.Timer // runs while there is neither an idle nor an active one
 }
 
 // idleConn is a connection in the pool, watched for its end.
@@ -83,27 +83,39 @@ func (s *session) ExpectedClaims() int {
 // addConn adds conn to the pool, or hands it to the user who has waited longest. It takes
 // conn over.
 func (s *session) addConn(conn conn.Conn) error {
+	o, err := s.addOrMatch(conn)
+	if o != nil {
+		o.Deliver(&activeConn{Conn: conn, session: s})
+	}
+	return err
+}
+
+// addOrMatch adds conn to the pool, or returns the user who is to have it. It then counts
+// as active.
+func (s *session) addOrMatch(conn conn.Conn) (*opening, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.err != nil:
 		_ = conn.Reset()
-		return protocol.ErrTunnelEnded
+		return nil, protocol.ErrTunnelEnded
 	case len(s.waiting) > 0:
-		s.waiting[0] <- s.activateLocked(conn) // has room for one
-		s.waiting = s.waiting[1:]
-		return nil
+		o := s.waiting[0]
+		s.waiting = slices.Delete(s.waiting, 0, 1)
+		s.active++
+		s.emptied.Stop()
+		return o, nil
 	case len(s.idle) >= s.relay.config.MaxIdle, !s.relay.reserveIdle():
 		// An end, not a reset: the id is right, and the relay client must not take its
 		// pool for gone.
 		_ = conn.Close()
-		return protocol.ErrFull
+		return nil, protocol.ErrFull
 	}
 	i := &idleConn{conn: conn}
 	i.watch = s.relay.watcher.Start(conn, tcpstate.Ended, func() { s.endOnPanic(func() { s.dropEnded(i) }) })
 	s.idle = append(s.idle, i)
 	s.emptied.Stop()
-	return nil
+	return nil, nil
 }
 
 // dropEnded removes a connection that has ended from the pool.
@@ -139,15 +151,35 @@ func discardConn(conn conn.Conn) {
 // Open returns the newest connection that is alive, or the next one that arrives.
 func (s *session) Open(ctx context.Context) (conn.Conn, error) {
 	for {
-		i, next, err := s.takeNewestOrWait()
+		i, o, err := s.takeNewestOrWait(nil)
 		if err != nil {
 			return nil, err
 		}
 		if i == nil {
-			return s.awaitConn(ctx, next)
+			return o.Wait(ctx)
 		}
 		if conn := s.activateAlive(i); conn != nil {
 			return conn, nil
+		}
+	}
+}
+
+// Start has opened called with the newest connection that is alive, or with the next one
+// that arrives.
+func (s *session) Start(opened func(conn.Conn)) (protocol.Opening, error) {
+	for {
+		i, o, err := s.takeNewestOrWait(opened)
+		if err != nil {
+			return nil, err
+		}
+		if i == nil {
+			return o, nil
+		}
+		if conn := s.activateAlive(i); conn != nil {
+			o = &opening{session: s}
+			o.Init(opened)
+			o.Deliver(conn)
+			return o, nil
 		}
 	}
 }
@@ -185,7 +217,7 @@ func (s *session) activateAlive(i *idleConn) conn.Conn {
 
 // takeNewestOrWait takes the newest idle connection, which then counts as active, or else
 // joins the queue of users.
-func (s *session) takeNewestOrWait() (*idleConn, chan conn.Conn, error) {
+func (s *session) takeNewestOrWait(opened func(conn.Conn)) (*idleConn, *opening, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -194,9 +226,10 @@ func (s *session) takeNewestOrWait() (*idleConn, chan conn.Conn, error) {
 	if i := s.takeNewestLocked(); i != nil {
 		return i, nil, nil
 	}
-	next := make(chan conn.Conn, 1)
-	s.waiting = append(s.waiting, next)
-	return nil, next, nil
+	o := &opening{session: s}
+	o.Init(opened)
+	s.waiting = append(s.waiting, o)
+	return nil, o, nil
 }
 
 // takeNewestLocked takes the newest idle connection, or returns nil.
@@ -210,30 +243,6 @@ func (s *session) takeNewestLocked() *idleConn {
 	s.relay.idle.Add(-1)
 	s.active++
 	return i
-}
-
-// awaitConn waits for the next connection.
-func (s *session) awaitConn(ctx context.Context, next chan conn.Conn) (conn.Conn, error) {
-	select {
-	case conn := <-next:
-		return conn, nil
-	case <-ctx.Done():
-	case <-s.ended.Done():
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if at := slices.Index(s.waiting, chan<- conn.Conn(next)); at >= 0 {
-		s.waiting = slices.Delete(s.waiting, at, at+1)
-	}
-	select {
-	case conn := <-next: // it came at the last moment
-		return conn, nil
-	default:
-	}
-	if s.err != nil {
-		return nil, protocol.ErrTunnelEnded
-	}
-	return nil, context.Cause(ctx)
 }
 
 // errEmpty is why a pool ends that stays empty.
@@ -279,13 +288,6 @@ func (s *session) closeWithError(reason error) {
 		i.watch.Stop()
 		_ = i.conn.Close()
 	}
-}
-
-// activateLocked counts conn as active, and returns it for a user.
-func (s *session) activateLocked(conn conn.Conn) conn.Conn {
-	s.active++
-	s.emptied.Stop()
-	return &activeConn{Conn: conn, session: s}
 }
 
 // releaseActive counts an active connection as closed.

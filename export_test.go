@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -36,6 +37,8 @@ func (a acceptorHandler) whenReadable(conn conn.Conn, f func()) (stop func()) {
 	}
 	return a.watch(conn, f)
 }
+
+func (acceptorHandler) loop() *join.Loop { return nil }
 
 // LocalHeader makes the PROXY header for local servers.
 var LocalHeader = localHeader

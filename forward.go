@@ -127,6 +127,8 @@ func (f *forwarder) whenReadable(conn conn.Conn, g func()) (stop func()) {
 	return f.engine.WhenReadable(conn, g)
 }
 
+func (f *forwarder) loop() *join.Loop { return f.engine.Loop() }
+
 // connect joins one user, who holds one of the dials, with the local server. It does not
 // wait: a server on the same machine, as most are, is connected at once, and for others
 // there is a goroutine.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/wire"
@@ -47,6 +48,8 @@ type userHandler interface {
 	// not wait. Stop ends the watch. It is nil if conn cannot be watched, and has to be
 	// read instead.
 	whenReadable(conn conn.Conn, f func()) (stop func())
+	// loop returns an event loop for what comes before users, or nil if there is none.
+	loop() *join.Loop
 }
 
 // headerReader reads the PROXY header that the relay writes before each user's bytes, and
@@ -84,16 +87,28 @@ func (r *headerReader) accept(registered context.Context, conn conn.Conn) {
 		_ = conn.Reset()
 		return
 	}
+	r.start(registered, conn)
+}
+
+// tryAccept is accept for a caller that cannot wait. It returns false if accept would wait.
+func (r *headerReader) tryAccept(registered context.Context, conn conn.Conn) bool {
+	if !r.tryAcquireSlot() {
+		return false
+	}
+	r.start(registered, conn)
+	return true
+}
+
+// start reads the header of a connection that has a slot.
+func (r *headerReader) start(registered context.Context, conn conn.Conn) {
 	r.pending.Add(1)
 	(&pendingConn{headerReader: r, registered: registered, conn: conn}).start()
 }
 
 // acquireSlot waits for room for another pending connection, for acceptWait at most.
 func (r *headerReader) acquireSlot(registered context.Context) bool {
-	select {
-	case r.slots <- struct{}{}:
+	if r.tryAcquireSlot() {
 		return true
-	default:
 	}
 	timer := time.NewTimer(acceptWait)
 	defer timer.Stop()
@@ -107,6 +122,15 @@ func (r *headerReader) acquireSlot(registered context.Context) bool {
 		})
 	}
 	return false
+}
+
+func (r *headerReader) tryAcquireSlot() bool {
+	select {
+	case r.slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
 }
 
 // wait waits until no connection is pending. Its caller has made sure that no more come,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
@@ -42,6 +43,9 @@ type Listener struct {
 	// another address of the same name may do better, or "". Only the goroutine that
 	// registers uses it.
 	failed string
+	// dialer connects to the relay of the last registration. Only the goroutine that
+	// registers uses it.
+	dialer *relayDialer
 	// users takes the users' connections over.
 	users userHandler
 
@@ -168,6 +172,8 @@ func (l *Listener) tryHandleUser(conn conn.Conn) bool {
 // whenReadable returns nil: without an engine nothing can be watched.
 func (*Listener) whenReadable(conn.Conn, func()) (stop func()) { return nil }
 
+func (*Listener) loop() *join.Loop { return nil }
+
 // Addr returns the public address that users connect to, an [Addr]. While the relay is
 // lost it is the latest one.
 func (l *Listener) Addr() net.Addr {
@@ -251,7 +257,7 @@ func (l *Listener) serve(registration protocol.Registration) (user bool, err err
 	stop := context.AfterFunc(l.closed, func() { _ = registration.Close() })
 	defer stop()
 	headers := newHeaderReader(l.users, l.options.Logger)
-	err = registration.Serve(headers.accept)
+	err = l.serveRegistration(registration, headers)
 	_ = registration.Close()
 	headers.wait()
 	l.draining.Go(func() { registration.Wait(l.forced) })

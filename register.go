@@ -72,6 +72,7 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w%s", err, l.advice(err))
 	}
+	l.dialer = d
 	answer := r.Answer()
 	public := Addr{Host: l.host, Port: answer.Port}
 	l.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -33,6 +34,15 @@ func (d *relayDialer) dial(ctx context.Context) (conn.Conn, error) {
 		return conn, err
 	}
 	return transport.SecureRelay(ctx, conn, d.tls)
+}
+
+// start begins to connect. If that takes waiting c is nil, and wait does the rest.
+func (d *relayDialer) start() (c conn.Conn, wait protocol.Dialer) {
+	at := d.address()
+	if at == "" || d.tls != nil {
+		return nil, d.dial
+	}
+	return transport.StartRelay(at)
 }
 
 func (d *relayDialer) connect(ctx context.Context) (conn.Conn, error) {

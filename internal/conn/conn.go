@@ -11,7 +11,7 @@ import (
 )
 
 // Conn is a connection that can be joined. It may implement more than that: see Socket,
-// Controller, Detachable, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter,
+// Controller, Detachable, Polled, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter,
 // TryReadWriter and Wrapper.
 type Conn interface {
 	net.Conn
@@ -52,6 +52,13 @@ type Detachable interface {
 	// and Write fail with net.ErrClosed, and the first Close or Reset calls
 	// end. After an error nothing has changed.
 	Detach(end func()) (fd int, err error)
+}
+
+// Polled is a Conn that the runtime's poller may know.
+type Polled interface {
+	// LeavePoller removes it from there, until a call waits: it is watched elsewhere. After
+	// an error nothing has changed.
+	LeavePoller() error
 }
 
 // ReadNotifier is a Conn whose owner wants to know when something comes from it.

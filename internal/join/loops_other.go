@@ -21,3 +21,15 @@ func (*loops) join(context.Context, *Engine, conn.Conn, conn.Conn, int64, func(R
 
 // WhenReadable returns nil: no connection can be watched.
 func (*Engine) WhenReadable(conn.Conn, func()) (stop func()) { return nil }
+
+// Loop is for Linux.
+type Loop struct{}
+
+// Loop returns nil.
+func (*Engine) Loop() *Loop { return nil }
+
+// Post is for Linux.
+func (*Loop) Post(func()) {}
+
+// Watch is for Linux.
+func (*Loop) Watch(conn.Conn, func()) (stop func()) { return nil }

@@ -8,12 +8,13 @@ import (
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
-// readable waits for something to come on a socket that is not joined yet.
+// readable waits for something to come on a socket that is not joined.
 type readable struct {
 	engine *Engine
 	loop   *loop
 	socket conn.Controller
 	f      func()
+	once   bool
 
 	mu    sync.Mutex // guards what follows
 	place eventloop.Registration
@@ -29,11 +30,51 @@ func (e *Engine) WhenReadable(c conn.Conn, f func()) (stop func()) {
 	if !ok {
 		return nil
 	}
-	r := &readable{engine: e, loop: e.loops.pick(), socket: socket, f: f}
+	r := &readable{engine: e, loop: e.loops.pick(), socket: socket, f: f, once: true}
 	if !r.begin() {
 		return nil
 	}
 	return r.stop
+}
+
+// Loop is one of the loops of an engine, for what comes before joins.
+type Loop struct {
+	engine *Engine
+	loop   *loop
+}
+
+// Loop returns one of the engine's loops, or nil if it has none.
+func (e *Engine) Loop() *Loop { return &Loop{e, e.loops.pick()} }
+
+// Post calls f on the loop, soon. F must not wait.
+func (l *Loop) Post(f func()) { l.loop.Post(task(func() { l.engine.guard(f) })) }
+
+// Watch calls f on the loop each time that something comes on c, until stop is called,
+// which does not wait for f. F must not wait, and reads with conn.TryRead until there is
+// nothing left. Stop is nil if c cannot be watched. All watches have to be over before
+// Close.
+func (l *Loop) Watch(c conn.Conn, f func()) (stop func()) {
+	inner := conn.Innermost(c)
+	socket, isSocket := inner.(conn.Controller)
+	_, canRead := inner.(conn.TryReadWriter)
+	if !isSocket || !canRead {
+		return nil
+	}
+	if p, ok := inner.(conn.Polled); ok && p.LeavePoller() != nil {
+		return nil
+	}
+	r := &readable{engine: l.engine, loop: l.loop, socket: socket, f: f}
+	if !r.begin() {
+		return nil
+	}
+	return r.stop
+}
+
+// guard calls f, and reports its panic.
+func (e *Engine) guard(f func()) {
+	if c := caught(f); c != nil {
+		e.crashed(c)
+	}
 }
 
 func (r *readable) begin() bool {
@@ -48,12 +89,10 @@ func (r *readable) begin() bool {
 
 // Ready is called by the loop.
 func (r *readable) Ready(eventloop.Events) (again bool) {
-	if !r.release() {
+	if r.once && !r.release() {
 		return false
 	}
-	if c := caught(r.f); c != nil {
-		r.engine.crashed(c)
-	}
+	r.engine.guard(r.f)
 	return false
 }
 

@@ -48,6 +48,11 @@ func DialRelayElsewhere(ctx context.Context, addr, not string) (conn.Conn, error
 // errElsewhere is why an address is not tried.
 var errElsewhere = errors.New("another address than this one is wanted")
 
+// StartRelay is DialRelay as StartLocal is for the local server.
+func StartRelay(addr string) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
+	return start(addr)
+}
+
 // StartLocal begins to connect to the local server at addr. If that takes waiting conn is
 // nil, and the caller has to call wait, which goes on from there and takes up to 10
 // seconds.

@@ -30,7 +30,7 @@ type socket struct {
 	conn     *Conn      // or nil
 	closed   bool
 	detached func() // see Detach
-	// Deadlines that were set before the first call that waits.
+	// Deadlines, of conn too.
 	readBy, writeBy time.Time
 }
 
@@ -68,6 +68,20 @@ func (s *socket) known() (*Conn, error) {
 		_ = s.conn.SetWriteDeadline(s.writeBy)
 	}
 	return s.conn, nil
+}
+
+// LeavePoller is conn.Polled's. No call may be waiting.
+func (s *socket) LeavePoller() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil {
+		return nil
+	}
+	fd, err := s.conn.Detach(func() {})
+	if err == nil {
+		s.fd, s.conn = fd, nil
+	}
+	return err
 }
 
 // Control calls f with the descriptor, which is valid meanwhile.
@@ -162,7 +176,7 @@ func (s *socket) tryWrite(b []byte) int {
 
 // Read reads at once what has come, if something has.
 func (s *socket) Read(b []byte) (int, error) {
-	if n, err := s.TryRead(b); !errors.Is(err, unix.EAGAIN) {
+	if n, err := s.tryRead(b); !errors.Is(err, unix.EAGAIN) {
 		return n, err
 	}
 	c, err := s.known()
@@ -172,14 +186,38 @@ func (s *socket) Read(b []byte) (int, error) {
 	return c.Read(b)
 }
 
-// TryRead returns EAGAIN also for a connection that is known, which it leaves to Conn.
-func (s *socket) TryRead(b []byte) (int, error) {
+// TryRead returns EAGAIN after a deadline, and for a connection that is closed.
+func (s *socket) TryRead(b []byte) (n int, err error) {
+	s.mu.Lock()
+	known := s.conn
+	if passed(s.readBy) {
+		known = nil
+	}
+	s.mu.Unlock()
+	if known == nil {
+		return s.tryRead(b)
+	}
+	err = unix.EAGAIN
+	_ = known.Control(func(fd uintptr) { n, err = readFrom(int(fd), b) })
+	return n, err
+}
+
+// tryRead is TryRead that leaves a connection that is known to Conn.
+func (s *socket) tryRead(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fd < 0 || passed(s.readBy) || len(b) == 0 {
+	if s.fd < 0 || passed(s.readBy) {
 		return 0, unix.EAGAIN
 	}
-	n, err := unix.Read(s.fd, b)
+	return readFrom(s.fd, b)
+}
+
+// readFrom reads from a socket that does not block.
+func readFrom(fd int, b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, unix.EAGAIN
+	}
+	n, err := unix.Read(fd, b)
 	switch {
 	case err == unix.EAGAIN, err == unix.EINTR:
 		return 0, unix.EAGAIN
@@ -228,17 +266,17 @@ func (s *socket) SetWriteDeadline(t time.Time) error {
 	return s.setDeadline(t, &s.writeBy, (*Conn).SetWriteDeadline)
 }
 
-// setDeadline keeps a deadline for the first call that waits.
+// setDeadline sets a deadline for calls that wait, and keeps it for those that do not.
 func (s *socket) setDeadline(t time.Time, kept *time.Time, set func(*Conn, time.Time) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.conn != nil:
-		return set(s.conn, t)
-	case s.fd < 0:
+	if s.conn == nil && s.fd < 0 {
 		return net.ErrClosed
 	}
 	*kept = t
+	if s.conn != nil {
+		return set(s.conn, t)
+	}
 	return nil
 }
 

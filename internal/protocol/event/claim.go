@@ -1,6 +1,7 @@
 package event
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
@@ -55,10 +57,21 @@ func (t *tolerance) lower(refused int32) {
 	}
 }
 
-// claim opens the data connection for the user with this id. If that fails the relay
-// resets the user in time.
+// claim opens the data connection for the user with this id.
 func (r *registration) claim(id string, accepted protocol.Acceptor) {
-	conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Options: r.preamble.Claim, Verb: verb, ID: id})
+	send := func(ctx context.Context) (conn.Conn, error) { return protocol.Send(ctx, r.dial, r.request(id)) }
+	r.handOver(send, accepted)
+}
+
+// request returns what the data connection for the user with this id begins with.
+func (r *registration) request(id string) wire.Request {
+	return wire.Request{Options: r.preamble.Claim, Verb: verb, ID: id}
+}
+
+// handOver hands over the connection that dial returns. If that fails the relay resets the
+// user in time.
+func (r *registration) handOver(dial protocol.Dialer, accepted protocol.Acceptor) {
+	conn, err := dial(r.ctx)
 	if err != nil {
 		if r.countFailure(err) >= maxFailed {
 			r.lose(fmt.Errorf("users cannot be served: %w", err))

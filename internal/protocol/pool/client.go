@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"sync"
 
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
@@ -54,12 +53,20 @@ func (r *registration) Answer() wire.Answer { return r.answer }
 
 // Serve fills the pool. It hands over connections that still wait for their user: a read
 // blocks until then.
-func (r *registration) Serve(accepted protocol.Acceptor) error {
-	var filling sync.WaitGroup
+func (r *registration) Serve(accepted protocol.Acceptor) error { return r.ServeLoop(accepted, nil) }
+
+// ServeLoop is Serve, with connections replaced on the loop if it is not nil.
+func (r *registration) ServeLoop(accepted protocol.Acceptor, loop protocol.Loop) error {
+	r.accepted, r.loop = accepted, loop
+	r.serving.Add(len(r.slots))
 	for _, s := range r.slots {
-		filling.Go(func() { s.keepFilled(accepted) })
+		go s.fill(s.connect)
 	}
-	filling.Wait()
+	<-r.ctx.Done()
+	for _, s := range r.slots {
+		s.withdraw()
+	}
+	r.serving.Wait()
 	return context.Cause(r.ctx)
 }
 

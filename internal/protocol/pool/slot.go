@@ -40,6 +40,11 @@ type registration struct {
 	// of something, while no other connection waited.
 	shortages streak
 	slots     []*slot
+
+	// Set by Serve.
+	accepted protocol.Acceptor
+	loop     protocol.Loop  // or nil
+	serving  sync.WaitGroup // slots
 }
 
 const (
@@ -72,49 +77,112 @@ const (
 
 var errForgotten = errors.New("the relay does not know the pool any more")
 
-// slot is one slot of the pool. Its connection is replaced as soon as it has a user.
+// slot is one slot of the pool. Its connection is replaced as soon as it has a user. What
+// the slot does next is always up to one holder: a call of fill or refill, or the
+// connection that waits.
 type slot struct {
 	*registration
-	first conn.Conn // to be used before dialing
-	pause time.Duration
-	since atomic.Pointer[time.Time] // when the waiting connection was made, or nil
+	first   conn.Conn // to be used before dialing
+	pause   time.Duration
+	waiting atomic.Pointer[waitingConn] // or nil
 }
 
-func (s *slot) keepFilled(accepted protocol.Acceptor) {
-	defer func() {
-		if s.first != nil {
-			_ = s.first.Reset() // closed before it was used
-		}
-	}()
+// fill has a connection wait for a user. It waits for the relay, and for the Acceptor.
+func (s *slot) fill(dial protocol.Dialer) {
 	for s.ctx.Err() == nil {
-		conn, err := s.connect()
-		if err != nil {
-			s.handleDialError(err)
-			continue
+		conn, err := dial(s.ctx)
+		if err == nil {
+			w := s.hold(conn)
+			s.accepted(s.ctx, w)
+			w.release()
+			return
 		}
-		s.failed.Store(0)
-		s.shortages.reset()
-		since := time.Now()
-		s.since.Store(&since)
-		w := newWaitingConn(conn)
-		accepted(s.ctx, w)
-		select {
-		case <-w.done:
-			s.since.Store(nil)
-			s.learn(w.err, time.Since(since))
-		case <-s.ctx.Done():
-			w.withdraw()
-		}
+		s.handleDialError(err)
+		dial = s.connect
+	}
+	s.empty()
+}
+
+// refill is fill with what takes no waiting, on the loop. The rest takes a goroutine.
+func (s *slot) refill() {
+	if s.ctx.Err() != nil {
+		s.empty()
+		return
+	}
+	conn, wait := protocol.TrySend(s.loop, s.claim())
+	if conn == nil {
+		go s.fill(wait)
+		return
+	}
+	w := s.hold(conn)
+	if s.loop.TryAccept(s.ctx, w) {
+		w.release()
+		return
+	}
+	go func() {
+		s.accepted(s.ctx, w)
+		w.release()
+	}()
+}
+
+// hold notes that conn waits in the slot.
+func (s *slot) hold(conn conn.Conn) *waitingConn {
+	s.failed.Store(0)
+	s.shortages.reset()
+	w := newWaitingConn(s, conn)
+	s.waiting.Store(w)
+	if s.ctx.Err() != nil {
+		w.withdraw() // the registration may have ended before it could be found in the slot
+	}
+	return w
+}
+
+// waited learns from how the wait has ended, and has the slot filled again. It does not
+// wait itself.
+func (s *slot) waited(w *waitingConn) {
+	s.waiting.Store(nil)
+	switch {
+	case s.ctx.Err() != nil:
+		s.empty()
+	case s.learn(w.err, time.Since(w.since)):
+		go func() {
+			s.backOff()
+			s.fill(s.connect)
+		}()
+	case s.loop != nil:
+		s.loop.Post(s.refill)
+	default:
+		go s.fill(s.connect)
+	}
+}
+
+// empty leaves the slot empty for good.
+func (s *slot) empty() {
+	if s.first != nil {
+		_ = s.first.Reset() // closed before it was used
+	}
+	s.serving.Done()
+}
+
+// withdraw resets the connection that waits.
+func (s *slot) withdraw() {
+	if w := s.waiting.Load(); w != nil {
+		w.withdraw()
 	}
 }
 
 // connect returns a connection that waits at the relay.
-func (s *slot) connect() (conn.Conn, error) {
+func (s *slot) connect(ctx context.Context) (conn.Conn, error) {
 	if first := s.first; first != nil {
 		s.first = nil
 		return first, nil
 	}
-	return protocol.Send(s.ctx, s.dial, wire.Request{Options: s.preamble, Verb: verb, ID: s.id})
+	return protocol.Send(ctx, s.dial, s.claim())
+}
+
+// claim returns the request that a connection of the pool begins with.
+func (r *registration) claim() wire.Request {
+	return wire.Request{Options: r.preamble, Verb: verb, ID: r.id}
 }
 
 // handleDialError learns from a connection that could not be made. If that goes on, and no
@@ -152,8 +220,9 @@ func (r *registration) reportFailure(err error) {
 	}
 }
 
-// learn learns from how a connection's wait has ended.
-func (s *slot) learn(err error, after time.Duration) {
+// learn learns from how a connection's wait has ended. It reports whether the next one has
+// to be put off.
+func (s *slot) learn(err error, after time.Duration) (putOff bool) {
 	if after >= refusedTime {
 		s.confirmKnown()
 		s.pause = 0 // it has waited, so this failure is not one in a row
@@ -162,22 +231,20 @@ func (s *slot) learn(err error, after time.Duration) {
 	case err == nil:
 		s.pause = 0
 		s.confirmKnown()
-		return
+		return false
 	case sockerr.Is(err, syscall.ECONNRESET) && after < refusedTime:
 		s.reportFailure(fmt.Errorf("%w (%w)", errForgotten, err))
 		if s.refused.Add(1) >= maxRefused && !s.isFilled(refusedTime) {
 			s.cancel(errForgotten)
-			return
 		}
 	case errors.Is(err, io.EOF) && after >= refusedTime:
-		return // of a user who has sent nothing
+		return false // of a user who has sent nothing
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the latter with TLS
 		if n, lasts := s.ends.add(); n >= maxEnded && lasts > refusedTime && !s.isFilled(refusedTime) {
 			s.cancel(errForgotten)
-			return
 		}
 	}
-	s.backOff()
+	return true
 }
 
 // streak counts events in a row, and knows when it began.
@@ -214,8 +281,8 @@ func (r *registration) confirmKnown() {
 // isFilled reports whether any slot has a connection that has waited for longer than age.
 func (r *registration) isFilled(age time.Duration) bool {
 	return slices.ContainsFunc(r.slots, func(s *slot) bool {
-		since := s.since.Load()
-		return since != nil && time.Since(*since) > age
+		w := s.waiting.Load()
+		return w != nil && time.Since(w.since) > age
 	})
 }
 

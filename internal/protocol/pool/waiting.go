@@ -2,6 +2,8 @@ package pool
 
 import (
 	"errors"
+	"sync/atomic"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -14,17 +16,28 @@ var errGivenUp = errors.New("closed before a user came")
 // from it, or until it is closed. As long as it waits it can be withdrawn.
 type waitingConn struct {
 	*protocol.FirstRead
-	done chan struct{} // closed when the wait is over
-	err  error         // set before done is closed: nil if a byte has arrived
+	slot    *slot
+	since   time.Time
+	pending atomic.Int32 // of the end of the wait, and of the Acceptor
+	err     error        // set at the end of the wait: nil if a byte has arrived
 }
 
-func newWaitingConn(conn conn.Conn) *waitingConn {
-	w := &waitingConn{done: make(chan struct{})}
+func newWaitingConn(s *slot, conn conn.Conn) *waitingConn {
+	w := &waitingConn{slot: s, since: time.Now()}
+	w.pending.Store(2)
 	w.FirstRead = protocol.NewFirstRead(conn, func(err error) {
 		w.err = err
-		close(w.done)
+		w.release()
 	})
 	return w
+}
+
+// release is called at the end of the wait, and when the Acceptor has returned. The second
+// call frees the slot.
+func (w *waitingConn) release() {
+	if w.pending.Add(-1) == 0 {
+		w.slot.waited(w)
+	}
 }
 
 // withdraw resets the connection if it still waits.

@@ -16,7 +16,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,6 +65,8 @@ type Loop struct {
 	events [batch]unix.EpollEvent
 	again  []Handler
 	atEnd  []func()
+	// scheduled is when the loop went through the runtime's scheduler.
+	scheduled time.Time
 
 	mu      sync.Mutex // guards what follows
 	slots   []slot
@@ -219,6 +223,7 @@ func (l *Loop) run() {
 			return
 		}
 		n := l.wait(timeout)
+		l.reschedule()
 		again := l.again
 		l.again = nil
 		for _, event := range l.events[:n] {
@@ -237,6 +242,19 @@ func (l *Loop) run() {
 		}
 		clear(l.atEnd)
 		l.atEnd = l.atEnd[:0]
+	}
+}
+
+// timeSlice is how often a loop that is busy goes through the runtime's scheduler. Its
+// monitor takes the processor away, after 10 ms, from a goroutine that makes system calls
+// and never does, and then looks after it every 20 us.
+const timeSlice = 4 * time.Millisecond
+
+// reschedule goes through the scheduler once in each timeSlice.
+func (l *Loop) reschedule() {
+	if now := time.Now(); now.Sub(l.scheduled) >= timeSlice {
+		l.scheduled = now
+		runtime.Gosched()
 	}
 }
 

@@ -33,13 +33,12 @@ type LoopServer interface {
 // TrySend is Send for a caller that cannot wait. If it takes waiting c is nil, and wait
 // does the rest, or returns the error.
 func TrySend(loop Loop, req wire.Request) (c conn.Conn, wait Dialer) {
-	c, wait = loop.Dial()
-	if c == nil {
-		return nil, func(ctx context.Context) (conn.Conn, error) { return Send(ctx, wait, req) }
+	dialed, connect := loop.Dial()
+	if dialed == nil {
+		return nil, func(ctx context.Context) (conn.Conn, error) { return Send(ctx, connect, req) }
 	}
-	c, err := Send(context.Background(), func(context.Context) (conn.Conn, error) { return c, nil }, req)
-	if err != nil {
+	if err := sendOn(dialed, req); err != nil {
 		return nil, func(context.Context) (conn.Conn, error) { return nil, err }
 	}
-	return c, nil
+	return dialed, nil
 }

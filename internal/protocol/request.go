@@ -58,10 +58,18 @@ func Send(ctx context.Context, dial Dialer, req wire.Request) (conn.Conn, error)
 	if err != nil {
 		return nil, err
 	}
+	if err := sendOn(conn, req); err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// sendOn writes the request, or resets conn.
+func sendOn(conn conn.Conn, req wire.Request) error {
 	// The few bytes fit into the socket's buffer; this cannot block.
 	if _, err := req.WriteTo(conn); err != nil {
 		_ = conn.Reset()
-		return nil, fmt.Errorf("writing to the relay: %w", err)
+		return fmt.Errorf("writing to the relay: %w", err)
 	}
-	return conn, nil
+	return nil
 }

@@ -189,7 +189,7 @@ func (r *rawRelay) registerWith(client *event.Client, dial protocol.Dialer) (*pr
 	r.Helper()
 	done := make(chan *protocoltest.Registration, 1)
 	go func() {
-		registration, err := protocoltest.Register(r.Context(), client, dial)
+		registration, err := protocoltest.RegisterLoop(r.Context(), client, dial, r.loop)
 		if err != nil {
 			r.Error(err)
 		}

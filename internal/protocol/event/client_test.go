@@ -18,18 +18,30 @@ import (
 )
 
 // rawRelay is a relay whose answers are the test's.
-type rawRelay struct{ *protocoltest.Relay }
+type rawRelay struct {
+	*protocoltest.Relay
+	loop *protocoltest.Loop // of relay clients, or nil
+}
 
 func newRawRelay(t *testing.T) *rawRelay {
 	t.Helper()
-	return &rawRelay{protocoltest.NewRelay(t)}
+	return &rawRelay{Relay: protocoltest.NewRelay(t)}
+}
+
+// servings runs the test with each way to serve registrations.
+func servings(t *testing.T, test func(t *testing.T, r *rawRelay)) {
+	protocoltest.Servings(t, func(t *testing.T, loop *protocoltest.Loop) {
+		r := newRawRelay(t)
+		r.loop = loop
+		test(t, r)
+	})
 }
 
 // registering registers with this relay in the background.
 func (r *rawRelay) registering(ctx context.Context) (<-chan *protocoltest.Registration, <-chan error) {
 	done, failed := make(chan *protocoltest.Registration, 1), make(chan error, 1)
 	go func() {
-		registration, err := protocoltest.Register(ctx, &event.Client{}, r.Dial)
+		registration, err := protocoltest.RegisterLoop(ctx, &event.Client{}, r.Dial, r.loop)
 		if err != nil {
 			failed <- err
 			return
@@ -60,8 +72,9 @@ func (r *rawRelay) register(more string) (*protocoltest.Registration, conn.Conn)
 }
 
 // Ids may come together with the port, with each other, or in pieces.
-func TestClientClaims(t *testing.T) {
-	r := newRawRelay(t)
+func TestClientClaims(t *testing.T) { servings(t, testClientClaims) }
+
+func testClientClaims(t *testing.T, r *rawRelay) {
 	registration, control := r.register("FIRST\nSECOND\nTHI")
 	for _, rest := range []string{"", "", "RD\n"} {
 		conntest.Write(t, control, rest)
@@ -76,7 +89,7 @@ func TestClientClaims(t *testing.T) {
 		relayEnds[id] = conn
 		conntest.Write(t, conn, id[:1])
 	}
-	// They are dialed side by side, and accepted in any order.
+	// They may be dialed side by side, and accepted in any order.
 	ids := map[string]string{"F": "FIRST", "S": "SECOND", "T": "THIRD"}
 	for range 3 {
 		accepted := protocoltest.Accept(t, registration)
@@ -124,8 +137,7 @@ func TestClientLosesControlConnection(t *testing.T) {
 		"no id":         func(t *testing.T, control conn.Conn) { conntest.Write(t, control, "an id\n") },
 		"half an id":    func(t *testing.T, control conn.Conn) { conntest.Write(t, control, "HALF"); _ = control.CloseWrite() },
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRawRelay(t)
+		test := func(t *testing.T, r *rawRelay) {
 			registration, control := r.register("USER\n")
 			conn := r.Next("event\nUSER\n")
 			accepted := protocoltest.Accept(t, registration)
@@ -137,12 +149,14 @@ func TestClientLosesControlConnection(t *testing.T) {
 				t.Errorf("the control connection was left with %v, want an end", err)
 			}
 			conntest.WantPair(t, conn, accepted)
-		})
+		}
+		t.Run(name, func(t *testing.T) { servings(t, test) })
 	}
 }
 
-func TestClientClose(t *testing.T) {
-	r := newRawRelay(t)
+func TestClientClose(t *testing.T) { servings(t, testClientClose) }
+
+func testClientClose(t *testing.T, r *rawRelay) {
 	registration, control := r.register("USER\nLATER\n")
 	one, other := r.Next("event\n"), r.Next("event\n")
 	accepted := protocoltest.Accept(t, registration)
@@ -181,19 +195,20 @@ func TestClientClose(t *testing.T) {
 
 // If the connection for an id cannot be made the relay gives it up; the registration goes
 // on.
-func TestClientCannotDial(t *testing.T) {
-	r := newRawRelay(t)
+func TestClientCannotDial(t *testing.T) { servings(t, testClientCannotDial) }
+
+func testClientCannotDial(t *testing.T, r *rawRelay) {
 	var broken atomic.Bool
 	tried := make(chan struct{}, 1)
 	done := make(chan *protocoltest.Registration, 1)
 	go func() {
-		registration, err := protocoltest.Register(t.Context(), &event.Client{}, func(ctx context.Context) (conn.Conn, error) {
+		registration, err := protocoltest.RegisterLoop(t.Context(), &event.Client{}, func(ctx context.Context) (conn.Conn, error) {
 			if broken.Load() {
 				tried <- struct{}{}
 				return nil, errors.New("no route")
 			}
 			return r.Dial(ctx)
-		})
+		}, r.loop)
 		if err != nil {
 			t.Error(err)
 		}
@@ -209,4 +224,40 @@ func TestClientCannotDial(t *testing.T) {
 	broken.Store(false)
 	conntest.Write(t, control, "WORKS\n")
 	conntest.WantPair(t, r.Next("event\nWORKS\n"), protocoltest.Accept(t, registration))
+}
+
+// While as many claims wait as a relay lets users wait, no further id is claimed. All are
+// in the end.
+func TestClientBoundsClaims(t *testing.T) {
+	const most, ids = 128, 140
+	for name, loop := range map[string]*protocoltest.Loop{"goroutines": nil, "loop": protocoltest.WaitingLoop(t)} {
+		t.Run(name, func(t *testing.T) {
+			r := newRawRelay(t)
+			r.loop = loop
+			dials, goOn := make(chan struct{}, ids), make(chan struct{})
+			var registered atomic.Bool
+			var waiting atomic.Int64
+			registration, control := r.registerWith(&event.Client{}, func(ctx context.Context) (conn.Conn, error) {
+				if registered.Load() {
+					if n := waiting.Add(1); n > most {
+						t.Errorf("%d claims wait", n)
+					}
+					dials <- struct{}{}
+					<-goOn
+					waiting.Add(-1)
+				}
+				return r.Dial(ctx)
+			})
+			registered.Store(true)
+			conntest.Write(t, control, strings.Repeat("USER\n", ids))
+			for range most {
+				<-dials
+			}
+			close(goOn)
+			for range ids {
+				r.Next("event\nUSER\n")
+				protocoltest.Accept(t, registration)
+			}
+		})
+	}
 }

@@ -24,11 +24,21 @@ import (
 type rawRelay struct {
 	*protocoltest.Relay
 	through func(conn.Conn) conn.Conn // what relay clients have of their connections
+	loop    *protocoltest.Loop        // of relay clients, or nil
 }
 
 func newRawRelay(t *testing.T) *rawRelay {
 	t.Helper()
-	return &rawRelay{protocoltest.NewRelay(t), func(conn conn.Conn) conn.Conn { return conn }}
+	return &rawRelay{Relay: protocoltest.NewRelay(t), through: func(conn conn.Conn) conn.Conn { return conn }}
+}
+
+// servings runs the test with each way to serve registrations.
+func servings(t *testing.T, test func(t *testing.T, r *rawRelay)) {
+	protocoltest.Servings(t, func(t *testing.T, loop *protocoltest.Loop) {
+		r := newRawRelay(t)
+		r.loop = loop
+		test(t, r)
+	})
 }
 
 // Dial is how relay clients connect.
@@ -50,7 +60,7 @@ func (r *rawRelay) register(size int, payload string) (*protocoltest.Registratio
 	}
 	done := make(chan registered, 1)
 	go func() {
-		registration, err := protocoltest.Register(r.Context(), pool.Client{Size: size}, r.Dial)
+		registration, err := protocoltest.RegisterLoop(r.Context(), pool.Client{Size: size}, r.Dial, r.loop)
 		done <- registered{registration, err}
 	}()
 	first := r.Next("pool\nnew\n")
@@ -68,7 +78,10 @@ func (r *rawRelay) register(size int, payload string) (*protocoltest.Registratio
 
 // A user may come so soon that its bytes arrive together with the reply.
 func TestClientKeepsPayloadBehindTheReply(t *testing.T) {
-	r := newRawRelay(t)
+	servings(t, testClientKeepsPayloadBehindTheReply)
+}
+
+func testClientKeepsPayloadBehindTheReply(t *testing.T, r *rawRelay) {
 	registration, first := r.register(1, "new\nuser")
 	conn := protocoltest.Accept(t, registration)
 	conntest.WantRead(t, conn, "new\nuser")
@@ -76,8 +89,9 @@ func TestClientKeepsPayloadBehindTheReply(t *testing.T) {
 }
 
 // Whatever leaves the pool, by a user's byte or by an end, is replaced.
-func TestClientFillsItsPool(t *testing.T) {
-	r := newRawRelay(t)
+func TestClientFillsItsPool(t *testing.T) { servings(t, testClientFillsItsPool) }
+
+func testClientFillsItsPool(t *testing.T, r *rawRelay) {
 	registration, first := r.register(3, "")
 	waiting := []conn.Conn{first, r.Next("pool\nTHEPOOL\n"), r.Next("pool\nTHEPOOL\n")}
 	for range waiting {
@@ -205,7 +219,7 @@ func (c errorConn) Read(b []byte) (int, error) {
 }
 
 func testPoolIsUnknown(t *testing.T, refuse func(conn.Conn) error) {
-	testPoolIsUnknownTo(t, newRawRelay(t), refuse)
+	servings(t, func(t *testing.T, r *rawRelay) { testPoolIsUnknownTo(t, r, refuse) })
 }
 
 func testPoolIsUnknownTo(t *testing.T, r *rawRelay, refuse func(conn.Conn) error) {
@@ -245,9 +259,10 @@ func testPoolIsUnknownTo(t *testing.T, r *rawRelay, refuse func(conn.Conn) error
 
 // A relay that is full keeps some connections and ends the others at once. That is no
 // reason to register anew.
-func TestClientIsKeptInPart(t *testing.T) {
+func TestClientIsKeptInPart(t *testing.T) { servings(t, testClientIsKeptInPart) }
+
+func testClientIsKeptInPart(t *testing.T, r *rawRelay) {
 	const size, kept, ends = 32, 4, 60
-	r := newRawRelay(t)
 	registration, _ := r.register(size, "")
 	go func() {
 		for conn, err := registration.Accept(); err == nil; conn, err = registration.Accept() {
@@ -268,8 +283,9 @@ func TestClientIsKeptInPart(t *testing.T) {
 }
 
 // Close takes the waiting connections back. Those with a user live on.
-func TestClientClose(t *testing.T) {
-	r := newRawRelay(t)
+func TestClientClose(t *testing.T) { servings(t, testClientClose) }
+
+func testClientClose(t *testing.T, r *rawRelay) {
 	registration, first := r.register(2, "")
 	second := r.Next("pool\nTHEPOOL\n")
 	one, two := protocoltest.Accept(t, registration), protocoltest.Accept(t, registration)

@@ -17,6 +17,13 @@ type Registration struct {
 
 // Register registers and serves the registration in the background.
 func Register(ctx context.Context, client protocol.Client, dial protocol.Dialer) (*Registration, error) {
+	return register(ctx, client, dial, protocol.Registration.Serve)
+}
+
+func register(
+	ctx context.Context, client protocol.Client, dial protocol.Dialer,
+	serve func(protocol.Registration, protocol.Acceptor) error,
+) (*Registration, error) {
 	registration, err := client.Register(ctx, dial, protocol.Preamble{})
 	if err != nil {
 		return nil, err
@@ -24,7 +31,7 @@ func Register(ctx context.Context, client protocol.Client, dial protocol.Dialer)
 	r := &Registration{registration, make(chan conn.Conn), make(chan struct{}), nil}
 	go func() {
 		defer close(r.ended)
-		r.err = r.Serve(func(registered context.Context, conn conn.Conn) {
+		r.err = serve(registration, func(registered context.Context, conn conn.Conn) {
 			select {
 			case r.conns <- conn:
 			case <-registered.Done():

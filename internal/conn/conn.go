@@ -11,7 +11,7 @@ import (
 )
 
 // Conn is a connection that can be joined. It may implement more than that: see Socket,
-// Controller, Detachable, Polled, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter,
+// Controller, Detachable, Polled, Settler, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter,
 // TryReadWriter and Wrapper.
 type Conn interface {
 	net.Conn
@@ -59,6 +59,16 @@ type Polled interface {
 	// LeavePoller removes it from there, until a call waits: it is watched elsewhere. After
 	// an error nothing has changed.
 	LeavePoller() error
+}
+
+// Settler is a Conn whose socket may lack settings, at first, that matter only to a
+// connection that lives on.
+type Settler interface {
+	// Settled reports whether it has all settings.
+	Settled() bool
+	// Settle makes the settings that are missing on the socket fd. It is called within a
+	// few seconds; most connections have ended by then.
+	Settle(fd int)
 }
 
 // ReadNotifier is a Conn whose owner wants to know when something comes from it.
@@ -158,6 +168,13 @@ func As[T any](c net.Conn) (t T, ok bool) {
 			return t, false
 		}
 		c, _ = w.Unwrap()
+	}
+}
+
+// Settle has c, whose socket is fd, make the settings that it lacks.
+func Settle(c Conn, fd int) {
+	if s, ok := Innermost(c).(Settler); ok {
+		s.Settle(fd)
 	}
 }
 

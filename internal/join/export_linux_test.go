@@ -41,9 +41,13 @@ func (e *Engine) Unacked() (n int) {
 func (e *Engine) Suspects() (n int) {
 	for _, loop := range e.loops.all {
 		loop.unacked.mu.Lock()
-		ends := append([]*end(nil), loop.unacked.ends...)
+		ends := append([]checked(nil), loop.unacked.ends...)
 		loop.unacked.mu.Unlock()
-		for _, end := range ends {
+		for _, checked := range ends {
+			end, ok := checked.(*end)
+			if !ok {
+				continue
+			}
 			end.join.mu.Lock()
 			if end.peer.suspect {
 				n++

@@ -93,7 +93,7 @@ func (e *end) open() error {
 	e.fd = fd
 	e.watch, err = e.join.loop.Add(fd, e)
 	e.watched = err == nil
-	if e.watched { // its owners may have written before
+	if e.watched { // its owners may have written before, and it may have to be settled
 		e.markUnacked()
 	}
 	return err

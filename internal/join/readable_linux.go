@@ -3,6 +3,7 @@ package join
 import (
 	"net"
 	"sync"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/eventloop"
@@ -16,9 +17,12 @@ type readable struct {
 	f      func()
 	once   bool
 
-	mu    sync.Mutex // guards what follows
-	place eventloop.Registration
-	over  bool
+	listed int32 // the place in unackedEnds, whose lock guards it
+
+	mu        sync.Mutex // guards what follows
+	place     eventloop.Registration
+	unsettled bool // is among the unackedEnds
+	over      bool
 }
 
 // WhenReadable calls f, once, when reading from c would not wait. F must not
@@ -84,7 +88,30 @@ func (r *readable) begin() bool {
 	_ = r.socket.Control(func(fd uintptr) {
 		r.place, err = r.loop.AddFor(int(fd), eventloop.Readable|eventloop.PeerEnded, r)
 	})
+	if s, ok := r.socket.(conn.Settler); ok && err == nil && !s.Settled() {
+		r.unsettled = true
+		r.loop.unacked.add(r)
+	}
 	return err == nil
+}
+
+func (r *readable) placed() *int32 { return &r.listed }
+
+// check settles the connection. That is all there is to check: its peer has acknowledged
+// what was written, or keep-alive and the kernel find out.
+func (r *readable) check(time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.unsettled {
+		return
+	}
+	_ = r.socket.Control(func(fd uintptr) { r.socket.(conn.Settler).Settle(int(fd)) }) // fails if it is closed
+	r.settledLocked()
+}
+
+func (r *readable) settledLocked() {
+	r.unsettled = false
+	r.loop.unacked.remove(r)
 }
 
 // Ready is called by the loop.
@@ -107,6 +134,9 @@ func (r *readable) release() bool {
 		return false
 	}
 	r.over = true
+	if r.unsettled {
+		r.settledLocked()
+	}
 	if r.socket.Control(func(fd uintptr) { r.loop.Remove(r.place, int(fd)) }) != nil {
 		r.loop.Forget(r.place) // closing has done the rest
 	}

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/eventloop"
 )
 
@@ -24,15 +25,25 @@ const (
 	checkBatch = 64
 )
 
+// checked is a socket that is checked: an end, or a readable.
+type checked interface {
+	// check is called every checkInterval.
+	check(silence time.Duration)
+	// placed returns where the place in the list is kept, whose lock guards it.
+	placed() *int32
+}
+
 // unackedEnds holds the sockets of a loop's joins that may have unacknowledged data, and
-// checks them. Its own methods may be called concurrently; the loop calls Ready.
+// checks them. The first check also settles a connection: see conn.Settler. So those are in
+// the list, too, that wait to be joined and are not settled. Its own methods may be called
+// concurrently; the loop calls Ready.
 type unackedEnds struct {
 	loop    *eventloop.Loop
 	periods periods
-	round   []*end // still to be checked; only for the loop's goroutine
+	round   []checked // still to be checked; only for the loop's goroutine
 
 	mu    sync.Mutex // guards what follows; taken after the lock of a join
-	ends  []*end
+	ends  []checked
 	timer *time.Timer // runs while there are ends, or nil
 	ended bool
 }
@@ -49,22 +60,22 @@ func (e *end) markUnacked() {
 	}
 }
 
-func (u *unackedEnds) add(e *end) {
+func (u *unackedEnds) add(e checked) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	e.place = int32(len(u.ends))
+	*e.placed() = int32(len(u.ends))
 	u.ends = append(u.ends, e)
 	if u.timer == nil {
 		u.startLocked()
 	}
 }
 
-func (u *unackedEnds) remove(e *end) {
+func (u *unackedEnds) remove(e checked) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	last := len(u.ends) - 1
-	u.ends[e.place] = u.ends[last]
-	u.ends[e.place].place = e.place
+	place, last := *e.placed(), len(u.ends)-1
+	u.ends[place] = u.ends[last]
+	*u.ends[place].placed() = place
 	u.ends[last] = nil
 	u.ends = u.ends[:last]
 }
@@ -90,7 +101,7 @@ func (u *unackedEnds) stop() {
 func (u *unackedEnds) Ready(events eventloop.Events) (again bool) {
 	u.mu.Lock()
 	if events == eventloop.Posted {
-		u.round = append([]*end(nil), u.ends...)
+		u.round = append([]checked(nil), u.ends...)
 	}
 	u.mu.Unlock()
 	for range min(checkBatch, len(u.round)) {
@@ -107,6 +118,8 @@ func (u *unackedEnds) Ready(events eventloop.Events) (again bool) {
 	return false
 }
 
+func (e *end) placed() *int32 { return &e.place }
+
 // check asks the kernel what has become of what was written to e.
 func (e *end) check(silence time.Duration) {
 	j := e.join
@@ -115,6 +128,7 @@ func (e *end) check(silence time.Duration) {
 	if j.closing || !e.unacked {
 		return
 	}
+	conn.Settle(e.conn, e.fd)
 	switch e.peer.check(e.fd, silence) {
 	case acknowledged:
 		e.clearUnacked()

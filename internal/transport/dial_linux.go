@@ -96,7 +96,8 @@ func startDial(addr netip.AddrPort) (*socket, error) {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	s := &socket{remote: remote, fd: fd}
-	if err := prepare(fd); err != nil {
+	s.young.Store(true)
+	if err := prepareDial(fd); err != nil {
 		_ = s.Reset()
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ type socket struct {
 	remote syscall.Sockaddr
 	local  *net.TCPAddr // or nil: the kernel knows
 	named  bool         // by SetRemoteAddr
+	young  atomic.Bool  // the socket lacks the settings of settle
 
 	mu       sync.Mutex // guards what follows
 	fd       int        // or -1: it is conn's, was given away, or closed
@@ -38,6 +40,8 @@ var (
 	_ conn.Conn          = (*socket)(nil)
 	_ conn.TryReadWriter = (*socket)(nil)
 	_ conn.Detachable    = (*socket)(nil)
+	_ conn.Polled        = (*socket)(nil)
+	_ conn.Settler       = (*socket)(nil)
 )
 
 // known returns the connection as one that the poller knows.
@@ -50,6 +54,7 @@ func (s *socket) known() (*Conn, error) {
 	if s.fd < 0 {
 		return nil, net.ErrClosed
 	}
+	s.Settle(s.fd)
 	// The net package takes no descriptor but for a duplicate.
 	file := os.NewFile(uintptr(s.fd), "")
 	s.fd = -1
@@ -68,6 +73,16 @@ func (s *socket) known() (*Conn, error) {
 		_ = s.conn.SetWriteDeadline(s.writeBy)
 	}
 	return s.conn, nil
+}
+
+// Settled is conn.Settler's.
+func (s *socket) Settled() bool { return !s.young.Load() }
+
+// Settle is conn.Settler's.
+func (s *socket) Settle(fd int) {
+	if s.young.Load() && s.young.CompareAndSwap(true, false) {
+		_ = settle(fd) // fails only on a connection that is dead
+	}
 }
 
 // LeavePoller is conn.Polled's. No call may be waiting.

@@ -24,18 +24,35 @@ func control(_, _ string, raw syscall.RawConn) error {
 
 // prepare sets what holds for the life of a connection: see Conn.
 func prepare(fd int) error {
-	err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	if err != nil {
-		return os.NewSyscallError("setsockopt", err)
+	if err := prepareDial(fd); err != nil {
+		return err
 	}
+	return settle(fd)
+}
+
+// prepareDial sets what a connection needs from its first byte on, and in case that the
+// process is killed.
+func prepareDial(fd int) error {
+	err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	if err == nil {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1) // see keepUrgentInline
+	}
+	if err == nil {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	return os.NewSyscallError("setsockopt", err)
+}
+
+// settle sets what decides when a peer that has vanished is noticed, which takes half a
+// minute. The time that a connection is silent already counts: the kernel looks at that
+// when TCP_KEEPIDLE is set on a connection with keep-alive.
+func settle(fd int) error {
 	alive := keepAlive()
-	for _, o := range []struct{ level, option, value int }{
-		{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1}, // see keepUrgentInline
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(alive.Idle.Seconds())},
+	for _, o := range [...]struct{ level, option, value int }{
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(alive.Interval.Seconds())},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, alive.Count},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(alive.Idle.Seconds())},
 		{unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(rtoMax.Milliseconds())},
 	} {
 		err := unix.SetsockoptInt(fd, o.level, o.option, o.value)

@@ -248,7 +248,7 @@ func (l *Loop) run() {
 // timeSlice is how often a loop that is busy goes through the runtime's scheduler. Its
 // monitor takes the processor away, after 10 ms, from a goroutine that makes system calls
 // and never does, and then looks after it every 20 us.
-const timeSlice = 4 * time.Millisecond
+const timeSlice = 8 * time.Millisecond
 
 // reschedule goes through the scheduler once in each timeSlice.
 func (l *Loop) reschedule() {

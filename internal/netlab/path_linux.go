@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,9 @@ type Conditions struct {
 	// Loss, Reorder and Duplicate are the parts of all packets, 0 to 1, that are
 	// lost, overtake all that are under way, or arrive twice.
 	Loss, Reorder, Duplicate float64
+	// LossEvery is of how many packets one is lost, at equal distances: a measurement
+	// with it repeats as one with Loss does not. Zero loses none. The first one is drawn.
+	LossEvery int
 	// Seed is of the random draws. The same seed makes the same draws.
 	Seed uint64
 }
@@ -28,6 +32,8 @@ type Conditions struct {
 type path struct {
 	Conditions
 	random *rand.Rand
+	left   int           // packets until one of LossEvery is lost
+	again  atomic.Bool   // left is to begin anew
 	free   time.Time     // when the last packet has gone in
 	last   time.Time     // when the last one that kept its place arrives
 	extra  time.Duration // of the jitter
@@ -35,12 +41,14 @@ type path struct {
 }
 
 func newPath(c Conditions, direction uint64) *path {
-	return &path{Conditions: c, random: rand.New(rand.NewPCG(c.Seed, direction))} //nolint:gosec // to be repeated, not to be secret
+	p := &path{Conditions: c, random: rand.New(rand.NewPCG(c.Seed, direction))} //nolint:gosec // to be repeated, not to be secret
+	p.again.Store(true)
+	return p
 }
 
 // arrivals returns when a packet that comes now arrives: never, once or twice.
 func (p *path) arrivals(now time.Time, size int) []time.Time {
-	if p.draw(p.Loss) {
+	if p.draw(p.Loss) || p.due() {
 		return nil
 	}
 	gone, ok := p.enter(now, size)
@@ -86,6 +94,22 @@ func (p *path) jitter(now time.Time) time.Duration {
 		p.redraw = now.Add(p.Jitter)
 	}
 	return p.extra
+}
+
+// due reports whether the packet is the one of LossEvery that is lost.
+func (p *path) due() bool {
+	if p.LossEvery == 0 {
+		return false
+	}
+	if p.again.Swap(false) {
+		p.left = p.random.IntN(p.LossEvery)
+	}
+	lost := p.left == 0
+	if lost {
+		p.left = p.LossEvery
+	}
+	p.left--
+	return lost
 }
 
 func (p *path) draw(part float64) bool { return part > 0 && p.random.Float64() < part }

@@ -99,3 +99,22 @@ func TestSeedRepeats(t *testing.T) {
 		}
 	}
 }
+
+// TestLossEvery has each tenth packet lost, from a drawn one on.
+func TestLossEvery(t *testing.T) {
+	const every = 10
+	var lost []int
+	for i, arrivals := range draws(netlab.Conditions{LossEvery: every}, 5*every) {
+		if len(arrivals) == 0 {
+			lost = append(lost, i)
+		}
+	}
+	if len(lost) != 5 || lost[0] >= every {
+		t.Fatalf("of %d packets these are lost: %v", 5*every, lost)
+	}
+	for i := range lost[1:] {
+		if lost[i+1] != lost[i]+every {
+			t.Errorf("lost are %v, not each tenth", lost)
+		}
+	}
+}

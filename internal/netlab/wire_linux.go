@@ -82,6 +82,14 @@ func (w *Wire) closeEnds() (err error) {
 	return err
 }
 
+// DrawAgain draws anew how many packets go each way before one of LossEvery is lost. So
+// what has gone before a measurement does not matter to it.
+func (w *Wire) DrawAgain() {
+	for _, f := range w.flights {
+		f.path.again.Store(true)
+	}
+}
+
 // LatePercent returns the percentage of packets that were late.
 func (w *Wire) LatePercent() float64 {
 	return 100 * float64(w.late.Load()) / float64(max(w.carried.Load(), 1))

@@ -17,12 +17,14 @@ import (
 const (
 	modeEcho     = 'E' // send everything back, this byte as well
 	modeUpload   = 'U' // check a stream, and answer with a verdict
-	modeDownload = 'D' // send a stream, until a byte comes or the end
+	modeDownload = 'D' // send a stream: so many chunks, or until a byte comes or the end
 )
 
 const (
-	// headerSize is of the mode, the seed, and bytes that are reserved.
+	// headerSize is of the mode, the seed, the chunks of a download, and bytes that are
+	// reserved.
 	headerSize  = 16
+	chunksAt    = 3
 	messageSize = 64
 	// verdictSize is of right or wrong, and of how many bytes there were.
 	verdictSize  = 9
@@ -34,6 +36,13 @@ func header(mode byte, seed uint16) []byte {
 	h := make([]byte, headerSize)
 	h[0] = mode
 	binary.BigEndian.PutUint16(h[1:], seed)
+	return h
+}
+
+// downloadHeader asks for so many chunks, or for a download until a byte comes.
+func downloadHeader(seed uint16, chunks uint32) []byte {
+	h := header(modeDownload, seed)
+	binary.BigEndian.PutUint32(h[chunksAt:], chunks)
 	return h
 }
 
@@ -83,7 +92,7 @@ func serve(conn *net.TCPConn, p pattern) error {
 	case modeUpload:
 		return serveUpload(conn, p, seed)
 	case modeDownload:
-		serveDownload(conn, p, seed)
+		serveDownload(conn, p, seed, binary.BigEndian.Uint32(h[chunksAt:]))
 		return nil
 	}
 	return fmt.Errorf("an unknown mode %q", h[0])
@@ -124,13 +133,18 @@ func serveUpload(conn *net.TCPConn, p pattern, seed uint16) error {
 	return nil
 }
 
-func serveDownload(conn *net.TCPConn, p pattern, seed uint16) {
-	var stop atomic.Bool
-	go func() {
-		_, _ = conn.Read(make([]byte, 1)) // a byte and an end both mean stop
-		stop.Store(true)
-	}()
-	if _, err := p.send(conn, seed, stop.Load); err == nil {
+func serveDownload(conn *net.TCPConn, p pattern, seed uint16, chunks uint32) {
+	var told atomic.Bool
+	stop := told.Load
+	if chunks > 0 {
+		stop = after(chunks)
+	} else {
+		go func() {
+			_, _ = conn.Read(make([]byte, 1)) // a byte and an end both mean stop
+			told.Store(true)
+		}()
+	}
+	if _, err := p.send(conn, seed, stop); err == nil {
 		_ = conn.CloseWrite() // the load generator notices if it did not arrive
 	}
 }

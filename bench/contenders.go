@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,7 @@ import (
 type site struct {
 	near, far place
 	backend   string // its address
+	server    *process
 	dir       string // for files of the contender, empty
 	relay     string // the command, if the contender is a relay
 	ports     *ports
@@ -129,6 +131,18 @@ func (c contender) of(name, path string) contender {
 	c.name, c.relay, c.version = name+"-"+c.name, path, []string{path, "--version"}
 	return c
 }
+
+// plain reports whether it is as fast as it can be: without TLS.
+func (c contender) plain() bool { return !c.encrypted && c.name != "ssh" }
+
+// amongFirst reports whether it is a relay without TLS, or one of the few that those are
+// compared with where a measurement takes long.
+func (c contender) amongFirst() bool {
+	return c.plainRelay() || slices.Contains([]string{"direct", "haproxy", "rathole"}, c.name)
+}
+
+// plainRelay reports whether it is a relay without TLS.
+func (c contender) plainRelay() bool { return c.protocol != "" && !c.encrypted }
 
 // missing returns what there is to do before the contender can run, or "".
 func (c contender) missing() string {

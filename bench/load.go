@@ -31,6 +31,8 @@ type loadSpec struct {
 	Down     int     `json:"down,omitempty"`
 	Stuck    int     `json:"stuck,omitempty"`
 	Seconds  float64 `json:"seconds"`
+	// Chunks is how many chunks each stream has. It lasts for Seconds if that is zero.
+	Chunks uint32 `json:"chunks,omitempty"`
 	// Warmup is how long the load runs before it is measured.
 	Warmup float64 `json:"warmup,omitempty"`
 }
@@ -48,6 +50,8 @@ type loadResult struct {
 	// that do not read.
 	FreeRate  float64 `json:"free_rate,omitempty"`
 	StuckRate float64 `json:"stuck_rate,omitempty"`
+	// More is what only one kind of load measures, by the keys of columns.
+	More figures `json:"more,omitempty"`
 }
 
 // generator is one kind of load. prepare is not measured.
@@ -110,7 +114,8 @@ func (l *loader) run(ctx context.Context, stdin *bufio.Reader, stdout io.Writer)
 		"connect": &connectLoad{loader: l},
 		"mixed":   &mixedLoad{echo: echoLoad{loader: l}, bulk: bulkLoad{loader: l}},
 		"stuck":   &stuckLoad{echo: echoLoad{loader: l}},
-		"unread":  &unreadLoad{stuckLoad{echo: echoLoad{loader: l}, mayReset: true}},
+		"chatter": &chatterLoad{echo: echoLoad{loader: l}},
+		"stalled": &stalledLoad{connectLoad: connectLoad{loader: l}},
 		"idle":    &idleLoad{loader: l},
 		"tunnels": &tunnelLoad{loader: l},
 	}

@@ -22,6 +22,7 @@ type bulkStream struct {
 	pattern pattern
 	seed    uint16
 	up      bool
+	chunks  uint32 // zero if it lasts for some time
 }
 
 // prepare runs each stream once for the warm-up, and opens those to measure.
@@ -48,7 +49,7 @@ func (b *bulkLoad) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s := &bulkStream{conn, b.pattern, uint16(len(b.held)), i < b.Up}
+		s := &bulkStream{conn, b.pattern, uint16(len(b.held)), i < b.Up, b.Chunks}
 		b.streams = append(b.streams, s)
 		if s.up {
 			if _, err := conn.Write(header(modeUpload, s.seed)); err != nil {
@@ -78,7 +79,11 @@ func (b *bulkLoad) transfer(seconds float64) (loadResult, error) {
 }
 
 func (s *bulkStream) upload(end time.Time) (int64, error) {
-	sent, err := s.pattern.send(s.conn, s.seed, until(end))
+	stop := until(end)
+	if s.chunks > 0 {
+		stop = after(s.chunks)
+	}
+	sent, err := s.pattern.send(s.conn, s.seed, stop)
 	if err != nil {
 		return sent, fmt.Errorf("upload: %w", err)
 	}
@@ -96,16 +101,18 @@ func (s *bulkStream) upload(end time.Time) (int64, error) {
 }
 
 func (s *bulkStream) download(end time.Time) (int64, error) {
-	if _, err := s.conn.Write(header(modeDownload, s.seed)); err != nil {
+	if _, err := s.conn.Write(downloadHeader(s.seed, s.chunks)); err != nil {
 		return 0, fmt.Errorf("asking for a download: %w", err)
 	}
-	timer := time.AfterFunc(time.Until(end), func() { _, _ = s.conn.Write([]byte{'.'}) })
-	defer timer.Stop()
+	if s.chunks == 0 {
+		timer := time.AfterFunc(time.Until(end), func() { _, _ = s.conn.Write([]byte{'.'}) })
+		defer timer.Stop()
+	}
 	received, err := s.pattern.receive(s.conn, s.seed)
 	if err != nil {
 		return received, fmt.Errorf("download: %w", err)
 	}
-	if time.Now().Before(end) {
+	if s.chunks > 0 && received != int64(s.chunks)*chunk || s.chunks == 0 && time.Now().Before(end) {
 		return received, fmt.Errorf("download: it ended early, after %d bytes", received)
 	}
 	return received, nil

@@ -50,14 +50,16 @@ func (c *connectLoad) connectAll(ctx context.Context, seconds float64, each int)
 }
 
 func (c *connectLoad) connect(ctx context.Context, number int) error {
-	source := net.IPv4(127, 0, 0, byte(2+number%sources))
-	conn, err := c.dialFrom(ctx, c.Addrs[number%len(c.Addrs)], source)
+	conn, err := c.dialFrom(ctx, c.Addrs[number%len(c.Addrs)], source(number))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
 	return newEchoer(conn, c.pattern, uint16(number)).bounce()
 }
+
+// source returns the address from which the user with that number connects.
+func source(number int) net.IP { return net.IPv4(127, 0, 0, byte(2+number%sources)) }
 
 // portLater lets the kernel choose a port when it knows the destination. It may then
 // choose one that is in use towards other destinations.

@@ -88,10 +88,7 @@ func (m *mixedLoad) measure(ctx context.Context) (loadResult, error) {
 }
 
 // stuckLoad is small messages, first alone, and then beside users who never read.
-type stuckLoad struct {
-	echo     echoLoad
-	mayReset bool // a user who does not read
-}
+type stuckLoad struct{ echo echoLoad }
 
 func (s *stuckLoad) prepare(ctx context.Context) error { return s.echo.prepare(ctx) }
 
@@ -109,19 +106,8 @@ func (s *stuckLoad) measure(ctx context.Context) (loadResult, error) {
 	return stuck, err
 }
 
-// unreadLoad is users who never read, and nothing else.
-type unreadLoad struct{ stuck stuckLoad }
-
-func (u *unreadLoad) prepare(context.Context) error { return nil }
-
-func (u *unreadLoad) measure(ctx context.Context) (loadResult, error) {
-	begin := time.Now()
-	err := u.stuck.stick(ctx)
-	return loadResult{Ops: int64(u.stuck.echo.Stuck), Seconds: time.Since(begin).Seconds()}, err
-}
-
 // stick has the backend send to users who do not read, and waits until nothing moves
-// there any more. Some users may be reset meanwhile.
+// there any more.
 func (s *stuckLoad) stick(ctx context.Context) error {
 	l := s.echo.loader
 	var conns []*net.TCPConn
@@ -152,7 +138,7 @@ func (s *stuckLoad) stick(ctx context.Context) error {
 			}
 			now, all = now+n, all && n > 0
 		}
-		if same++; now-total > total/trickle || !all && !s.mayReset {
+		if same++; now-total > total/trickle || !all {
 			total, same = now, 0
 		}
 	}

@@ -29,6 +29,7 @@ type options struct {
 	seconds    float64
 	idle       int
 	tunnels    int
+	aims       bool
 	relay      string
 	before     string
 	json       string
@@ -60,6 +61,9 @@ func dispatch(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == "load" {
 		return loadMain(ctx, args[1], os.Stdin, os.Stdout)
 	}
+	if len(args) > 2 && args[0] == "page" {
+		return pageMain(args[1], args[2:])
+	}
 	o, err := parseOptions(args, os.Stderr)
 	if err != nil {
 		return err
@@ -77,6 +81,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs.Float64Var(&o.seconds, "seconds", 2, "how long one measurement takes")
 	fs.IntVar(&o.idle, "idle", 10000, "connections of the scenario idle")
 	fs.IntVar(&o.tunnels, "tunnels", 1000, "tunnels of the scenario tunnels")
+	fs.BoolVar(&o.aims, "aims", false, "only the scenarios that have aims, and only the contenders that these need")
 	fs.StringVar(&o.relay, "relay", "", "the relay command to measure (default: built from this tree)")
 	fs.StringVar(&o.before, "before", "", "a relay command of another build, to measure beside relay-... as before-..., in turns")
 	fs.StringVar(&o.json, "json", "", "file for all figures as JSON")
@@ -107,7 +112,11 @@ func benchMain(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	}
 	// A hop has two for each connection.
 	o.idle = min(wanted, (limit-spareDescriptors)/2)
-	scenarios, err := choose(allScenarios(o), o.scenarios, func(s scenario) string { return s.name })
+	all := allScenarios(o)
+	if o.aims {
+		all = onlyAims(all)
+	}
+	scenarios, err := choose(all, o.scenarios, func(s scenario) string { return s.name })
 	if err != nil {
 		return fmt.Errorf("-scenarios: %w", err)
 	}

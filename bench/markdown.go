@@ -27,14 +27,21 @@ func (r *report) writeMarkdown(file, svg string) error {
 		}
 	}
 	var w bytes.Buffer
-	r.markdownAbout(&w)
-	for _, s := range r.Scenarios {
-		s.markdown(&w, charts)
-	}
+	r.markdownAims(&w)
+	fmt.Fprintln(&w)
+	r.markdown(&w, charts)
 	if err := os.WriteFile(file, w.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("the figures as Markdown: %w", err)
 	}
 	return nil
+}
+
+// markdown writes everything, with charts from a folder if that is not empty.
+func (r *report) markdown(w *bytes.Buffer, charts string) {
+	r.markdownAbout(w)
+	for _, s := range r.Scenarios {
+		s.markdown(w, charts)
+	}
 }
 
 func (r *report) markdownAbout(w *bytes.Buffer) {

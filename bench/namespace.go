@@ -5,8 +5,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
-	"strconv"
 
 	"github.com/seed96252745/relay/internal/netlab"
 )
@@ -24,8 +24,9 @@ type network struct {
 	hosts     []*netlab.Host
 }
 
-func newNetwork(ctx context.Context) (n *network, err error) {
-	prefix := "relay-bench-" + strconv.Itoa(os.Getpid())
+// newNetwork makes a network. No other one of this process has its number.
+func newNetwork(ctx context.Context, number int64, c netlab.Conditions) (n *network, err error) {
+	prefix := fmt.Sprintf("relay-bench-%d-%d", os.Getpid(), number)
 	n = &network{near: place{nearHost, prefix + "-near"}, far: place{farHost, prefix + "-far"}}
 	defer func() {
 		if err != nil {
@@ -40,7 +41,7 @@ func newNetwork(ctx context.Context) (n *network, err error) {
 		n.hosts = append(n.hosts, host)
 	}
 	near, far := n.hosts[0], n.hosts[1]
-	n.wire, err = netlab.NewWire(ctx, netlab.End{Host: near, Device: device}, netlab.End{Host: far, Device: device}, wireConditions)
+	n.wire, err = netlab.NewWire(ctx, netlab.End{Host: near, Device: device}, netlab.End{Host: far, Device: device}, c)
 	if err != nil {
 		return n, err
 	}

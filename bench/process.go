@@ -146,7 +146,10 @@ func (t *tail) String() string {
 // ports hands out ports that are free. They are below the ephemeral ports of Linux, so
 // that no outgoing connection takes one before its program does, and above those that
 // relays open.
-type ports struct{ next int }
+type ports struct {
+	mu   sync.Mutex
+	next int
+}
 
 const (
 	firstPort = 30000
@@ -156,6 +159,8 @@ const (
 func newPorts() *ports { return &ports{next: 16 * os.Getpid()} }
 
 func (p *ports) free() (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for range portCount {
 		p.next++
 		port := strconv.Itoa(firstPort + p.next%portCount)

@@ -27,9 +27,9 @@ type bar struct {
 }
 
 var bars = []bar{
-	{name: "the better HAProxy", contenders: []string{"haproxy", "haproxy-splice"}},
-	{name: "rathole", contenders: []string{"rathole"}},
-	{name: "stunnel", contenders: []string{"stunnel"}, encrypted: true},
+	{name: haproxyBar, contenders: []string{"haproxy", "haproxy-splice"}},
+	{name: ratholeBar, contenders: []string{"rathole"}},
+	{name: stunnelBar, contenders: []string{"stunnel"}, encrypted: true},
 }
 
 // best returns the best figure of the bar's contenders, if any has one.

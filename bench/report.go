@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -38,8 +39,11 @@ type scenarioReport struct {
 	About   string   `json:"about"`
 	Note    string   `json:"note,omitempty"`
 	Columns []column `json:"columns"`
-	Chart   []string `json:"-"`
+	Chart   []string `json:"chart"`
 	Rows    []row    `json:"contenders"`
+
+	scenario   scenario
+	contenders []contender // of the rows
 }
 
 // row is a contender in one scenario.
@@ -62,8 +66,20 @@ func newReport(ctx context.Context, b *bench, contenders []contender) *report {
 	return r
 }
 
-func newScenarioReport(s scenario, contenders []contender) scenarioReport {
-	r := scenarioReport{Name: s.name, About: s.about, Note: s.note, Columns: s.columns, Chart: s.chart}
+// choose returns those of the contenders that are measured: the usual ones, or all if they
+// were asked for by name.
+func (s scenario) choose(contenders []contender, named bool) []contender {
+	if named || s.usual == nil {
+		return contenders
+	}
+	return slices.DeleteFunc(slices.Clone(contenders), func(c contender) bool { return !s.usual(c) })
+}
+
+func newScenarioReport(s scenario, contenders []contender) *scenarioReport {
+	r := &scenarioReport{
+		Name: s.name, About: s.about, Note: s.note, Columns: s.columns, Chart: s.chart,
+		scenario: s, contenders: contenders,
+	}
 	for _, c := range contenders {
 		r.Rows = append(r.Rows, row{
 			Contender: c.name, Relay: c.protocol != "", Encrypted: c.encrypted, LeftOut: s.leavesOut(c),
@@ -83,24 +99,21 @@ func (s scenario) leavesOut(c contender) string {
 		return c.noUploads
 	case s.notDirect && c.name == "direct":
 		return "it has no hops"
-	case s.wire && netlab.Missing() != "":
+	case s.wire != nil && netlab.Missing() != "":
 		return netlab.Missing()
 	}
 	return c.missing()
 }
 
 // conclude makes one figure of those of all rounds. A row that failed once has none.
-func (r *scenarioReport) conclude(s scenario) {
-	if s.wire {
-		r.compareWithDirect()
-	}
+func (r *scenarioReport) conclude() {
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		if row.Error != "" || len(row.Rounds) == 0 {
 			continue
 		}
 		row.Median = make(figures)
-		for _, column := range s.columns {
+		for _, column := range r.Columns {
 			var values []float64
 			for _, round := range row.Rounds {
 				if value, ok := round[column.Key]; ok && !math.IsNaN(value) && !math.IsInf(value, 0) {
@@ -112,18 +125,20 @@ func (r *scenarioReport) conclude(s scenario) {
 			}
 		}
 	}
+	r.compareWithDirect()
 }
 
-// compareWithDirect adds to each round how it compares with the same round
-// without hops.
+// compareWithDirect adds to each row how it compares with that without hops.
 func (r *scenarioReport) compareWithDirect() {
 	for _, direct := range r.Rows {
 		if direct.Contender != "direct" {
 			continue
 		}
 		for _, row := range r.Rows {
-			for i := range min(len(row.Rounds), len(direct.Rounds)) {
-				row.Rounds[i]["ratio"] = 100 * row.Rounds[i]["rate"] / direct.Rounds[i]["rate"]
+			for key, of := range r.scenario.ofDirect {
+				if figure, ok := row.Median[of]; ok && direct.Median[of] > 0 {
+					row.Median[key] = figure / direct.Median[of]
+				}
 			}
 		}
 	}
@@ -196,6 +211,7 @@ func (r *report) printTables(w io.Writer) {
 			fmt.Fprintf(w, "  %s\n", s.Note)
 		}
 	}
+	r.printAims(w)
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "\n%s\n", note)
 	}

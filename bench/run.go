@@ -3,19 +3,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -36,6 +33,10 @@ type bench struct {
 	limit  int    // descriptors that a process may have
 	ports  *ports
 	stderr io.Writer
+	// mu guards stderr and the reports while contenders run at the same time.
+	mu sync.Mutex
+	// networks counts those that were made.
+	networks atomic.Int64
 }
 
 func newBench(ctx context.Context, o options, limit int, stderr io.Writer) (*bench, error) {
@@ -65,87 +66,89 @@ func newBench(ctx context.Context, o options, limit int, stderr io.Writer) (*ben
 
 func (b *bench) close() { _ = os.RemoveAll(b.dir) }
 
-// buildRelay builds the command of the module that is around this one.
-func buildRelay(ctx context.Context, dir string) (path, commit string, err error) {
-	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", "", fmt.Errorf("finding the module: %w", err)
-	}
-	root := filepath.Dir(strings.TrimSpace(string(mod)))
-	if filepath.Base(root) == "bench" {
-		root = filepath.Dir(root)
-	}
-	path = filepath.Join(dir, "relay")
-	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/relay")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", "", fmt.Errorf("building relay in %s: %w: %s", root, err, bytes.TrimSpace(out))
-	}
-	describe := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")
-	describe.Dir = root
-	if out, err := describe.Output(); err == nil { // otherwise it is no clone
-		commit = string(bytes.TrimSpace(out))
-	}
-	return path, commit, nil
-}
-
-// raiseLimit lets this program and those that it starts have so many descriptors, or as
-// many as it may, and returns how many those are.
-func raiseLimit(wanted int) (int, error) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("how many descriptors there may be: %w", err)
-	}
-	more := unix.Rlimit{Cur: max(uint64(wanted), limit.Max), Max: max(uint64(wanted), limit.Max)}
-	if unix.Setrlimit(unix.RLIMIT_NOFILE, &more) == nil {
-		return int(more.Cur), nil
-	}
-	limit.Cur = limit.Max
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("having %d descriptors: %w", limit.Max, err)
-	}
-	return int(limit.Cur), nil
-}
-
 // run measures everything, in rounds.
 func (b *bench) run(ctx context.Context, scenarios []scenario, contenders []contender) []scenarioReport {
 	var reports []scenarioReport
-	for _, s := range scenarios {
-		report := newScenarioReport(s, contenders)
-		for round := range b.rounds {
-			for i := range contenders {
-				// The first one finds the machine cooler, or warmer.
-				at := (i + round) % len(contenders)
-				if round%2 == 1 {
-					at = len(contenders) - 1 - at // and each follows another one
-				}
-				if row := &report.Rows[at]; row.LeftOut == "" && row.Error == "" && ctx.Err() == nil {
-					b.runOne(ctx, s, contenders[at], round, row)
-				}
+	for len(scenarios) > 0 {
+		together := scenarios[0].together
+		var group []*scenarioReport
+		for len(group) == 0 || together != 0 && len(scenarios) > 0 && scenarios[0].together == together {
+			s := scenarios[0]
+			group = append(group, newScenarioReport(s, s.choose(contenders, b.contenders != "")))
+			scenarios = scenarios[1:]
+		}
+		rounds := b.rounds
+		if most := group[0].scenario.rounds; most > 0 {
+			rounds = min(rounds, most)
+		}
+		for round := range rounds {
+			if together != 0 {
+				b.sideBySide(ctx, group, round)
+			} else {
+				b.inTurns(ctx, group[0], round)
 			}
 		}
-		report.conclude(s)
-		reports = append(reports, report)
+		for _, report := range group {
+			report.conclude()
+			reports = append(reports, *report)
+		}
 	}
 	return reports
 }
 
-func (b *bench) runOne(ctx context.Context, s scenario, c contender, round int, row *row) {
-	m, err := b.measure(ctx, s, c)
+// inTurns measures one contender after the other.
+func (b *bench) inTurns(ctx context.Context, report *scenarioReport, round int) {
+	count := len(report.Rows)
+	for i := range count {
+		// The first one finds the machine cooler, or warmer.
+		at := (i + round) % count
+		if round%2 == 1 {
+			at = count - 1 - at // and each follows another one
+		}
+		b.runOne(ctx, report, at, round)
+	}
+}
+
+// sideBySide measures all contenders at once. Their wires are slow, and leave the machine
+// most of its time.
+func (b *bench) sideBySide(ctx context.Context, group []*scenarioReport, round int) {
+	var all sync.WaitGroup
+	for _, report := range group {
+		for at := range report.Rows {
+			all.Go(func() { b.runOne(ctx, report, at, round) })
+		}
+	}
+	all.Wait()
+}
+
+// runOne measures one contender, unless it is left out or has failed before.
+func (b *bench) runOne(ctx context.Context, report *scenarioReport, at, round int) {
+	s, c, row := report.scenario, report.contenders[at], &report.Rows[at]
+	b.mu.Lock()
+	done := row.LeftOut != "" || row.Error != "" || ctx.Err() != nil
+	b.mu.Unlock()
+	if done {
+		return
+	}
+	m, err := b.measure(ctx, s, c, round)
 	if ctx.Err() != nil {
 		return // an interrupted measurement is of no use
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err != nil {
 		row.Error = err.Error()
-		fmt.Fprintf(b.stderr, "%-18s %-16s round %d failed: %v\n", s.name, c.name, round+1, err)
+		fmt.Fprintf(b.stderr, "%-22s %-16s round %d failed: %v\n", s.name, c.name, round+1, err)
 		return
 	}
 	f := s.figures(m)
-	if c.name == "direct" {
-		delete(f, "cpu") // it has no hops
+	if c.name == "direct" { // it has no hops
+		for _, key := range []string{"cpu", "near", "far"} {
+			delete(f, key)
+		}
 	}
 	row.Rounds = append(row.Rounds, f)
-	fmt.Fprintf(b.stderr, "%-18s %-16s round %d", s.name, c.name, round+1)
+	fmt.Fprintf(b.stderr, "%-22s %-16s round %d", s.name, c.name, round+1)
 	for _, column := range s.columns {
 		if value, ok := f[column.Key]; ok {
 			fmt.Fprintf(b.stderr, "  %.*f %s", column.Digits, value, column.Title)
@@ -155,14 +158,17 @@ func (b *bench) runOne(ctx context.Context, s scenario, c contender, round int, 
 }
 
 // measure starts everything for one measurement, and ends it.
-func (b *bench) measure(ctx context.Context, s scenario, c contender) (m measurement, err error) {
+func (b *bench) measure(ctx context.Context, s scenario, c contender, round int) (m measurement, err error) {
 	dir, err := os.MkdirTemp(b.dir, c.name+"-")
 	if err != nil {
 		return m, fmt.Errorf("making a directory: %w", err)
 	}
 	at := &site{near: place{host: loopback}, far: place{host: loopback}, dir: dir, relay: c.relay, ports: b.ports, limit: b.limit}
-	if s.wire {
-		n, err := newNetwork(ctx)
+	var n *network
+	if s.wire != nil {
+		conditions := *s.wire
+		conditions.Seed = uint64(round)
+		n, err = newNetwork(ctx, b.networks.Add(1), conditions)
 		if err != nil {
 			return m, fmt.Errorf("laying a wire: %w", err)
 		}
@@ -175,6 +181,7 @@ func (b *bench) measure(ctx context.Context, s scenario, c contender) (m measure
 		return m, err
 	}
 	defer backend.kill()
+	at.server = backend
 	if at.backend, err = backend.line(ctx, startPatience); err != nil {
 		return m, err
 	}
@@ -187,7 +194,7 @@ func (b *bench) measure(ctx context.Context, s scenario, c contender) (m measure
 	if err != nil {
 		return m, fmt.Errorf("starting %s: %w", c.name, err)
 	}
-	m, err = b.underLoad(ctx, s, c, at, running)
+	m, err = b.underLoad(ctx, s, c, at, running, n)
 	if err != nil {
 		return m, errors.Join(err, said(backend.errors.String()), said(running.complaints()))
 	}
@@ -202,7 +209,7 @@ func said(text string) error {
 }
 
 // underLoad measures a contender that runs.
-func (b *bench) underLoad(ctx context.Context, s scenario, c contender, at *site, running *setup) (m measurement, err error) {
+func (b *bench) underLoad(ctx context.Context, s scenario, c contender, at *site, running *setup, n *network) (m measurement, err error) {
 	spec := s.load
 	spec.Addrs, spec.Control, spec.Protocol = running.addrs, running.control, c.protocol
 	arg, err := json.Marshal(spec)
@@ -219,7 +226,10 @@ func (b *bench) underLoad(ctx context.Context, s scenario, c contender, at *site
 		return m, err
 	}
 	if line == readyLine {
-		if line, err = b.between(ctx, s, running, load, &m); err != nil {
+		if n != nil {
+			n.wire.DrawAgain()
+		}
+		if line, err = b.between(ctx, s, at, running, load, &m); err != nil {
 			return m, err
 		}
 	}
@@ -234,8 +244,12 @@ func (b *bench) underLoad(ctx context.Context, s scenario, c contender, at *site
 
 // between runs the load, and measures what the hops use meanwhile. It returns the load
 // generator's last line.
-func (b *bench) between(ctx context.Context, s scenario, running *setup, load *process, m *measurement) (string, error) {
+func (b *bench) between(ctx context.Context, s scenario, at *site, running *setup, load *process, m *measurement) (string, error) {
 	near, far, err := running.usage()
+	if err != nil {
+		return "", err
+	}
+	around, err := usageOf([]*process{at.server, load})
 	if err != nil {
 		return "", err
 	}
@@ -256,6 +270,11 @@ func (b *bench) between(ctx context.Context, s scenario, running *setup, load *p
 			return "", fmt.Errorf("waiting for memory to settle: %w", context.Cause(ctx))
 		}
 	}
+	aroundAfter, err := usageOf([]*process{at.server, load})
+	if err != nil {
+		return "", err
+	}
+	m.around = aroundAfter.minus(around)
 	nearAfter, farAfter, err := running.usage()
 	m.near, m.far = nearAfter.minus(near), farAfter.minus(far)
 	return line, err

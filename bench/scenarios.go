@@ -27,8 +27,20 @@ type scenario struct {
 	far func(c contender) int
 	// settles is true if memory is measured some time after the load.
 	settles bool
-	// wire is true if the hops are on the two sides of a slow and long wire.
-	wire bool
+	// wire is what is between the two hops, if it is not the same machine.
+	wire *netlab.Conditions
+	// together is the same number for scenarios that run at the same time, with all
+	// contenders; zero for those that take turns. Only what a wire bounds may do so.
+	together int
+	// ofDirect are columns that compare another column with that of the contender direct,
+	// by the key of that one.
+	ofDirect map[string]string
+	// rounds is how often it is measured at most, if that is not zero.
+	rounds int
+	// longer is how many times as long as others it runs, if it is not zero.
+	longer float64
+	// usual reports whether a contender is measured that was not asked for; nil if each is.
+	usual func(c contender) bool
 }
 
 type column struct {
@@ -47,6 +59,7 @@ type figures map[string]float64
 type measurement struct {
 	load      loadResult
 	near, far usage   // while the load ran
+	around    usage   // the same of backend and load generator
 	late      float64 // percent of the wire's packets
 }
 
@@ -57,38 +70,51 @@ const (
 	idleName = "idle"
 	// fewConns is how many connections any contender can have.
 	fewConns = 1000
+	// memoryRounds are enough for memory, which no other program disturbs.
+	memoryRounds = 3
 	// streamsOfSession is below what a relay opens in one session of multiplex.
 	streamsOfSession = 4000
-	// wireSeconds is how much longer than the others a stream on a long wire
-	// runs, as it needs some seconds to get up to speed.
-	wireSeconds = 4
+	// chatterLonger is how many times as long as others a chatter runs: each user sends
+	// only ten messages a second.
+	chatterLonger = 2
+	// stalledLonger is how many times as long as others each half of a scenario with
+	// stalled users runs, as a 99th percentile needs some thousand new users.
+	stalledLonger = 3
 )
 
 func allScenarios(o options) []scenario {
 	all := []scenario{
 		bulkScenario("upload-1", "one user sends to the backend", 1, 0),
-		bulkScenario("upload-8", "8 users send to the backend", 8, 0),
+		bulkScenario("upload-8", "8 users send to the backend", 8, 0).with(func(s *scenario) {
+			s.usual = func(c contender) bool { return c.name != "ssh" }
+		}),
 		bulkScenario("download-1", "the backend sends to one user", 0, 1),
-		echoScenario("echo-1", "64 bytes there and back, one after the other, on one connection", 1),
+		echoScenario("echo-1", "64 bytes there and back, one after the other, on one connection", 1).
+			with(func(s *scenario) { s.usual = contender.plain }),
 		echoScenario("echo-64", "64 bytes there and back, one after the other, on each of 64 connections", 64),
-		connectScenario("connect-1", "a new connection for 64 bytes there and back, one at a time", 1),
+		connectScenario("connect-1", "a new connection for 64 bytes there and back, one at a time", 1).
+			with(func(s *scenario) { s.usual = contender.plain }),
 		connectScenario("connect-64", "a new connection for 64 bytes there and back, 64 at a time", 64),
+		chatterScenario(fewConns),
 		mixedScenario(),
 		stuckScenario(),
-		unreadScenario(fewConns),
+		stalledScenario(100),
+		stalledScenario(1000),
 		idleScenario(idleName, o.idle),
-		idleScenario("idle-100", 100),
+		idleScenario("idle-100", 100).with(func(s *scenario) { s.rounds = memoryRounds }),
 		tunnelsScenario(o.tunnels),
-		longhaulScenario("longhaul-upload", "one user sends to the backend", 1, 0),
-		longhaulScenario("longhaul-download", "the backend sends to one user", 0, 1),
 	}
 	for i := range all {
-		all[i].load.Seconds = o.seconds
-		if all[i].wire {
-			all[i].load.Seconds *= wireSeconds
-		}
+		s := &all[i]
+		s.load.Seconds = o.seconds * max(s.longer, 1)
 	}
-	return all
+	return append(all, longhaulScenarios()...)
+}
+
+// with returns the scenario after a change.
+func (s scenario) with(change func(*scenario)) scenario {
+	change(&s)
+	return s
 }
 
 func gigabits(l loadResult) float64 { return float64(l.Bytes) * 8 / 1e9 / l.Seconds }
@@ -112,6 +138,8 @@ func operationFigures(m measurement) figures {
 		"p50":  m.load.P50,
 		"p99":  m.load.P99,
 		"cpu":  m.cpu() * 1e6 / float64(m.load.Ops),
+		// In no table: how many processors backend and load generator keep busy.
+		"around": m.around.cpu.Seconds() / m.load.Seconds,
 	}
 }
 
@@ -140,6 +168,7 @@ func mixedScenario() scenario {
 		name:    "mixed",
 		about:   "64 bytes there and back on each of 8 connections, beside one upload and one download",
 		load:    loadSpec{Kind: "mixed", Conns: 8, Up: 1, Down: 1, Warmup: warmup},
+		usual:   contender.plain,
 		columns: []column{{"rate", "round trips/s", 0, more}, {"p99", "p99 µs", 0, less}, {"bulk", "Gbit/s beside", 2, more}},
 		chart:   []string{"rate"},
 		figures: func(m measurement) figures {
@@ -159,6 +188,7 @@ func stuckScenario() scenario {
 			{"free", "round trips/s without", 0, ""}, {"stuck", "with", 0, ""}, {"ratio", "with/without %", 0, more},
 		},
 		chart: []string{"ratio"},
+		usual: contender.plain,
 		figures: func(m measurement) figures {
 			return figures{
 				"free":  m.load.FreeRate,
@@ -169,19 +199,53 @@ func stuckScenario() scenario {
 	}
 }
 
-func unreadScenario(conns int) scenario {
+// chatterScenario is a message from each user ten times a second.
+func chatterScenario(conns int) scenario {
 	return scenario{
-		name:      "unread",
-		about:     fmt.Sprintf("%d users who ask for more than they ever read: what all of them have added", conns),
-		load:      loadSpec{Kind: "unread", Stuck: conns},
-		settles:   true,
-		notDirect: true,
-		columns:   []column{{"near", "relay MiB", 1, less}, {"far", "forwarder MiB", 1, less}},
-		chart:     []string{"near", "far"},
-		figures: func(m measurement) figures {
-			return figures{"near": float64(m.near.memory) / (1 << 20), "far": float64(m.far.memory) / (1 << 20)}
+		name: "chatter",
+		about: fmt.Sprintf("64 bytes there and back on each of %d connections, every %d ms",
+			conns, chatterEvery.Milliseconds()),
+		load: loadSpec{Kind: "chatter", Conns: conns, Warmup: warmup},
+		columns: []column{
+			{"rate", "round trips/s", 0, ""}, {"p50", "p50 µs", 0, less}, {"p99", "p99 µs", 0, less},
+			{"cpu", "CPU µs each", 1, less},
 		},
-		far: func(contender) int { return 1 },
+		chart:   []string{"cpu"},
+		figures: operationFigures,
+		longer:  chatterLonger,
+		usual:   contender.plain,
+	}
+}
+
+// stalledScenario is what users who never read cost a new user of the same tunnel, and
+// the machine.
+func stalledScenario(conns int) scenario {
+	return scenario{
+		name: fmt.Sprintf("stalled-%d", conns),
+		about: fmt.Sprintf("new users, one after the other, without and with %d users of the same tunnel who "+
+			"ask for more than they ever read", conns),
+		load: loadSpec{Kind: "stalled", Stuck: conns, Warmup: warmup},
+		columns: []column{
+			{"alone50", "p50 µs without", 0, ""}, {"alone99", "p99 µs without", 0, ""},
+			{"p50", "p50 µs with", 0, ""}, {"p99", "p99 µs with", 0, ""}, {"ratio", "p99 with/without", 2, ""},
+			{"gaveup", "no echo %", 1, ""}, {"cutoff", "cut off", 0, ""},
+			{"memory", "TCP MiB", 1, less}, {"memratio", "of direct", 2, ""},
+			{"near", "relay MiB", 1, less}, {"far", "forwarder MiB", 1, less},
+		},
+		chart: []string{"memory"},
+		figures: func(m measurement) figures {
+			f := m.load.More
+			f["near"], f["far"] = float64(m.near.memory)/(1<<20), float64(m.far.memory)/(1<<20)
+			return f
+		},
+		ofDirect: map[string]string{"memratio": "memory"},
+		longer:   stalledLonger,
+		usual:    contender.amongFirst,
+		note: fmt.Sprintf("A new user connects, and has the first 64 bytes back: the time is of both. One who has "+
+			"no echo after %s counts with that time, and in \"no echo\". The others have a receive buffer of %d bytes; "+
+			"\"cut off\" are those of them that a contender has reset, or never sent a byte. TCP is what the buffers of "+
+			"all sockets of the machine took more once that grew no longer, relay and forwarder what is resident of the "+
+			"two processes.", newUserPatience, stalledBuffer),
 	}
 }
 
@@ -203,6 +267,7 @@ func idleScenario(name string, conns int) scenario {
 			"Multiplex has a forwarder for every %d. Memory is what is resident of the processes, "+
 			"without the kernel's for sockets.", streamsOfSession),
 		load:    loadSpec{Kind: "idle", Conns: conns},
+		usual:   contender.amongFirst,
 		settles: true, notDirect: true,
 		columns: []column{
 			{"near", "relay KiB", 2, less}, {"far", "forwarder KiB", 2, less},
@@ -226,23 +291,11 @@ func tunnelsScenario(count int) scenario {
 		load:      loadSpec{Kind: "tunnels", Conns: count},
 		settles:   true,
 		relayOnly: "only a relay has tunnels",
+		usual:     contender.plainRelay,
+		rounds:    memoryRounds,
 		columns:   []column{{"near", "relay KiB", 1, less}, {"nearfds", "relay descriptors", 2, less}},
 		chart:     []string{"near"},
 		figures:   func(m measurement) figures { return perItem(m, float64(m.load.Ops-1)) },
 		far:       func(contender) int { return 0 },
-	}
-}
-
-func longhaulScenario(name, about string, up, down int) scenario {
-	return scenario{
-		name:    name,
-		about:   about + fmt.Sprintf(", %d ms and %d Mbit/s of wire between the hops", 2*wireDelay.Milliseconds(), wireBits/1_000_000),
-		load:    loadSpec{Kind: "bulk", Up: up, Down: down},
-		columns: []column{{"rate", "Mbit/s", 1, more}, {"ratio", "of direct %", 0, ""}, {"late", "late packets %", 1, ""}},
-		chart:   []string{"rate"},
-		figures: func(m measurement) figures { return figures{"rate": 1000 * gigabits(m.load), "late": m.late} },
-		wire:    true,
-		note: fmt.Sprintf("The wire is a program. A packet is late if it left the wire more than %s after its time. "+
-			"With more than a few late ones the machine was too busy for this measurement.", netlab.Late),
 	}
 }

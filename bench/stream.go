@@ -122,6 +122,12 @@ func checkCount(trailer []byte, received int64) error {
 	return nil
 }
 
+// after returns a stop for send that is true once there have been so many chunks.
+func after(chunks uint32) func() bool {
+	sent := uint32(0)
+	return func() bool { sent++; return sent > chunks }
+}
+
 // until returns a stop for send that is true from that time on.
 func until(end time.Time) func() bool {
 	return func() bool { return !time.Now().Before(end) }

@@ -17,7 +17,7 @@ import (
 )
 
 // startEcho returns the address of an echo server that ends with the benchmark.
-func startEcho(b *testing.B) string {
+func startEcho(b testing.TB) string {
 	b.Helper()
 	server := exec.Command(os.Args[0]) //nolint:gosec // this very program
 	server.Env = append(os.Environ(), echoServer+"=1")
@@ -45,7 +45,7 @@ func startEcho(b *testing.B) string {
 }
 
 // forwardTo runs a forwarder and returns the public address.
-func forwardTo(b *testing.B, relayAddr, local string, protocol relay.Protocol) net.Addr {
+func forwardTo(b testing.TB, relayAddr, local string, protocol relay.Protocol) net.Addr {
 	b.Helper()
 	public, ended := make(chan net.Addr, 1), make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())

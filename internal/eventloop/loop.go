@@ -217,6 +217,7 @@ func (l *Loop) wakeUp() {
 func (l *Loop) run() {
 	defer close(l.done)
 	defer func() { _, _ = unix.Close(l.epoll), unix.Close(l.wake) }()
+	var spare []Handler // for those that are called again
 	for {
 		posted, timeout, ok := l.prepare()
 		if !ok {
@@ -225,7 +226,7 @@ func (l *Loop) run() {
 		n := l.wait(timeout)
 		l.reschedule()
 		again := l.again
-		l.again = nil
+		l.again = spare[:0]
 		for _, event := range l.events[:n] {
 			if h := l.lookup(Registration{event.Fd, event.Pad}); h != nil {
 				l.callHandler(h, Events(event.Events))
@@ -237,6 +238,8 @@ func (l *Loop) run() {
 		for _, h := range again {
 			l.callHandler(h, 0)
 		}
+		clear(again)
+		spare = again
 		for i := 0; i < len(l.atEnd); i++ { // it may grow meanwhile
 			l.atEnd[i]()
 		}

@@ -18,7 +18,11 @@ type chunk struct {
 	start, end int // of the bytes in data that are not yet read
 }
 
-var segmentPool = sync.Pool{New: func() any { return new([segmentSize]byte) }}
+// Chunks come from pools, or each frame would allocate one.
+var (
+	segmentPool = sync.Pool{New: func() any { return &chunk{data: new([segmentSize]byte)} }}
+	pipePool    = sync.Pool{New: func() any { return new(chunk) }} // for chunks with a pipe
+)
 
 func (c *chunk) size() int {
 	if c.pipe != nil {
@@ -27,14 +31,16 @@ func (c *chunk) size() int {
 	return c.end - c.start
 }
 
-// free gives back the pipe or the segment.
+// free gives back the chunk, which nobody may use from then on, with its pipe or segment.
 func (c *chunk) free() {
 	if c.pipe != nil {
 		c.pipe.Release()
-	} else {
-		segmentPool.Put(c.data)
+		c.pipe = nil
+		pipePool.Put(c)
+		return
 	}
-	c.pipe, c.data = nil, nil
+	c.start, c.end = 0, 0
+	segmentPool.Put(c)
 }
 
 // buffer is a queue of bytes. The zero value is empty.
@@ -48,7 +54,7 @@ func (b *buffer) write(p []byte) {
 	b.size += len(p)
 	for len(p) > 0 {
 		if b.last == nil || b.last.pipe != nil || b.last.end == segmentSize {
-			b.push(&chunk{data: segmentPool.Get().(*[segmentSize]byte)})
+			b.push(segmentPool.Get().(*chunk))
 		}
 		n := copy(b.last.data[b.last.end:], p)
 		b.last.end += n
@@ -60,7 +66,9 @@ func (b *buffer) write(p []byte) {
 func (b *buffer) writePipe(p *splice.Pipe) {
 	b.size += p.Len()
 	b.pipes++
-	b.push(&chunk{pipe: p})
+	c := pipePool.Get().(*chunk)
+	c.pipe = p
+	b.push(c)
 }
 
 func (b *buffer) push(c *chunk) {

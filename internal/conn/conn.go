@@ -30,6 +30,16 @@ type Listener interface {
 	Close() error
 }
 
+// TryListener is a Listener that an event loop can watch. Either that, or Accept is used.
+type TryListener interface {
+	Listener
+	// TryAccept is Accept if that takes no waiting. Otherwise it returns EAGAIN.
+	TryAccept() (Conn, error)
+	// Watch calls watch with the descriptor, which is valid until Close, and, if watch
+	// returns nil, has the first Close call closed.
+	Watch(watch func(fd uintptr) error, closed func()) error
+}
+
 // Socket is a Conn that is a TCP connection. Its bytes may be read and written
 // there, past the Conn's own Read and Write.
 type Socket interface {

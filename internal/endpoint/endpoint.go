@@ -97,7 +97,11 @@ func (e *Endpoint) run(serve func(context.Context) error) {
 			e.Close(c)
 		}
 	}()
-	_ = serve(e.group.draining)
+	err := serve(e.group.draining)
+	if c := (*crash.Error)(nil); errors.As(err, &c) {
+		e.group.Crashed(c)
+		e.Close(c)
+	}
 }
 
 // Close closes the endpoint for the given reason, and with it the tunnel.

@@ -15,22 +15,23 @@ import (
 )
 
 // Serve admits the user of c, and joins it with the relay client. First is what the entry
-// has read of the user's bytes to find the endpoint. It waits only while as many users
-// wait for the relay client as may: the others stay in the kernel's queue meanwhile, where
-// they cost nothing and lose nothing.
-func (e *Endpoint) Serve(c conn.Conn, first []byte) {
+// has read of the user's bytes to find the endpoint. Serve does not wait. While as many users
+// wait for the relay client as may, it returns a function that waits for a place. The
+// caller calls that before it accepts another user: the others stay in the kernel's queue
+// meanwhile, where they cost nothing and lose nothing.
+func (e *Endpoint) Serve(c conn.Conn, first []byte) (wait func()) {
 	defer e.resetOnPanic(c)
 	u := &user{conn: c, addr: c.RemoteAddr(), endpoint: e, came: time.Now(), first: first}
 	if err := u.admit(); err != nil {
 		u.reset(err)
-		return
+		return nil
 	}
 	u.turn = e.order.take(u.Source)
 	if u.Delay > 0 {
 		u.delay()
-		return
+		return nil
 	}
-	u.route()
+	return u.route()
 }
 
 // maxDelayed bounds the users of one endpoint who are delayed, as Limits.Waiting does by
@@ -52,7 +53,9 @@ func (u *user) delay() {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			u.route()
+			if wait := u.route(); wait != nil {
+				wait()
+			}
 		case <-e.done:
 			u.fail(e.Reason())
 		}
@@ -61,27 +64,39 @@ func (u *user) delay() {
 
 // route joins an admitted user: at once if nothing has to be waited for, and otherwise
 // when the connection to the relay client has come. Of users who wait there is a bounded
-// number.
-func (u *user) route() {
+// number: if that is reached, route returns queue.
+func (u *user) route() (wait func()) {
 	defer u.failOnPanic()
 	if u.connectNow() {
 		u.join()
-		return
+		return nil
 	}
+	select {
+	case u.endpoint.waiting <- struct{}{}:
+		u.wait()
+		return nil
+	default:
+		u.endpoint.group.config.Admission.Counters.Add(admission.Waiting)
+		return u.queue
+	}
+}
+
+// queue waits for a place among the users who wait.
+func (u *user) queue() {
+	defer u.failOnPanic()
 	e := u.endpoint
 	select {
 	case e.waiting <- struct{}{}:
-	default:
-		e.group.config.Admission.Counters.Add(admission.Waiting)
-		select {
-		case e.waiting <- struct{}{}:
-		case <-e.done:
-			u.fail(e.Reason())
-			return
-		}
+		u.wait()
+	case <-e.done:
+		u.fail(e.Reason())
 	}
-	if !e.group.starts.start(u) {
-		e.group.running.Go(u.park)
+}
+
+// wait has a user wait who has a place.
+func (u *user) wait() {
+	if g := u.endpoint.group; !g.starts.start(u) {
+		g.running.Go(u.park)
 	}
 }
 

@@ -26,7 +26,14 @@ const (
 type Acceptor struct {
 	Admission *admission.Controller
 	Log       *slog.Logger
+	// Watch is [join.Engine.Watch]. Nil, or a listener that it cannot watch, is a
+	// goroutine that waits in Accept.
+	Watch func(l conn.TryListener, ready func() (again bool), ended func(error)) (resume func())
 }
+
+// Handle takes over a connection, and does not wait for the peer. If something else has to
+// be waited for before the next connection is accepted, it returns a function that does.
+type Handle func(conn.Conn) (wait func())
 
 // Shortage is what happens at a listener while there are no descriptors: of the reserve
 // Lend frees one, and Handle takes over the connection that is accepted with it. So nobody
@@ -37,36 +44,49 @@ type Shortage struct {
 }
 
 // Serve has handle take over every connection of l, until l is closed, whose error it
-// returns, or ctx is done. Handle must not wait for the peer.
-func (a *Acceptor) Serve(ctx context.Context, l conn.Listener, handle func(conn.Conn), short Shortage) error {
+// returns, or ctx is done.
+func (a *Acceptor) Serve(ctx context.Context, l conn.Listener, handle Handle, short Shortage) error {
+	if try, ok := l.(conn.TryListener); ok && a.Watch != nil {
+		w := &watched{Acceptor: a, listener: try, handle: handle, steps: make(chan step, 2)}
+		resume := make(chan func())
+		go func() { resume <- a.Watch(try, w.ready, w.end) }() // or the stack here would grow for it, see retry
+		if resume := <-resume; resume != nil {
+			return w.serve(ctx, short, resume)
+		}
+	}
 	for pause := time.Duration(0); ; {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = 0
-			a.handOver(c, handle)
+			if wait := a.handOver(c, handle); wait != nil {
+				wait()
+			}
 		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
 			return err
 		default:
-			if pause, err = a.retry(ctx, l, short, pause, err); err != nil {
+			if pause, err = a.retry(ctx, l.Accept, l.Addr(), short, pause, err); err != nil {
 				return err
 			}
 		}
 	}
 }
 
+// accept is Accept of a listener, or TryAccept.
+type accept func() (conn.Conn, error)
+
 // retry does what can be done about an error of Accept, waits, and returns for how long
 // it has waited. Its error is that of ctx. It is not inlined: a goroutine of each public
 // port stands in Serve, and its stack would be twice as large.
 //
 //go:noinline
-func (a *Acceptor) retry(ctx context.Context, l conn.Listener, short Shortage, pause time.Duration, err error) (time.Duration, error) {
+func (a *Acceptor) retry(ctx context.Context, accept accept, at net.Addr, short Shortage, pause time.Duration, err error) (time.Duration, error) {
 	if pause == 0 {
-		a.Log.Error("cannot accept connections; trying on", "address", l.Addr(), "error", err)
+		a.Log.Error("cannot accept connections; trying on", "address", at, "error", err)
 	}
 	if sockerr.Is(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM) { // which others may give back
 		a.Admission.Counters.Add(admission.Shortages)
-		if a.acceptShort(l, short) {
+		if a.acceptShort(accept, short) {
 			return minAcceptPause, nil // for the log: it is the same shortage
 		}
 	}
@@ -83,12 +103,12 @@ func (a *Acceptor) retry(ctx context.Context, l conn.Listener, short Shortage, p
 
 // acceptShort accepts one connection with the help of the reserve. There is one: without
 // descriptors Accept fails only then.
-func (a *Acceptor) acceptShort(l conn.Listener, short Shortage) bool {
+func (a *Acceptor) acceptShort(accept accept, short Shortage) bool {
 	if !short.Lend() {
 		return false
 	}
 	defer a.Admission.Reserve.Fill()
-	c, err := l.Accept()
+	c, err := accept()
 	if err == nil {
 		short.Handle(c)
 	}
@@ -97,13 +117,13 @@ func (a *Acceptor) acceptShort(l conn.Listener, short Shortage) bool {
 
 // handOver hands a connection on, unless it has got the reserve's last descriptor, which
 // was lent to another listener for a moment.
-func (a *Acceptor) handOver(c conn.Conn, handle func(conn.Conn)) {
+func (a *Acceptor) handOver(c conn.Conn, handle Handle) (wait func()) {
 	a.Admission.Reserve.Fill()
 	if !a.Admission.Reserve.Empty() {
-		handle(c)
-		return
+		return handle(c)
 	}
 	a.Admission.Counters.Add(admission.Shortages)
 	_ = c.Reset()
 	a.Admission.Reserve.Fill()
+	return nil
 }

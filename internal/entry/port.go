@@ -83,7 +83,7 @@ func (p *Port) Close() {
 func (p *Port) Serve(ctx context.Context, find Find) error {
 	p.find = find
 	defer p.reading.Wait()
-	return p.config.Serve(ctx, p.listener, func(c conn.Conn) { p.handle(ctx, c) },
+	return p.config.Serve(ctx, p.listener, func(c conn.Conn) (wait func()) { return p.handle(ctx, c) },
 		Shortage{p.config.Admission.Reserve.Lend, p.turnAway})
 }
 
@@ -94,20 +94,33 @@ func (p *Port) turnAway(c conn.Conn) {
 }
 
 // handle hands a connection on, once it is known whose it is.
-func (p *Port) handle(ctx context.Context, c conn.Conn) {
+func (p *Port) handle(ctx context.Context, c conn.Conn) (wait func()) {
 	if p.headers == nil || !conn.ComesFrom(c, p.config.TrustedProxies) {
-		p.hand(c)
-		return
+		return p.hand(c)
 	}
 	select {
 	case p.headers <- struct{}{}:
+		p.startReading(ctx, c)
+		return nil
+	default:
+		return func() { p.queue(ctx, c) }
+	}
+}
+
+// queue waits until the header of a connection may be read.
+func (p *Port) queue(ctx context.Context, c conn.Conn) {
+	select {
+	case p.headers <- struct{}{}:
+		p.startReading(ctx, c)
 	case <-p.closed:
 		_ = c.Reset()
-		return
 	case <-ctx.Done():
 		_ = c.Reset()
-		return
 	}
+}
+
+// startReading reads the header of a connection, and hands it on.
+func (p *Port) startReading(ctx context.Context, c conn.Conn) {
 	p.config.headers.Add(1)
 	p.reading.Go(func() {
 		defer func() { <-p.headers }()
@@ -117,18 +130,20 @@ func (p *Port) handle(ctx context.Context, c conn.Conn) {
 			p.reset(c, err)
 			return
 		}
-		p.hand(user)
+		if wait := p.hand(user); wait != nil {
+			wait()
+		}
 	})
 }
 
 // hand hands a user to its endpoint.
-func (p *Port) hand(c conn.Conn) {
+func (p *Port) hand(c conn.Conn) (wait func()) {
 	e, first, err := p.find(c)
 	if err != nil {
 		p.reset(c, err)
-		return
+		return nil
 	}
-	e.Serve(c, first)
+	return e.Serve(c, first)
 }
 
 // reset resets a connection of which it is not known whose it is.

@@ -19,6 +19,9 @@ func (*loops) join(context.Context, *Engine, conn.Conn, conn.Conn, int64, func(R
 	return nil
 }
 
+// Watch returns nil: no listener can be watched.
+func (*Engine) Watch(conn.TryListener, func() (again bool), func(error)) (resume func()) { return nil }
+
 // WhenReadable returns nil: no connection can be watched.
 func (*Engine) WhenReadable(conn.Conn, func()) (stop func()) { return nil }
 

@@ -19,7 +19,7 @@ import (
 
 // fromOutside has all relay clients seem to come from 192.0.2.1: loopback is never shut
 // out.
-type fromOutside struct{ *transport.Listener }
+type fromOutside struct{ conn.Listener }
 
 func (l fromOutside) Accept() (conn.Conn, error) {
 	conn, err := l.Listener.Accept()

@@ -148,7 +148,7 @@ func New(config Config) (*Server, error) {
 	s.events = newLog(config.Logger, config.Limits.LogLines, func() { s.admission.Counters.Add(admission.LogLines) })
 	s.admission = admission.NewController(config.Limits, slices.Concat(config.TrustedProxies, config.ControlProxies), s.events)
 	s.entries = &entry.Config{
-		Acceptor: entry.Acceptor{Admission: s.admission, Log: s.log}, Events: s.events,
+		Acceptor: entry.Acceptor{Admission: s.admission, Log: s.log, Watch: engine.Watch}, Events: s.events,
 		TrustedProxies: config.TrustedProxies, MaxHeaders: config.Limits.Waiting,
 	}
 	s.endpoints = endpoint.NewGroup(endpoint.Config{
@@ -180,7 +180,11 @@ func (s *Server) Serve(l conn.Listener) error {
 	}
 	defer s.untrackListener(l)
 	closed := s.endpoints.Closed()
-	err := s.entries.Serve(closed, l, s.startHandshake, entry.Shortage{Lend: s.admission.Reserve.LendSpare, Handle: s.startHandshake})
+	handle := func(c conn.Conn) (wait func()) {
+		s.startHandshake(c)
+		return nil
+	}
+	err := s.entries.Serve(closed, l, handle, entry.Shortage{Lend: s.admission.Reserve.LendSpare, Handle: s.startHandshake})
 	if closed.Err() != nil {
 		return ErrServerClosed
 	}

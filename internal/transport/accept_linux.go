@@ -3,6 +3,7 @@ package transport
 import (
 	"net"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -11,66 +12,136 @@ import (
 )
 
 // acceptor accepts for a listener. Connections inherit their settings from the listener's
-// socket. It stands on a file, since a listener of the net package registers each
-// connection with the runtime's poller.
+// socket, and the runtime's poller does not know them, as it would those of the net
+// package.
+//
+// Nor does it know the listener's socket, until the first call that waits: a listener that
+// an event loop watches would have the poller wake up for nothing.
 type acceptor struct {
-	file  *os.File
-	raw   syscall.RawConn
 	local *net.TCPAddr // of all connections, or nil if the kernel has to be asked
+
+	mu       sync.Mutex // guards what follows
+	fd       int        // or -1: it is file's, or closed
+	file     *os.File   // or nil
+	closed   bool
+	detached func() // see NotifyClose
 }
 
+var _ conn.TryListener = (*Listener)(nil)
+
 // newAcceptor takes over tcp.
-func newAcceptor(tcp *net.TCPListener) (acceptor, error) {
+func newAcceptor(tcp *net.TCPListener) (*acceptor, error) {
 	defer func() { _ = tcp.Close() }()
-	file, err := tcp.File()
+	fd, err := duplicate(tcp)
 	if err != nil {
-		return acceptor{}, err
+		return nil, err
 	}
-	raw, err := file.SyscallConn()
 	local, ok := tcp.Addr().(*net.TCPAddr)
 	if !ok || local.IP.IsUnspecified() {
 		local = nil
 	}
-	return acceptor{file, raw, local}, err
+	return &acceptor{local: local, fd: fd}, nil
 }
 
-func (a acceptor) close() error {
-	if a.file.Close() != nil {
+func (a *acceptor) close() error {
+	a.mu.Lock()
+	first, file, fd, detached := !a.closed, a.file, a.fd, a.detached
+	a.closed, a.fd = true, -1
+	if fd >= 0 {
+		_ = unix.Close(fd) // with the lock held: another descriptor could have its number soon
+	}
+	a.mu.Unlock()
+	switch {
+	case !first:
 		return net.ErrClosed
+	case file != nil:
+		return file.Close()
+	case detached != nil:
+		detached()
 	}
 	return nil
 }
 
 // accept waits for the next connection.
-func (a acceptor) accept() (conn.Conn, error) {
-	s := &socket{local: a.local}
-	var err error
-	closed := a.raw.Read(func(listener uintptr) bool {
-		for {
-			s.fd, s.remote, err = syscall.Accept4(int(listener), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
-			switch err {
-			case syscall.EINTR, syscall.ECONNABORTED: // the next one will do
-			case syscall.EAGAIN:
-				return false
-			case syscall.EMFILE, syscall.ENFILE:
-				return inQueue(listener) // otherwise no connection waits for it yet
-			default:
-				return true
-			}
-		}
+func (a *acceptor) accept() (conn.Conn, error) {
+	raw, err := a.known()
+	if err != nil {
+		return nil, err
+	}
+	var c conn.Conn
+	closed := raw.Read(func(listener uintptr) bool {
+		c, err = a.tryAccept(int(listener))
+		return err != syscall.EAGAIN
 	})
 	if closed != nil {
 		return nil, net.ErrClosed
 	}
-	if err != nil {
-		return nil, os.NewSyscallError("accept4", err)
+	return c, err
+}
+
+// known returns the socket as one that the poller knows.
+func (a *acceptor) known() (syscall.RawConn, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.file == nil {
+		if a.fd < 0 {
+			return nil, net.ErrClosed
+		}
+		a.file, a.fd = os.NewFile(uintptr(a.fd), ""), -1
 	}
-	return s, nil
+	return a.file.SyscallConn()
+}
+
+// TryAccept is conn.TryListener's. It leaves a listener for which somebody waits to Accept.
+func (l *Listener) TryAccept() (conn.Conn, error) {
+	a := l.acceptor
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fd < 0 {
+		return nil, syscall.EAGAIN
+	}
+	return a.tryAccept(a.fd)
+}
+
+// Watch is conn.TryListener's.
+func (l *Listener) Watch(watch func(fd uintptr) error, closed func()) error {
+	a := l.acceptor
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fd < 0 {
+		return net.ErrClosed
+	}
+	err := watch(uintptr(a.fd))
+	if err == nil {
+		a.detached = closed
+	}
+	return err
+}
+
+// tryAccept accepts the next connection of a listener. Without one it returns EAGAIN.
+func (a *acceptor) tryAccept(listener int) (conn.Conn, error) {
+	for {
+		fd, remote, err := syscall.Accept4(listener, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+			return &socket{fd: fd, local: a.local, remote: remote}, nil
+		case syscall.EINTR, syscall.ECONNABORTED: // the next one will do
+		case syscall.EMFILE, syscall.ENFILE:
+			if !inQueue(listener) { // otherwise no connection waits for it yet
+				return nil, syscall.EAGAIN
+			}
+			return nil, os.NewSyscallError("accept4", err)
+		case syscall.EAGAIN:
+			return nil, err
+		default:
+			return nil, os.NewSyscallError("accept4", err)
+		}
+	}
 }
 
 // inQueue reports whether there is a connection to accept: the kernel takes a descriptor
 // before it looks for one.
-func inQueue(listener uintptr) bool {
+func inQueue(listener int) bool {
 	fds := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}} //nolint:gosec // a descriptor
 	n, _ := unix.Poll(fds, 0)
 	return n > 0

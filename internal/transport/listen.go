@@ -11,7 +11,7 @@ import (
 // Listener accepts connections that can be joined.
 type Listener struct {
 	addr     net.Addr
-	acceptor acceptor
+	acceptor *acceptor
 }
 
 // ListenRelayClients listens for relay clients on addr.

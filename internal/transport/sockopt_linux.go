@@ -101,8 +101,8 @@ func setOption(tcp *net.TCPConn, level, option, value int) error {
 }
 
 // duplicate returns a second descriptor of the socket.
-func duplicate(tcp *net.TCPConn) (fd int, err error) {
-	raw, err := tcp.SyscallConn()
+func duplicate(socket syscall.Conn) (fd int, err error) {
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return -1, err
 	}

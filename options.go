@@ -42,6 +42,16 @@ const DefaultPoolSize = 16
 // MaxPoolSize is how many connections a relay keeps for one relay client.
 const MaxPoolSize = pool.MaxSize
 
+// DefaultSessions is how many connections Multiplex spreads users over by default without
+// TLS, and DefaultTLSSessions with TLS: one connection is one thread's encryption.
+const (
+	DefaultSessions    = 1
+	DefaultTLSSessions = 4
+)
+
+// MaxSessions is how many connections a relay lets one multiplex tunnel have.
+const MaxSessions = multiplex.MaxSessions
+
 // DefaultDrain is how long Forward lets connections finish by default.
 const DefaultDrain = 30 * time.Second
 
@@ -54,6 +64,11 @@ type Options struct {
 	// PoolSize is how many connections Pool keeps waiting, at most MaxPoolSize. Zero
 	// means DefaultPoolSize.
 	PoolSize int
+
+	// Sessions is how many connections Multiplex spreads the users over, at most
+	// MaxSessions. A relay may grant fewer. Zero means DefaultSessions, or with TLS
+	// DefaultTLSSessions.
+	Sessions int
 
 	// TLS encrypts the connections to the relay, and says how the relay proves who it
 	// is; see [PinnedTLS] for a relay that has made its certificate itself. An empty
@@ -140,6 +155,12 @@ func (o *Options) withDefaults() Options {
 	if full.PoolSize == 0 {
 		full.PoolSize = DefaultPoolSize
 	}
+	if full.Sessions == 0 {
+		full.Sessions = DefaultSessions
+		if full.TLS != nil {
+			full.Sessions = DefaultTLSSessions
+		}
+	}
 	if full.Logger == nil {
 		full.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -166,7 +187,7 @@ func Protocols() (protocols []Protocol) {
 // clients returns the relay client's halves of all protocols.
 func (o Options) clients() []protocol.Client {
 	return []protocol.Client{
-		&multiplex.Client{},
+		&multiplex.Client{Sessions: o.Sessions, OnFailure: o.logLostSessions()},
 		pool.Client{Size: o.PoolSize, OnFailure: o.logFailures()},
 		&event.Client{OnFailure: o.logFailures()},
 	}
@@ -176,6 +197,9 @@ func (o Options) clients() []protocol.Client {
 func (o Options) client() (protocol.Client, error) {
 	if o.PoolSize < 1 || o.PoolSize > MaxPoolSize {
 		return nil, fmt.Errorf("relay: a pool of %d connections: it can have 1 to %d", o.PoolSize, MaxPoolSize)
+	}
+	if o.Sessions < 1 || o.Sessions > MaxSessions {
+		return nil, fmt.Errorf("relay: %d sessions: there can be 1 to %d", o.Sessions, MaxSessions)
 	}
 	for _, c := range o.clients() {
 		if c.Verb().Name == string(o.Protocol) {
@@ -189,11 +213,25 @@ func (o Options) client() (protocol.Client, error) {
 // made, or was refused: there may be many a second.
 const failureLogInterval = 10 * time.Second
 
+// lostSessionLogInterval is how often the log says that one session of several failed.
+const lostSessionLogInterval = 5 * time.Minute
+
 // logFailures returns a function that logs connections for users that have failed.
 func (o Options) logFailures() func(error) {
 	often := &rate.Sometimes{First: 1, Interval: failureLogInterval}
 	return func(err error) {
 		often.Do(func() { o.Logger.Warn("a connection to the relay for a user failed", "error", withAdvice(err)) })
+	}
+}
+
+// logLostSessions returns a function that logs one session of several that was lost or
+// could not be made. A relay that has no room for more is asked every half minute.
+func (o Options) logLostSessions() func(error) {
+	often := &rate.Sometimes{First: 1, Interval: lostSessionLogInterval}
+	return func(err error) {
+		often.Do(func() {
+			o.Logger.Warn("one of several sessions with the relay failed; the others stand, and it is made anew", "error", withAdvice(err))
+		})
 	}
 }
 

@@ -100,6 +100,7 @@ func (f *flags) define() {
 	fs.StringVar(&f.localForwardPort, "localForwardPort", "", "port of the server to put online")
 	fs.StringVar(&f.localForwardHost, "localForwardHost", "localhost", "host of the server to put online")
 	fs.StringVar(&f.protocol, "protocol", string(relay.Multiplex), "how users come from the relay: multiplex, pool or event")
+	fs.IntVar(&f.options.Sessions, "sessions", 0, "connections to the relay that users are spread over, with --protocol=multiplex (default 1, or with TLS 4)")
 	fs.IntVar(&f.options.PoolSize, "poolSize", relay.DefaultPoolSize, "connections that wait for users at the relay, with --protocol=pool")
 	fs.BoolVar(&f.options.KeepTrying, "keepTrying", false, "keep trying when the relay refuses what it has never granted, instead of ending with exit status 3")
 	f.owner.define(fs, &f.options)

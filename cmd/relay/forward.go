@@ -28,6 +28,9 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 	if options.PoolSize < 1 || options.PoolSize > relay.MaxPoolSize {
 		return usagef("for example:   --poolSize=16", "--poolSize=%d: a pool has 1 to %d connections", options.PoolSize, relay.MaxPoolSize)
 	}
+	if options.Sessions < 0 || options.Sessions > relay.MaxSessions {
+		return usagef("for example:   --sessions=4", "--sessions=%d: there are 1 to %d connections", options.Sessions, relay.MaxSessions)
+	}
 	protocol := strings.ToLower(f.protocol)
 	if !slices.Contains(protocols(), protocol) {
 		return usagef("one of:   --protocol="+strings.Join(protocols(), ", --protocol="), "--protocol: there is no protocol %q", f.protocol)

@@ -41,7 +41,7 @@ func (l *limitFlags) durations() []limitFlag[time.Duration] {
 // define defines the flags, with the defaults of package admission.
 func (l *limitFlags) define(fs *pflag.FlagSet) {
 	l.Limits = admission.Limits{Descriptors: -1}.WithDefaults()
-	l.Users, l.Descriptors, l.IdleInAll = 0, 0, 0 // these depend on the process
+	l.Users, l.Descriptors, l.IdleInAll, l.SessionsInAll = 0, 0, 0, 0 // these depend on the process
 	for _, f := range l.counts() {
 		fs.IntVar(f.value, f.name, *f.value, f.usage)
 	}

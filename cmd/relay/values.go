@@ -14,7 +14,7 @@ import (
 // examples returns, for each flag that has a value, one that can be typed.
 func examples() map[string]string {
 	return map[string]string{
-		"localForwardPort": "6379", "localForwardHost": "localhost", "protocol": "multiplex", "poolSize": "16",
+		"localForwardPort": "6379", "localForwardHost": "localhost", "protocol": "multiplex", "poolSize": "16", "sessions": "4",
 		"tokenFile": "relay.token", "name": "web", "port": "20001", "proxyProtocol": "v2",
 		"allow": "192.0.2.0/24,2001:db8::/32", "deny": "192.0.2.0/24",
 		"users": "100", "usersPerSecond": "10", "bytesPerSecond": "10MB",

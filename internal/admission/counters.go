@@ -36,7 +36,7 @@ const (
 	Streams         // users for which no stream was left
 	NotAcknowledged // users that waited in vain for other streams to be acknowledged
 	Pending         // users for whose id no room was left
-	Idle            // pool connections, also those over Limits.IdleInAll
+	Idle            // pool connections, also those over Limits.IdleInAll, and sessions of a tunnel
 	Descriptors     // users and tunnels over the budget of descriptors
 	Shortages       // accepts that failed, or were undone, for want of descriptors or memory
 	LogLines        // lines that were left out of the log

@@ -57,10 +57,17 @@ type Limits struct {
 
 	// The protocols'.
 
-	// Streams: 4096 in one multiplexed connection, one for each user. Further users
-	// are reset. Of the streams 256 may be unacknowledged, and 1024 more that their
-	// users have ended; further users wait.
+	// Streams: 4096 of one multiplex tunnel, one for each user. Further users are
+	// reset. If the tunnel has several sessions, each has its share. Of the streams of a
+	// session 256 may be unacknowledged, and 1024 more that their users have ended;
+	// further users wait.
 	Streams int
+	// Sessions: 16 of one multiplex tunnel. Its relay client gets as many if it asks for
+	// more.
+	Sessions int
+	// SessionsInAll: an eighth of the descriptors, for those of all tunnels that are not
+	// the first. Further ones are closed.
+	SessionsInAll int
 	// Pending: 256 ids of one tunnel that its relay client has not read yet.
 	Pending int
 	// Idle: 256 connections in one pool without a user. Further ones are closed.
@@ -87,9 +94,9 @@ func (l Limits) WithDefaults() Limits {
 	if l.Descriptors == 0 {
 		l.Descriptors = processDescriptors()
 	}
-	idleInAll := -1
+	idleInAll, sessionsInAll := -1, -1
 	if l.Descriptors > 0 {
-		idleInAll = max(l.Descriptors/4, 1)
+		idleInAll, sessionsInAll = max(l.Descriptors/4, 1), max(l.Descriptors/8, 1)
 	}
 	for _, f := range []struct {
 		of *int
@@ -105,6 +112,8 @@ func (l Limits) WithDefaults() Limits {
 		{&l.UsersPerSecond, 100},
 		{&l.Waiting, 128},
 		{&l.Streams, 4096},
+		{&l.Sessions, 16},
+		{&l.SessionsInAll, sessionsInAll},
 		{&l.Pending, 256},
 		{&l.Idle, 256},
 		{&l.IdleInAll, idleInAll},

@@ -16,7 +16,7 @@ func TestWithDefaults(t *testing.T) {
 		RefusalDelay:     3200 * time.Millisecond,
 		TunnelsPerSource: 100, TunnelsPerNetwork: 1000, Users: math.MaxInt, UsersPerSource: 256, UsersPerSecond: 100,
 		UserWait: 10 * time.Second, Waiting: 128,
-		Streams: 4096, Pending: 256, Idle: 256, IdleInAll: 250,
+		Streams: 4096, Sessions: 16, SessionsInAll: 125, Pending: 256, Idle: 256, IdleInAll: 250,
 		Descriptors: 1000, LogLines: 10, Buffered: got.Buffered,
 	}
 	if got != want {
@@ -33,7 +33,7 @@ func TestWithDefaults(t *testing.T) {
 	}
 	none := admission.Limits{Handshakes: -1, UserWait: -1, Descriptors: -1, Buffered: -1}.WithDefaults()
 	if none.Handshakes != math.MaxInt || none.UserWait != math.MaxInt64 || none.Descriptors != math.MaxInt ||
-		none.IdleInAll != math.MaxInt || none.Buffered != math.MaxInt64 {
+		none.IdleInAll != math.MaxInt || none.SessionsInAll != math.MaxInt || none.Buffered != math.MaxInt64 {
 		t.Errorf("no limits are %+v", none)
 	}
 }

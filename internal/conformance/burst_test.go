@@ -114,11 +114,11 @@ func forwardLogging(t *testing.T, addr, local string, protocol relay.Protocol, l
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- relay.Forward(ctx, addr, local, &relay.Options{
-			Protocol: protocol, Drain: -1,
+		done <- relay.Forward(ctx, addr, local, with(protocol, relay.Options{
+			Drain:      -1,
 			Logger:     slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 			OnRegister: func(public net.Addr) { registered <- public.String() },
-		})
+		}))
 	}()
 	t.Cleanup(func() {
 		cancel()

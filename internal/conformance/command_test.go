@@ -88,8 +88,7 @@ func startForwarder(t *testing.T, relayAddr, local string, protocol relay.Protoc
 	must(t, err)
 	localHost, localPort, err := net.SplitHostPort(local)
 	must(t, err)
-	p := startCommand(t, "--localForwardPort="+localPort, "--localForwardHost="+localHost,
-		"--protocol="+string(protocol), host, port)
+	p := startCommand(t, append(flagsOf(protocol), "--localForwardPort="+localPort, "--localForwardHost="+localHost, host, port)...)
 	go drainLog(p.logged)
 	return p
 }

@@ -16,7 +16,7 @@ import (
 func TestNetConn(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
 		r := relaytest.Start(t)
-		l, err := relay.Listen(t.Context(), r.Addr(), &relay.Options{Protocol: protocol, PoolSize: 1})
+		l, err := relay.Listen(t.Context(), r.Addr(), with(protocol, relay.Options{PoolSize: 1}))
 		must(t, err)
 		t.Cleanup(func() { _ = l.Close() })
 		nettest.TestConn(t, func() (user, accepted net.Conn, stop func(), err error) {
@@ -45,7 +45,7 @@ func TestNetConn(t *testing.T) {
 func TestConn(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
 		r := relaytest.Start(t)
-		l, err := relay.Listen(t.Context(), r.Addr(), &relay.Options{Protocol: protocol, PoolSize: 1})
+		l, err := relay.Listen(t.Context(), r.Addr(), with(protocol, relay.Options{PoolSize: 1}))
 		must(t, err)
 		t.Cleanup(func() { _ = l.Close() })
 		pair := func() (*net.TCPConn, relay.Conn) {

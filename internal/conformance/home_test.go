@@ -178,7 +178,7 @@ func (h *home) mistake(forwarder *served, identities bool) {
 // moment.
 func (h *home) registerByHand(t *testing.T) (public string, conn net.Conn) {
 	t.Helper()
-	lines := map[relay.Protocol]string{relay.Multiplex: "multiplex\n", relay.Pool: "pool\nnew\n", relay.Event: "event\nnew\n"}[h.protocol]
+	lines := map[relay.Protocol]string{relay.Multiplex: "multiplex\n", severalSessions: "multiplex\n", relay.Pool: "pool\nnew\n", relay.Event: "event\nnew\n"}[h.protocol]
 	if secret := h.secret.Load().(string); secret != "" {
 		lines = "+token " + secret + "\n" + lines
 	}
@@ -227,12 +227,12 @@ func (h *home) serve(key, name string) *served {
 	ended := make(chan error, 1)
 	h.since = time.Now()
 	go func() {
-		ended <- relay.Forward(ctx, h.addr, local, &relay.Options{
-			Protocol: h.protocol, Keys: oneKey(key), Name: name, TLS: h.encrypt, Users: mostUsers, Drain: -1,
+		ended <- relay.Forward(ctx, h.addr, local, with(h.protocol, relay.Options{
+			Keys: oneKey(key), Name: name, TLS: h.encrypt, Users: mostUsers, Drain: -1,
 			KeepTrying:  true, // at a mistaken relay, too
 			TokenSource: h.token(), Logger: slog.New(s.refused),
 			OnRegister: func(public net.Addr) { s.registered <- public.String() },
-		})
+		}))
 	}()
 	s.stop = func() {
 		cancel()

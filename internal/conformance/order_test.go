@@ -34,7 +34,7 @@ func TestOrder(t *testing.T) {
 // So does a program that uses the library.
 func TestOrderOfAccept(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
-		l, err := relay.Listen(t.Context(), relaytest.Start(t).Addr(), &relay.Options{Protocol: protocol})
+		l, err := relay.Listen(t.Context(), relaytest.Start(t).Addr(), with(protocol, relay.Options{}))
 		must(t, err)
 		defer l.Close()
 		wantOrder(t, l.Addr().String(), l)

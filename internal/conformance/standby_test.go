@@ -50,7 +50,7 @@ func startWithState(t *testing.T, relayAddr, local string, protocol relay.Protoc
 	must(t, err)
 	_, localPort, err := net.SplitHostPort(local)
 	must(t, err)
-	p = startCommand(t, "--localForwardPort="+localPort, "--localForwardHost=127.0.0.1", "--protocol="+string(protocol), state, host, port)
+	p = startCommand(t, append(flagsOf(protocol), "--localForwardPort="+localPort, "--localForwardHost=127.0.0.1", state, host, port)...)
 	refused := make(chan struct{}, 1)
 	go func() {
 		for p.logged.Scan() {

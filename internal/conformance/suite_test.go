@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -42,9 +43,28 @@ func TestMain(m *testing.M) {
 // bounds failures and is never waited for otherwise.
 const patience = 60 * time.Second
 
-// eachProtocol runs the test for every protocol.
+// severalSessions stands for multiplex with three sessions. With TLS multiplex has several
+// of its own accord.
+const severalSessions = relay.Multiplex + "-3"
+
+// with returns options for a protocol of the suite.
+func with(protocol relay.Protocol, options relay.Options) *relay.Options {
+	options.Protocol = protocol
+	if protocol == severalSessions {
+		options.Protocol, options.Sessions = relay.Multiplex, 3
+	}
+	return &options
+}
+
+// flagsOf returns the same for the command.
+func flagsOf(protocol relay.Protocol) []string {
+	o := with(protocol, relay.Options{})
+	return []string{"--protocol=" + string(o.Protocol), fmt.Sprintf("--sessions=%d", o.Sessions)}
+}
+
+// eachProtocol runs the test for every protocol, and for multiplex with several sessions.
 func eachProtocol(t *testing.T, test func(t *testing.T, protocol relay.Protocol)) {
-	for _, protocol := range relay.Protocols() {
+	for _, protocol := range append(relay.Protocols(), severalSessions) {
 		t.Run(string(protocol), func(t *testing.T) { test(t, protocol) })
 	}
 }
@@ -141,12 +161,11 @@ func forward(t *testing.T, relayAddr, local string, protocol relay.Protocol, enc
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- relay.Forward(ctx, relayAddr, local, &relay.Options{
-			Protocol:   protocol,
+		done <- relay.Forward(ctx, relayAddr, local, with(protocol, relay.Options{
 			TLS:        encrypt,
 			Drain:      -1,
 			OnRegister: func(public net.Addr) { tun.registered <- public.String() },
-		})
+		}))
 	}()
 	t.Cleanup(func() {
 		cancel()

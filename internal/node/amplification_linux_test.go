@@ -114,7 +114,7 @@ func amplifyRequests(t *testing.T, fresh memory) {
 // amplifyTunnels is about what costs most: goroutines, a port, a session. How many
 // of them a source may have is bounded too.
 func amplifyTunnels(t *testing.T, fresh memory) {
-	for _, verb := range []string{"multiplex\n", "pool\nnew\n", "event\nnew\n"} {
+	for _, verb := range []string{"multiplex\n", "+sessions 2\nmultiplex\n", "pool\nnew\n", "event\nnew\n"} {
 		for _, abandoned := range []bool{false, true} {
 			name := fmt.Sprintf("%s, abandoned %v", strings.Fields(verb)[0], abandoned)
 			t.Run(name, func(t *testing.T) {

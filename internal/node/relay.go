@@ -60,10 +60,13 @@ func Relay(c Config) (*server.Server, error) {
 	clients := auth.Authenticator{Tokens: c.Tokens, Certificates: c.TLS != nil && c.TLS.ClientCAs != nil, Ports: c.Ports}
 	return server.New(server.Config{
 		Protocols: []protocol.Relay{
-			multiplex.Relay{
-				Budget:     multiplex.NewBudget(limits.Buffered),
-				MaxStreams: limits.Streams,
-				Counters:   new(multiplex.Counters),
+			&multiplex.Relay{
+				Budget:      multiplex.NewBudget(limits.Buffered),
+				MaxStreams:  limits.Streams,
+				MaxSessions: limits.Sessions,
+				MaxFurther:  limits.SessionsInAll,
+				Counters:    new(multiplex.Counters),
+				Ended:       admission.NewRecentSet[wire.Key](),
 			},
 			pool.NewRelay(pool.Config{
 				MaxIdle:      limits.Idle,

@@ -41,6 +41,9 @@ type Grant struct {
 	// Owner is the relay client's identity. Only connections of the same owner may
 	// claim an id.
 	Owner string
+	// Sessions is how many sessions the relay client has asked for, or 0. It matters to
+	// a protocol that carries all users over one connection.
+	Sessions int
 }
 
 // Session is the relay's way to one relay client. Its methods may be called concurrently.

@@ -30,7 +30,7 @@ func (h *handshake) register() error {
 	if e.Lease != nil {
 		answer.Lease = e.Lease.TTL
 	}
-	session, err := h.protocols[h.req.Verb].Register(h.conn, protocol.Grant{Answer: answer, Owner: a.Name})
+	session, err := h.protocols[h.req.Verb].Register(h.conn, protocol.Grant{Answer: answer, Owner: a.Name, Sessions: a.wish.Sessions})
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,9 @@ func (h *handshake) findEndpoint() (*applicant, *endpoint.Endpoint, error) {
 	}
 	if h.endpoints.Draining().Err() != nil {
 		return nil, nil, endpoint.ErrDraining
+	}
+	if wish.Session != "" { // of a tunnel whose protocol has claims by id
+		return nil, nil, &wire.OptionError{Key: wire.OptionSession, Want: "it is for further connections of multiplex"}
 	}
 	a := &applicant{Identity: identity, source: h.source(), wish: wish}
 	e, err := h.registrar.endpointFor(a)

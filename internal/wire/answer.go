@@ -37,14 +37,50 @@ type Answer struct {
 	// Lease is for how long the port is kept while nobody serves it, in whole seconds;
 	// zero if it is not kept.
 	Lease time.Duration
+	// Sessions is how many sessions the tunnel may have, and Session the id with which
+	// further ones come. Without an id the tunnel has one.
+	Sessions int
+	Session  string
 }
 
 // options returns the option lines before the port.
-func (a Answer) options() string {
-	if a.Lease <= 0 {
-		return ""
+func (a Answer) options() (lines string) {
+	if a.Lease > 0 {
+		lines += fmt.Sprintf("+%s %d\n", OptionLease, int64(a.Lease/time.Second))
 	}
-	return fmt.Sprintf("+%s %d\n", OptionLease, int64(a.Lease/time.Second))
+	if a.Sessions > 0 {
+		lines += fmt.Sprintf("+%s %d\n", OptionSessions, a.Sessions)
+	}
+	if a.Session != "" {
+		lines += fmt.Sprintf("+%s %s\n", OptionSession, a.Session)
+	}
+	return lines
+}
+
+// readOption reads the value of one option, if it is known.
+func (a *Answer) readOption(key, value string) error {
+	var number uint64
+	var err error
+	switch key {
+	case OptionLease:
+		number, err = strconv.ParseUint(value, 10, 31)
+		a.Lease = time.Duration(number) * time.Second
+		if err != nil {
+			return &OptionError{key, "want a number of seconds"}
+		}
+	case OptionSessions:
+		number, err = strconv.ParseUint(value, 10, 31)
+		a.Sessions = int(number) //nolint:gosec // has 31 bits
+		if err != nil || number == 0 {
+			return &OptionError{key, "want a number of sessions"}
+		}
+	case OptionSession:
+		a.Session = value
+		if value == "" || len(value) > maxID || strings.Contains(value, " ") {
+			return &OptionError{key, "want an id"}
+		}
+	}
+	return nil
 }
 
 // ReadAnswer reads the relay's answer to a registration, up to the line with the port.
@@ -63,12 +99,9 @@ func ReadAnswer(r io.ByteReader) (Answer, error) {
 			a.Port, err = parsePortLine(line)
 			return a, err
 		}
-		if key, value, _ := strings.Cut(option, " "); key == OptionLease {
-			seconds, err := strconv.ParseUint(value, 10, 31)
-			if err != nil {
-				return Answer{}, &OptionError{key, "want a number of seconds"}
-			}
-			a.Lease = time.Duration(seconds) * time.Second
+		key, value, _ := strings.Cut(option, " ")
+		if err := a.readOption(key, value); err != nil {
+			return Answer{}, err
 		}
 	}
 	return Answer{}, ErrTooManyOptions

@@ -34,6 +34,7 @@ var requests = []string{
 	"+\n", "+a\npool\nnew\n", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02", strings.Repeat("+o\n", 17), "pool\rnew\n",
 	strings.Repeat("v", 65), "pool\n" + strings.Repeat("i", 128) + "\r\n", "event\nnew\nevent\nnew\n",
 	"+" + strings.Repeat("o", 4095) + "\nmultiplex\n", strings.Repeat("+o  v \r\n", 16) + "pool\nA\n\n", "multiplex\r",
+	"+session ABC\nmultiplex\npayload", "+session\nmultiplex\n", "+session A\n+session B\nmultiplex\n", "+session A\npool\nnew\n",
 }
 
 // optionLine matches a line that may precede the verb, and baseLine a verb or an id.
@@ -59,6 +60,12 @@ func understand(in string) (req wire.Request, size int, ok bool) {
 			req.Verb = wire.Verb{Name: line, Claims: true}
 		case req.Verb == (wire.Verb{}) && line == "multiplex":
 			req.Verb = multiplex
+			for _, o := range req.Options {
+				if o.Key == "session" {
+					req.ID = o.Value
+					break
+				}
+			}
 			return req, all - len(rest), true
 		case req.Verb != (wire.Verb{}) && baseLine.MatchString(line) && len(line) <= 128:
 			if line != "new" {
@@ -204,7 +211,7 @@ func FuzzReadAnswer(f *testing.F) {
 	for _, seed := range []string{
 		"", "\n", "80\n", "65535\r\n", "65536\n", "01\n", "0\n", "-no-port no public port is free\n", "-\n", "8 0\n",
 		"HTTP/1.1 400 Bad Request\r\n", strings.Repeat("8", 4097), "+lease 300\n80\n", "+lease\n80\n", "+new thing\n+lease 1\n80\n",
-		strings.Repeat("+o\n", 17), "+lease 99999999999\n",
+		strings.Repeat("+o\n", 17), "+lease 99999999999\n", "+sessions 4\n+session ABC\n80\n", "+sessions 0\n80\n", "+session a b\n80\n",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -23,6 +23,8 @@ const (
 	OptionUsers          = "users"
 	OptionUsersPerSecond = "users-per-second"
 	OptionBytesPerSecond = "bytes-per-second"
+	OptionSessions       = "sessions"
+	OptionSession        = "session"
 )
 
 // Preamble is what a relay client sends about itself and asks for, before the verb. A
@@ -34,6 +36,8 @@ type Preamble struct {
 	Port     int    // the public port to open
 	Name     string // what people call the tunnel
 	Proxy    bool   // a PROXY protocol v2 header before the bytes of each user
+	Sessions int    // how many sessions to spread the users over
+	Session  string // identifies the tunnel that this connection is another session of: a secret
 
 	// Policy applies to its users, within that of the relay. It allows one list of networks.
 	Policy policy.Policy
@@ -48,6 +52,8 @@ const (
 	// second than machines move.
 	maxUsers = 1 << 30
 	maxBytes = 1 << 40
+	// maxSessions is more than machines have use for. A relay grants fewer.
+	maxSessions = 256
 	// maxPrefixes bounds how many networks the relay compares with each user.
 	maxPrefixes = 64
 )
@@ -101,11 +107,11 @@ type valueParser func(p *Preamble, value string) (want string)
 func parserOf(key string) valueParser {
 	switch key {
 	case OptionToken:
-		return secret(func(p *Preamble) *string { return &p.Token }, 1)
+		return secret(func(p *Preamble) *string { return &p.Token }, 1, maxSecret)
 	case OptionLease:
-		return secret(func(p *Preamble) *string { return &p.Lease }, minLease)
+		return secret(func(p *Preamble) *string { return &p.Lease }, minLease, maxSecret)
 	case OptionInstance:
-		return secret(func(p *Preamble) *string { return &p.Instance }, 1)
+		return secret(func(p *Preamble) *string { return &p.Instance }, 1, maxSecret)
 	case OptionPort:
 		return parsePortOption
 	case OptionName:
@@ -122,6 +128,10 @@ func parserOf(key string) valueParser {
 		return number(maxUsers, func(p *Preamble, n int64) { p.Policy.UsersPerSecond = int(n) })
 	case OptionBytesPerSecond:
 		return number(maxBytes, func(p *Preamble, n int64) { p.Policy.BytesPerSecond = n })
+	case OptionSessions:
+		return number(maxSessions, func(p *Preamble, n int64) { p.Sessions = int(n) })
+	case OptionSession:
+		return secret(func(p *Preamble) *string { return &p.Session }, 1, maxID)
 	}
 	return nil
 }
@@ -153,11 +163,11 @@ func wanted(ok bool, want string) string {
 }
 
 // secret parses a word.
-func secret(field func(*Preamble) *string, minLen int) valueParser {
+func secret(field func(*Preamble) *string, minLen, maxLen int) valueParser {
 	return func(p *Preamble, value string) string {
 		*field(p) = value
-		ok := len(value) >= minLen && len(value) <= maxSecret && !strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' })
-		return wanted(ok, fmt.Sprintf("%d to %d letters, digits and signs of ASCII without a space", minLen, maxSecret))
+		ok := len(value) >= minLen && len(value) <= maxLen && !strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' })
+		return wanted(ok, fmt.Sprintf("%d to %d letters, digits and signs of ASCII without a space", minLen, maxLen))
 	}
 }
 
@@ -207,5 +217,7 @@ func (p Preamble) Options() (options []Option) {
 	add(OptionUsers, strconv.Itoa(p.Policy.Users), p.Policy.Users != 0)
 	add(OptionUsersPerSecond, strconv.Itoa(p.Policy.UsersPerSecond), p.Policy.UsersPerSecond != 0)
 	add(OptionBytesPerSecond, strconv.FormatInt(p.Policy.BytesPerSecond, 10), p.Policy.BytesPerSecond != 0)
+	add(OptionSessions, strconv.Itoa(p.Sessions), p.Sessions != 0)
+	add(OptionSession, p.Session, p.Session != "")
 	return options
 }

@@ -20,7 +20,7 @@ type Verb struct {
 	// Name is the line itself.
 	Name string
 	// Claims is set if a second line shows whether a connection registers or claims
-	// something. Otherwise each one registers.
+	// something. Otherwise one that claims something says so with OptionSession.
 	Claims bool
 }
 
@@ -29,7 +29,8 @@ type Request struct {
 	// Options are the option lines before the verb, in order.
 	Options []Option
 	Verb    Verb
-	// ID names what is claimed. A registration has none.
+	// ID names what is claimed. A registration has none. Where the verb has no second
+	// line it is the value of the first OptionSession, and WriteTo leaves it to that.
 	ID string
 }
 
@@ -70,6 +71,7 @@ func ReadRequest(r io.ByteReader, verbs []Verb) (Request, error) {
 		req.Options = append(req.Options, Option{key, value})
 	}
 	if !req.Verb.Claims {
+		req.ID = sessionOf(req.Options)
 		return req, nil
 	}
 	id, err := ReadID(r)
@@ -80,6 +82,15 @@ func ReadRequest(r io.ByteReader, verbs []Verb) (Request, error) {
 		req.ID = id
 	}
 	return req, nil
+}
+
+// sessionOf returns the id of the tunnel that a connection is another session of, or "".
+func sessionOf(options []Option) string {
+	i := slices.IndexFunc(options, func(o Option) bool { return o.Key == OptionSession })
+	if i < 0 {
+		return ""
+	}
+	return options[i].Value
 }
 
 // readVerbOrOption reads one line. The first byte decides which bytes it may have and

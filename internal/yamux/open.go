@@ -32,6 +32,19 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	return st, err
 }
 
+// lastID bounds the ids of streams: they are used up after two billion users.
+const lastID = 1 << 31
+
+// Load returns how many streams are open, and whether the next one would have to wait or
+// would be refused.
+func (s *Session) Load() (streams int, full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.streams)
+	full = n >= s.config.MaxStreams || s.peerLimit.reachedBy(n) || len(s.unacked.slots) == cap(s.unacked.slots) || s.nextID > lastID
+	return n, full
+}
+
 // TryOpen is Open for a caller that cannot wait. It returns nil if a stream cannot be
 // opened at the moment, or at all. The peer hears of the stream with the first write,
 // in the same packet, or by Flush.
@@ -75,7 +88,7 @@ func (s *Session) addStream() (*Stream, error) {
 		return nil, sessionError(s.closeReason)
 	case len(s.streams) >= s.config.MaxStreams, s.peerLimit.reachedBy(len(s.streams)):
 		return nil, ErrTooManyStreams
-	case s.nextID > 1<<31: // the ids are used up after two billion users
+	case s.nextID > lastID:
 		return nil, ErrGoneAway
 	}
 	st := newStream(s, s.nextID)

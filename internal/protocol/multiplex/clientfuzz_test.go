@@ -38,3 +38,23 @@ func FuzzClient(f *testing.F) {
 		frames(frame{kind: typeData, flags: flagSYN, stream: 1, length: 1<<32 - 1}),
 	)
 }
+
+// Whatever the relay sends, further sessions come with an id, if at all, and the client
+// ends.
+func FuzzClientSessions(f *testing.F) {
+	claims := func(t *testing.T, _ []byte, heard []string, registered, _ bool) {
+		for _, claim := range heard {
+			further := strings.HasPrefix(claim, "+session ") && strings.HasSuffix(claim, "\nmultiplex\n")
+			if again := claim == "multiplex\n"; !again && (!further || !registered) {
+				t.Errorf("it said %q", claim)
+			}
+		}
+	}
+	user := string(data(1, flagSYN, "hello").bytes())
+	protocoltest.ClientFuzz{Client: &multiplex.Client{Sessions: 3}, MostDials: 50, Check: claims}.Run(f,
+		"", "20001\n"+user, "+sessions 3\n+session ID\n20001\n", "+sessions 3\n+session ID\n20001\n"+user, "+session ID\n20001\n",
+		"+sessions 300000\n+session ID\n20001\n", "+sessions 3\n20001\n", "+sessions 0\n+session ID\n20001\n", "+session I D\n20001\n",
+		"-unknown-option sessions\n", "-unknown-option \x1b[2J\n", "+sessions 2\n+session ID\n-unknown-option sessions\n",
+		"+sessions 3\n+session ID\n20001\n"+string(frame{kind: typeGoAway, length: 2}.bytes()),
+	)
+}

@@ -75,7 +75,7 @@ func TestPanicEndsTunnel(t *testing.T) {
 // A relay's limit and its counters are those of all its tunnels.
 func TestLimitsOfRelay(t *testing.T) {
 	var counters multiplex.Counters
-	relay := multiplex.Relay{MaxStreams: 1, Counters: &counters}
+	relay := &multiplex.Relay{MaxStreams: 1, Counters: &counters}
 	for range 2 {
 		tunnel, peer := registerAt(t, relay)
 		openAcknowledged(t, tunnel, peer)

@@ -9,5 +9,5 @@ import (
 )
 
 func TestIdle(t *testing.T) {
-	protocoltest.Idle(t, func() protocol.Relay { return multiplex.Relay{} }, func() protocol.Client { return new(multiplex.Client) })
+	protocoltest.Idle(t, func() protocol.Relay { return &multiplex.Relay{} }, func() protocol.Client { return new(multiplex.Client) })
 }

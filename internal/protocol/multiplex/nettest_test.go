@@ -9,5 +9,5 @@ import (
 )
 
 func TestNetConn(t *testing.T) {
-	protocoltest.NetConn(t, func() protocol.Relay { return multiplex.Relay{} }, &multiplex.Client{})
+	protocoltest.NetConn(t, func() protocol.Relay { return &multiplex.Relay{} }, &multiplex.Client{})
 }

@@ -1,30 +1,53 @@
 package multiplex
 
 import (
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/tcpstate"
 	"github.com/seed96252745/relay/internal/wire"
 	"github.com/seed96252745/relay/internal/yamux"
 )
 
-// Relay is the relay's half. The zero value is ready.
+// Relay is the relay's half, with the tunnels of several sessions by their ids. The zero
+// value is ready.
 type Relay struct {
 	// Budget bounds what all sessions hold for users who do not read; each session has
 	// a bound of its own too. Nil means no bound.
 	Budget *Budget
-	// MaxStreams bounds the concurrent users of a session; further ones are reset.
+	// MaxStreams bounds the concurrent users of a tunnel; further ones are reset.
 	// Zero means 4096.
 	MaxStreams int
+	// MaxSessions bounds the sessions of one tunnel. Zero means the constant MaxSessions.
+	MaxSessions int
+	// MaxFurther bounds the sessions of all tunnels together that are not the first ones
+	// of their tunnels. Zero means no bound.
+	MaxFurther int
 	// Counters count what happens at the limits of all sessions. Nil means not counted.
 	Counters *Counters
+	// Ended remembers the ids of tunnels that have ended. Nil forgets them.
+	Ended protocol.Recent
+
+	further atomic.Int64 // sessions
+
+	mu      sync.Mutex // guards what follows
+	tunnels map[wire.Key]*tunnel
 }
+
+const (
+	// MaxSessions is how many sessions a relay lets a tunnel have by default: enough for
+	// the processors of large machines.
+	MaxSessions = 16
+	// maxStreams and maxBuffered are of a tunnel. A thousand streams fill so many bytes
+	// with windows that have not grown.
+	maxStreams  = 4096
+	maxBuffered = 256 << 20
+)
 
 // Counters count how often a limit was reached.
 type Counters = yamux.Counters
@@ -42,18 +65,14 @@ type Budget = yamux.Budget
 // NewBudget returns a budget of so many bytes.
 func NewBudget(bytes int64) *Budget { return yamux.NewBudget(bytes) }
 
-var (
-	_ protocol.Relay     = Relay{}
-	_ protocol.TryOpener = (*session)(nil)
-	_ protocol.Drainer   = (*session)(nil)
-)
+var _ protocol.Relay = (*Relay)(nil)
 
 // The relay client hears of what TryOpen returns with the first bytes, or by conn.Flush,
 // on every system.
 var _ conn.Flusher = (*yamux.Stream)(nil)
 
 // LogValue returns what was counted.
-func (r Relay) LogValue() slog.Value {
+func (r *Relay) LogValue() slog.Value {
 	c := r.Counters
 	if c == nil {
 		return slog.GroupValue()
@@ -67,88 +86,102 @@ func (r Relay) LogValue() slog.Value {
 		slog.Int64("shedBySession", c.ShedBySession.Load()),
 		slog.Int64("shedByBudget", c.ShedByBudget.Load()),
 		slog.Int64("strays", c.Strays.Load()),
+		slog.Int64("furtherSessions", r.further.Load()),
 	)
 }
 
 // Verb returns multiplex's.
-func (Relay) Verb() wire.Verb { return verb }
+func (*Relay) Verb() wire.Verb { return verb }
 
-// Register starts a yamux session on conn.
-func (r Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
+// Register starts a yamux session on conn. If the relay client has asked for several, it
+// gets an id with which the others come.
+func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
+	if sessions := min(g.Sessions, cmp.Or(r.MaxSessions, MaxSessions)); sessions > 1 {
+		return r.registerTunnel(conn, g, sessions)
+	}
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
+	return r.startSession(conn, 1), nil
+}
+
+// registerTunnel makes a tunnel whose first session runs on conn.
+func (r *Relay) registerTunnel(conn conn.Conn, g protocol.Grant, sessions int) (protocol.Session, error) {
+	g.Answer.Sessions, g.Answer.Session = sessions, wire.NewID()
+	key := wire.KeyOf(g.Owner, g.Answer.Session)
+	t := newTunnel(r, sessions, func() { r.removeTunnel(key) })
+	// The id is known before the relay client can use it. The session is added only once
+	// the answer is written, because its frames must not overtake it.
+	r.addTunnel(key, t)
+	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
+		_ = conn.Reset()
+		_ = t.Close()
+		return nil, fmt.Errorf("announcing the port: %w", err)
+	}
+	if err := t.addSession(conn); err != nil {
+		_ = t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// startSession starts one of so many sessions of a tunnel. Together they may hold, and
+// carry, what one alone may.
+func (r *Relay) startSession(conn conn.Conn, of int) *session {
 	protocol.AlwaysRead(conn, userTimeout)
 	return &session{conn, yamux.Client(conn, yamux.Config{
-		GoneAway:   protocol.ErrLeft,
-		Budget:     r.Budget,
-		MaxStreams: r.MaxStreams,
-		Counters:   r.Counters,
-	})}, nil
+		GoneAway:    protocol.ErrLeft,
+		Budget:      r.Budget,
+		MaxBuffered: int64(maxBuffered / of),
+		MaxStreams:  max(cmp.Or(r.MaxStreams, maxStreams)/of, 1),
+		Counters:    r.Counters,
+	})}
 }
 
-// Claim refuses conn, as there are no data connections.
-func (Relay) Claim(conn conn.Conn, _, _ string) error {
+// Claim makes conn another session of owner's tunnel with this id.
+func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
+	key := wire.KeyOf(owner, id)
+	if t := r.findTunnel(key); t != nil {
+		return t.addSession(conn)
+	}
 	_ = conn.Reset()
-	return protocol.ErrNoClaims
-}
-
-// session opens a stream for each user.
-type session struct {
-	conn  conn.Conn // carries the streams
-	yamux *yamux.Session
-}
-
-// isGone reports whether the kernel knows that the relay client has ended, which yamux
-// learns only when it has read all that came before. A stream that is opened in between
-// leads nowhere, and takes the user's bytes along.
-func (s *session) isGone() bool { return tcpstate.Of(s.conn) >= tcpstate.Ended }
-
-func (s *session) Open(ctx context.Context) (conn.Conn, error) {
-	if s.isGone() {
-		select {
-		case <-s.Ended().Done():
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	if r.Ended != nil && r.Ended.Contains(key) {
+		return protocol.ErrLate
 	}
-	st, err := s.yamux.Open(ctx)
-	switch {
-	case err == nil:
-		return st, nil
-	case errors.Is(err, yamux.ErrSessionEnded), errors.Is(err, yamux.ErrGoneAway):
-		return nil, protocol.ErrTunnelEnded
-	case errors.Is(err, yamux.ErrTooManyStreams):
-		return nil, protocol.ErrNoStream
-	case errors.Is(err, protocol.ErrTooLong):
-		return nil, protocol.ErrNotAcknowledged
-	}
-	return nil, err
+	return protocol.ErrUnknownID
 }
 
-// TryOpen opens a stream, or returns nil if that would have to wait or fails.
-func (s *session) TryOpen() conn.Conn {
-	if s.isGone() {
-		return nil
+func (r *Relay) addTunnel(key wire.Key, t *tunnel) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tunnels == nil {
+		r.tunnels = make(map[wire.Key]*tunnel)
 	}
-	if st := s.yamux.TryOpen(); st != nil {
-		return st
-	}
-	return nil
+	r.tunnels[key] = t
 }
 
-// Ended returns a context that is done when no more streams can be opened.
-func (s *session) Ended() context.Context { return s.yamux.Refusing() }
-
-// StopAccepting opens no more streams.
-func (s *session) StopAccepting() { s.yamux.StopOpening() }
-
-// Close resets the open streams, and ends the yamux session.
-func (s *session) Close() error {
-	s.yamux.Abort()
-	return nil
+func (r *Relay) findTunnel(key wire.Key) *tunnel {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tunnels[key]
 }
 
-// Drain lets the FIN of the last stream through.
-func (s *session) Drain() { s.yamux.Drain() }
+func (r *Relay) removeTunnel(key wire.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.tunnels, key)
+	if r.Ended != nil {
+		r.Ended.Add(key)
+	}
+}
+
+// reserveFurther counts a session beyond the first one of its tunnel, unless there are too
+// many.
+func (r *Relay) reserveFurther() bool {
+	if n := r.further.Add(1); r.MaxFurther > 0 && n > int64(r.MaxFurther) {
+		r.further.Add(-1)
+		return false
+	}
+	return true
+}

@@ -42,7 +42,7 @@ func TestBytesOfTheDocumentation(t *testing.T) {
 func TestRegisterOnDeadConnection(t *testing.T) {
 	conn, _ := protocoltest.Pair(t)
 	_ = conn.Close()
-	if tunnel, err := (multiplex.Relay{}).Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}}); err == nil {
+	if tunnel, err := (&multiplex.Relay{}).Register(conn, protocol.Grant{Answer: wire.Answer{Port: 20001}}); err == nil {
 		_ = tunnel.Close()
 		t.Error("registered on a connection that cannot be written to")
 	}
@@ -195,10 +195,10 @@ func TestUnacknowledgedStreams(t *testing.T) {
 	open(t, tunnel)
 }
 
-func TestClaim(t *testing.T) {
+func TestClaimOfUnknownID(t *testing.T) {
 	conn, client := protocoltest.Pair(t)
-	if err := (multiplex.Relay{}).Claim(conn, "", "ID"); !errors.Is(err, protocol.ErrNoClaims) {
-		t.Errorf("got %v, want %v", err, protocol.ErrNoClaims)
+	if err := (&multiplex.Relay{}).Claim(conn, "", "ID"); !errors.Is(err, protocol.ErrUnknownID) {
+		t.Errorf("got %v, want %v", err, protocol.ErrUnknownID)
 	}
 	if got, err := io.ReadAll(client); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
 		t.Errorf("got %q, %v; want a reset", got, err)

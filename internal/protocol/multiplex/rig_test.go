@@ -37,7 +37,7 @@ func registerAt(t *testing.T, relay protocol.Relay) (protocol.Session, yamuxPeer
 // register registers over any pair of connections.
 func register(t *testing.T, conn, client conn.Conn) (protocol.Session, yamuxPeer) {
 	t.Helper()
-	return registerOver(t, multiplex.Relay{}, conn, client)
+	return registerOver(t, &multiplex.Relay{}, conn, client)
 }
 
 func registerOver(t *testing.T, relay protocol.Relay, conn, client conn.Conn) (protocol.Session, yamuxPeer) {

@@ -1,0 +1,203 @@
+package multiplex
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/protocol"
+)
+
+// tunnel is several sessions of one relay client, over which its users are spread. It
+// lives as long as it has one. All sessions are alike: none is the first.
+type tunnel struct {
+	relay   *Relay
+	max     int             // sessions
+	ended   context.Context // done when the tunnel takes no more users
+	end     context.CancelCauseFunc
+	forget  func()         // removes the tunnel from the Relay, once
+	running sync.WaitGroup // counts sessions until they have ended
+
+	mu       sync.Mutex // guards what follows, and that no session is added after the end
+	sessions []*session // that have not ended
+}
+
+var (
+	_ protocol.TryOpener = (*tunnel)(nil)
+	_ protocol.Drainer   = (*tunnel)(nil)
+	_ protocol.Claimable = (*tunnel)(nil)
+)
+
+func newTunnel(r *Relay, sessions int, forget func()) *tunnel {
+	t := &tunnel{relay: r, max: sessions, forget: sync.OnceFunc(forget)}
+	t.ended, t.end = context.WithCancelCause(context.Background())
+	return t
+}
+
+// ExpectedClaims returns how many sessions are missing.
+func (t *tunnel) ExpectedClaims() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.max - len(t.sessions)
+}
+
+// addSession starts a session on conn, which it takes over.
+func (t *tunnel) addSession(conn conn.Conn) error {
+	err := t.startSession(conn)
+	switch {
+	case errors.Is(err, protocol.ErrFull):
+		// An end, not a reset: the id is right, and the relay has yet to notice that the
+		// session is lost which this one is to replace.
+		_ = conn.Close()
+	case err != nil:
+		_ = conn.Reset()
+	}
+	return err
+}
+
+// startSession is addSession for a caller that closes conn if it fails.
+func (t *tunnel) startSession(conn conn.Conn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.ended.Err() != nil:
+		return protocol.ErrTunnelEnded
+	case len(t.sessions) >= t.max, len(t.sessions) > 0 && !t.relay.reserveFurther():
+		return protocol.ErrFull
+	}
+	s := t.relay.startSession(conn, t.max)
+	t.sessions = append(t.sessions, s)
+	t.running.Add(1)
+	context.AfterFunc(s.Ended(), func() { t.awaitEnd(s) })
+	return nil
+}
+
+// awaitEnd removes a session that takes no more users, once it has ended. One that has
+// not ended yet shows that the relay client has left, or that this side ends the tunnel.
+func (t *tunnel) awaitEnd(s *session) {
+	defer t.running.Done()
+	if s.yamux.Err() == nil {
+		t.endWith(context.Cause(s.Ended()))
+		<-s.yamux.Done()
+	}
+	s.yamux.Close() // waits for its goroutines
+	if t.removeSession(s) {
+		t.endWith(context.Cause(s.Ended()))
+	}
+}
+
+// removeSession reports whether it was the last one.
+func (t *tunnel) removeSession(s *session) (last bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sessions = slices.DeleteFunc(t.sessions, func(other *session) bool { return other == s })
+	if len(t.sessions) > 0 {
+		t.relay.further.Add(-1)
+	}
+	return len(t.sessions) == 0
+}
+
+// endWith has the tunnel take no more users, for the given reason.
+func (t *tunnel) endWith(reason error) {
+	t.forget()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end(reason)
+}
+
+// all returns the sessions.
+func (t *tunnel) all() []*session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.sessions)
+}
+
+// Open opens a stream on the session that has the fewest, or waits for room there. A
+// session that ends meanwhile is another one's turn.
+func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
+	for t.ended.Err() == nil {
+		s := t.leastLoaded((*session).isGone)
+		if s == nil { // and the tunnel is about to end
+			select {
+			case <-t.ended.Done():
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+			break
+		}
+		conn, err := s.Open(ctx)
+		if !errors.Is(err, protocol.ErrTunnelEnded) {
+			return conn, err
+		}
+		select {
+		case <-s.Ended().Done(): // it was about to
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return nil, protocol.ErrTunnelEnded
+}
+
+// TryOpen opens a stream, or returns nil if that would have to wait or fails.
+func (t *tunnel) TryOpen() conn.Conn {
+	if s := t.leastLoaded(func(*session) bool { return false }); s != nil && t.ended.Err() == nil {
+		return s.TryOpen()
+	}
+	return nil
+}
+
+// leastLoaded returns the session with the fewest streams, of those that have room if
+// there are any, and that avoid does not hold for if there are any. It returns nil if no
+// session takes users.
+func (t *tunnel) leastLoaded(avoid func(*session) bool) (least *session) {
+	const full, avoided = 1 << 32, 1 << 33 // more than there are ever streams
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var lowest int64
+	for _, s := range t.sessions {
+		if s.Ended().Err() != nil {
+			continue
+		}
+		streams, isFull := s.yamux.Load()
+		load := int64(streams)
+		if isFull {
+			load += full
+		}
+		if avoid(s) {
+			load += avoided
+		}
+		if least == nil || load < lowest {
+			least, lowest = s, load
+		}
+	}
+	return least
+}
+
+// Ended returns a context that is done when no more streams can be opened.
+func (t *tunnel) Ended() context.Context { return t.ended }
+
+// StopAccepting opens no more streams, and takes no more sessions.
+func (t *tunnel) StopAccepting() { t.endWith(protocol.ErrLeft) }
+
+// Close resets the open streams, and ends the sessions.
+func (t *tunnel) Close() error {
+	t.endEach(net.ErrClosed, func(s *session) { _ = s.Close() })
+	return nil
+}
+
+// Drain lets the FIN of each session's last stream through.
+func (t *tunnel) Drain() { t.endEach(protocol.ErrLeft, (*session).Drain) }
+
+// endEach ends all sessions at the same time, and waits for them.
+func (t *tunnel) endEach(reason error, end func(*session)) {
+	t.endWith(reason)
+	var ending sync.WaitGroup
+	for _, s := range t.all() {
+		ending.Go(func() { end(s) })
+	}
+	ending.Wait()
+	t.running.Wait()
+}

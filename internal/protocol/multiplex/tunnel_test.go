@@ -1,0 +1,427 @@
+package multiplex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/protocol/multiplex"
+	"github.com/seed96252745/relay/internal/protocol/protocoltest"
+	"github.com/seed96252745/relay/internal/transport"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// sessionsRig is a tunnel of several sessions, whose relay client is the test.
+type sessionsRig struct {
+	*testing.T
+	relay  *multiplex.Relay
+	tunnel protocol.Session
+	first  yamuxPeer
+	id     string
+}
+
+const owner = "somebody"
+
+// newSessions registers and asks for so many sessions, of which granted are granted.
+func newSessions(t *testing.T, relay *multiplex.Relay, asked, granted int) *sessionsRig {
+	t.Helper()
+	near, far := protocoltest.Pair(t)
+	tunnel, err := relay.Register(near, protocol.Grant{Answer: wire.Answer{Port: 20001}, Owner: owner, Sessions: asked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := wire.ReadAnswer(wire.NewReader(far))
+	if err != nil || answer.Port != 20001 || answer.Sessions != granted {
+		t.Fatalf("got %+v, %v; want %d sessions", answer, err, granted)
+	}
+	if !regexp.MustCompile(`^[A-Z2-7]{26}$`).MatchString(answer.Session) {
+		t.Errorf("the id is %q", answer.Session)
+	}
+	r := &sessionsRig{t, relay, tunnel, yamuxPeer{t, far}, answer.Session}
+	t.Cleanup(func() {
+		_ = far.Reset() // Close would wait for it
+		_ = tunnel.Close()
+	})
+	return r
+}
+
+// claim makes another connection with this id.
+func (r *sessionsRig) claim(owner, id string) (*transport.Conn, error) {
+	r.Helper()
+	near, far := protocoltest.Pair(r.T)
+	err := r.relay.Claim(near, owner, id)
+	r.Cleanup(func() { _ = far.Reset() })
+	return far, err
+}
+
+// add adds a session.
+func (r *sessionsRig) add() yamuxPeer {
+	r.Helper()
+	far, err := r.claim(owner, r.id)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return yamuxPeer{r.T, far}
+}
+
+// userOn opens a stream, which has to come on this session, as its stream with this id.
+func (r *sessionsRig) userOn(session yamuxPeer, id uint32) conn.Conn {
+	r.Helper()
+	user := open(r.T, r.tunnel)
+	session.want(frame{kind: typeWindow, flags: flagSYN, stream: id})
+	session.send(frame{kind: typeWindow, flags: flagACK, stream: id})
+	return user
+}
+
+// awaitMissing waits until so many sessions are missing.
+func (r *sessionsRig) awaitMissing(sessions int) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	for r.tunnel.(protocol.Claimable).ExpectedClaims() != sessions {
+		if ctx.Err() != nil {
+			r.Fatalf("%d sessions are missing, want %d", r.tunnel.(protocol.Claimable).ExpectedClaims(), sessions)
+		}
+		_ = pauseShortly(ctx)
+	}
+}
+
+// pauseShortly lets others run.
+func pauseShortly(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// wantEcho has bytes go both ways on a stream.
+func wantEcho(t *testing.T, user conn.Conn, session yamuxPeer, id uint32) {
+	t.Helper()
+	conntest.Write(t, user, "hi")
+	session.want(data(id, 0, "hi"))
+	session.send(data(id, 0, "ho"))
+	conntest.WantRead(t, user, "ho")
+}
+
+// Each user goes to the session that has the fewest.
+func TestUsersAreSpread(t *testing.T) {
+	r := newSessions(t, &multiplex.Relay{}, 3, 3)
+	a := r.first
+	onA := r.userOn(a, 1)
+	b := r.add()
+	c := r.add()
+	onB := r.userOn(b, 1)
+	r.userOn(c, 1)
+	r.userOn(a, 3)
+	_ = onB.Reset()
+	b.want(frame{kind: typeWindow, flags: flagRST, stream: 1})
+	r.userOn(b, 3)
+	wantEcho(t, onA, a, 1)
+}
+
+// A session that is lost takes its own users along, and nobody else. Another one takes its
+// place.
+func TestOneSessionIsLost(t *testing.T) {
+	for name, lose := range map[string]func(yamuxPeer){
+		"FIN":     func(p yamuxPeer) { _ = p.conn.CloseWrite() },
+		"reset":   func(p yamuxPeer) { _ = p.conn.Reset() },
+		"garbage": func(p yamuxPeer) { conntest.Write(p.T, p.conn, "this is no frame at all") },
+		"GO_AWAY with a reason": func(p yamuxPeer) {
+			p.send(frame{kind: typeGoAway, length: 2})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newSessions(t, &multiplex.Relay{}, 2, 2)
+			a := r.first
+			onA := r.userOn(a, 1)
+			b := r.add()
+			onB := r.userOn(b, 1)
+			lose(a)
+			wantFailure(t, onA)
+			r.awaitMissing(1)
+			wantEcho(t, onB, b, 1)
+			r.userOn(b, 3)
+			r.userOn(r.add(), 1)
+			if err := r.tunnel.Ended().Err(); err != nil {
+				t.Errorf("the tunnel has ended: %v", err)
+			}
+		})
+	}
+}
+
+// The tunnel ends with its last session, and its id means nothing any more.
+func TestAllSessionsAreLost(t *testing.T) {
+	relay := &multiplex.Relay{Ended: new(recent)}
+	r := newSessions(t, relay, 2, 2)
+	b := r.add()
+	_ = r.first.conn.Reset()
+	r.awaitMissing(1)
+	_ = b.conn.Reset()
+	protocoltest.WantEnded(t, r.tunnel)
+	if _, err := r.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
+	}
+	if c := r.tunnel.(protocol.TryOpener).TryOpen(); c != nil {
+		t.Errorf("got %v from a tunnel that has ended", c)
+	}
+	far, err := r.claim(owner, r.id)
+	if !errors.Is(err, protocol.ErrLate) {
+		t.Errorf("a claim gets %v, want %v", err, protocol.ErrLate)
+	}
+	wantReset(t, far)
+}
+
+// recent is a protocol.Recent that forgets nothing.
+type recent struct{ keys sync.Map }
+
+func (r *recent) Add(k wire.Key) { r.keys.Store(k, nil) }
+
+func (r *recent) Contains(k wire.Key) bool {
+	_, ok := r.keys.Load(k)
+	return ok
+}
+
+// wantReset expects a reset, and no byte before it.
+func wantReset(t *testing.T, c io.Reader) {
+	t.Helper()
+	if got, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) || len(got) > 0 {
+		t.Errorf("got %q, %v; want a reset", got, err)
+	}
+}
+
+// Nobody joins a tunnel with a wrong id, or as somebody else.
+func TestStrangersSession(t *testing.T) {
+	r := newSessions(t, &multiplex.Relay{}, 4, 4)
+	for _, claim := range [][2]string{{owner, "GUESSED"}, {owner, r.id + "A"}, {"another", r.id}, {"", r.id}} {
+		far, err := r.claim(claim[0], claim[1])
+		if !errors.Is(err, protocol.ErrUnknownID) {
+			t.Errorf("%q as %q: got %v, want %v", claim[1], claim[0], err, protocol.ErrUnknownID)
+		}
+		wantReset(t, far)
+	}
+	r.userOn(r.first, 1)
+	r.userOn(r.first, 3)
+}
+
+// A tunnel has as many sessions as it was granted, and the relay no more than it may.
+func TestMostSessions(t *testing.T) {
+	for name, c := range map[string]struct {
+		relay          *multiplex.Relay
+		asked, granted int
+		further        int // that there can be
+	}{
+		"of the tunnel": {&multiplex.Relay{}, 3, 3, 2},
+		"by default":    {&multiplex.Relay{}, 100, multiplex.MaxSessions, multiplex.MaxSessions - 1},
+		"of a relay":    {&multiplex.Relay{MaxSessions: 2}, 3, 2, 1},
+		"of all":        {&multiplex.Relay{MaxFurther: 1}, 3, 3, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newSessions(t, c.relay, c.asked, c.granted)
+			var last yamuxPeer
+			for range c.further {
+				last = r.add()
+			}
+			far, err := r.claim(owner, r.id)
+			if !errors.Is(err, protocol.ErrFull) {
+				t.Errorf("one more gets %v, want %v", err, protocol.ErrFull)
+			}
+			if got, err := io.ReadAll(far); err != nil || len(got) > 0 {
+				t.Errorf("got %q, %v; want an end", got, err)
+			}
+			_ = last.conn.Reset()
+			r.awaitMissing(c.granted - c.further)
+			r.add()
+		})
+	}
+}
+
+// A relay client that asks for one session, or for none, gets what it always got.
+func TestOneSession(t *testing.T) {
+	for asked := range 2 {
+		near, far := protocoltest.Pair(t)
+		tunnel, err := (&multiplex.Relay{}).Register(near, protocol.Grant{Answer: wire.Answer{Port: 20001}, Sessions: asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conntest.WantRead(t, far, "20001\n")
+		_ = far.Reset()
+		_ = tunnel.Close()
+	}
+}
+
+// A relay client that says on one session that it leaves takes no more users on any. Those
+// whom it has go on.
+func TestLeavesOnOneSession(t *testing.T) {
+	r := newSessions(t, &multiplex.Relay{}, 2, 2)
+	a := r.first
+	onA := r.userOn(a, 1)
+	b := r.add()
+	onB := r.userOn(b, 1)
+	b.send(frame{kind: typeGoAway})
+	protocoltest.WantEnded(t, r.tunnel)
+	if err := context.Cause(r.tunnel.Ended()); !errors.Is(err, protocol.ErrLeft) {
+		t.Errorf("it has ended because of %v, want %v", err, protocol.ErrLeft)
+	}
+	wantEcho(t, onA, a, 1)
+	wantEcho(t, onB, b, 1)
+	if _, err := r.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
+	}
+}
+
+// After another relay client has taken over the users go on, and no session is added.
+func TestSessionsStopAccepting(t *testing.T) {
+	r := newSessions(t, &multiplex.Relay{}, 3, 3)
+	a, b := r.first, r.add()
+	onB := r.userOn(a, 1)
+	onA := r.userOn(b, 1)
+	protocol.StopAccepting(r.tunnel)
+	far, err := r.claim(owner, r.id)
+	if !errors.Is(err, protocol.ErrUnknownID) { // or ErrLate, with a memory
+		t.Errorf("a claim gets %v, want %v", err, protocol.ErrUnknownID)
+	}
+	wantReset(t, far)
+	wantEcho(t, onB, a, 1)
+	wantEcho(t, onA, b, 1)
+}
+
+// Close resets the users of all sessions, and ends those, any number of times.
+func TestCloseOfSessions(t *testing.T) {
+	r := newSessions(t, &multiplex.Relay{}, 2, 2)
+	a := r.first
+	onA := r.userOn(a, 1)
+	b := r.add()
+	onB := r.userOn(b, 1)
+	closed := make(chan error, 2)
+	for range cap(closed) {
+		go func() { closed <- r.tunnel.Close() }()
+	}
+	for _, session := range []yamuxPeer{a, b} {
+		session.want(frame{kind: typeWindow, flags: flagRST, stream: 1})
+		session.wantEnd()
+		_ = session.conn.Close()
+	}
+	for range cap(closed) {
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	}
+	wantFailure(t, onA)
+	wantFailure(t, onB)
+}
+
+// What was written last arrives on each session.
+func TestDrainOfSessions(t *testing.T) {
+	r := newSessions(t, &multiplex.Relay{}, 2, 2)
+	a := r.first
+	onA := r.userOn(a, 1)
+	b := r.add()
+	onB := r.userOn(b, 1)
+	last := make([]byte, 1000)
+	for _, user := range []conn.Conn{onA, onB} {
+		if _, err := user.Write(last); err != nil {
+			t.Fatal(err)
+		}
+		if err := user.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drained := make(chan struct{})
+	go func() {
+		protocol.Drain(r.tunnel)
+		close(drained)
+	}()
+	for name, session := range map[string]yamuxPeer{"a": a, "b": b} {
+		got := 0
+		for ended := false; !ended; {
+			f, err := session.receive()
+			if err != nil {
+				t.Fatalf("%s: %v after %d bytes", name, err, got)
+			}
+			got += len(f.body)
+			ended = f.flags&flagFIN != 0
+		}
+		if got != len(last) {
+			t.Errorf("%s: %d bytes have arrived", name, got)
+		}
+		session.send(frame{kind: typeWindow, flags: flagFIN, stream: 1})
+		session.wantEnd()
+		_ = session.conn.Close()
+	}
+	<-drained
+}
+
+// A user who has to wait for room waits where there is some, and gives up as usual.
+func TestSessionsAreFull(t *testing.T) {
+	r := newSessions(t, &multiplex.Relay{MaxStreams: 4}, 2, 2)
+	b := r.add()
+	for range 2 {
+		open(t, r.tunnel)
+		open(t, r.tunnel)
+	}
+	if _, err := r.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrNoStream) {
+		t.Errorf("one user more gets %v, want %v", err, protocol.ErrNoStream)
+	}
+	_ = b.conn.Reset()
+	r.awaitMissing(1)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(os.ErrDeadlineExceeded)
+	if _, err := r.tunnel.Open(ctx); err == nil {
+		t.Error("a user has a stream beyond the limit")
+	}
+}
+
+// Sessions come, go and are used at the same time.
+func TestSessionsAtOnce(t *testing.T) {
+	relay := &multiplex.Relay{}
+	r := newSessions(t, relay, 4, 4)
+	stop := make(chan struct{})
+	ended := make(chan error, 4)
+	go func() { // answers nothing, and lives as long as the test
+		_, _ = io.Copy(io.Discard, r.first.conn)
+		ended <- nil
+	}()
+	for range 2 {
+		go func() {
+			for {
+				select {
+				case <-stop:
+					ended <- nil
+					return
+				default:
+				}
+				near, far := protocoltest.Pair(t)
+				if err := relay.Claim(near, owner, r.id); err != nil && !errors.Is(err, protocol.ErrFull) {
+					ended <- fmt.Errorf("claiming: %w", err)
+					return
+				}
+				_ = far.Reset()
+			}
+		}()
+	}
+	for range 100 {
+		user, err := r.tunnel.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = user.Reset()
+	}
+	close(stop)
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	_ = r.first.conn.Reset()
+	protocoltest.WantEnded(t, r.tunnel)
+}

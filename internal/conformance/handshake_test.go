@@ -159,6 +159,45 @@ func TestMultiplexHandshake(t *testing.T) {
 	})
 }
 
+// The lines are those of docs/protocol.md, "Several sessions".
+func TestSessionsHandshake(t *testing.T) {
+	eachWay(t, func(t *testing.T, c relayClient) {
+		_, a := c.say(t, "+sessions 2\nmultiplex\n", "")
+		if got := readLine(t, a); got != "+sessions 2" {
+			t.Fatalf("the relay grants %q", got)
+		}
+		id, port := readLine(t, a), readLine(t, a)
+		const syn = "000100010000000100000000"
+		onA := userOf(t, port)
+		readFrame(t, a, syn)
+		// An answered ping shows that the other session is there.
+		const ping, pong = "\x00\x02\x00\x01\x00\x00\x00\x00\x00\x00\x00\x2a", "\x00\x02\x00\x02\x00\x00\x00\x00\x00\x00\x00\x2a"
+		second, b := c.say(t, id+"\nmultiplex\n", ping)
+		if got := readString(t, b, len(pong)); got != pong {
+			t.Fatalf("the answer to a ping is %q", got)
+		}
+		onB := userOf(t, port)
+		readFrame(t, b, syn)
+
+		// One session more is one too many.
+		_, none := c.say(t, id+"\nmultiplex\n", "")
+		if got, err := io.ReadAll(none); len(got) > 0 || err != nil {
+			t.Errorf("a third session got %q and %v, want the end", got, err)
+		}
+		// The end of one is that of its users, and of nobody else.
+		must(t, second.CloseWrite())
+		if n, err := onB.Read(make([]byte, 1)); n != 0 || !isReset(err) {
+			t.Errorf("the user of the lost session: %d bytes and %v, want a reset", n, err)
+		}
+		_, err := io.WriteString(onA, "hi")
+		must(t, err)
+		readFrame(t, a, "000000000000000100000002")
+		if got := readString(t, a, 2); got != "hi" {
+			t.Fatalf("data: %q", got)
+		}
+	})
+}
+
 // readFrame reads a yamux header and compares it, passing over what concerns
 // the session and not a stream.
 func readFrame(t *testing.T, r io.Reader, want string) {
@@ -197,6 +236,7 @@ func TestNotARequest(t *testing.T) {
 		"HTTP":            "GET / HTTP/1.1\r\nHost: relay\r\n\r\n",
 		"unknown pool":    "pool\nAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
 		"unknown user":    "event\nAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
+		"unknown session": "+session AAAAAAAAAAAAAAAAAAAAAAAAAA\nmultiplex\n",
 		"claim + options": "+token x\nevent\nAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
 		"lone CR":         "event\rnew\n",
 	} {

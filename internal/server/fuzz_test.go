@@ -114,6 +114,7 @@ func FuzzHandshake(f *testing.F) {
 		"+token T\n+port 20001\n+name web\n+proxy v2\nmultiplex\nand payload", "+token T\npool\nID\nand payload", "+port 80\nevent\nnew\n",
 		"+lease ABCDEFGHIJKLMNOPQRSTUVWXYZ\n+instance 1\nmultiplex\n", "+users 0\nmultiplex\n", "+port 1\n+port 1\npool\nnew\n",
 		"+allow 10.0.0.0/8\n+deny 10.0.0.1\n+users 1\n+users-per-second 1\n+bytes-per-second 1\nevent\nnew\n",
+		"+session ID\nmultiplex\nand payload", "+session\nmultiplex\n", "+session ID\npool\nnew\n", "+sessions 2\nevent\nnew\n", "+session A\n+session B\nmultiplex\n",
 		"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\nmultiplex\n", "multiplex",
 		strings.Repeat("v", 65), "pool\n" + strings.Repeat("i", 129) + "\n", "+" + strings.Repeat("o", 4096) + "\nmultiplex\n",
 	} {
@@ -179,6 +180,8 @@ func (f fuzzed) check(t *testing.T, client *transport.Conn, req wire.Request, er
 		wantNoBytes(t, client, "a claim")
 	case bad != nil:
 		wantLine(t, client, refusalOf(bad))
+	case said.Session != "":
+		wantLine(t, client, "-bad-option option \"session\": it is for further connections of multiplex")
 	case said.Port != 0 && (said.Port < firstFuzzed || said.Port > lastFuzzed):
 		wantLine(t, client, fmt.Sprintf("-forbidden you may not ask for port %d: it is none of %d-%d", said.Port, firstFuzzed, lastFuzzed))
 	default:

@@ -30,6 +30,24 @@ func TestReadAnswer(t *testing.T) {
 	}
 }
 
+// The words of docs/protocol.md, "Several sessions".
+func TestAnswerHasSessions(t *testing.T) {
+	want := wire.Answer{Port: 20001, Sessions: 3, Session: "CU7"}
+	const lines = "+sessions 3\n+session CU7\n20001\n"
+	var written strings.Builder
+	if err := wire.WriteAnswer(&written, want, ""); err != nil || written.String() != lines {
+		t.Errorf("written as %q, %v", written.String(), err)
+	}
+	if got, err := wire.ReadAnswer(strings.NewReader(lines)); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, line := range []string{"sessions", "sessions 0", "sessions x", "session", "session a b", "session " + strings.Repeat("i", 129)} {
+		if got, err := wire.ReadAnswer(strings.NewReader("+" + line + "\n80\n")); !errors.As(err, new(*wire.OptionError)) {
+			t.Errorf("%q: got %+v, %v; want an OptionError", line, got, err)
+		}
+	}
+}
+
 func TestReadAnswerRefusal(t *testing.T) {
 	longest := strings.Repeat("t", 4096-3)
 	tests := []struct {

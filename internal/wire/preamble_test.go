@@ -22,6 +22,7 @@ func TestPreamble(t *testing.T) {
 			Deny:  []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32")},
 			Users: 5, UsersPerSecond: 6, BytesPerSecond: 1 << 33,
 		},
+		Sessions: 4, Session: "CU7",
 	}
 	got, err := wire.ParsePreamble(full.Options())
 	if err != nil || !reflect.DeepEqual(got, full) {
@@ -44,6 +45,8 @@ func TestPinnedOptions(t *testing.T) {
 		{Key: "users", Value: "1"}:              {Policy: policy.Policy{Users: 1}},
 		{Key: "users-per-second", Value: "2"}:   {Policy: policy.Policy{UsersPerSecond: 2}},
 		{Key: "bytes-per-second", Value: "300"}: {Policy: policy.Policy{BytesPerSecond: 300}},
+		{Key: "sessions", Value: "256"}:         {Sessions: 256},
+		{Key: "session", Value: key}:            {Session: key},
 		{Key: "allow", Value: "192.0.2.1,::ffff:192.0.2.0/120"}: {Policy: policy.Policy{Allow: [][]netip.Prefix{{
 			netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.0/24"),
 		}}}},
@@ -63,6 +66,7 @@ func TestBadOptions(t *testing.T) {
 		{"name", ""}, {"name", "a b"}, {"name", "a/b"}, {"name", strings.Repeat("n", 65)},
 		{"proxy", ""}, {"proxy", "v1"},
 		{"users", "0"}, {"users", "-1"}, {"users", "1e3"}, {"users", "99999999999"}, {"users", "+1"},
+		{"sessions", "0"}, {"sessions", "257"}, {"session", ""}, {"session", "a b"}, {"session", strings.Repeat("i", 129)},
 		{"bytes-per-second", "10MB"}, {"users-per-second", ""},
 		{"allow", ""}, {"allow", "10.0.0.0/33"}, {"deny", "10.0.0.1,"}, {"deny", "fe80::1%eth0"},
 		{"deny", strings.Repeat("10.0.0.1,", 64) + "10.0.0.1"},

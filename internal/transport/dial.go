@@ -115,5 +115,5 @@ func dialName(ctx context.Context, addr string, prepare func(network, address st
 		_ = conn.Close()
 		return nil, fmt.Errorf("connecting to %s returned a %T", addr, conn)
 	}
-	return NewConn(tcp), nil
+	return unpolled(NewConn(tcp)), nil
 }

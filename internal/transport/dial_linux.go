@@ -155,3 +155,17 @@ func checkSelf(fd int, remote netip.AddrPort) error {
 	}
 	return os.NewSyscallError("connect", err)
 }
+
+// unpolled returns c as a connection that the runtime's poller does not know, as those to
+// addresses are. If descriptors are short it returns c.
+func unpolled(c *Conn) conn.Conn {
+	fd, err := c.Detach(func() {})
+	if err != nil {
+		return c
+	}
+	remote, err := syscall.Getpeername(fd)
+	if err != nil { // the peer has reset it
+		remote = sockaddr(c.TCPConn.RemoteAddr().(*net.TCPAddr))
+	}
+	return &socket{fd: fd, remote: remote}
+}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -180,4 +181,33 @@ func TestStartLocalWhereNobodyListens(t *testing.T) {
 	if conn, err := wait(t.Context()); conn != nil || !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("got %v, %v; want %v", conn, err, unix.ECONNREFUSED)
 	}
+}
+
+// A connection to a name is none of the runtime's poller's either, so that an event loop
+// takes it as it is.
+func TestDialName(t *testing.T) {
+	l, err := transport.ListenRelayClients("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	c, err := transport.DialRelay(background, "0.0.0.0:"+port) // which is left to the net package, as names are
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Reset()
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Reset()
+	if got := c.RemoteAddr().String(); got != "127.0.0.1:"+port {
+		t.Errorf("connected to %s", got)
+	}
+	if !conn.TryWrite(c, []byte("hello")) {
+		t.Error("it has to wait for the poller")
+	}
+	conntest.WantRead(t, peer, "hello")
+	conntest.WantPair(t, c, peer)
 }

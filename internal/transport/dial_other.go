@@ -26,3 +26,6 @@ func startAddrs(addrs []netip.AddrPort) (c conn.Conn, wait func(context.Context)
 		return c, err
 	}
 }
+
+// unpolled returns c.
+func unpolled(c *Conn) conn.Conn { return c }

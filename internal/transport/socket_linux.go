@@ -297,12 +297,7 @@ func (s *socket) setDeadline(t time.Time, kept *time.Time, set func(*Conn, time.
 
 // SetRemoteAddr is Conn's.
 func (s *socket) SetRemoteAddr(peer *net.TCPAddr) {
-	s.named = true
-	if ip := peer.IP.To4(); ip != nil {
-		s.remote = &syscall.SockaddrInet4{Addr: [4]byte(ip), Port: peer.Port}
-		return
-	}
-	s.remote = &syscall.SockaddrInet6{Addr: [16]byte(peer.IP.To16()), Port: peer.Port}
+	s.named, s.remote = true, sockaddr(peer)
 }
 
 // Named is Conn's.
@@ -317,6 +312,14 @@ func (s *socket) LocalAddr() net.Addr {
 	var local syscall.Sockaddr
 	_ = s.Control(func(fd uintptr) { local, _ = syscall.Getsockname(int(fd)) })
 	return tcpAddr(local)
+}
+
+// sockaddr returns an address as the kernel has it.
+func sockaddr(addr *net.TCPAddr) syscall.Sockaddr {
+	if ip := addr.IP.To4(); ip != nil {
+		return &syscall.SockaddrInet4{Addr: [4]byte(ip), Port: addr.Port}
+	}
+	return &syscall.SockaddrInet6{Addr: [16]byte(addr.IP.To16()), Port: addr.Port}
 }
 
 // tcpAddr returns an address of the kernel's as the net package would.

@@ -12,10 +12,11 @@ import (
 	"strings"
 )
 
-// A page has these two parts, each between <!-- name --> and <!-- /name -->.
+// A page has these parts, each between <!-- name --> and <!-- /name -->.
 const (
-	aimsPart = "aims"
-	runPart  = "run"
+	costsPart = "costs"
+	aimsPart  = "aims"
+	runPart   = "run"
 )
 
 // pageMain puts the figures of JSON files into a page of Markdown, and the charts into a
@@ -45,10 +46,11 @@ func pageMain(page string, files []string) error {
 	if err != nil {
 		return fmt.Errorf("the page: %w", err)
 	}
-	var aims, run bytes.Buffer
+	var costs, aims, run bytes.Buffer
+	merged.markdownCosts(&costs)
 	merged.markdownAims(&aims)
 	merged.markdown(&run, filepath.Base(charts))
-	for name, part := range map[string][]byte{aimsPart: aims.Bytes(), runPart: run.Bytes()} {
+	for name, part := range map[string][]byte{costsPart: costs.Bytes(), aimsPart: aims.Bytes(), runPart: run.Bytes()} {
 		if text, err = replacePart(text, name, part); err != nil {
 			return err
 		}

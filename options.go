@@ -27,7 +27,8 @@ import (
 type Protocol string
 
 const (
-	// Multiplex carries all users over one connection. It is the default.
+	// Multiplex carries all users over one connection, or a few: see Options.Sessions. It
+	// is the default.
 	Multiplex Protocol = multiplex.Name
 	// Pool keeps connections waiting at the relay, of which each user gets one. A user
 	// is served without a round trip to the relay client.

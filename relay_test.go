@@ -209,6 +209,8 @@ func TestListenErrors(t *testing.T) {
 		"unknown protocol": {addr, relay.Options{Protocol: "smoke"}, `unknown protocol "smoke"`},
 		"pool too large":   {addr, relay.Options{PoolSize: relay.MaxPoolSize + 1}, "257 connections"},
 		"pool negative":    {addr, relay.Options{PoolSize: -1}, "-1 connections"},
+		"many sessions":    {addr, relay.Options{Sessions: relay.MaxSessions + 1}, "17 sessions"},
+		"negative":         {addr, relay.Options{Sessions: -1}, "-1 sessions"},
 		"no port":          {"relay.example.com", relay.Options{}, "missing port"},
 		"port a word":      {"relay.example.com:http", relay.Options{}, `"http" is not a port`},
 		"nobody there":     {nobody(t), relay.Options{}, "connection refused; check that the relay runs there"},

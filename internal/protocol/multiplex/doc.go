@@ -1,5 +1,5 @@
-// Package multiplex implements both halves of the protocol in which one connection carries
-// all users, each on a yamux stream (docs/protocol.md, "multiplex").
+// Package multiplex implements both halves of the protocol in which one connection, or a
+// few, carry all users, each on a yamux stream (docs/protocol.md, "multiplex").
 //
 // The relay is the yamux client and opens the streams; the relay client is the yamux
 // server.

@@ -40,8 +40,11 @@ type session struct {
 	ended   context.Context // done when the session has ended
 	end     context.CancelCauseFunc
 
-	mu  sync.Mutex // guards what follows
-	ids []string   // to write: at most Config.MaxPending
+	mu      sync.Mutex // guards what follows
+	ids     []string   // to write: at most Config.MaxPending
+	rest    string     // of a line, to write before ids
+	writing bool       // announceIDs is
+	came    time.Time  // when the last id came
 }
 
 // Why a session ends, besides net.ErrClosed and the errors of its connection.
@@ -160,7 +163,9 @@ func (s *session) enqueue(id string) error {
 	case len(s.ids) >= s.relay.config.MaxPending:
 		return protocol.ErrFull
 	}
-	s.ids = append(s.ids, id)
+	if s.writeNowLocked(id) {
+		return nil
+	}
 	select {
 	case s.queued <- struct{}{}:
 	default: // announceIDs has been notified already
@@ -168,16 +173,45 @@ func (s *session) enqueue(id string) error {
 	return nil
 }
 
-// dequeue removes all ids from the queue, and returns them as lines.
+// gatherWithin is how soon after another id one is left to announceIDs, which writes all
+// that have come by then: users who come in a crowd cost less so. An id that comes alone is
+// written at once, and wakes no goroutine.
+const gatherWithin = 250 * time.Microsecond
+
+// writeNowLocked writes an id, or queues what cannot be written without waiting. It reports
+// whether nothing is queued.
+func (s *session) writeNowLocked(id string) bool {
+	now := time.Now()
+	crowd := now.Sub(s.came) < gatherWithin
+	s.came = now
+	if crowd || s.writing || len(s.ids) > 0 || s.rest != "" {
+		s.ids = append(s.ids, id)
+		return false
+	}
+	line := id + "\n"
+	s.rest = line[conn.WriteNow(s.control, []byte(line)):]
+	return s.rest == ""
+}
+
+// dequeue removes all ids from the queue, and returns them as lines. Nothing is written by
+// anybody else until written is called.
 func (s *session) dequeue() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var lines []byte
+	s.writing = true
+	lines := []byte(s.rest)
+	s.rest = ""
 	for _, id := range s.ids {
 		lines = append(lines, id+"\n"...)
 	}
 	s.ids = nil // an idle session holds none
 	return lines
+}
+
+func (s *session) written() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = false
 }
 
 // announceIDs writes the queued ids, all that there are at a time, until the session ends
@@ -193,6 +227,7 @@ func (s *session) announceIDs() error {
 		if _, err := s.control.Write(s.dequeue()); err != nil {
 			return fmt.Errorf("telling the relay client of users: %w", err)
 		}
+		s.written()
 	}
 }
 

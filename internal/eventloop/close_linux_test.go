@@ -67,13 +67,13 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// AtEnd calls its function even if the loop is closed meanwhile.
+// AtEnd calls its Ender even if the loop is closed meanwhile.
 func TestCloseBeforeEnd(t *testing.T) {
 	l := startLoop(t)
 	var ended atomic.Bool
 	closed := make(chan struct{})
 	l.Post(handlerFunc(func(eventloop.Events) bool {
-		l.AtEnd(func() { ended.Store(true) })
+		l.AtEnd(enderFunc(func() { ended.Store(true) }))
 		go func() {
 			defer close(closed)
 			l.Close()

@@ -13,10 +13,8 @@
 package eventloop
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"sync"
 	"time"
 
@@ -64,9 +62,11 @@ type Loop struct {
 	// Used by the loop's goroutine only.
 	events [batch]unix.EpollEvent
 	again  []Handler
-	atEnd  []func()
+	atEnd  []Ender
 	// scheduled is when the loop went through the runtime's scheduler.
 	scheduled time.Time
+	// crowded is set when events came while others were handled, and no sleep since.
+	crowded bool
 
 	mu      sync.Mutex // guards what follows
 	slots   []slot
@@ -202,9 +202,12 @@ func (l *Loop) Post(h Handler) {
 	l.wakeUp()
 }
 
-// AtEnd has f called after the handlers of the current events, so that several of them
+// Ender is called when all events of a turn have been handled.
+type Ender interface{ AtEnd() }
+
+// AtEnd has e called after the handlers of the current events, so that several of them
 // can send at once. Only a handler may call it.
-func (l *Loop) AtEnd(f func()) { l.atEnd = append(l.atEnd, f) }
+func (l *Loop) AtEnd(e Ender) { l.atEnd = append(l.atEnd, e) }
 
 // wakeUp interrupts the wait. The caller holds mu.
 func (l *Loop) wakeUp() {
@@ -241,50 +244,11 @@ func (l *Loop) run() {
 		clear(again)
 		spare = again
 		for i := 0; i < len(l.atEnd); i++ { // it may grow meanwhile
-			l.atEnd[i]()
+			l.atEnd[i].AtEnd()
 		}
 		clear(l.atEnd)
 		l.atEnd = l.atEnd[:0]
 	}
-}
-
-// timeSlice is how often a loop that is busy goes through the runtime's scheduler. Its
-// monitor takes the processor away, after 10 ms, from a goroutine that makes system calls
-// and never does, and then looks after it every 20 us.
-const timeSlice = 8 * time.Millisecond
-
-// reschedule goes through the scheduler once in each timeSlice.
-func (l *Loop) reschedule() {
-	if now := time.Now(); now.Sub(l.scheduled) >= timeSlice {
-		l.scheduled = now
-		runtime.Gosched()
-	}
-}
-
-// yields is how often a loop lets others run before it sleeps. Under load something
-// comes within microseconds, from a process that waits for this very processor. To let
-// it run costs less than to sleep and be woken, and more events come at a time. Without
-// load it costs a microsecond for each sleep.
-const yields = 3
-
-// wait returns the number of events. With a negative timeout it waits until there are
-// some, or the loop is woken.
-func (l *Loop) wait(timeout int) (n int) {
-	for i := 0; i < yields && timeout < 0; i++ {
-		if n = l.poll(0); n > 0 {
-			return n
-		}
-		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // the scheduler treats it like preemption; it cannot fail
-	}
-	return l.poll(timeout)
-}
-
-func (l *Loop) poll(timeout int) (n int) {
-	n, err := unix.EpollWait(l.epoll, l.events[:], timeout)
-	if err != nil && !errors.Is(err, unix.EINTR) {
-		panic(fmt.Sprintf("event loop: epoll_wait: %v", err)) // it has no other errors for these arguments
-	}
-	return max(n, 0)
 }
 
 // prepare returns what was posted, and how long to wait for events. It returns false

@@ -152,11 +152,11 @@ func TestHandlersMayAddAndPost(t *testing.T) {
 	l.Close() // it would report the close of the sockets
 }
 
-// Functions of AtEnd are called after all handlers of a turn, in order, and once.
+// Enders are called after all handlers of a turn, in order, and once.
 func TestAtEnd(t *testing.T) {
 	l := startLoop(t)
 	var order []string // used by the loop's goroutine only
-	say := func(what string) func() {
+	say := func(what string) enderFunc {
 		return func() { order = append(order, what) }
 	}
 	var nears, fars [2]*socket

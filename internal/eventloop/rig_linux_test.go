@@ -113,6 +113,11 @@ func (s *socket) await(events int16) {
 	}
 }
 
+// enderFunc is an Ender that is a function.
+type enderFunc func()
+
+func (f enderFunc) AtEnd() { f() }
+
 // handlerFunc is a function as a handler.
 type handlerFunc func(eventloop.Events) bool
 

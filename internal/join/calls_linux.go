@@ -20,9 +20,9 @@ func (e *end) closeWrite() error {
 	return os.NewSyscallError("shutdown", err)
 }
 
-// flush has a stream send what it has gathered. It is called without the join's
+// AtEnd has a stream send what it has gathered. It is called without the join's
 // lock, perhaps after the join has ended.
-func (e *end) flush() {
+func (e *end) AtEnd() {
 	c := caught(e.stream.Flush)
 	if c == nil {
 		return

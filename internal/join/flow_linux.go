@@ -103,7 +103,7 @@ func (f *flow) toStream() (n int, wait bool) {
 	n, short, streamErr, socketErr := f.dst.stream.FillFrom(f.src.fd)
 	f.notifyRead(n, socketErr)
 	if n > 0 {
-		f.src.join.loop.AtEnd(f.dst.flush)
+		f.src.join.loop.AtEnd(f.dst)
 	}
 	if short && !f.src.odd || errors.Is(socketErr, unix.EAGAIN) {
 		f.src.readable = false

@@ -282,7 +282,7 @@ func (j *loopJoin) close() {
 
 func (j *loopJoin) startClosing() {
 	if j.verdict.err == nil && j.ends[A].stream == nil && j.ends[B].stream == nil {
-		j.loop.AtEnd(j.closeConns) // there is nothing to wait for
+		j.loop.AtEnd(task(j.closeConns)) // there is nothing to wait for
 		return
 	}
 	go j.closeConns()

@@ -81,3 +81,6 @@ func (t task) Ready(eventloop.Events) (again bool) {
 	t()
 	return false
 }
+
+// AtEnd does it.
+func (t task) AtEnd() { t() }

@@ -22,7 +22,7 @@ var mayImport = []struct {
 		"it knows descriptors, and nothing about what they are"},
 	{"internal/splice", []string{"golang.org/x/sys/..."},
 		"it knows descriptors, and nothing about what they are"},
-	{"internal/yamux", []string{"internal/crash", "internal/splice", "golang.org/x/sys/...", "golang.org/x/time/rate"},
+	{"internal/yamux", []string{"internal/crash", "internal/eventloop", "internal/splice", "golang.org/x/sys/...", "golang.org/x/time/rate"},
 		"it speaks a protocol of other people, and can be used and tested without Relay"},
 	{"internal/tcpstate", []string{"internal/conn", "internal/crash", "internal/eventloop", "golang.org/x/sys/..."},
 		"it asks the kernel, and knows nothing of what the answers are for"},

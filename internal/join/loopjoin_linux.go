@@ -77,10 +77,20 @@ func (j *loopJoin) start(ctx context.Context) {
 	j.forget = context.AfterFunc(ctx, func() { j.stop(A, stopped{context.Cause(ctx)}) })
 }
 
+// servable is a stream whose session a loop can serve.
+type servable interface {
+	// ServeOn has the loop read and write the session's connection. Further calls do
+	// nothing.
+	ServeOn(*eventloop.Loop)
+}
+
 // open registers the end with the loop, or with the stream. Either may report something
 // at once, and then waits for the join's lock.
 func (e *end) open() error {
 	if e.stream != nil {
+		if s, ok := e.stream.(servable); ok {
+			s.ServeOn(e.join.loop.Loop)
+		}
 		// What has come before is reported too.
 		e.stream.Attach(e.streamReadable, func() { e.join.loop.Post(e) })
 		e.join.loop.Post(e)

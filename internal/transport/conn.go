@@ -13,6 +13,7 @@ package transport
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -31,6 +32,8 @@ type Conn struct {
 	mu       sync.Mutex // guards what follows
 	closed   bool
 	detached func() // see Detach
+
+	unwatched atomic.Pointer[unwatched] // see Unwatch
 }
 
 var (
@@ -84,11 +87,22 @@ func (c *Conn) TCP() *net.TCPConn { return c.TCPConn }
 
 // Control calls f with the descriptor, which is valid meanwhile.
 func (c *Conn) Control(f func(fd uintptr)) error {
+	if u := c.unwatched.Load(); u != nil {
+		return u.control(f)
+	}
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}
 	return raw.Control(f)
+}
+
+// CloseWrite ends this side's direction.
+func (c *Conn) CloseWrite() error {
+	if u := c.unwatched.Load(); u != nil {
+		return u.closeWrite()
+	}
+	return c.TCPConn.CloseWrite()
 }
 
 // Close closes the connection as usual: what was written is still delivered, followed by
@@ -110,6 +124,9 @@ func (c *Conn) end(linger int) error {
 		detached()
 		return nil
 	}
+	if u := c.unwatched.Load(); u != nil {
+		return u.close(linger)
+	}
 	_ = c.SetLinger(linger)
 	if linger < 0 {
 		letGo(c.TCPConn)
@@ -121,7 +138,7 @@ func (c *Conn) end(linger int) error {
 func (c *Conn) Detach(end func()) (fd int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.unwatched.Load() != nil {
 		return -1, net.ErrClosed
 	}
 	if fd, err = duplicate(c.TCPConn); err != nil {
@@ -130,4 +147,23 @@ func (c *Conn) Detach(end func()) (fd int, err error) {
 	c.detached = end
 	_ = c.TCPConn.Close() // the runtime's part in it; the connection lives on
 	return fd, nil
+}
+
+// Unwatch takes the socket from the runtime's poller, for an event loop to watch it. From
+// then on Read and Write fail with net.ErrClosed, as those that wait already do. All other
+// methods work as before, and Control is the way to the socket. After an error nothing
+// has changed.
+func (c *Conn) Unwatch() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.detached != nil || c.unwatched.Load() != nil {
+		return net.ErrClosed
+	}
+	fd, err := duplicate(c.TCPConn)
+	if err != nil {
+		return err
+	}
+	c.unwatched.Store(newUnwatched(fd))
+	_ = c.TCPConn.Close() // the runtime's part in it; the connection lives on
+	return nil
 }

@@ -262,6 +262,15 @@ func (s *socket) TCP() *net.TCPConn {
 	return c.TCP()
 }
 
+// Unwatch is Conn's.
+func (s *socket) Unwatch() error {
+	c, err := s.known()
+	if err != nil {
+		return err
+	}
+	return c.Unwatch()
+}
+
 // AlwaysRead is Conn's.
 func (s *socket) AlwaysRead(limit time.Duration) {
 	if c, err := s.known(); err == nil {

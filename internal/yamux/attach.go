@@ -11,9 +11,9 @@ type attachment struct{ onReadable, onWritable func() }
 // Attach has onReadable called whenever PourTo may have something to write, and
 // onWritable when FillFrom is possible again after it returned EAGAIN. Neither callback
 // may block. Any call to any stream of the session may call onWritable. Only the
-// goroutines of sessions, or the caller that ends one, call onReadable. If either panics
-// the session ends with a *crash.Error. From then on the stream must not be read from or
-// written to in any other way.
+// goroutines of sessions, the event loops that serve them, or the caller that ends one,
+// call onReadable. If either panics the session ends with a *crash.Error. From then on
+// the stream must not be read from or written to in any other way.
 func (st *Stream) Attach(onReadable, onWritable func()) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -15,6 +15,11 @@ import (
 func TestAttachedBytes(t *testing.T) {
 	wantPipes(t)
 	client, server := sessions(t)
+	testAttachedBytes(t, client, server)
+}
+
+func testAttachedBytes(t *testing.T, client, server *yamux.Session) {
+	t.Helper()
 	for _, size := range []int{
 		0, 1, 4095, 4096, 4097, 64<<10 - 1, 64 << 10, 64<<10 + 1,
 		256<<10 - 1, 256 << 10, 256<<10 + 1, 5 << 20,

@@ -11,7 +11,8 @@
 // frames wait that the socket did not take at once. A timer checks that the peer is
 // alive. An idle stream has neither a goroutine nor a timer nor a buffer. The reader
 // never waits for a writer or for the user of a stream. So no stream can block another,
-// and two sessions cannot block each other.
+// and two sessions cannot block each other. On Linux an event loop can do the work of both:
+// see ServeOn.
 //
 // A stream is a net.Conn. A join of a stream with a socket uses it without ever
 // waiting: see Attach, FillFrom and PourTo. Payload then stays in the kernel.

@@ -3,6 +3,7 @@ package yamux
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/seed96252745/relay/internal/splice"
@@ -39,55 +40,79 @@ type receiver struct {
 }
 
 func newReceiver(s *Session) *receiver {
-	return &receiver{session: s, socket: socketOf(s.conn), limits: newLimits(s.config)}
+	return &receiver{session: s, socket: s.out.socket, limits: newLimits(s.config)}
 }
 
 // run reads until the connection or the peer fails, and returns the reason.
 func (r *receiver) run() error {
 	for {
 		err := r.step()
-		if err == nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) && r.socket != nil {
+			served, err := r.socket.serve(r)
+			if served {
+				return err
+			}
 			continue
 		}
-		if errors.Is(err, ErrProtocol) {
-			r.session.sendProtocolError(err)
+		if err != nil {
+			return r.explain(err)
 		}
-		return err
 	}
+}
+
+// explain tells the peer, if it still reads, that it has violated the protocol, if it has.
+func (r *receiver) explain(err error) error {
+	if errors.Is(err, ErrProtocol) {
+		r.session.sendProtocolError(err)
+	}
+	return err
 }
 
 // step waits for bytes and handles them.
 func (r *receiver) step() error {
 	if p := r.readPipe(); p != nil {
-		n := p.Len()
-		r.stream.deliverPipe(p)
-		return r.payloadReceived(n)
+		return r.pipeReceived(p)
 	}
 	n, err := r.read()
 	if n == 0 {
 		r.releaseBuffer()
 		return err
 	}
-	r.session.noteReceived()
-	return r.parse(r.buf[:n]) // a read error comes again
+	return r.bytesReceived(n) // a read error comes again
 }
 
-// read reads what has come. A large frame is likely to follow another one. Its payload
-// must not be read together with its header, or it would have to be copied.
+// bytesReceived handles the first n bytes of the buffer.
+func (r *receiver) bytesReceived(n int) error {
+	r.session.noteReceived()
+	return r.parse(r.buf[:n])
+}
+
+// pipeReceived handles payload in a pipe.
+func (r *receiver) pipeReceived(p *splice.Pipe) error {
+	r.session.noteReceived()
+	n := p.Len()
+	r.stream.deliverPipe(p)
+	return r.payloadReceived(n)
+}
+
+// read reads what has come.
 func (r *receiver) read() (n int, err error) {
-	getBuffer := func() []byte {
-		if r.buf == nil {
-			r.buf = readBufferPool.Get().(*[readSize]byte)
-		}
-		if r.bulky && r.payloadLeft < bulk {
-			return r.buf[:int(r.payloadLeft)+headerSize-r.headLen]
-		}
-		return r.buf[:]
-	}
 	if r.socket != nil {
-		return r.socket.read(getBuffer, r.releaseBuffer)
+		return r.socket.read(r.buffer, r.releaseBuffer)
 	}
-	return r.session.conn.Read(getBuffer())
+	return r.session.conn.Read(r.buffer())
+}
+
+// buffer returns what the next read fills. A large frame is likely to follow another one.
+// Its payload must not be read together with its header, or it would have to be copied.
+func (r *receiver) buffer() []byte {
+	if r.buf == nil {
+		r.buf = readBufferPool.Get().(*[readSize]byte)
+	}
+	if r.bulky && r.payloadLeft < bulk {
+		return r.buf[:int(r.payloadLeft)+headerSize-r.headLen]
+	}
+	return r.buf[:]
 }
 
 func (r *receiver) releaseBuffer() {
@@ -97,17 +122,18 @@ func (r *receiver) releaseBuffer() {
 	}
 }
 
-// readPipe returns payload in a pipe, for a stream that can pass it on to a socket
-// without a copy in user space. It returns nil if the payload has to be read.
+// readPipe returns payload in a pipe. It returns nil if the payload has to be read.
 func (r *receiver) readPipe() *splice.Pipe {
-	if r.payloadLeft < bulk || r.socket == nil || r.stream == nil || !r.stream.acceptsPipes() {
+	if !r.wantsPipe() {
 		return nil
 	}
-	p := r.socket.fillPipe(r.payloadLeft)
-	if p != nil {
-		r.session.noteReceived()
-	}
-	return p
+	return r.socket.fillPipe(r.payloadLeft)
+}
+
+// wantsPipe reports whether what comes next is payload for a stream that can pass it on to
+// a socket without a copy in user space.
+func (r *receiver) wantsPipe() bool {
+	return r.payloadLeft >= bulk && r.socket != nil && r.stream != nil && r.stream.acceptsPipes()
 }
 
 // parse splits b into frames and handles them.

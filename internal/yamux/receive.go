@@ -7,8 +7,8 @@ import (
 	"github.com/seed96252745/relay/internal/splice"
 )
 
-// The session's reader calls the methods in this file when something arrives from the
-// peer. They never wait.
+// The session's reader, or an event loop in its place, calls the methods in this file when
+// something arrives from the peer. They never wait.
 
 // checkWindow checks an announcement of n bytes against the peer's window.
 func (st *Stream) checkWindow(n uint32) error {

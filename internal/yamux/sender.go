@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,20 +39,24 @@ type sender struct {
 	socket      *socket // of conn, if it is one
 	startWriter func()  // runs writeLoop in another goroutine, and ends the session with its error
 
-	mu       sync.Mutex // guards what follows
-	idle     sync.Cond  // signaled when nothing waits to be sent, and after each write
-	writing  bool       // a write is in progress
-	busy     bool       // somebody writes batches, and owns current
-	current  batch      // the batch that is being written
-	urgent   []byte     // headers that need no order: pings, window updates
-	pongs    int        // answers to pings in urgent
-	headers  []byte     // in order, where gather had no space
+	mu       sync.Mutex  // guards what follows
+	idle     sync.Cond   // signaled when nothing waits to be sent, and after each write
+	writing  bool        // a write is in progress
+	busy     bool        // somebody writes batches, and owns current
+	shut     bool        // nothing more will be queued
+	asked    bool        // askTurn was called, and takeTurn not yet
+	full     atomic.Bool // the socket takes no more until the loop calls resume
+	current  batch       // the batch that is being written
+	urgent   []byte      // headers that need no order: pings, window updates
+	pongs    int         // answers to pings in urgent
+	headers  []byte      // in order, where gather had no space
 	gather   *[gatherSize]byte
 	gathered int // bytes in gather
 	large    []*frame
 	blocked  []*Stream // found no space in gather
-	shut     bool      // nothing more will be queued
 	err      error
+
+	askTurn func() // has an event loop call takeTurn, if one serves the socket, or nil
 }
 
 // newSender returns a sender that calls startWriter only before stop has been called.

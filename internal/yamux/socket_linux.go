@@ -5,17 +5,63 @@ import (
 	"math"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed96252745/relay/internal/eventloop"
 	"github.com/seed96252745/relay/internal/splice"
 )
 
 // socket is the TCP socket of a session. It can be tried without waiting, and payload
-// moves to and from it through pipes.
-type socket struct{ raw syscall.RawConn }
+// moves to and from it through pipes. The runtime's poller watches it, or an event loop.
+// One goroutine at a time may write, and one may read.
+type socket struct {
+	raw syscall.RawConn
+	// calls is set once the runtime's poller does not watch it any more, so that raw is
+	// of no use.
+	calls atomic.Pointer[calls]
+	next  atomic.Pointer[eventloop.Loop] // is to serve it, or does
+}
+
+// calls are system calls, with what they are for and their results: a function made for
+// each of them would be allocated.
+type calls struct {
+	conn              unwatchable
+	writeNow, readNow func(fd uintptr)
+	writing           *batch
+	writeErr          error
+	reading           []byte
+	readN             int
+	readErr           error
+}
+
+func newCalls(conn unwatchable) *calls {
+	c := &calls{conn: conn}
+	c.writeNow = func(fd uintptr) { c.writeErr = c.writing.writeTo(int(fd)) }
+	c.readNow = func(fd uintptr) { c.readN, c.readErr = splice.Read(int(fd), c.reading) }
+	return c
+}
+
+// unwatch takes the socket from the runtime's poller.
+func (s *socket) unwatch(conn unwatchable) error {
+	err := conn.Unwatch()
+	if err == nil {
+		s.calls.Store(newCalls(conn))
+	}
+	return err
+}
+
+// unwatchable is a connection that the runtime's poller need not watch.
+type unwatchable interface {
+	// Unwatch takes the connection from the runtime's poller. Reads and writes that
+	// wait fail.
+	Unwatch() error
+	// Control calls f with the descriptor, which is valid meanwhile.
+	Control(f func(fd uintptr)) error
+}
 
 // socketOf returns nil if conn is not a TCP socket. A layer above one, such as TLS, is
 // not: the bytes on the socket are not its own.
@@ -32,12 +78,34 @@ func socketOf(conn net.Conn) *socket {
 	if err != nil {
 		return nil // closed already, which a read will report
 	}
-	return &socket{raw}
+	return &socket{raw: raw}
+}
+
+// control calls f with the descriptor, which is valid meanwhile.
+func (s *socket) control(f func(fd uintptr)) error {
+	if c := s.calls.Load(); c != nil {
+		return c.conn.Control(f)
+	}
+	return s.raw.Control(f)
 }
 
 // write writes b as far as the socket takes it. If something is left it returns EAGAIN,
 // and can be called again for the rest.
 func (s *socket) write(b *batch) error {
+	c := s.calls.Load()
+	if c == nil {
+		return s.writeWatched(b)
+	}
+	c.writing = b
+	err := c.conn.Control(c.writeNow)
+	c.writing = nil
+	if err != nil {
+		return err
+	}
+	return c.writeErr
+}
+
+func (s *socket) writeWatched(b *batch) error {
 	var err error
 	rawErr := s.raw.Write(func(fd uintptr) bool {
 		err = b.writeTo(int(fd))
@@ -49,10 +117,40 @@ func (s *socket) write(b *batch) error {
 	return err
 }
 
+// tryRead reads what has come, or returns EAGAIN. It is for after unwatch.
+func (s *socket) tryRead(b []byte) (int, error) {
+	c := s.calls.Load()
+	c.reading = b
+	err := c.conn.Control(c.readNow)
+	c.reading = nil
+	if err != nil {
+		return 0, err
+	}
+	return c.readN, c.readErr
+}
+
+// tryFillPipe returns up to limit bytes of what has come in a pipe, or EAGAIN. It returns
+// nil if there is no pipe, or nothing will come; a read then shows why.
+func (s *socket) tryFillPipe(limit int64) (p *splice.Pipe, err error) {
+	if p = splice.GetPipe(); p == nil {
+		return nil, nil
+	}
+	n := 0
+	closed := s.control(func(fd uintptr) { n, err = p.Fill(int(fd), int(min(limit, math.MaxInt32))) })
+	if n > 0 {
+		return p, nil
+	}
+	p.Release()
+	if closed != nil || !errors.Is(err, unix.EAGAIN) {
+		err = nil
+	}
+	return nil, err
+}
+
 // ackedBytes returns how many bytes the peer's kernel has acknowledged, how long ago
 // its last ACK came, and whether there are more to acknowledge.
 func (s *socket) ackedBytes() (n uint64, ago time.Duration, more bool) {
-	_ = s.raw.Control(func(fd uintptr) { // fails only when closed
+	_ = s.control(func(fd uintptr) { // fails only when closed
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err != nil {
 			return
@@ -78,7 +176,7 @@ func (b *batch) writeTo(fd int) error {
 		flags |= unix.MSG_MORE // one packet with the content of the pipe
 	}
 	for len(b.vectors) > 0 {
-		n, err := unix.SendmsgBuffers(fd, b.vectors, nil, nil, flags)
+		n, err := b.send(fd, flags)
 		if err == unix.EINTR {
 			continue
 		}
@@ -92,6 +190,15 @@ func (b *batch) writeTo(fd int) error {
 		return os.NewSyscallError("splice", err)
 	}
 	return nil
+}
+
+// send writes the vectors as far as the socket takes them in one call. The call that takes
+// several allocates.
+func (b *batch) send(fd, flags int) (int, error) {
+	if len(b.vectors) == 1 && b.pipe() == nil {
+		return unix.Write(fd, b.vectors[0])
+	}
+	return unix.SendmsgBuffers(fd, b.vectors, nil, nil, flags)
 }
 
 // read waits for something to read, and reads into the buffer that getBuffer returns.

@@ -23,4 +23,6 @@ func (*socket) waitWritable() error { return errors.ErrUnsupported }
 
 func (*socket) read(func() []byte, func()) (int, error) { return 0, errors.ErrUnsupported }
 
+func (*socket) serve(*receiver) (served bool, err error) { return false, nil }
+
 func (*socket) fillPipe(int64) *splice.Pipe { return nil }

@@ -19,7 +19,7 @@ func (o *sender) pendingLocked() bool {
 // flushLocked writes what waits, if nobody else is writing, as far as the socket takes
 // it without waiting. It leaves the rest to another goroutine.
 func (o *sender) flushLocked() {
-	if o.busy || o.err != nil {
+	if o.busy || o.full.Load() || o.err != nil {
 		return
 	}
 	o.busy = true
@@ -29,26 +29,50 @@ func (o *sender) flushLocked() {
 		}
 	}
 	if o.err == nil && o.pendingLocked() {
-		o.startWriter() // which stays busy
-		return
+		if o.askTurn == nil {
+			o.startWriter() // which stays busy
+			return
+		}
+		if !o.full.Load() && !o.asked {
+			o.asked = true
+			o.askTurn()
+		}
 	}
 	o.busy = false
 	o.idle.Broadcast()
 }
 
-// writeLoop writes everything that waits. It returns the error that has stopped the
-// sending, if any.
+// writeLoop writes everything that waits, unless an event loop has come to do that. It
+// returns the error that has stopped the sending, if any.
 func (o *sender) writeLoop() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.err == nil && o.pendingLocked() {
+	for o.err == nil && o.askTurn == nil && o.pendingLocked() {
 		if !o.writeBatchLocked() {
 			o.waitWritableLocked()
 		}
 	}
 	o.busy = false
 	o.idle.Broadcast()
+	if o.askTurn != nil {
+		o.flushLocked()
+	}
 	return o.err
+}
+
+// resume is called by the loop when the socket takes more.
+func (o *sender) resume() {
+	if o.full.CompareAndSwap(true, false) {
+		o.flush()
+	}
+}
+
+// takeTurn is called by the loop when it has been asked for a turn.
+func (o *sender) takeTurn() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked = false
+	o.flushLocked()
 }
 
 // discardUnsent releases what will never be written.
@@ -72,6 +96,7 @@ func (o *sender) discardUnsent(err error) {
 // lock meanwhile. It reports whether the batch is done; if not the socket is full.
 func (o *sender) writeBatchLocked() bool {
 	o.writing = true
+	o.full.Store(o.askTurn != nil) // unless it is not, or resume is called meanwhile
 	var unblocked []*Stream
 	if !o.current.pending() {
 		unblocked = o.nextBatchLocked()
@@ -88,6 +113,7 @@ func (o *sender) writeBatchLocked() bool {
 	full := errors.Is(err, syscall.EAGAIN)
 	var written batch
 	if !full {
+		o.full.Store(false)
 		written, o.current = o.current, batch{}
 		if written.frame != nil {
 			written.frame.stream.largeFrames--
@@ -122,7 +148,7 @@ func (o *sender) unlocked(f func()) {
 func (o *sender) waitWritableLocked() {
 	var err error
 	o.unlocked(func() { err = o.socket.waitWritable() })
-	if err != nil && o.err == nil {
+	if err != nil && o.err == nil && o.askTurn == nil {
 		o.stopLocked(err)
 	}
 }

@@ -1,0 +1,13 @@
+package yamux
+
+import "github.com/seed96252745/relay/internal/eventloop"
+
+// ServeOn is Stream.ServeOn, for a session that may have no stream.
+func (s *Session) ServeOn(loop *eventloop.Loop) { (&Stream{session: s}).ServeOn(loop) }
+
+// Served reports whether a loop serves the session.
+func (s *Session) Served() bool {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return s.out.askTurn != nil
+}

@@ -54,6 +54,9 @@ func TestExcessIsToldAfterAWait(t *testing.T) {
 	r.wantSoon("tunnels", 1, func() int64 { return int64(r.State().Tunnels) })
 	first := user(t, tunnel)
 	client := tunnel.next(t).serve(t)
+	if _, _, _, err := proxyproto.ReadDetails(client); err != nil { // or it may be told with this one
+		t.Fatal(err)
+	}
 	wantTurnedAway(t, tunnel)
 	r.wantCounted(admission.UsersOfTunnel, 1)
 	_, _ = first.Close(), client.Reset()

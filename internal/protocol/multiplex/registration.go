@@ -209,7 +209,7 @@ func (r *registration) Close() error {
 func (r *registration) Wait(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() {
 		for _, s := range r.all() {
-			s.Session.Close()
+			s.Close()
 		}
 	})()
 	r.running.Wait()

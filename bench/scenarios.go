@@ -188,7 +188,7 @@ func stuckScenario() scenario {
 			{"free", "round trips/s without", 0, ""}, {"stuck", "with", 0, ""}, {"ratio", "with/without %", 0, more},
 		},
 		chart: []string{"ratio"},
-		usual: contender.plain,
+		usual: contender.amongFirst,
 		figures: func(m measurement) figures {
 			return figures{
 				"free":  m.load.FreeRate,

@@ -29,8 +29,10 @@ func TestHandover(t *testing.T) {
 
 	var held protocol.Handover
 	held.Init(opened)
-	if !held.Hold() || !held.Hold() {
-		t.Error("Hold reports false before a connection came")
+	for range 2 {
+		if !held.Hold() {
+			t.Error("Hold reports false before a connection came")
+		}
 	}
 	held.Deliver(second)
 	if c := <-held.Next(); c != conn.Conn(second) {

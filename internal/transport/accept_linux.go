@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -71,7 +72,7 @@ func (a *acceptor) accept() (conn.Conn, error) {
 	var c conn.Conn
 	closed := raw.Read(func(listener uintptr) bool {
 		c, err = a.tryAccept(int(listener))
-		return err != syscall.EAGAIN
+		return !errors.Is(err, syscall.EAGAIN)
 	})
 	if closed != nil {
 		return nil, net.ErrClosed

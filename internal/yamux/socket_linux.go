@@ -177,7 +177,7 @@ func (b *batch) writeTo(fd int) error {
 	}
 	for len(b.vectors) > 0 {
 		n, err := b.send(fd, flags)
-		if err == unix.EINTR {
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {

@@ -3,6 +3,8 @@ package admission
 import (
 	"math"
 	"time"
+
+	"github.com/seed96252745/relay/internal/memory"
 )
 
 // Limits are all limits of a relay but those of the protocol itself: the lengths of lines
@@ -125,7 +127,7 @@ func (l Limits) WithDefaults() Limits {
 	l.HandshakeTimeout = figure(l.HandshakeTimeout, 5*time.Second, math.MaxInt64)
 	l.RefusalDelay = figure(l.RefusalDelay, 3200*time.Millisecond, math.MaxInt64/2)
 	l.UserWait = figure(l.UserWait, 10*time.Second, math.MaxInt64)
-	l.Buffered = figure(l.Buffered, memory()/4, math.MaxInt64)
+	l.Buffered = figure(l.Buffered, memory.Limit()/4, math.MaxInt64)
 	return l
 }
 

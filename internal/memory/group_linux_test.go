@@ -1,11 +1,11 @@
-package admission_test
+package memory_test
 
 import (
 	"math"
 	"testing"
 	"testing/fstest"
 
-	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/memory"
 )
 
 const (
@@ -82,7 +82,7 @@ func TestGroupMemory(t *testing.T) {
 			for path, text := range tt.files {
 				root[path] = &fstest.MapFile{Data: []byte(text)}
 			}
-			if got := admission.GroupMemory(root); got != tt.want {
+			if got := memory.GroupMemory(root); got != tt.want {
 				t.Errorf("got %d, want %d", got, tt.want)
 			}
 		})

@@ -1,4 +1,4 @@
-package admission
+package memory
 
 import (
 	"io/fs"
@@ -12,20 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is how many bytes the process may use: the least of what the machine has,
+// Limit returns how many bytes the process may use: the least of what the machine has,
 // what its control groups allow, and GOMEMLIMIT.
-func memory() int64 {
+func Limit() int64 {
 	const all = -1 // changes nothing
-	limit := min(debug.SetMemoryLimit(all), groupMemory(os.DirFS("/")))
+	return min(debug.SetMemoryLimit(all), groupMemory(os.DirFS("/")), machineMemory())
+}
+
+// machineMemory returns what the machine has, or math.MaxInt64.
+func machineMemory() int64 {
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) != nil {
-		return limit
+		return math.MaxInt64
 	}
 	total := uint64(info.Totalram) * uint64(info.Unit) //nolint:unconvert // 32 bits on some systems
-	if total < math.MaxInt64 {
-		return min(limit, int64(total))
-	}
-	return limit
+	return int64(min(total, math.MaxInt64))            //nolint:gosec // it is in bounds
 }
 
 // groupMemory returns the least that a control group of the process allows, of version 1

@@ -1,4 +1,0 @@
-package admission
-
-// GroupMemory is what control groups allow.
-var GroupMemory = groupMemory

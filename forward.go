@@ -64,6 +64,7 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 		engine:      engine,
 		dials:       make(chan struct{}, maxLocalDials),
 
+		prepareLocal:  engine.PrepareLocal,
 		proxyProtocol: l.options.ProxyProtocol,
 	}
 	engine.OnCrash = f.logPanic
@@ -91,6 +92,8 @@ type forwarder struct {
 	slow        rate.Sometimes // to log that it accepts slowly
 	engine      *join.Engine
 	dials       chan struct{} // holds one for each connection that is being opened
+	// prepareLocal is the engine's, made once.
+	prepareLocal func(fd int)
 	// proxyProtocol is the version of the header for the local server; 0 is none.
 	proxyProtocol int
 
@@ -135,7 +138,7 @@ func (f *forwarder) loop() *join.Loop { return f.engine.Loop() }
 func (f *forwarder) connect(conn conn.Conn) {
 	defer f.resetOnPanic(conn)
 	began := time.Now()
-	local, wait := transport.StartLocal(f.local)
+	local, wait := transport.StartLocal(f.local, f.prepareLocal)
 	if local != nil {
 		<-f.dials
 		f.join(conn, local, time.Since(began))

@@ -169,7 +169,7 @@ func forwardInProcess(t *testing.T, local string) *tunnel {
 	must(t, err)
 	running.Go(func() {
 		_ = registration.Serve(func(ctx context.Context, user conn.Conn) {
-			server, wait := transport.StartLocal(local)
+			server, wait := transport.StartLocal(local, nil)
 			if server == nil {
 				if server, err = wait(ctx); err != nil {
 					_ = user.Reset()

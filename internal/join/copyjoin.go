@@ -25,6 +25,7 @@ func newCopying(a, b conn.Conn, o Options, p periods) *copying {
 	})
 	ab := &direction{j: &c.joined, src: a, dst: b, side: A}
 	ba := &direction{j: &c.joined, src: b, dst: a, side: B}
+	ab.feed.due, ba.feed.due = settleAfter, settleAfter
 	ab.opposite, ba.opposite = ba, ab
 	c.ways = [2]*direction{ab, ba}
 	ab.written.Store(o.Prefix)
@@ -90,6 +91,7 @@ func (c *copying) progress() (p progress) {
 type joined struct {
 	detector *deadPeerDetector
 	throttle *throttle // or nil
+	crowd    *crowd    // or nil
 
 	mu      sync.Mutex // guards what follows
 	verdict verdict

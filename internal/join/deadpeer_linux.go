@@ -99,6 +99,18 @@ func (d *deadPeerDetector) checkOnce() (side Side, worst delivery) {
 	return side, worst
 }
 
+// withSockets calls f with the descriptors of both sockets. It does not if one is closed,
+// or there is none.
+func (d *deadPeerDetector) withSockets(f func(fds [2]int)) {
+	a, b := d.ends[A].socket, d.ends[B].socket
+	if a == nil || b == nil {
+		return
+	}
+	_ = a.Control(func(a uintptr) { // fails only when closed
+		_ = b.Control(func(b uintptr) { f([2]int{int(a), int(b)}) }) // as above
+	})
+}
+
 func (e *checkedEnd) check(silence time.Duration) (found delivery) {
 	if e.socket != nil {
 		_ = e.socket.Control(func(fd uintptr) { found = e.peer.check(int(fd), silence) }) // fails only when closed

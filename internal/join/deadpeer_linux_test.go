@@ -218,7 +218,7 @@ func TestCopiedPeerWhoDoesNotReadIsStopped(t *testing.T) {
 // for side, which does not read, and both peers have ended.
 func fillAndEnd(t *testing.T, r *rig, side join.Side, standstill time.Duration) {
 	t.Helper()
-	queueIn(t, r, side, 512<<10, func() { startCopy(t, r, join.Options{}, standstill) })
+	queueIn(t, r, side, queueable, func() { startCopy(t, r, join.Options{}, standstill) })
 	for _, far := range r.far {
 		if err := far.CloseWrite(); err != nil {
 			t.Fatal(err)

@@ -21,4 +21,5 @@ func (*deadPeerDetector) arm()                                        {}
 func (*deadPeerDetector) beginWrite()                                 {}
 func (*deadPeerDetector) endWrite()                                   {}
 func (*deadPeerDetector) awaitDelivery(context.Context) (Side, error) { return A, nil }
+func (*deadPeerDetector) withSockets(func([2]int))                    {}
 func (*deadPeerDetector) stop()                                       {}

@@ -27,11 +27,12 @@ type direction struct {
 	opposite *direction
 
 	written    atomic.Int64 // to dst
-	writing    atomic.Bool  // bytes wait for dst to take them
-	notified   bool         // src's owner has been notified
-	endSent    atomic.Bool  // to dst
-	halfClosed atomic.Bool  // the opposite direction has ended: noProgress applies
-	deadline   time.Time    // the one in force while halfClosed
+	feed       feed
+	writing    atomic.Bool // bytes wait for dst to take them
+	notified   bool        // src's owner has been notified
+	endSent    atomic.Bool // to dst
+	halfClosed atomic.Bool // the opposite direction has ended: noProgress applies
+	deadline   time.Time   // the one in force while halfClosed
 }
 
 // run copies until src ends or either connection fails. A panic is a failure.
@@ -140,7 +141,9 @@ func (d *direction) slow(n int, err error) bool {
 // moved counts n bytes that were written, and puts the deadline of a half-closed join
 // off, at most every tenth of noProgress, since each time costs.
 func (d *direction) moved(n int) {
-	d.written.Add(int64(n))
+	if written := d.written.Add(int64(n)); written >= d.feed.due {
+		d.feedMoved(written)
+	}
 	if n == 0 || !d.halfClosed.Load() {
 		return
 	}
@@ -148,6 +151,11 @@ func (d *direction) moved(n int) {
 		d.deadline = next
 		d.extend(next)
 	}
+}
+
+// feedMoved adjusts what the sockets below the two connections may hold.
+func (d *direction) feedMoved(written int64) {
+	d.j.detector.withSockets(func(fds [2]int) { d.feed.moved(written, fds[d.side], fds[d.side.other()], d.j.crowd) })
 }
 
 func (d *direction) extend(to time.Time) {

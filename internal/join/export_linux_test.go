@@ -57,3 +57,24 @@ func (e *Engine) Suspects() (n int) {
 	}
 	return n
 }
+
+// NewEngineOf is NewEngine on a machine where all sockets may hold so much.
+func NewEngineOf(tcpMemory int64) (*Engine, error) {
+	e, err := NewEngine()
+	if err == nil {
+		e.crowd.most = newCrowd(tcpMemory).most
+	}
+	return e, err
+}
+
+// Stalled returns how many directions are stalled, and how many may be.
+func (e *Engine) Stalled() (n, most int64) { return e.crowd.stalled.Load(), e.crowd.most }
+
+// StallOthers counts n more directions that are stalled.
+func (e *Engine) StallOthers(n int64) { e.crowd.stalled.Add(n) }
+
+// EndBurst has the joins that have begun count no more.
+func (e *Engine) EndBurst() { e.crowd.begun.Store(0) }
+
+// TrustAfter is how much a join moves before the buffer of its source grows.
+const TrustAfter = trustAfter

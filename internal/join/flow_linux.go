@@ -31,6 +31,7 @@ type flow struct {
 	notified bool  // src's owner has been notified
 	endSent  bool  // to dst
 	over     bool  // nothing is copied any more
+	feed     feed
 
 	// Between two sockets: what was read and has not been written.
 	bytes []byte // in memory; aliases buf, unless it has been kept for long
@@ -52,12 +53,30 @@ func (f *flow) run() (again bool) {
 		moved += n
 		if n > 0 {
 			f.dst.markUnacked()
+			f.fed()
 		}
 		if wait {
+			if f.isStalled() {
+				f.feed.stall(f.src.join.engine.crowd)
+			}
 			return false
 		}
 	}
 	return false
+}
+
+// isStalled reports whether a flow that waits does so for its receiver.
+func (f *flow) isStalled() bool {
+	return f.dst.full || f.dst.stream != nil && f.src.readable
+}
+
+// fed is called when bytes have moved.
+func (f *flow) fed() {
+	crowd := f.src.join.engine.crowd
+	f.feed.recovered(crowd)
+	if f.written >= f.feed.due {
+		f.feed.moved(f.written, f.src.fd, f.dst.fd, crowd)
+	}
 }
 
 // step moves one portion. It returns how much was written, and whether the next step has
@@ -218,6 +237,9 @@ func (f *flow) release() {
 func (f *flow) drop() {
 	f.release()
 	f.over = true
+	if f.feed.stalled {
+		f.feed.recovered(f.src.join.engine.crowd) // it is not counted any more
+	}
 }
 
 // notifyRead notifies the source's owner, once, of what has come.

@@ -29,6 +29,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/memory"
 	"github.com/seed96252745/relay/internal/sockerr"
 )
 
@@ -141,6 +142,7 @@ type Engine struct {
 
 	loops   loops
 	periods periods
+	crowd   *crowd
 
 	closing chan struct{}  // closed when there are no joins any more
 	ending  sync.WaitGroup // of stopIdle
@@ -166,7 +168,7 @@ func NewEngine() (*Engine, error) {
 }
 
 func newEngine(p periods) (*Engine, error) {
-	e := &Engine{periods: p, closing: make(chan struct{}), copies: make(map[*copying]struct{})}
+	e := &Engine{periods: p, crowd: newCrowd(memory.TCP()), closing: make(chan struct{}), copies: make(map[*copying]struct{})}
 	return e, e.loops.start(p)
 }
 
@@ -217,6 +219,7 @@ func (e *Engine) Join(ctx context.Context, a, b conn.Conn, o Options, done func(
 		}
 	}
 	c := newCopying(a, b, o, e.periods)
+	c.crowd = e.crowd
 	go func() { finished(e.copy(ctx, c)) }()
 	return c
 }

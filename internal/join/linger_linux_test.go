@@ -13,6 +13,9 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
+// queueable is less than a join lets the kernel hold for a receiver that does not read.
+const queueable = 96 << 10
+
 // queueBytes starts a join in which the kernel holds n bytes for the far end of
 // side, several times what that end takes without reading.
 func queueBytes(t *testing.T, side join.Side, n int) *rig {
@@ -79,7 +82,7 @@ func descriptor(t *testing.T, conn *transport.Conn) (fd int) {
 // A reset destroys what is still queued, so it has to wait as long as the receiver takes
 // that.
 func TestResetWaitsForQueuedBytes(t *testing.T) {
-	const n, within, tries = 512 << 10, time.Second, 5
+	const n, within, tries = queueable, time.Second, 5
 	forEachSide(t, func(t *testing.T, side join.Side) {
 		for try := 1; ; try++ {
 			r := queueBytes(t, side, n)
@@ -101,7 +104,7 @@ func TestResetWaitsForQueuedBytes(t *testing.T) {
 // But not for ever: a receiver that does not read would keep dead connections
 // alive.
 func TestResetWaitsASecondAtMost(t *testing.T) {
-	const n = 512 << 10
+	const n = queueable
 	forEachSide(t, func(t *testing.T, side join.Side) {
 		t.Parallel() // nearly all of it is waiting
 		r := queueBytes(t, side, n)

@@ -48,8 +48,11 @@ func (l *loops) join(ctx context.Context, e *Engine, a, b conn.Conn, prefix int6
 	j := &loopJoin{engine: e, done: done}
 	j.flows[A].written = prefix
 	sockets := 0
+	e.crowd.begin()
+	due := e.crowd.firstDue()
 	for side, c := range []conn.Conn{a, b} {
 		s := &j.ends[side]
+		j.flows[side].feed.due = due
 		s.join, s.side, s.conn, s.fd = j, Side(side), c, -1
 		switch inner := conn.Innermost(c).(type) {
 		case conn.Detachable:

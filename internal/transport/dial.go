@@ -38,7 +38,7 @@ func DialRelayElsewhere(ctx context.Context, addr, not string) (conn.Conn, error
 	if len(others) == 0 {
 		return nil, errElsewhere
 	}
-	conn, wait := startAddrs(others)
+	conn, wait := startAddrs(others, nil)
 	if conn != nil {
 		return conn, nil
 	}
@@ -50,30 +50,31 @@ var errElsewhere = errors.New("another address than this one is wanted")
 
 // StartRelay is DialRelay as StartLocal is for the local server.
 func StartRelay(addr string) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
-	return start(addr)
+	return start(addr, nil)
 }
 
 // StartLocal begins to connect to the local server at addr. If that takes waiting conn is
 // nil, and the caller has to call wait, which goes on from there and takes up to 10
-// seconds.
-func StartLocal(addr string) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
-	return start(addr)
+// seconds. On Linux prepared is called with the descriptor of each socket before it connects,
+// unless a name has to be resolved. It may be nil.
+func StartLocal(addr string, prepared func(fd int)) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
+	return start(addr, prepared)
 }
 
 func dial(ctx context.Context, addr string) (conn.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	conn, wait := start(addr)
+	conn, wait := start(addr, nil)
 	if conn != nil {
 		return conn, nil
 	}
 	return wait(ctx)
 }
 
-func start(addr string) (c conn.Conn, wait func(context.Context) (conn.Conn, error)) {
+func start(addr string, prepared func(fd int)) (c conn.Conn, wait func(context.Context) (conn.Conn, error)) {
 	if known := knownAddrs(addr); len(known) > 0 {
-		return startAddrs(known)
+		return startAddrs(known, prepared)
 	}
 	return nil, func(ctx context.Context) (conn.Conn, error) { return dialName(ctx, addr, control) }
 }

@@ -26,10 +26,10 @@ type attempt struct {
 }
 
 // startAddrs tries addrs without waiting. If conn is nil, wait does the rest.
-func startAddrs(addrs []netip.AddrPort) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
+func startAddrs(addrs []netip.AddrPort, prepared func(fd int)) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
 	d := &dialling{}
 	for _, addr := range addrs {
-		s, err := startDial(addr)
+		s, err := startDial(addr, prepared)
 		if err == nil {
 			err = connected(s.fd, s.remote)
 		}
@@ -86,7 +86,7 @@ func (d *dialling) answered(a attempt, err error) conn.Conn {
 }
 
 // startDial makes a socket and has it connect.
-func startDial(addr netip.AddrPort) (*socket, error) {
+func startDial(addr netip.AddrPort, prepared func(fd int)) (*socket, error) {
 	family, remote := syscall.AF_INET6, syscall.Sockaddr(&syscall.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()})
 	if addr.Addr().Is4() {
 		family, remote = syscall.AF_INET, &syscall.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
@@ -100,6 +100,9 @@ func startDial(addr netip.AddrPort) (*socket, error) {
 	if err := prepareDial(fd); err != nil {
 		_ = s.Reset()
 		return nil, err
+	}
+	if prepared != nil {
+		prepared(fd)
 	}
 	err = syscall.Connect(fd, remote)
 	if err != nil && !errors.Is(err, syscall.EINPROGRESS) && !errors.Is(err, syscall.EINTR) {

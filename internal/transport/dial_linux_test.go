@@ -154,7 +154,7 @@ func TestStartLocalhost(t *testing.T) {
 			}
 			defer l.Close()
 			_, port, _ := net.SplitHostPort(l.Addr().String())
-			conn, wait := transport.StartLocal("localhost:" + port)
+			conn, wait := transport.StartLocal("localhost:"+port, nil)
 			if conn == nil {
 				conn, err = wait(t.Context())
 				t.Fatalf("had to wait for %v, %v", conn, err)
@@ -174,7 +174,7 @@ func TestStartLocalWhereNobodyListens(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	_ = l.Close()
-	conn, wait := transport.StartLocal("localhost:" + port)
+	conn, wait := transport.StartLocal("localhost:"+port, nil)
 	if conn != nil {
 		t.Fatalf("connected to %v", conn.RemoteAddr())
 	}

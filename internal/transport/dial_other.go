@@ -11,7 +11,7 @@ import (
 )
 
 // startAddrs leaves everything to wait: only Linux knows a cheaper way.
-func startAddrs(addrs []netip.AddrPort) (c conn.Conn, wait func(context.Context) (conn.Conn, error)) {
+func startAddrs(addrs []netip.AddrPort, _ func(fd int)) (c conn.Conn, wait func(context.Context) (conn.Conn, error)) {
 	return nil, func(ctx context.Context) (conn.Conn, error) {
 		var err error
 		end := time.Now().Add(dialTimeout)

@@ -236,6 +236,9 @@ func stalledScenario(conns int) scenario {
 		figures: func(m measurement) figures {
 			f := m.load.More
 			f["near"], f["far"] = float64(m.near.memory)/(1<<20), float64(m.far.memory)/(1<<20)
+			if f["cutoff"] > float64(conns)/100 {
+				delete(f, "memory") // users who are gone take none
+			}
 			return f
 		},
 		ofDirect: map[string]string{"memratio": "memory"},
@@ -243,7 +246,8 @@ func stalledScenario(conns int) scenario {
 		usual:    contender.amongFirst,
 		note: fmt.Sprintf("A new user connects, and has the first 64 bytes back: the time is of both. One who has "+
 			"no echo after %s counts with that time, and in \"no echo\". The others have a receive buffer of %d bytes; "+
-			"\"cut off\" are those of them that a contender has reset, or never sent a byte. TCP is what the buffers of "+
+			"\"cut off\" are those of them that a contender has reset, or never sent a byte: with more than a "+
+			"hundredth of them there is no figure of memory. TCP is what the buffers of "+
 			"all sockets of the machine took more once that grew no longer, relay and forwarder what is resident of the "+
 			"two processes.", newUserPatience, stalledBuffer),
 	}

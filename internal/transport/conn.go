@@ -90,6 +90,15 @@ func (c *Conn) Control(f func(fd uintptr)) error {
 	if u := c.unwatched.Load(); u != nil {
 		return u.control(f)
 	}
+	err := c.controlWatched(f)
+	if u := c.unwatched.Load(); err != nil && u != nil { // Unwatch was called meanwhile
+		return u.control(f)
+	}
+	return err
+}
+
+// controlWatched calls f only if it returns nil.
+func (c *Conn) controlWatched(f func(fd uintptr)) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
@@ -102,7 +111,11 @@ func (c *Conn) CloseWrite() error {
 	if u := c.unwatched.Load(); u != nil {
 		return u.closeWrite()
 	}
-	return c.TCPConn.CloseWrite()
+	err := c.TCPConn.CloseWrite()
+	if u := c.unwatched.Load(); err != nil && u != nil { // Unwatch was called meanwhile
+		return u.closeWrite()
+	}
+	return err
 }
 
 // Close closes the connection as usual: what was written is still delivered, followed by

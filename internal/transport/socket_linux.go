@@ -112,7 +112,18 @@ func (s *socket) Control(f func(fd uintptr)) error {
 	if conn == nil {
 		return net.ErrClosed
 	}
-	return conn.Control(f)
+	err := conn.Control(f)
+	if err != nil && s.hasLeft(conn) { // LeavePoller was called meanwhile
+		return s.Control(f)
+	}
+	return err
+}
+
+// hasLeft reports whether LeavePoller has taken the socket from known.
+func (s *socket) hasLeft(known *Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn != known
 }
 
 // Detach is Conn's, and costs nothing here.

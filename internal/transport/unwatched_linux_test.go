@@ -123,3 +123,53 @@ func TestUnwatchedIsClosedMeanwhile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A connection is no closed one while the poller loses it.
+func TestUseWhilePollerLosesIt(t *testing.T) {
+	control := func(c conn.Conn) error { return c.(conn.Controller).Control(func(uintptr) {}) }
+	unwatch := func(c conn.Conn) error { return c.(unwatchable).Unwatch() }
+	for name, c := range map[string]struct{ use, lose func(conn.Conn) error }{
+		"Control, Unwatch":     {control, unwatch},
+		"CloseWrite, Unwatch":  {conn.Conn.CloseWrite, unwatch},
+		"Control, LeavePoller": {control, func(c conn.Conn) error { return c.(conn.Polled).LeavePoller() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 500 {
+				near, far := accepted(t)
+				_ = near.(interface{ TCP() *net.TCPConn }).TCP() // the poller knows it from now on
+				useMeanwhile(t, near, c.use, c.lose)
+				_, _ = near.Reset(), far.Close()
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+// useMeanwhile calls use again and again, from before lose until after it.
+func useMeanwhile(t *testing.T, c conn.Conn, use, lose func(conn.Conn) error) {
+	t.Helper()
+	started, lost, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		close(started)
+		for last := false; !last; {
+			select {
+			case <-lost:
+				last = true
+			default:
+			}
+			if err := use(c); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	<-started
+	err := lose(c)
+	close(lost)
+	if used := <-done; err != nil || used != nil {
+		t.Errorf("losing it returns %v, and its use %v", err, used)
+	}
+}

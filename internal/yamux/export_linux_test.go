@@ -11,3 +11,6 @@ func (s *Session) Served() bool {
 	defer s.out.mu.Unlock()
 	return s.out.askTurn != nil
 }
+
+// Control calls f with the descriptor of the session's socket.
+func (s *Session) Control(f func(fd uintptr)) error { return s.out.socket.control(f) }

@@ -31,8 +31,8 @@ type served struct {
 // and no loop does so yet. The loop must not be closed before the session.
 func (st *Stream) ServeOn(loop *eventloop.Loop) {
 	s := st.session
-	_, can := s.conn.(unwatchable)
-	if can && s.out.socket != nil && s.out.socket.next.CompareAndSwap(nil, loop) {
+	socket := s.out.socket
+	if socket != nil && socket.conn != nil && socket.next.CompareAndSwap(nil, loop) {
 		s.setReadDeadline(time.Unix(1, 0)) // long past: the reader stops waiting
 	}
 }
@@ -73,7 +73,7 @@ func (o *sender) unwatch(askTurn func()) error {
 	for o.writing {
 		o.idle.Wait() // this is short: no write to a socket blocks
 	}
-	err := o.socket.unwatch(o.conn.(unwatchable))
+	err := o.socket.unwatch()
 	if err == nil {
 		o.askTurn = askTurn
 	}

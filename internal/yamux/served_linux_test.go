@@ -47,6 +47,31 @@ func served(tb testing.TB, side func(yamux.Conn, yamux.Config) *yamux.Session) f
 	}
 }
 
+// The socket can be asked at any time, also while a loop takes it over.
+func TestSocketOfServed(t *testing.T) {
+	loop := startLoop(t)
+	for range 300 {
+		near, far := tcpPair(t)
+		s := yamux.Client(near, accepting)
+		done := make(chan error, 1)
+		go func() {
+			var err error
+			for last := false; !last && err == nil; {
+				last = s.Served()
+				err = s.Control(func(uintptr) {})
+			}
+			done <- err
+		}()
+		serve(t, s, loop)
+		err := <-done
+		s.Close()
+		_ = far.Reset()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A stream is a net.Conn like any other, also if loops serve both sessions.
 func TestServedConn(t *testing.T) {
 	client, server := served(t, yamux.Client), served(t, yamux.Server)

@@ -19,7 +19,8 @@ import (
 // moves to and from it through pipes. The runtime's poller watches it, or an event loop.
 // One goroutine at a time may write, and one may read.
 type socket struct {
-	raw syscall.RawConn
+	raw  syscall.RawConn
+	conn unwatchable // or nil: the poller watches the socket for good
 	// calls is set once the runtime's poller does not watch it any more, so that raw is
 	// of no use.
 	calls atomic.Pointer[calls]
@@ -29,7 +30,6 @@ type socket struct {
 // calls are system calls, with what they are for and their results: a function made for
 // each of them would be allocated.
 type calls struct {
-	conn              unwatchable
 	writeNow, readNow func(fd uintptr)
 	writing           *batch
 	writeErr          error
@@ -38,18 +38,18 @@ type calls struct {
 	readErr           error
 }
 
-func newCalls(conn unwatchable) *calls {
-	c := &calls{conn: conn}
+func newCalls() *calls {
+	c := new(calls)
 	c.writeNow = func(fd uintptr) { c.writeErr = c.writing.writeTo(int(fd)) }
 	c.readNow = func(fd uintptr) { c.readN, c.readErr = splice.Read(int(fd), c.reading) }
 	return c
 }
 
 // unwatch takes the socket from the runtime's poller.
-func (s *socket) unwatch(conn unwatchable) error {
-	err := conn.Unwatch()
+func (s *socket) unwatch() error {
+	err := s.conn.Unwatch()
 	if err == nil {
-		s.calls.Store(newCalls(conn))
+		s.calls.Store(newCalls())
 	}
 	return err
 }
@@ -78,15 +78,21 @@ func socketOf(conn net.Conn) *socket {
 	if err != nil {
 		return nil // closed already, which a read will report
 	}
-	return &socket{raw: raw}
+	s := &socket{raw: raw}
+	s.conn, _ = conn.(unwatchable)
+	return s
 }
 
 // control calls f with the descriptor, which is valid meanwhile.
 func (s *socket) control(f func(fd uintptr)) error {
-	if c := s.calls.Load(); c != nil {
-		return c.conn.Control(f)
+	if s.calls.Load() != nil {
+		return s.conn.Control(f)
 	}
-	return s.raw.Control(f)
+	err := s.raw.Control(f)
+	if err != nil && s.conn != nil { // unwatch may have been called meanwhile
+		return s.conn.Control(f)
+	}
+	return err
 }
 
 // write writes b as far as the socket takes it. If something is left it returns EAGAIN,
@@ -97,7 +103,7 @@ func (s *socket) write(b *batch) error {
 		return s.writeWatched(b)
 	}
 	c.writing = b
-	err := c.conn.Control(c.writeNow)
+	err := s.conn.Control(c.writeNow)
 	c.writing = nil
 	if err != nil {
 		return err
@@ -121,7 +127,7 @@ func (s *socket) writeWatched(b *batch) error {
 func (s *socket) tryRead(b []byte) (int, error) {
 	c := s.calls.Load()
 	c.reading = b
-	err := c.conn.Control(c.readNow)
+	err := s.conn.Control(c.readNow)
 	c.reading = nil
 	if err != nil {
 		return 0, err

@@ -28,7 +28,7 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 	if options.PoolSize < 1 || options.PoolSize > relay.MaxPoolSize {
 		return usagef("for example:   --poolSize=16", "--poolSize=%d: a pool has 1 to %d connections", options.PoolSize, relay.MaxPoolSize)
 	}
-	if options.Sessions < 0 || options.Sessions > relay.MaxSessions {
+	if cmd.Flags().Changed("sessions") && (options.Sessions < 1 || options.Sessions > relay.MaxSessions) {
 		return usagef("for example:   --sessions=4", "--sessions=%d: there are 1 to %d connections", options.Sessions, relay.MaxSessions)
 	}
 	protocol := strings.ToLower(f.protocol)

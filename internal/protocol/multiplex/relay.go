@@ -119,7 +119,7 @@ func (r *Relay) registerTunnel(conn conn.Conn, g protocol.Grant, sessions int) (
 		_ = t.Close()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
-	if err := t.addSession(conn); err != nil {
+	if err := t.addFirst(conn); err != nil {
 		_ = t.Close()
 		return nil, err
 	}

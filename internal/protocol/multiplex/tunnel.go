@@ -21,8 +21,10 @@ type tunnel struct {
 	forget  func()         // removes the tunnel from the Relay, once
 	running sync.WaitGroup // counts sessions until they have ended
 
-	mu       sync.Mutex // guards what follows, and that no session is added after the end
-	sessions []*session // that have not ended
+	mu       sync.Mutex    // guards what follows, and that no session is added after the end
+	sessions []*session    // that have not ended
+	kept     int           // places for those that cannot claim theirs: the first one's, until it is added
+	added    chan struct{} // closed when a session is added, and made anew
 }
 
 var (
@@ -32,21 +34,40 @@ var (
 )
 
 func newTunnel(r *Relay, sessions int, forget func()) *tunnel {
-	t := &tunnel{relay: r, max: sessions, forget: sync.OnceFunc(forget)}
+	t := &tunnel{relay: r, max: sessions, forget: sync.OnceFunc(forget), kept: 1, added: make(chan struct{})}
 	t.ended, t.end = context.WithCancelCause(context.Background())
 	return t
 }
 
-// ExpectedClaims returns how many sessions are missing.
+// ExpectedClaims returns how many sessions are missing that claim their places.
 func (t *tunnel) ExpectedClaims() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.max - len(t.sessions)
+	return t.max - len(t.sessions) - t.kept
+}
+
+// addFirst starts the session of the registration on conn, which it takes over. Claims may
+// have come before, and ended again: its place is kept, and the tunnel lives until then.
+func (t *tunnel) addFirst(conn conn.Conn) error {
+	return endUnlessStarted(conn, func() error {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.kept = 0
+		return t.startSessionLocked(conn)
+	}())
 }
 
 // addSession starts a session on conn, which it takes over.
 func (t *tunnel) addSession(conn conn.Conn) error {
-	err := t.startSession(conn)
+	return endUnlessStarted(conn, func() error {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.startSessionLocked(conn)
+	}())
+}
+
+// endUnlessStarted ends a connection on which no session could be started, because of err.
+func endUnlessStarted(conn conn.Conn, err error) error {
 	switch {
 	case errors.Is(err, protocol.ErrFull):
 		// An end, not a reset: the id is right, and the relay has yet to notice that the
@@ -58,31 +79,32 @@ func (t *tunnel) addSession(conn conn.Conn) error {
 	return err
 }
 
-// startSession is addSession for a caller that closes conn if it fails.
-func (t *tunnel) startSession(conn conn.Conn) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// startSessionLocked is addSession for a caller that closes conn if it fails.
+func (t *tunnel) startSessionLocked(conn conn.Conn) error {
 	switch {
 	case t.ended.Err() != nil:
 		return protocol.ErrTunnelEnded
-	case len(t.sessions) >= t.max, len(t.sessions) > 0 && !t.relay.reserveFurther():
+	case len(t.sessions)+t.kept >= t.max, len(t.sessions) > 0 && !t.relay.reserveFurther():
 		return protocol.ErrFull
 	}
 	s := t.relay.startSession(conn, t.max)
 	t.sessions = append(t.sessions, s)
 	t.running.Add(1)
 	context.AfterFunc(s.Ended(), func() { t.awaitEnd(s) })
+	close(t.added)
+	t.added = make(chan struct{})
 	return nil
 }
 
-// awaitEnd removes a session that takes no more users, once it has ended. One that has
-// not ended yet shows that the relay client has left, or that this side ends the tunnel.
+// awaitEnd removes a session that takes no more users, once it has ended. If the relay
+// client has said that it leaves, it does so on all sessions, even when the end of this one
+// follows at once.
 func (t *tunnel) awaitEnd(s *session) {
 	defer t.running.Done()
-	if s.yamux.Err() == nil {
-		t.endWith(context.Cause(s.Ended()))
-		<-s.yamux.Done()
+	if reason := context.Cause(s.Ended()); errors.Is(reason, protocol.ErrLeft) {
+		t.endWith(reason)
 	}
+	<-s.yamux.Done()
 	s.yamux.Close() // waits for its goroutines
 	if t.removeSession(s) {
 		t.endWith(context.Cause(s.Ended()))
@@ -97,7 +119,7 @@ func (t *tunnel) removeSession(s *session) (last bool) {
 	if len(t.sessions) > 0 {
 		t.relay.further.Add(-1)
 	}
-	return len(t.sessions) == 0
+	return len(t.sessions)+t.kept == 0
 }
 
 // endWith has the tunnel take no more users, for the given reason.
@@ -119,21 +141,19 @@ func (t *tunnel) all() []*session {
 // session that ends meanwhile is another one's turn.
 func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 	for t.ended.Err() == nil {
-		s := t.leastLoaded((*session).isGone)
-		if s == nil { // and the tunnel is about to end
-			select {
-			case <-t.ended.Done():
-			case <-ctx.Done():
-				return nil, context.Cause(ctx)
+		s, added := t.leastLoaded((*session).isGone)
+		var ended <-chan struct{}
+		if s != nil {
+			conn, err := s.Open(ctx)
+			if !errors.Is(err, protocol.ErrTunnelEnded) {
+				return conn, err
 			}
-			break
-		}
-		conn, err := s.Open(ctx)
-		if !errors.Is(err, protocol.ErrTunnelEnded) {
-			return conn, err
+			ended = s.Ended().Done() // it is about to
 		}
 		select {
-		case <-s.Ended().Done(): // it was about to
+		case <-ended:
+		case <-added:
+		case <-t.ended.Done():
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -143,7 +163,7 @@ func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 
 // TryOpen opens a stream, or returns nil if that would have to wait or fails.
 func (t *tunnel) TryOpen() conn.Conn {
-	if s := t.leastLoaded(func(*session) bool { return false }); s != nil && t.ended.Err() == nil {
+	if s, _ := t.leastLoaded(func(*session) bool { return false }); s != nil && t.ended.Err() == nil {
 		return s.TryOpen()
 	}
 	return nil
@@ -151,8 +171,8 @@ func (t *tunnel) TryOpen() conn.Conn {
 
 // leastLoaded returns the session with the fewest streams, of those that have room if
 // there are any, and that avoid does not hold for if there are any. It returns nil if no
-// session takes users.
-func (t *tunnel) leastLoaded(avoid func(*session) bool) (least *session) {
+// session takes users. Added is closed when another one may.
+func (t *tunnel) leastLoaded(avoid func(*session) bool) (least *session, added <-chan struct{}) {
 	const full, avoided = 1 << 32, 1 << 33 // more than there are ever streams
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -173,7 +193,7 @@ func (t *tunnel) leastLoaded(avoid func(*session) bool) (least *session) {
 			least, lowest = s, load
 		}
 	}
-	return least
+	return least, t.added
 }
 
 // Ended returns a context that is done when no more streams can be opened.

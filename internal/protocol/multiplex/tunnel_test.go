@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -164,6 +165,21 @@ func TestLeavesOnOneSession(t *testing.T) {
 	}
 }
 
+// A relay client that says so and ends that connection at once has left all the same: that
+// session was not merely lost.
+func TestLeavesAndEnds(t *testing.T) {
+	for range 20 {
+		r := newSessions(t, &multiplex.Relay{}, 2, 2)
+		b := r.add()
+		b.send(frame{kind: typeGoAway})
+		_ = b.conn.Close()
+		r.awaitMissing(1)
+		if err := context.Cause(r.tunnel.Ended()); !errors.Is(err, protocol.ErrLeft) {
+			t.Fatalf("it has ended because of %v, want %v", err, protocol.ErrLeft)
+		}
+	}
+}
+
 // After another relay client has taken over the users go on, and no session is added.
 func TestSessionsStopAccepting(t *testing.T) {
 	r := newSessions(t, &multiplex.Relay{}, 3, 3)
@@ -264,6 +280,96 @@ func TestSessionsAreFull(t *testing.T) {
 	if _, err := r.tunnel.Open(ctx); err == nil {
 		t.Error("a user has a stream beyond the limit")
 	}
+}
+
+// A user who comes when all sessions are lost, and not removed yet, is served by one that
+// is added in that moment.
+func TestUserWaitsForAnotherSession(t *testing.T) {
+	r := newSessions(t, &multiplex.Relay{}, 2, 2)
+	user := r.userOn(r.first, 1)
+	lost, removed := make(chan struct{}), make(chan struct{})
+	user.(interface{ OnEnd(func()) }).OnEnd(func() { close(lost); <-removed })
+	_ = r.first.conn.Reset()
+	<-lost
+	opened := make(chan error, 1)
+	ctx := &watchedContext{Context: t.Context(), waited: make(chan struct{})}
+	go func() {
+		_, err := r.tunnel.Open(ctx)
+		opened <- err
+	}()
+	<-ctx.waited
+	b := r.add()
+	close(removed)
+	if err := <-opened; err != nil {
+		t.Errorf("the user gets %v", err)
+	}
+	b.want(frame{kind: typeWindow, flags: flagSYN, stream: 1})
+}
+
+// watchedContext tells when somebody first waits for it.
+type watchedContext struct {
+	context.Context
+	waited chan struct{}
+	once   sync.Once
+}
+
+func (c *watchedContext) Done() <-chan struct{} {
+	c.once.Do(func() { close(c.waited) })
+	return c.Context.Done()
+}
+
+// A claim that overtakes the first session leaves it its place.
+func TestClaimBeforeFirst(t *testing.T) {
+	for name, ends := range map[string]bool{"and stays": false, "and ends": true} {
+		t.Run(name, func(t *testing.T) {
+			relay := &multiplex.Relay{}
+			near, far := protocoltest.Pair(t)
+			claim := func(id string) (conn.Conn, error) {
+				near, far := protocoltest.Pair(t)
+				t.Cleanup(func() { _ = far.Reset() })
+				return far, relay.Claim(near, owner, id)
+			}
+			tunnel, err := relay.Register(afterWrite{near, func() {
+				answer, err := wire.ReadAnswer(wire.NewReader(far))
+				if err != nil {
+					t.Error(err)
+				}
+				early, err := claim(answer.Session)
+				if err != nil {
+					t.Errorf("the first claim gets %v", err)
+				}
+				if _, err := claim(answer.Session); !errors.Is(err, protocol.ErrFull) {
+					t.Errorf("the second claim gets %v, want %v", err, protocol.ErrFull)
+				}
+				if ends {
+					_ = early.Reset()
+					for again, err := claim(answer.Session); errors.Is(err, protocol.ErrFull); again, err = claim(answer.Session) {
+						_ = again.Reset()
+					}
+				}
+			}}, protocol.Grant{Answer: wire.Answer{Port: 20001}, Owner: owner, Sessions: 2})
+			if err != nil {
+				t.Fatalf("the registration fails: %v", err)
+			}
+			if n := tunnel.(protocol.Claimable).ExpectedClaims(); n != 0 {
+				t.Errorf("%d sessions are missing", n)
+			}
+			_ = far.Reset()
+			_ = tunnel.Close()
+		})
+	}
+}
+
+// afterWrite has something happen after each write.
+type afterWrite struct {
+	conn.Conn
+	then func()
+}
+
+func (c afterWrite) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.then()
+	return n, err
 }
 
 // Sessions come, go and are used at the same time.

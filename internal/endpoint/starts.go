@@ -77,9 +77,14 @@ func (s *starts) add(u *user) {
 func (s *starts) set(u *user, o protocol.Opening) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w, ok := s.users[u]; ok {
-		w.opening = o
-		s.users[u] = w
+	w, ok := s.users[u]
+	if !ok {
+		return
+	}
+	w.opening = o
+	s.users[u] = w
+	if u.tunnel.parks {
+		s.parkLocked(u)
 	}
 }
 
@@ -114,21 +119,43 @@ func (s *starts) parkLate() {
 	}
 }
 
-// park gives users who have waited since then, or for longer, a goroutine each.
+// park parks the users who have waited since then, or for longer.
 func (s *starts) park(since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for u, w := range s.users {
-		if w.opening == nil || w.at.After(since) || !w.opening.Hold() {
-			continue
+		if !w.at.After(since) {
+			s.parkLocked(u)
 		}
-		delete(s.users, u)
-		u.opening = w.opening
-		go func() {
-			defer u.endpoint.group.running.Done()
-			u.park()
-		}()
 	}
+}
+
+// end parks the users of a tunnel that ends, also those who are about to wait: it is known
+// that they have to wait for another one, or to be reset.
+func (s *starts) end(t *Tunnel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.parks = true
+	for u := range s.users {
+		if u.tunnel == t {
+			s.parkLocked(u)
+		}
+	}
+}
+
+// parkLocked gives a user a goroutine, unless Start has not returned yet or the connection
+// has come.
+func (s *starts) parkLocked(u *user) {
+	opening := s.users[u].opening
+	if opening == nil || !opening.Hold() {
+		return
+	}
+	delete(s.users, u)
+	u.opening = opening
+	go func() {
+		defer u.endpoint.group.running.Done()
+		u.park()
+	}()
 }
 
 // opened goes on with a user whose connection to the relay client has come, on the

@@ -46,6 +46,7 @@ type Tunnel struct {
 
 	users  sync.WaitGroup // that are counted; none is added once the tunnel is not bound
 	ending sync.Once
+	parks  bool // users who start to wait; guarded by starts.mu
 }
 
 // Bind has a relay client serve the endpoint, in place of the one that does. It fails if
@@ -96,12 +97,13 @@ func (t *Tunnel) unwatch() {
 }
 
 // end has t take no more users, and drain when those who are joined have ended. A user
-// who waits goes on waiting, if the relay client is there.
+// who waits goes on waiting, if the relay client is there, and sees when the session ends.
 func (t *Tunnel) end(reason error) {
 	t.ending.Do(func() {
 		g := t.endpoint.group
 		t.endpoint.unbind(t, reason)
 		g.remove(t)
+		g.starts.end(t)
 		g.Crashed(reason)
 		closed := observe.Event{Name: observe.TunnelClosed, Source: t.Source.Prefix(), Tunnel: t.about()}
 		if closed.Because(reason); closed.Reason == observe.Other {

@@ -54,17 +54,14 @@ func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, er
 
 // Claim hands conn to the user who waits for id.
 func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
-	key := wire.KeyOf(owner, id)
-	if o := r.removePending(key); o != nil {
-		o.session.pending.Add(-1)
-		o.Deliver(conn)
-		return nil
+	o, err := r.removeClaimed(wire.KeyOf(owner, id))
+	if err != nil {
+		_ = conn.Reset()
+		return err
 	}
-	_ = conn.Reset()
-	if r.config.Served.Contains(key) {
-		return protocol.ErrLate
-	}
-	return protocol.ErrUnknownID
+	o.session.pending.Add(-1)
+	o.Deliver(conn)
+	return nil
 }
 
 // addPending has the connection of owner's that claims the key of o go there.
@@ -74,11 +71,31 @@ func (r *Relay) addPending(o *opening) {
 	r.pending[o.key] = o
 }
 
+// removeClaimed is removePending for a claim, or returns why the claim gets nobody. The
+// user of a session that has ended is not a claim's any more, but goes on to the next
+// session: Wait removes what waits.
+func (r *Relay) removeClaimed(key wire.Key) (*opening, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := r.pending[key]
+	switch {
+	case o != nil && o.session.ended.Err() != nil, o == nil && r.config.Served.Contains(key):
+		return nil, protocol.ErrLate
+	case o == nil:
+		return nil, protocol.ErrUnknownID
+	}
+	return r.removePendingLocked(key), nil
+}
+
 // removePending ends the wait for an id. It returns what waits to its first caller only:
 // the claim, or the user who gives up.
 func (r *Relay) removePending(key wire.Key) *opening {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.removePendingLocked(key)
+}
+
+func (r *Relay) removePendingLocked(key wire.Key) *opening {
 	o := r.pending[key]
 	if o != nil {
 		delete(r.pending, key)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
@@ -248,4 +249,33 @@ func TestClose(t *testing.T) {
 		t.Errorf("the control connection goes on with %q, %v; want its end", more, err)
 	}
 	conntest.WantPair(t, user, client)
+}
+
+// A claim that comes after the end of the session does not get the user: the user goes to
+// the next session, or is reset.
+func TestClaimAfterEnd(t *testing.T) {
+	e := newTunnel(t)
+	o, err := e.tunnel.(protocol.Starter).Start(func(c conn.Conn) {
+		t.Error("the user is joined")
+		_ = c.Reset()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := e.line()
+	_ = e.tunnel.Close()
+	client, err := e.claim(id)
+	if !errors.Is(err, protocol.ErrLate) {
+		t.Errorf("the claim got %v, want %v", err, protocol.ErrLate)
+	}
+	conntest.WantReset(t, client)
+	if !o.Hold() {
+		t.Fatal("the user is not held")
+	}
+	if _, err := o.Wait(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+		t.Errorf("the user got %v, want %v", err, protocol.ErrTunnelEnded)
+	}
+	if n := e.tunnel.(protocol.Claimable).ExpectedClaims(); n != 0 {
+		t.Errorf("%d claims are expected, want none", n)
+	}
 }

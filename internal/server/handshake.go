@@ -20,31 +20,40 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// startHandshake answers a connection. A claim that has come already takes no goroutine,
-// and no slot among the handshakes that are waited for; it does not pass by a source that
-// is banned, though.
+// startHandshake answers a connection. It runs where all others are accepted: a panic ends
+// this one.
 func (s *Server) startHandshake(c conn.Conn) {
 	if !s.trackHandshake() {
 		_ = c.Reset()
 		return
 	}
+	if !s.answerSoon(c) {
+		s.handshakes.Done()
+	}
+}
+
+// answerSoon has a goroutine answer a connection that is counted, and ends the count then.
+// It reports false if it has answered or reset the connection itself. A claim that has come
+// already takes no goroutine, and no slot among the handshakes that are waited for; it does
+// not pass by a source that is banned, though.
+func (s *Server) answerSoon(c conn.Conn) (soon bool) {
+	defer s.resetOnPanic(c)
 	if conn.ComesFrom(c, s.config.ControlProxies) {
 		s.startProxied(c)
-		return
+		return true
 	}
 	if !s.config.Encrypted && !s.admission.AnyBanned() && s.claimNow(c) {
-		s.handshakes.Done()
-		return
+		return false
 	}
 	h := &handshake{Server: s, conn: c}
 	if !h.admit() {
-		s.handshakes.Done()
-		return
+		return false
 	}
 	go func() {
 		defer s.handshakes.Done()
 		h.answer()
 	}()
+	return true
 }
 
 // handshake is a connection to the control port whose request is not answered yet.
@@ -155,7 +164,6 @@ func (h *handshake) readClaimNow() (ok bool) {
 // claimNow answers a connection if it is a claim, and all of it has come. It allocates
 // nothing: it is on the way of each user whose relay client makes data connections.
 func (s *Server) claimNow(c conn.Conn) (answered bool) {
-	defer s.resetOnPanic(c)
 	h := handshake{Server: s, conn: c}
 	if answered = h.readClaimNow(); answered {
 		h.refused(h.claim())

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -155,4 +157,41 @@ func (r *relay) provoke(t *testing.T, in string, log *lockedBuffer) {
 		conntest.WantReset(t, u)
 	}
 	tunnel.end()
+}
+
+// nameless is a connection with a bug.
+type nameless struct{ conn.Conn }
+
+func (nameless) RemoteAddr() net.Addr { panic(brokenHere) }
+
+// A panic before anything has been read of a connection to the control port ends that
+// connection. Others are answered, and Close waits for none that has ended.
+func TestPanicAtControlPort(t *testing.T) {
+	for name, proxies := range map[string][]netip.Prefix{
+		"relay client": nil, "load balancer": {netip.MustParsePrefix("192.0.2.0/24")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newFakeListener()
+			broken, peer := connection(t)
+			l.results <- result{conn: nameless{broken}}
+			good, goodPeer := connection(t)
+			l.results <- result{conn: good}
+			r := start(t, func(c *server.Config) { c.ControlProxies = proxies })
+			r.panics = true
+			go func() { r.served <- r.Serve(l) }()
+			conntest.WantReset(t, peer)
+			conntest.Write(t, goodPeer, "multiplex\n")
+			r.join(<-r.fake.tunnels)
+			r.wantCounted(admission.Panics, 1)
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				r.Close()
+			}()
+			wantClosed(t, "closing the relay", closed)
+			for range 2 {
+				r.wantServed(server.ErrServerClosed)
+			}
+		})
+	}
 }

@@ -15,8 +15,8 @@ type Loop interface {
 	// Watch calls f each time that something comes on c, until stop is called. F must not
 	// wait, and reads until there is nothing left. Stop is nil if c cannot be watched.
 	Watch(c conn.Conn, f func()) (stop func())
-	// Dial begins to connect to the relay. If that takes waiting c is nil, and wait does
-	// the rest.
+	// Dial begins to connect to the relay. If that takes waiting c is nil, and the caller
+	// has to call wait, which does the rest, or gives up if its context is done.
 	Dial() (c conn.Conn, wait Dialer)
 	// TryAccept is an Acceptor for a caller that cannot wait. It returns false, and has
 	// done nothing, if an Acceptor would wait.
@@ -30,8 +30,9 @@ type LoopServer interface {
 	ServeLoop(accepted Acceptor, loop Loop) error
 }
 
-// TrySend is Send for a caller that cannot wait. If it takes waiting c is nil, and wait
-// does the rest, or returns the error.
+// TrySend is Send for a caller that cannot wait. If it takes waiting c is nil, and the
+// caller has to call wait: it does the rest, or returns the error. If its context is done
+// wait gives up, and closes what has been opened.
 func TrySend(loop Loop, req wire.Request) (c conn.Conn, wait Dialer) {
 	dialed, connect := loop.Dial()
 	if dialed == nil {

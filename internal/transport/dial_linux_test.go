@@ -47,17 +47,24 @@ func fullListener(t *testing.T, at string) (l net.Listener, addr string) {
 // waitForSYN waits until a socket waits for the answer to a SYN.
 func waitForSYN(t *testing.T, addr string) {
 	t.Helper()
-	to := netip.MustParseAddrPort(addr)
-	ip := to.Addr().As4()
-	sent := fmt.Sprintf("%08X:%04X 02", binary.NativeEndian.Uint32(ip[:]), to.Port())
 	for limit := time.Now().Add(patience); time.Now().Before(limit); runtime.Gosched() {
-		if table, err := os.ReadFile("/proc/net/tcp"); err != nil {
-			t.Fatal(err)
-		} else if strings.Contains(string(table), sent) {
+		if hasSentSYN(t, addr) {
 			return
 		}
 	}
 	t.Fatal("no socket connects")
+}
+
+// hasSentSYN reports whether a socket waits for the answer to a SYN.
+func hasSentSYN(t *testing.T, addr string) bool {
+	t.Helper()
+	to := netip.MustParseAddrPort(addr)
+	ip := to.Addr().As4()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(table), fmt.Sprintf("%08X:%04X 02", binary.NativeEndian.Uint32(ip[:]), to.Port()))
 }
 
 // If one of localhost's two addresses does not answer, the other one is reached.
@@ -137,6 +144,23 @@ func TestDialIsCancelledWhileItWaits(t *testing.T) {
 	defer cancel()
 	if conn, err := transport.DialLocal(ctx, addr); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, %v; want %v", conn, err, context.DeadlineExceeded)
+	}
+}
+
+// A dial that was begun is given up by a wait that may not wait any more.
+func TestStartedDialIsGivenUp(t *testing.T) {
+	_, addr := fullListener(t, "127.0.0.1:0")
+	conn, wait := transport.StartRelay(addr)
+	if conn != nil || !hasSentSYN(t, addr) {
+		t.Fatalf("got %v, which took no waiting", conn)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if conn, err := wait(ctx); conn != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v; want %v", conn, err, context.Canceled)
+	}
+	if hasSentSYN(t, addr) {
+		t.Error("its socket still connects")
 	}
 }
 

@@ -60,7 +60,7 @@ func (r *registration) ServeLoop(accepted protocol.Acceptor, loop protocol.Loop)
 	r.accepted, r.loop = accepted, loop
 	r.serving.Add(len(r.slots))
 	for _, s := range r.slots {
-		go s.fill(s.connect)
+		go s.fill()
 	}
 	<-r.ctx.Done()
 	for _, s := range r.slots {

@@ -88,19 +88,34 @@ type slot struct {
 }
 
 // fill has a connection wait for a user. It waits for the relay, and for the Acceptor.
-func (s *slot) fill(dial protocol.Dialer) {
+func (s *slot) fill() {
 	for s.ctx.Err() == nil {
-		conn, err := dial(s.ctx)
-		if err == nil {
-			w := s.hold(conn)
-			s.accepted(s.ctx, w)
-			w.release()
+		if s.fillFrom(s.connect) {
 			return
 		}
-		s.handleDialError(err)
-		dial = s.connect
 	}
 	s.empty()
+}
+
+// resume is fill after a dial that the loop has begun. Wait is called even if the
+// registration has ended since: nothing else gives up what the dial has opened.
+func (s *slot) resume(wait protocol.Dialer) {
+	if !s.fillFrom(wait) {
+		s.fill()
+	}
+}
+
+// fillFrom is fill with a connection that dial returns. It reports false if there is none.
+func (s *slot) fillFrom(dial protocol.Dialer) bool {
+	conn, err := dial(s.ctx)
+	if err != nil {
+		s.handleDialError(err)
+		return false
+	}
+	w := s.hold(conn)
+	s.accepted(s.ctx, w)
+	w.release()
+	return true
 }
 
 // refill is fill with what takes no waiting, on the loop. The rest takes a goroutine.
@@ -111,7 +126,7 @@ func (s *slot) refill() {
 	}
 	conn, wait := protocol.TrySend(s.loop, s.claim())
 	if conn == nil {
-		go s.fill(wait)
+		go s.resume(wait)
 		return
 	}
 	w := s.hold(conn)
@@ -147,12 +162,12 @@ func (s *slot) waited(w *waitingConn) {
 	case s.learn(w.err, time.Since(w.since)):
 		go func() {
 			s.backOff()
-			s.fill(s.connect)
+			s.fill()
 		}()
 	case s.loop != nil:
 		s.loop.Post(s.refill)
 	default:
-		go s.fill(s.connect)
+		go s.fill()
 	}
 }
 

@@ -112,10 +112,14 @@ func (s *slot) fillFrom(dial protocol.Dialer) bool {
 		s.handleDialError(err)
 		return false
 	}
-	w := s.hold(conn)
-	s.accepted(s.ctx, w)
-	w.release()
+	s.hold(conn).accept()
 	return true
+}
+
+// fillLater is fill after a pause.
+func (s *slot) fillLater() {
+	s.backOff()
+	s.fill()
 }
 
 // refill is fill with what takes no waiting, on the loop. The rest takes a goroutine.
@@ -124,20 +128,21 @@ func (s *slot) refill() {
 		s.empty()
 		return
 	}
+	sent := false
+	defer func() {
+		if !sent { // because of a panic, which the loop outlives
+			go s.fillLater()
+		}
+	}()
 	conn, wait := protocol.TrySend(s.loop, s.claim())
+	sent = true
 	if conn == nil {
 		go s.resume(wait)
 		return
 	}
-	w := s.hold(conn)
-	if s.loop.TryAccept(s.ctx, w) {
-		w.release()
-		return
+	if w := s.hold(conn); !w.tryAccept() {
+		go w.accept()
 	}
-	go func() {
-		s.accepted(s.ctx, w)
-		w.release()
-	}()
 }
 
 // hold notes that conn waits in the slot.
@@ -156,14 +161,20 @@ func (s *slot) hold(conn conn.Conn) *waitingConn {
 // wait itself.
 func (s *slot) waited(w *waitingConn) {
 	s.waiting.Store(nil)
-	switch {
-	case s.ctx.Err() != nil:
+	if s.ctx.Err() != nil {
 		s.empty()
-	case s.learn(w.err, time.Since(w.since)):
-		go func() {
-			s.backOff()
-			s.fill()
-		}()
+		return
+	}
+	putOff := true
+	defer func() { s.fillNext(putOff) }() // after a panic in OnFailure, too
+	putOff = s.learn(w.err, time.Since(w.since))
+}
+
+// fillNext has the slot filled again. It does not wait.
+func (s *slot) fillNext(putOff bool) {
+	switch {
+	case putOff:
+		go s.fillLater()
 	case s.loop != nil:
 		s.loop.Post(s.refill)
 	default:
@@ -260,31 +271,6 @@ func (s *slot) learn(err error, after time.Duration) (putOff bool) {
 		}
 	}
 	return true
-}
-
-// streak counts events in a row, and knows when it began.
-type streak struct {
-	mu    sync.Mutex // guards what follows
-	n     int
-	since time.Time
-}
-
-// add counts an event, and returns how many there are, and since how long.
-func (r *streak) add() (n int, lasts time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.n == 0 {
-		r.since = time.Now()
-	}
-	r.n++
-	return r.n, time.Since(r.since)
-}
-
-// reset ends the streak.
-func (r *streak) reset() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.n = 0
 }
 
 // confirmKnown is called when the relay has shown that it knows the pool.

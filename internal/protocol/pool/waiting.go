@@ -32,6 +32,30 @@ func newWaitingConn(s *slot, conn conn.Conn) *waitingConn {
 	return w
 }
 
+// accept waits until the Acceptor has taken the connection.
+func (w *waitingConn) accept() {
+	w.slot.accepted(w.slot.ctx, w)
+	w.release()
+}
+
+// tryAccept is accept for a caller that cannot wait. It returns false, and has done nothing,
+// if accept would wait. It resets the connection if the Acceptor panics.
+func (w *waitingConn) tryAccept() bool {
+	panicked := true
+	defer func() {
+		if panicked {
+			w.withdraw()
+			w.release()
+		}
+	}()
+	accepted := w.slot.loop.TryAccept(w.slot.ctx, w)
+	panicked = false
+	if accepted {
+		w.release()
+	}
+	return accepted
+}
+
 // release is called at the end of the wait, and when the Acceptor has returned. The second
 // call frees the slot.
 func (w *waitingConn) release() {

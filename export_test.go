@@ -57,3 +57,8 @@ func (b *Backoff) Served(held time.Duration, user bool) { b.b.served(held, user)
 
 // Failed notes how a try has failed, or a session has ended.
 func (b *Backoff) Failed(err error) { b.b.failed(err) }
+
+// HandOver has an Accept return conn.
+func (l *Listener) HandOver(registered context.Context, conn conn.Conn) {
+	l.handleUser(registered, conn)
+}

@@ -140,8 +140,9 @@ func splitAddr(addr string) (host string, err error) {
 func (l *Listener) Accept() (net.Conn, error) {
 	if l.closed.Err() == nil {
 		select {
-		case conn := <-l.conns:
-			return conn, nil
+		case c := <-l.conns:
+			conn.SettleNow(c) // perhaps nothing that the caller does will wait
+			return c, nil
 		case <-l.closed.Done():
 		}
 	}

@@ -188,6 +188,16 @@ func Settle(c Conn, fd int) {
 	}
 }
 
+// SettleNow is Settle for a caller that does not have the socket.
+func SettleNow(c Conn) {
+	inner := Innermost(c)
+	if s, ok := inner.(Settler); ok && !s.Settled() {
+		if socket, ok := inner.(Controller); ok {
+			_ = socket.Control(func(fd uintptr) { s.Settle(int(fd)) }) // fails if it is closed
+		}
+	}
+}
+
 // TCPOf returns the TCP connection that c is, or nil.
 func TCPOf(c net.Conn) *net.TCPConn {
 	if inner := within(c); inner != nil {

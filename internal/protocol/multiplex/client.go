@@ -40,7 +40,7 @@ func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble pr
 	if err != nil {
 		return nil, err
 	}
-	r := &registration{client: c, answer: answer, size: 1, drained: make(chan struct{}), vacant: make(chan struct{}, 1)}
+	r := &registration{client: c, answer: answer, size: 1, drained: make(chan struct{}), changed: make(chan struct{}, 1)}
 	if answer.Session != "" {
 		r.size = max(min(c.Sessions, answer.Sessions), 1)
 		r.dial = dial

@@ -38,23 +38,24 @@ func (r *registration) keepSessions(serving *sync.WaitGroup, accepted protocol.A
 	}
 }
 
-// awaitVacancy waits until a session is missing, and longer after failures. It returns
-// false if the registration has ended before.
+// awaitVacancy waits until a session is missing, and longer after failures, for as long as
+// those are in a row. It returns false if the registration has ended before.
 func (r *registration) awaitVacancy() bool {
 	for r.ctx.Err() == nil {
 		r.mu.Lock()
 		missing, failures := r.size-len(r.sessions), r.failures
 		r.mu.Unlock()
-		if missing > 0 {
-			r.sleep(pauseAfter(failures))
-			break
+		if missing > 0 && r.sleep(pauseAfter(failures)) {
+			return true
 		}
-		select {
-		case <-r.vacant:
-		case <-r.ctx.Done():
+		if missing == 0 {
+			select {
+			case <-r.changed:
+			case <-r.ctx.Done():
+			}
 		}
 	}
-	return r.ctx.Err() == nil
+	return false
 }
 
 // pauseAfter returns the pause after so many failures in a row.
@@ -69,12 +70,19 @@ func pauseAfter(failures int) time.Duration {
 	return pause/2 + rand.N(pause/2) //nolint:gosec // spreads load, hides nothing
 }
 
-// sleep waits for d, or until the registration has ended.
-func (r *registration) sleep(d time.Duration) {
+// sleep waits for d. It returns false if something changes before, or the registration
+// ends.
+func (r *registration) sleep(d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
+	case <-r.changed:
 	case <-r.ctx.Done():
 	}
+	return false
 }

@@ -25,7 +25,7 @@ type registration struct {
 	dial    protocol.Dialer // for further ones
 	claim   []wire.Option   // of further ones
 	drained chan struct{}   // closed when r is closed and no stream is open
-	vacant  chan struct{}   // holds one item if a session has ended; never closed
+	changed chan struct{}   // holds one item if a session has ended or was confirmed; never closed
 
 	running sync.WaitGroup  // while sessions live
 	ctx     context.Context // done when the registration has ended, with the reason
@@ -36,13 +36,15 @@ type registration struct {
 	open     int // streams that were accepted and have not ended
 	sessions map[*clientSession]struct{}
 	failures int // to have, or keep, a further session, in a row
+	lost     int // sessions that the relay had accepted
 }
 
 // clientSession is one of the sessions.
 type clientSession struct {
 	*yamux.Session
-	further bool // made with the id of the tunnel
-	since   time.Time
+	further   bool // made with the id of the tunnel
+	lost      int  // before it began
+	confirmed bool // has stood for healthy; awaitEnd's
 }
 
 func (r *registration) Answer() wire.Answer { return r.answer }
@@ -108,7 +110,7 @@ func (r *registration) addSession(conn conn.Conn, further bool) *clientSession {
 		return nil
 	}
 	protocol.AlwaysRead(conn, userTimeout)
-	s := &clientSession{further: further, since: time.Now()}
+	s := &clientSession{further: further, lost: r.lost}
 	s.Session = yamux.Server(conn, yamux.Config{
 		Accept: true, PingAfter: r.client.keepalive.Interval(), MaxBuffered: int64(maxBuffered / r.size),
 	})
@@ -122,52 +124,69 @@ func (r *registration) addSession(conn conn.Conn, further bool) *clientSession {
 
 // awaitEnd drains a session once the registration is closed and its last stream has ended.
 func (r *registration) awaitEnd(s *clientSession) {
-	select {
-	case <-r.drained:
-		s.Drain()
-	case <-s.Done():
-		r.removeSession(s)
+	standing := time.NewTimer(healthy)
+	defer standing.Stop()
+	for {
+		select {
+		case <-standing.C:
+			r.confirm(s)
+		case <-r.drained:
+			s.Drain()
+			return
+		case <-s.Done():
+			r.removeSession(s)
+			return
+		}
 	}
+}
+
+// confirm notes that a session has stood for healthy. If it is a further one the relay has
+// accepted it, so the next one need not wait. If no other was lost since it began, it also
+// shows that the relay was there after the last loss. An older one shows nothing: a relay
+// that dies takes all its sessions along, one after the other.
+func (r *registration) confirm(s *clientSession) {
+	s.confirmed = true
+	if !s.further {
+		return
+	}
+	r.mu.Lock()
+	r.failures = 0
+	if s.lost == r.lost {
+		r.client.keepalive.Registered(nil)
+	}
+	r.mu.Unlock()
+	r.noteChange()
 }
 
 // removeSession removes a session that has ended. With the last one the registration is
 // lost, unless it was closed before. Serve may be blocked in its Acceptor.
 func (r *registration) removeSession(s *clientSession) {
-	brief := time.Since(s.since) < healthy
 	r.mu.Lock()
 	delete(r.sessions, s)
 	last := len(r.sessions) == 0
-	r.failures++
-	if !brief {
-		r.failures = 0
+	switch {
+	case s.further && !s.confirmed: // the relay may have refused it
+		r.failures++
+	case r.ctx.Err() == nil:
+		r.client.keepalive.Lost(s.Silence())
+		r.lost++
 	}
 	r.mu.Unlock()
-	if r.ctx.Err() == nil {
-		r.learn(s, brief)
-	}
 	err := fmt.Errorf("connection to the relay lost: %w", s.Err())
 	if last {
 		r.cancel(err)
 		return
 	}
 	r.reportFailure(err)
-	select {
-	case r.vacant <- struct{}{}:
-	default: // keepSessions has been notified already
-	}
+	r.noteChange()
 }
 
-// learn learns from a lost session how often something has to be sent. A further session
-// that has stood for a while shows that a relay was there when the one before was lost.
-// Else the relay may have refused it.
-func (r *registration) learn(s *clientSession, brief bool) {
-	if s.further {
-		if brief {
-			return
-		}
-		r.client.keepalive.Registered(nil)
+// noteChange has keepSessions look again.
+func (r *registration) noteChange() {
+	select {
+	case r.changed <- struct{}{}:
+	default: // it has been notified already
 	}
-	r.client.keepalive.Lost(s.Silence())
 }
 
 // reportFailure reports what has become of one session among several, unless the

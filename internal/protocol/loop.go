@@ -13,7 +13,8 @@ type Loop interface {
 	// Post calls f, soon. F must not wait.
 	Post(f func())
 	// Watch calls f each time that something comes on c, until stop is called. F must not
-	// wait, and reads until there is nothing left. Stop is nil if c cannot be watched.
+	// wait, and reads until there is nothing left; what would take long it leaves to a
+	// later turn, with Post. Stop is nil if c cannot be watched.
 	Watch(c conn.Conn, f func()) (stop func())
 	// Dial begins to connect to the relay. If that takes waiting c is nil, and the caller
 	// has to call wait, which does the rest, or gives up if its context is done.

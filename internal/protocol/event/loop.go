@@ -26,8 +26,13 @@ type claimer struct {
 	input   [1024]byte
 	unread  []byte // of input
 	full    bool   // as many claims wait as may
+	posted  bool   // another turn of readable is to come
 	stopped bool
 }
+
+// claimBatch is how many ids are claimed before the loop's other sockets have their turn.
+// A claim takes about ten system calls.
+const claimBatch = 16
 
 // ServeLoop is Serve, with the ids read and claimed on the loop.
 func (r *registration) ServeLoop(accepted protocol.Acceptor, loop protocol.Loop) error {
@@ -51,7 +56,20 @@ func (r *registration) ServeLoop(accepted protocol.Acceptor, loop protocol.Loop)
 
 // readable is called when something has come on the control connection.
 func (c *claimer) readable() {
-	for !c.full && !c.stopped && c.ctx.Err() == nil {
+	if c.posted {
+		return
+	}
+	more := false
+	defer func() {
+		if more {
+			c.post()
+		}
+	}()
+	for range claimBatch {
+		more = false
+		if c.full || c.stopped || c.ctx.Err() != nil {
+			return
+		}
 		id, err := c.next()
 		switch {
 		case errors.Is(err, syscall.EAGAIN):
@@ -60,8 +78,18 @@ func (c *claimer) readable() {
 			c.loseControl(err)
 			return
 		}
+		more = true // after the last of the batch, and after a panic
 		c.claimAtOnce(id)
 	}
+}
+
+// post has the loop call readable again, after its other sockets.
+func (c *claimer) post() {
+	c.posted = true
+	c.loop.Post(func() {
+		c.posted = false
+		c.readable()
+	})
 }
 
 // next returns the next id, or EAGAIN if none has come.
@@ -94,7 +122,15 @@ func (c *claimer) claimAtOnce(id string) {
 		return
 	}
 	user := protocol.NewFirstRead(conn, c.learn)
-	if !c.loop.TryAccept(c.ctx, user) {
+	panicked := true
+	defer func() {
+		if panicked {
+			_ = user.Reset() // which nobody would read
+		}
+	}()
+	accepted := c.loop.TryAccept(c.ctx, user)
+	panicked = false
+	if !accepted {
 		c.start(func() { c.accepted(c.ctx, user) })
 	}
 }

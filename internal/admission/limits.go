@@ -60,7 +60,7 @@ type Limits struct {
 	// The protocols'.
 
 	// Streams: 4096 of one multiplex tunnel, one for each user. Further users are
-	// reset. If the tunnel has several sessions, each has its share. Of the streams of a
+	// reset. All sessions of the tunnel have so many together. Of the streams of a
 	// session 256 may be unacknowledged, and 1024 more that their users have ended;
 	// further users wait.
 	Streams int
@@ -68,7 +68,8 @@ type Limits struct {
 	// more.
 	Sessions int
 	// SessionsInAll: an eighth of the descriptors, for those of all tunnels that are not
-	// the first. Further ones are closed.
+	// the first. One token, or source without, has a quarter of these at most. A tunnel
+	// for which there are no more gets fewer sessions.
 	SessionsInAll int
 	// Pending: 256 ids of one tunnel that its relay client has not read yet.
 	Pending int

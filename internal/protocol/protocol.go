@@ -41,6 +41,9 @@ type Grant struct {
 	// Owner is the relay client's identity. Only connections of the same owner may
 	// claim an id.
 	Owner string
+	// Holder is who has the relay client's share of what all tunnels share: its identity, or
+	// the address that it comes from. It is empty if strangers share that address.
+	Holder string
 	// Sessions is how many sessions the relay client has asked for, or 0. It matters to
 	// a protocol that carries all users over one connection.
 	Sessions int

@@ -30,7 +30,9 @@ func (h *handshake) register() error {
 	if e.Lease != nil {
 		answer.Lease = e.Lease.TTL
 	}
-	session, err := h.protocols[h.req.Verb].Register(h.conn, protocol.Grant{Answer: answer, Owner: a.Name, Sessions: a.wish.Sessions})
+	session, err := h.protocols[h.req.Verb].Register(h.conn, protocol.Grant{
+		Answer: answer, Owner: a.Name, Holder: a.holder(), Sessions: a.wish.Sessions,
+	})
 	if err != nil {
 		return err
 	}

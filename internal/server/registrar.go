@@ -51,6 +51,15 @@ func (a *applicant) owner() string {
 	return "address " + a.source.String()
 }
 
+// holder returns who has the applicant's share of what all tunnels share, or "" if it comes
+// from an address that strangers share.
+func (a *applicant) holder() string {
+	if a.Name == "" && a.source.IsShared() {
+		return ""
+	}
+	return a.owner()
+}
+
 // ownerOf returns the owner of the ports of an identity.
 func ownerOf(identity string) string { return "identity " + identity }
 

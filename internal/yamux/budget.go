@@ -10,6 +10,7 @@ import (
 // share one. Its methods may be called concurrently. A nil budget has no bound.
 type Budget struct {
 	limit int64
+	whole *Budget // which this one is a part of, or nil
 	used  atomic.Int64
 
 	mu       sync.Mutex        // guards what follows
@@ -21,6 +22,14 @@ func NewBudget(limit int64) *Budget {
 	return &Budget{limit: limit, sessions: make(map[*Session]bool)}
 }
 
+// Part returns a budget of limit bytes for some of those that share b. What it holds counts
+// in b as well.
+func (b *Budget) Part(limit int64) *Budget {
+	part := NewBudget(limit)
+	part.whole = b
+	return part
+}
+
 // windowShare sets what one window may grow to: this fraction of the budget, so that a
 // stream that is merely fast is not the one that is reset.
 const windowShare = 8
@@ -30,7 +39,7 @@ func (b *Budget) windowLimit() int {
 	if b == nil {
 		return maxWindow
 	}
-	return int(max(initialWindow, min(maxWindow, b.limit/windowShare)))
+	return min(int(max(initialWindow, min(maxWindow, b.limit/windowShare))), b.whole.windowLimit())
 }
 
 // Used returns how many bytes are held now.
@@ -42,27 +51,37 @@ func (b *Budget) Used() int64 {
 }
 
 func (b *Budget) add(n int) {
-	if b != nil {
+	for ; b != nil; b = b.whole {
 		b.used.Add(int64(n))
 	}
 }
 
-// exceeded reports whether more is held than allowed.
-func (b *Budget) exceeded() bool { return b != nil && b.used.Load() > b.limit }
+// exceeded returns the budget that holds more than allowed, b or what it is a part of, or
+// nil.
+func (b *Budget) exceeded() *Budget {
+	for ; b != nil; b = b.whole {
+		if b.used.Load() > b.limit {
+			return b
+		}
+	}
+	return nil
+}
 
 // underPressure reports whether windows should stop growing, and grown ones shrink: the
 // peers may still send all that was promised to them.
-func (b *Budget) underPressure() bool { return b != nil && b.used.Load() > b.limit/2 }
+func (b *Budget) underPressure() bool {
+	return b != nil && (b.used.Load() > b.limit/2 || b.whole.underPressure())
+}
 
 // trackSession records a session of the budget, and whether it has ended. Nothing is
 // added to an ended session any more, but it can be shed as long as its streams hold
 // something.
 func (b *Budget) trackSession(s *Session, ended bool) {
-	if b != nil {
+	for ; b != nil; b = b.whole {
 		b.mu.Lock()
-		defer b.mu.Unlock()
 		b.sessions[s] = ended
 		maps.DeleteFunc(b.sessions, func(s *Session, ended bool) bool { return ended && s.buffered.Used() == 0 })
+		b.mu.Unlock()
 	}
 }
 

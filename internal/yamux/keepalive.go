@@ -9,6 +9,7 @@ import (
 type peer struct {
 	started      time.Time
 	lastReceived atomic.Int64 // when the last bytes came, since started
+	askedAt      atomic.Int64 // when the first stream was opened after that, likewise; set under Session.mu
 
 	pingSent  atomic.Int64 // when the last measuring ping was sent, since started
 	pingValue atomic.Uint32
@@ -21,6 +22,23 @@ func (s *Session) noteReceived() { s.peer.lastReceived.Store(int64(time.Since(s.
 // Silence returns for how long nothing has come from the peer.
 func (s *Session) Silence() time.Duration {
 	return time.Since(s.peer.started) - time.Duration(s.peer.lastReceived.Load())
+}
+
+// noteAskedLocked notes that a stream was opened, which a good peer answers.
+func (s *Session) noteAskedLocked() {
+	if p := &s.peer; p.askedAt.Load() <= p.lastReceived.Load() {
+		p.askedAt.Store(int64(time.Since(p.started)))
+	}
+}
+
+// Unanswered returns for how long nothing has come from the peer since a stream was opened,
+// whether or not that has ended by now, or zero.
+func (s *Session) Unanswered() time.Duration {
+	asked := s.peer.askedAt.Load()
+	if asked <= s.peer.lastReceived.Load() {
+		return 0
+	}
+	return time.Since(s.peer.started) - time.Duration(asked)
 }
 
 // A peer may be silent for 30 s in all, or less by Config.PingAfter. It is pinged only

@@ -152,3 +152,35 @@ func TestCloseTimeout(t *testing.T) {
 		}
 	})
 }
+
+// A stream that the peer does not answer counts from the first such one on, even when it
+// has ended, until anything comes.
+func TestUnanswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session, peer, _ := quietPeer(t, yamux.Config{})
+		want := func(want time.Duration) {
+			t.Helper()
+			synctest.Wait()
+			if got := session.Unanswered(); got != want {
+				t.Errorf("unanswered for %v, want %v", got, want)
+			}
+		}
+		time.Sleep(time.Second)
+		want(0)
+		for range 2 {
+			st, err := session.Open(t.Context())
+			check(t, err)
+			check(t, st.Reset())
+			time.Sleep(time.Second)
+		}
+		want(2 * time.Second)
+		peer.send(frame{kind: typePing, flags: flagACK})
+		want(0)
+		time.Sleep(time.Second)
+		_, err := session.Open(t.Context())
+		check(t, err)
+		time.Sleep(3 * time.Second)
+		want(3 * time.Second)
+		session.Close()
+	})
+}

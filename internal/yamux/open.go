@@ -95,6 +95,7 @@ func (s *Session) addStream() (*Stream, error) {
 	s.nextID += 2
 	s.streams[st.id] = st
 	s.unacked.addLocked(st)
+	s.noteAskedLocked()
 	return st, nil
 }
 

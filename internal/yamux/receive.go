@@ -77,15 +77,14 @@ func (st *Stream) afterDelivery(d delivery) {
 	if d.attached != nil {
 		s.runCallback(d.attached.onReadable)
 	}
-	switch {
-	case s.buffered.exceeded():
+	if s.buffered.exceeded() != nil {
 		if s.shed() {
 			s.config.Counters.ShedBySession.Add(1)
 		}
-	case s.config.Budget.exceeded():
-		if s.config.Budget.shed() {
-			s.config.Counters.ShedByBudget.Add(1)
-		}
+		return
+	}
+	if over := s.config.Budget.exceeded(); over != nil && over.shed() {
+		s.config.Counters.ShedByBudget.Add(1)
 	}
 }
 

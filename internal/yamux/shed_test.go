@@ -113,3 +113,34 @@ func TestSharedBudgetShedsLargest(t *testing.T) {
 		})
 	}
 }
+
+// A part of a budget has a bound of its own, and counts in the whole.
+func TestPartOfBudget(t *testing.T) {
+	for name, c := range map[string]struct{ whole, part int64 }{
+		"the part is used up": {1 << 20, 300_000}, "the whole is used up": {300_000, 1 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole := yamux.NewBudget(c.whole)
+			part := whole.Part(c.part)
+			s1, p1 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: part})
+			s2, p2 := newPeer(t, yamux.Server, yamux.Config{Accept: true, Budget: part})
+			hog, small := p1.accept(s1, 1), p2.accept(s2, 1)
+			p1.send(data(1, 0, string(make([]byte, 250_000))))
+			p1.sync()
+			if n := whole.Used(); n != 250_000 {
+				t.Errorf("%d bytes count in the whole, want 250000", n)
+			}
+			p2.send(data(1, 0, string(make([]byte, 60_000))))
+			p2.sync()
+			if _, err := io.ReadFull(small, make([]byte, 60_000)); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.ReadAll(hog); !errors.Is(err, yamux.ErrOverBudget) {
+				t.Errorf("the stream that holds most: %v, want %v", err, yamux.ErrOverBudget)
+			}
+			if n, of := part.Used(), whole.Used(); n != 0 || of != 0 {
+				t.Errorf("%d bytes are still counted, and %d in the whole", n, of)
+			}
+		})
+	}
+}

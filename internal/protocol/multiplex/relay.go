@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -17,23 +16,24 @@ import (
 // Relay is the relay's half, with the tunnels of several sessions by their ids. The zero
 // value is ready.
 type Relay struct {
-	// Budget bounds what all sessions hold for users who do not read; each session has
-	// a bound of its own too. Nil means no bound.
+	// Budget bounds what all sessions hold for users who do not read; each tunnel has a
+	// bound of its own too. Nil means no bound.
 	Budget *Budget
-	// MaxStreams bounds the concurrent users of a tunnel; further ones are reset.
-	// Zero means 4096.
+	// MaxStreams bounds the concurrent users of a tunnel on all its sessions; further ones
+	// are reset. Zero means 4096.
 	MaxStreams int
 	// MaxSessions bounds the sessions of one tunnel. Zero means the constant MaxSessions.
 	MaxSessions int
 	// MaxFurther bounds the sessions of all tunnels together that are not the first ones
-	// of their tunnels. Zero means no bound.
+	// of their tunnels. A tunnel gets fewer than it asks for when there are no more, or
+	// when a quarter belongs to its Grant.Holder. Zero means no bound.
 	MaxFurther int
 	// Counters count what happens at the limits of all sessions. Nil means not counted.
 	Counters *Counters
 	// Ended remembers the ids of tunnels that have ended. Nil forgets them.
 	Ended protocol.Recent
 
-	further atomic.Int64 // sessions
+	further places // of all tunnels
 
 	mu      sync.Mutex // guards what follows
 	tunnels map[wire.Key]*tunnel
@@ -43,8 +43,8 @@ const (
 	// MaxSessions is how many sessions a relay lets a tunnel have by default: enough for
 	// the processors of large machines.
 	MaxSessions = 16
-	// maxStreams and maxBuffered are of a tunnel. A thousand streams fill so many bytes
-	// with windows that have not grown.
+	// maxStreams and maxBuffered are of a tunnel, on one session or several. A thousand
+	// streams fill so many bytes with windows that have not grown.
 	maxStreams  = 4096
 	maxBuffered = 256 << 20
 )
@@ -86,55 +86,74 @@ func (r *Relay) LogValue() slog.Value {
 		slog.Int64("shedBySession", c.ShedBySession.Load()),
 		slog.Int64("shedByBudget", c.ShedByBudget.Load()),
 		slog.Int64("strays", c.Strays.Load()),
-		slog.Int64("furtherSessions", r.further.Load()),
+		slog.Int64("furtherSessions", int64(r.further.len())),
 	)
 }
 
 // Verb returns multiplex's.
 func (*Relay) Verb() wire.Verb { return verb }
 
-// Register starts a yamux session on conn. If the relay client has asked for several, it
-// gets an id with which the others come.
+// Register starts a yamux session on conn. If the relay client has asked for several, and
+// there are places for them, it gets an id with which the others come.
 func (r *Relay) Register(conn conn.Conn, g protocol.Grant) (protocol.Session, error) {
-	if sessions := min(g.Sessions, cmp.Or(r.MaxSessions, MaxSessions)); sessions > 1 {
-		return r.registerTunnel(conn, g, sessions)
+	wanted := min(g.Sessions, cmp.Or(r.MaxSessions, MaxSessions)) - 1
+	if further := r.further.take(g.Holder, wanted, r.MaxFurther); further > 0 {
+		return r.registerTunnel(conn, g, further)
 	}
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
-	return r.startSession(conn, 1), nil
+	return r.startSession(conn, r.Budget), nil
 }
 
-// registerTunnel makes a tunnel whose first session runs on conn.
-func (r *Relay) registerTunnel(conn conn.Conn, g protocol.Grant, sessions int) (protocol.Session, error) {
-	g.Answer.Sessions, g.Answer.Session = sessions, wire.NewID()
+// registerTunnel makes a tunnel whose first session runs on conn, and that has places for
+// further ones.
+func (r *Relay) registerTunnel(conn conn.Conn, g protocol.Grant, further int) (protocol.Session, error) {
+	g.Answer.Sessions, g.Answer.Session = 1+further, wire.NewID()
 	key := wire.KeyOf(g.Owner, g.Answer.Session)
-	t := newTunnel(r, sessions, func() { r.removeTunnel(key) })
+	t := newTunnel(r, 1+further)
+	t.forget = sync.OnceFunc(func() { r.removeTunnel(key) })
+	t.release = sync.OnceFunc(func() { r.further.giveBack(g.Holder, further) })
+	registered := false
+	defer func() { // also in a panic
+		if !registered {
+			_ = t.Close()
+			t.release()
+		}
+	}()
 	// The id is known before the relay client can use it. The session is added only once
 	// the answer is written, because its frames must not overtake it.
 	r.addTunnel(key, t)
 	if err := wire.WriteAnswer(conn, g.Answer, ""); err != nil {
 		_ = conn.Reset()
-		_ = t.Close()
 		return nil, fmt.Errorf("announcing the port: %w", err)
 	}
 	if err := t.addFirst(conn); err != nil {
-		_ = t.Close()
 		return nil, err
 	}
+	registered = true
 	return t, nil
 }
 
-// startSession starts one of so many sessions of a tunnel. Together they may hold, and
-// carry, what one alone may.
-func (r *Relay) startSession(conn conn.Conn, of int) *session {
+// countRefused counts a stream that a tunnel was too full for.
+func (r *Relay) countRefused() {
+	if r.Counters != nil {
+		r.Counters.Refused.Add(1)
+	}
+}
+
+// maxStreams returns how many streams a tunnel may have.
+func (r *Relay) maxStreams() int { return cmp.Or(r.MaxStreams, maxStreams) }
+
+// startSession starts a session, whose streams take what they hold from a budget.
+func (r *Relay) startSession(conn conn.Conn, budget *Budget) *session {
 	protocol.AlwaysRead(conn, userTimeout)
 	return &session{conn, yamux.Client(conn, yamux.Config{
 		GoneAway:    protocol.ErrLeft,
-		Budget:      r.Budget,
-		MaxBuffered: int64(maxBuffered / of),
-		MaxStreams:  max(cmp.Or(r.MaxStreams, maxStreams)/of, 1),
+		Budget:      budget,
+		MaxBuffered: maxBuffered,
+		MaxStreams:  r.maxStreams(),
 		Counters:    r.Counters,
 	})}
 }
@@ -174,14 +193,4 @@ func (r *Relay) removeTunnel(key wire.Key) {
 	if r.Ended != nil {
 		r.Ended.Add(key)
 	}
-}
-
-// reserveFurther counts a session beyond the first one of its tunnel, unless there are too
-// many.
-func (r *Relay) reserveFurther() bool {
-	if n := r.further.Add(1); r.MaxFurther > 0 && n > int64(r.MaxFurther) {
-		r.further.Add(-1)
-		return false
-	}
-	return true
 }

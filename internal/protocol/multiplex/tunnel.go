@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -18,12 +19,14 @@ type tunnel struct {
 	max     int             // sessions
 	ended   context.Context // done when the tunnel takes no more users
 	end     context.CancelCauseFunc
+	budget  *Budget        // of all sessions together
 	forget  func()         // removes the tunnel from the Relay, once
+	release func()         // gives back the places of its sessions, once
 	running sync.WaitGroup // counts sessions until they have ended
 
 	mu       sync.Mutex    // guards what follows, and that no session is added after the end
 	sessions []*session    // that have not ended
-	kept     int           // places for those that cannot claim theirs: the first one's, until it is added
+	kept     int           // 1 until the first session is added, whose place no claim gets
 	added    chan struct{} // closed when a session is added, and made anew
 }
 
@@ -33,8 +36,9 @@ var (
 	_ protocol.Claimable = (*tunnel)(nil)
 )
 
-func newTunnel(r *Relay, sessions int, forget func()) *tunnel {
-	t := &tunnel{relay: r, max: sessions, forget: sync.OnceFunc(forget), kept: 1, added: make(chan struct{})}
+// newTunnel returns a tunnel without sessions. The caller sets forget and release.
+func newTunnel(r *Relay, sessions int) *tunnel {
+	t := &tunnel{relay: r, max: sessions, budget: r.Budget.Part(maxBuffered), kept: 1, added: make(chan struct{})}
 	t.ended, t.end = context.WithCancelCause(context.Background())
 	return t
 }
@@ -84,10 +88,10 @@ func (t *tunnel) startSessionLocked(conn conn.Conn) error {
 	switch {
 	case t.ended.Err() != nil:
 		return protocol.ErrTunnelEnded
-	case len(t.sessions)+t.kept >= t.max, len(t.sessions) > 0 && !t.relay.reserveFurther():
+	case len(t.sessions)+t.kept >= t.max:
 		return protocol.ErrFull
 	}
-	s := t.relay.startSession(conn, t.max)
+	s := t.relay.startSession(conn, t.budget)
 	t.sessions = append(t.sessions, s)
 	t.running.Add(1)
 	context.AfterFunc(s.Ended(), func() { t.awaitEnd(s) })
@@ -106,20 +110,19 @@ func (t *tunnel) awaitEnd(s *session) {
 	}
 	<-s.yamux.Done()
 	s.yamux.Close() // waits for its goroutines
-	if t.removeSession(s) {
-		t.endWith(context.Cause(s.Ended()))
-	}
+	t.removeSession(s)
 }
 
-// removeSession reports whether it was the last one.
-func (t *tunnel) removeSession(s *session) (last bool) {
+// removeSession removes a session that has ended, and ends the tunnel with the last one.
+func (t *tunnel) removeSession(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sessions = slices.DeleteFunc(t.sessions, func(other *session) bool { return other == s })
-	if len(t.sessions) > 0 {
-		t.relay.further.Add(-1)
+	if len(t.sessions)+t.kept == 0 {
+		t.forget()
+		t.release()
+		t.end(context.Cause(s.Ended()))
 	}
-	return len(t.sessions)+t.kept == 0
 }
 
 // endWith has the tunnel take no more users, for the given reason.
@@ -141,9 +144,13 @@ func (t *tunnel) all() []*session {
 // session that ends meanwhile is another one's turn.
 func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 	for t.ended.Err() == nil {
-		s, added := t.leastLoaded((*session).isGone)
+		next := t.choose((*session).isGone)
+		if next.full {
+			t.relay.countRefused()
+			return nil, protocol.ErrNoStream
+		}
 		var ended <-chan struct{}
-		if s != nil {
+		if s := next.session; s != nil {
 			conn, err := s.Open(ctx)
 			if !errors.Is(err, protocol.ErrTunnelEnded) {
 				return conn, err
@@ -152,7 +159,7 @@ func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 		}
 		select {
 		case <-ended:
-		case <-added:
+		case <-next.added:
 		case <-t.ended.Done():
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -163,37 +170,63 @@ func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 
 // TryOpen opens a stream, or returns nil if that would have to wait or fails.
 func (t *tunnel) TryOpen() conn.Conn {
-	if s, _ := t.leastLoaded(func(*session) bool { return false }); s != nil && t.ended.Err() == nil {
-		return s.TryOpen()
+	next := t.choose(func(*session) bool { return false }) // its own TryOpen asks
+	if next.session == nil || next.full || t.ended.Err() != nil {
+		return nil
 	}
-	return nil
+	return next.session.TryOpen()
 }
 
-// leastLoaded returns the session with the fewest streams, of those that have room if
-// there are any, and that avoid does not hold for if there are any. It returns nil if no
-// session takes users. Added is closed when another one may.
-func (t *tunnel) leastLoaded(avoid func(*session) bool) (least *session, added <-chan struct{}) {
-	const full, avoided = 1 << 32, 1 << 33 // more than there are ever streams
+// choice is where the next stream is opened.
+type choice struct {
+	session *session        // nil if none takes users
+	full    bool            // the tunnel has as many streams as it may
+	added   <-chan struct{} // closed when another session may take users
+}
+
+// What a session has against it, beside its streams, of which there are fewer. The worst
+// outweighs all others.
+const (
+	unanswered = 1 << (32 + iota) // the relay client seems to be gone, but may be far
+	full                          // the next stream would wait, or be refused
+	avoided                       // it takes no stream any more
+)
+
+// answerTime is how long a relay client may take to answer a new stream before others are
+// better: some round trips of any path. A session that has died without a word would draw all
+// new users until the pings find out, because those who give up leave it with the fewest.
+const answerTime = time.Second
+
+// choose chooses the session with the fewest streams, of those with least against them.
+// Users who come at the same moment may choose the same one, and the last stream of a
+// tunnel: each session has the bound of all as well.
+func (t *tunnel) choose(avoid func(*session) bool) choice {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var lowest int64
+	next := choice{added: t.added}
+	lowest, total := int64(0), 0
 	for _, s := range t.sessions {
+		streams, isFull := s.yamux.Load()
+		total += streams
 		if s.Ended().Err() != nil {
 			continue
 		}
-		streams, isFull := s.yamux.Load()
 		load := int64(streams)
+		if s.yamux.Unanswered() > answerTime {
+			load += unanswered
+		}
 		if isFull {
 			load += full
 		}
 		if avoid(s) {
 			load += avoided
 		}
-		if least == nil || load < lowest {
-			least, lowest = s, load
+		if next.session == nil || load < lowest {
+			next.session, lowest = s, load
 		}
 	}
-	return least, t.added
+	next.full = total >= t.relay.maxStreams()
+	return next
 }
 
 // Ended returns a context that is done when no more streams can be opened.

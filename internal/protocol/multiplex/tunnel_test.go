@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"testing"
 
@@ -85,6 +84,32 @@ func TestAllSessionsAreLost(t *testing.T) {
 	wantReset(t, far)
 }
 
+// A session whose relay client has vanished, and that its users leave, is not the one with
+// room for all that come.
+func TestVanishedSessionIsAvoided(t *testing.T) {
+	r := newSessions(t, &multiplex.Relay{}, 2, 2) // the first one answers nothing
+	b := r.add()
+	left := open(t, r.tunnel) // on the first one
+	r.userOn(b, 1)
+	_ = left.Reset()
+	onB := make(chan struct{})
+	go func() {
+		defer close(onB)
+		if f, err := b.receive(); err != nil || f.flags&flagSYN == 0 {
+			t.Errorf("the session that is left got %+v, %v", f, err)
+		}
+	}()
+	for {
+		_ = open(t, r.tunnel).Reset()
+		select {
+		case <-onB:
+			return
+		default:
+			_ = pauseShortly(t.Context())
+		}
+	}
+}
+
 // Nobody joins a tunnel with a wrong id, or as somebody else.
 func TestStrangersSession(t *testing.T) {
 	r := newSessions(t, &multiplex.Relay{}, 4, 4)
@@ -97,38 +122,6 @@ func TestStrangersSession(t *testing.T) {
 	}
 	r.userOn(r.first, 1)
 	r.userOn(r.first, 3)
-}
-
-// A tunnel has as many sessions as it was granted, and the relay no more than it may.
-func TestMostSessions(t *testing.T) {
-	for name, c := range map[string]struct {
-		relay          *multiplex.Relay
-		asked, granted int
-		further        int // that there can be
-	}{
-		"of the tunnel": {&multiplex.Relay{}, 3, 3, 2},
-		"by default":    {&multiplex.Relay{}, 100, multiplex.MaxSessions, multiplex.MaxSessions - 1},
-		"of a relay":    {&multiplex.Relay{MaxSessions: 2}, 3, 2, 1},
-		"of all":        {&multiplex.Relay{MaxFurther: 1}, 3, 3, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newSessions(t, c.relay, c.asked, c.granted)
-			var last yamuxPeer
-			for range c.further {
-				last = r.add()
-			}
-			far, err := r.claim(owner, r.id)
-			if !errors.Is(err, protocol.ErrFull) {
-				t.Errorf("one more gets %v, want %v", err, protocol.ErrFull)
-			}
-			if got, err := io.ReadAll(far); err != nil || len(got) > 0 {
-				t.Errorf("got %q, %v; want an end", got, err)
-			}
-			_ = last.conn.Reset()
-			r.awaitMissing(c.granted - c.further)
-			r.add()
-		})
-	}
 }
 
 // A relay client that asks for one session, or for none, gets what it always got.
@@ -262,26 +255,6 @@ func TestDrainOfSessions(t *testing.T) {
 	<-drained
 }
 
-// A user who has to wait for room waits where there is some, and gives up as usual.
-func TestSessionsAreFull(t *testing.T) {
-	r := newSessions(t, &multiplex.Relay{MaxStreams: 4}, 2, 2)
-	b := r.add()
-	for range 2 {
-		open(t, r.tunnel)
-		open(t, r.tunnel)
-	}
-	if _, err := r.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrNoStream) {
-		t.Errorf("one user more gets %v, want %v", err, protocol.ErrNoStream)
-	}
-	_ = b.conn.Reset()
-	r.awaitMissing(1)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(os.ErrDeadlineExceeded)
-	if _, err := r.tunnel.Open(ctx); err == nil {
-		t.Error("a user has a stream beyond the limit")
-	}
-}
-
 // A user who comes when all sessions are lost, and not removed yet, is served by one that
 // is added in that moment.
 func TestUserWaitsForAnotherSession(t *testing.T) {
@@ -316,60 +289,6 @@ type watchedContext struct {
 func (c *watchedContext) Done() <-chan struct{} {
 	c.once.Do(func() { close(c.waited) })
 	return c.Context.Done()
-}
-
-// A claim that overtakes the first session leaves it its place.
-func TestClaimBeforeFirst(t *testing.T) {
-	for name, ends := range map[string]bool{"and stays": false, "and ends": true} {
-		t.Run(name, func(t *testing.T) {
-			relay := &multiplex.Relay{}
-			near, far := protocoltest.Pair(t)
-			claim := func(id string) (conn.Conn, error) {
-				near, far := protocoltest.Pair(t)
-				t.Cleanup(func() { _ = far.Reset() })
-				return far, relay.Claim(near, owner, id)
-			}
-			tunnel, err := relay.Register(afterWrite{near, func() {
-				answer, err := wire.ReadAnswer(wire.NewReader(far))
-				if err != nil {
-					t.Error(err)
-				}
-				early, err := claim(answer.Session)
-				if err != nil {
-					t.Errorf("the first claim gets %v", err)
-				}
-				if _, err := claim(answer.Session); !errors.Is(err, protocol.ErrFull) {
-					t.Errorf("the second claim gets %v, want %v", err, protocol.ErrFull)
-				}
-				if ends {
-					_ = early.Reset()
-					for again, err := claim(answer.Session); errors.Is(err, protocol.ErrFull); again, err = claim(answer.Session) {
-						_ = again.Reset()
-					}
-				}
-			}}, protocol.Grant{Answer: wire.Answer{Port: 20001}, Owner: owner, Sessions: 2})
-			if err != nil {
-				t.Fatalf("the registration fails: %v", err)
-			}
-			if n := tunnel.(protocol.Claimable).ExpectedClaims(); n != 0 {
-				t.Errorf("%d sessions are missing", n)
-			}
-			_ = far.Reset()
-			_ = tunnel.Close()
-		})
-	}
-}
-
-// afterWrite has something happen after each write.
-type afterWrite struct {
-	conn.Conn
-	then func()
-}
-
-func (c afterWrite) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	c.then()
-	return n, err
 }
 
 // Sessions come, go and are used at the same time.

@@ -59,7 +59,11 @@ func with(protocol relay.Protocol, options relay.Options) *relay.Options {
 // flagsOf returns the same for the command.
 func flagsOf(protocol relay.Protocol) []string {
 	o := with(protocol, relay.Options{})
-	return []string{"--protocol=" + string(o.Protocol), fmt.Sprintf("--sessions=%d", o.Sessions)}
+	flags := []string{"--protocol=" + string(o.Protocol)}
+	if o.Sessions > 0 {
+		flags = append(flags, fmt.Sprintf("--sessions=%d", o.Sessions))
+	}
+	return flags
 }
 
 // eachProtocol runs the test for every protocol, and for multiplex with several sessions.

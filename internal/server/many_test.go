@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/auth"
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/server"
 )
@@ -92,5 +94,37 @@ func TestUsersFromATrustedNetwork(t *testing.T) {
 			wantTurnedAway(t, tunnel)
 			r.wantCounted(admission.UsersPerSource, 1)
 		})
+	}
+}
+
+// A tunnel takes the share of its token, or else of its address, unless strangers share that.
+func TestHolders(t *testing.T) {
+	r := start(t, func(c *server.Config) {
+		c.Ports = freePorts(t, 6)
+		c.Identify = func(_ conn.Conn, token string) (auth.Identity, error) { return auth.Identity{Name: token}, nil }
+	})
+	loopback := r.listenFor()
+	holder := func(r *relay, from, lines string) string {
+		t.Helper()
+		conn := dialFrom(t, from, r.addr)
+		conntest.Write(t, conn, lines)
+		if answer := r.answer(conn); answer[0] == '-' {
+			t.Fatalf("refused: %s", answer)
+		}
+		return (<-r.fake.tunnels).grant.Holder
+	}
+	a, b := holder(r, "127.0.0.1", "multiplex\n"), holder(r, "127.0.0.2", "multiplex\n")
+	known := holder(r, "127.0.0.1", "+token a\nmultiplex\n")
+	if a == "" || a == b || known == "" || known == a {
+		t.Errorf("the holders are %q, %q and with a token %q", a, b, known)
+	}
+	if again := holder(r, "127.0.0.1", "multiplex\n"); again != a {
+		t.Errorf("the holder is %q the second time, and was %q", again, a)
+	}
+	if got := holder(loopback, "127.0.0.1", "+token a\nmultiplex\n"); got != known {
+		t.Errorf("with the token from loopback the holder is %q, want %q", got, known)
+	}
+	if got := holder(loopback, "127.0.0.1", "multiplex\n"); got != "" {
+		t.Errorf("from loopback the holder is %q", got)
 	}
 }

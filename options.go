@@ -188,7 +188,7 @@ func Protocols() (protocols []Protocol) {
 // clients returns the relay client's halves of all protocols.
 func (o Options) clients() []protocol.Client {
 	return []protocol.Client{
-		&multiplex.Client{Sessions: o.Sessions, OnFailure: o.logLostSessions()},
+		&multiplex.Client{Sessions: o.Sessions, OnFailure: o.logLostSessions(), OnSettled: o.logSettled},
 		pool.Client{Size: o.PoolSize, OnFailure: o.logFailures()},
 		&event.Client{OnFailure: o.logFailures()},
 	}
@@ -234,6 +234,11 @@ func (o Options) logLostSessions() func(error) {
 			o.Logger.Warn("one of several sessions with the relay failed; the others stand, and it is made anew", "error", withAdvice(err))
 		})
 	}
+}
+
+// logSettled logs that there is one session from now on.
+func (o Options) logSettled() {
+	o.Logger.Info("further connections come to another relay, as behind a load balancer with several: there is one connection from now on")
 }
 
 // preamble returns the preamble of each registration. The lease key is for this relay, the

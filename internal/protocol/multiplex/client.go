@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -20,8 +21,12 @@ type Client struct {
 	// OnFailure, if it is set, is called with the error of each session that was lost
 	// while others stand, or could not be made beside them. It must not block.
 	OnFailure func(error)
+	// OnSettled, if it is set, is called once: from then on the client asks for one
+	// session, because further ones come to another relay. It must not block.
+	OnSettled func()
 
 	keepalive protocol.Keepalive // learned from earlier sessions
+	settled   atomic.Bool        // for one session
 }
 
 var _ protocol.Client = (*Client)(nil)
@@ -32,8 +37,9 @@ func (*Client) Verb() wire.Verb { return verb }
 // Register registers on one connection, which becomes the first session. At a relay that
 // knows of no others it stays the only one.
 func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble protocol.Preamble) (protocol.Registration, error) {
-	conn, answer, err := c.roundTrip(ctx, dial, preamble, c.Sessions)
-	if c.Sessions > 1 && knowsNoSessions(err) {
+	sessions := c.sessions()
+	conn, answer, err := c.roundTrip(ctx, dial, preamble, sessions)
+	if sessions > 1 && knowsNoSessions(err) {
 		conn, answer, err = c.roundTrip(ctx, dial, preamble, 1)
 	}
 	c.keepalive.Registered(err)
@@ -42,13 +48,28 @@ func (c *Client) Register(ctx context.Context, dial protocol.Dialer, preamble pr
 	}
 	r := &registration{client: c, answer: answer, size: 1, drained: make(chan struct{}), changed: make(chan struct{}, 1)}
 	if answer.Session != "" {
-		r.size = max(min(c.Sessions, answer.Sessions), 1)
+		r.size = max(min(sessions, answer.Sessions), 1)
 		r.dial = dial
 		r.claim = append(slices.Clip(preamble.Claim), wire.Option{Key: wire.OptionSession, Value: answer.Session})
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	r.first = r.addSession(conn, false)
 	return r, nil
+}
+
+// sessions returns how many to ask for.
+func (c *Client) sessions() int {
+	if c.settled.Load() {
+		return 1
+	}
+	return c.Sessions
+}
+
+// settle has c ask for one session from now on.
+func (c *Client) settle() {
+	if c.settled.CompareAndSwap(false, true) && c.OnSettled != nil {
+		c.OnSettled()
+	}
 }
 
 // roundTrip registers, and asks for so many sessions.

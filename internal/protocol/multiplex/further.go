@@ -18,12 +18,22 @@ const (
 	// which it does not know, as those of before its restart are: more than 20 a minute.
 	minPause = 250 * time.Millisecond
 	maxPause = 30 * time.Second
+	// maxRefusals is after how many refusals in a row the client makes no further
+	// session before it knows why. One may be an accident of the network's.
+	maxRefusals = 2
 )
 
 // keepSessions makes further sessions, one after the other, whenever there are fewer than
-// there should be, until the registration ends.
+// there should be, until the registration ends, or they turn out to come to another relay.
 func (r *registration) keepSessions(serving *sync.WaitGroup, accepted protocol.Acceptor) {
 	for r.awaitVacancy() {
+		switch refused, elsewhere := r.judgeRefusals(); {
+		case elsewhere:
+			r.client.settle()
+			return
+		case refused:
+			continue // a ping will bring an answer, or the end
+		}
 		conn, err := protocol.Send(r.ctx, r.dial, wire.Request{Options: r.claim, Verb: verb})
 		if err != nil {
 			r.mu.Lock()
@@ -85,4 +95,33 @@ func (r *registration) sleep(d time.Duration) bool {
 	case <-r.ctx.Done():
 	}
 	return false
+}
+
+// countRefusalLocked counts a further session that the relay has not accepted, if that is a
+// refusal. Those that were on their way at the same time are one. The caller holds mu.
+func (r *registration) countRefusalLocked(s *clientSession, refused bool) {
+	switch {
+	case !refused:
+		r.refusals = 0
+	case r.refusals == 0 || s.since.After(r.refused):
+		r.refusals++
+		r.refused = time.Now()
+	}
+}
+
+// judgeRefusals reports whether there were so many refusals in a row that there has to be
+// a reason, and whether it is that further sessions come to another relay, of several
+// behind one address. Then bytes have come since on a session that stands. If none have,
+// the relay may have restarted, and the client has yet to notice that its sessions are
+// lost.
+func (r *registration) judgeRefusals() (refused, elsewhere bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refusals < maxRefusals {
+		return false, false
+	}
+	for s := range r.sessions {
+		elsewhere = elsewhere || s.confirmed && s.hasHeardSince(r.refused)
+	}
+	return true, elsewhere
 }

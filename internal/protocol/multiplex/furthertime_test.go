@@ -24,6 +24,7 @@ type simulated struct {
 	mu     sync.Mutex       // guards what follows
 	down   bool             // no connection succeeds
 	other  bool             // claims come to another relay
+	mute   bool             // it says nothing after its answer
 	conns  []conn.Conn      // accepted ones
 	asked  []int            // how many sessions each registration asked for
 	claims int              // that have come
@@ -81,6 +82,10 @@ func (r *simulated) answer(c conn.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
+	case !req.IsClaim() && r.mute:
+		if err := wire.WriteAnswer(c, wire.Answer{Port: 20001, Sessions: 4, Session: wire.NewID()}, ""); err != nil {
+			r.Error(err)
+		}
 	case !req.IsClaim():
 		r.asked = append(r.asked, preamble.Sessions)
 		r.tunnel, err = r.relay.Register(c, protocol.Grant{Answer: wire.Answer{Port: 20001}, Sessions: preamble.Sessions})
@@ -183,6 +188,74 @@ func TestClientRecoversFromOutage(t *testing.T) {
 		elapse(36 * time.Second) // the longest pause, and what one session stands
 		if n := r.sessions(sessions); n != sessions {
 			t.Errorf("there are %d of %d sessions", n, sessions)
+		}
+		r.leave(registration)
+	})
+}
+
+// Behind a load balancer with several relays, further sessions come to others. The client
+// makes do with one session, for as long as it lives, before the relays ban its address.
+func TestClientSettlesForOneSession(t *testing.T) {
+	inSimulation(t, func(r *simulated) {
+		settled := 0
+		client := &multiplex.Client{Sessions: 4, OnSettled: func() { settled++ }}
+		r.set(func() { r.other = true })
+		registration := r.register(client)
+		elapse(time.Hour)
+		if settled != 1 || r.claims > 4 {
+			t.Errorf("it has settled %d times, after %d claims", settled, r.claims)
+		}
+		select {
+		case <-registration.Ended():
+			t.Fatal("the first session has ended")
+		default:
+		}
+		r.kill()
+		<-registration.Ended()
+		_ = r.tunnel.Close()
+		r.set(func() { r.down = false })
+		registration = r.register(client)
+		elapse(time.Hour)
+		if last := r.asked[len(r.asked)-1]; last > 1 || settled != 1 || r.claims > 4 {
+			t.Errorf("then it asks for %d sessions, settles %d times, and makes %d claims", last, settled, r.claims)
+		}
+		r.leave(registration)
+	})
+}
+
+// A relay that has restarted refuses further sessions too, while the client has yet to
+// notice that the others are lost.
+func TestClientDoesNotSettleAfterRestart(t *testing.T) {
+	inSimulation(t, func(r *simulated) {
+		r.set(func() { r.other, r.mute = true, true })
+		client := &multiplex.Client{Sessions: 4, OnSettled: func() { t.Error("it has settled") }}
+		registration := r.register(client)
+		<-registration.Ended()
+		r.set(func() { r.other, r.mute = false, false })
+		registration = r.register(client)
+		elapse(time.Minute)
+		if n := r.sessions(4); n != 4 {
+			t.Errorf("there are %d sessions", n)
+		}
+		r.leave(registration)
+	})
+}
+
+// Refusals that are not in a row, or of another kind, are no reason to settle.
+func TestClientGoesOnAfterRefusals(t *testing.T) {
+	inSimulation(t, func(r *simulated) {
+		client := &multiplex.Client{Sessions: 2, OnSettled: func() { t.Error("it has settled") }}
+		registration := r.register(client)
+		for range 5 {
+			elapse(time.Minute)
+			r.set(func() { r.other = true })
+			_ = r.conns[len(r.conns)-1].Reset()
+			synctest.Wait()
+			r.set(func() { r.other = false })
+		}
+		elapse(time.Minute)
+		if n := r.sessions(2); n != 2 {
+			t.Errorf("there are %d sessions", n)
 		}
 		r.leave(registration)
 	})

@@ -7,10 +7,12 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
 	"github.com/seed96252745/relay/internal/yamux"
 )
@@ -35,16 +37,33 @@ type registration struct {
 	closed   bool
 	open     int // streams that were accepted and have not ended
 	sessions map[*clientSession]struct{}
-	failures int // to have, or keep, a further session, in a row
-	lost     int // sessions that the relay had accepted
+	failures int       // to have, or keep, a further session, in a row
+	lost     int       // sessions that the relay had accepted
+	refusals int       // of further sessions, by a reset, in a row
+	refused  time.Time // when the last of these were counted
 }
 
 // clientSession is one of the sessions.
 type clientSession struct {
 	*yamux.Session
 	further   bool // made with the id of the tunnel
+	since     time.Time
 	lost      int  // before it began
-	confirmed bool // has stood for healthy; awaitEnd's
+	confirmed bool // the relay has accepted it; mu guards it
+}
+
+// hasHeardSince reports whether bytes have come since t.
+func (s *clientSession) hasHeardSince(t time.Time) bool {
+	if t.Before(s.since) {
+		t = s.since
+	}
+	return time.Since(t) > s.Silence()
+}
+
+// isRefused reports whether s has ended as the relay refuses further sessions whose id it
+// does not know: with a reset, before anything came.
+func (s *clientSession) isRefused() bool {
+	return sockerr.Is(s.Err(), syscall.ECONNRESET) && !s.hasHeardSince(s.since)
 }
 
 func (r *registration) Answer() wire.Answer { return r.answer }
@@ -110,10 +129,11 @@ func (r *registration) addSession(conn conn.Conn, further bool) *clientSession {
 		return nil
 	}
 	protocol.AlwaysRead(conn, userTimeout)
-	s := &clientSession{further: further, lost: r.lost}
+	s := &clientSession{further: further, lost: r.lost, confirmed: !further}
 	s.Session = yamux.Server(conn, yamux.Config{
 		Accept: true, PingAfter: r.client.keepalive.Interval(), MaxBuffered: int64(maxBuffered / r.size),
 	})
+	s.since = time.Now()
 	if r.sessions == nil {
 		r.sessions = make(map[*clientSession]struct{}, r.size)
 	}
@@ -145,12 +165,12 @@ func (r *registration) awaitEnd(s *clientSession) {
 // shows that the relay was there after the last loss. An older one shows nothing: a relay
 // that dies takes all its sessions along, one after the other.
 func (r *registration) confirm(s *clientSession) {
-	s.confirmed = true
 	if !s.further {
 		return
 	}
 	r.mu.Lock()
-	r.failures = 0
+	s.confirmed = true
+	r.failures, r.refusals = 0, 0
 	if s.lost == r.lost {
 		r.client.keepalive.Registered(nil)
 	}
@@ -161,12 +181,14 @@ func (r *registration) confirm(s *clientSession) {
 // removeSession removes a session that has ended. With the last one the registration is
 // lost, unless it was closed before. Serve may be blocked in its Acceptor.
 func (r *registration) removeSession(s *clientSession) {
+	refused := s.isRefused()
 	r.mu.Lock()
 	delete(r.sessions, s)
 	last := len(r.sessions) == 0
 	switch {
-	case s.further && !s.confirmed: // the relay may have refused it
+	case !s.confirmed: // the relay may have refused it
 		r.failures++
+		r.countRefusalLocked(s, refused)
 	case r.ctx.Err() == nil:
 		r.client.keepalive.Lost(s.Silence())
 		r.lost++

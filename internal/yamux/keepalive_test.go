@@ -165,21 +165,21 @@ func TestUnanswered(t *testing.T) {
 				t.Errorf("unanswered for %v, want %v", got, want)
 			}
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		want(0)
 		for range 2 {
 			st, err := session.Open(t.Context())
 			check(t, err)
 			check(t, st.Reset())
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		want(2 * time.Second)
 		peer.send(frame{kind: typePing, flags: flagACK})
 		want(0)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		_, err := session.Open(t.Context())
 		check(t, err)
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		want(3 * time.Second)
 		session.Close()
 	})

@@ -14,39 +14,40 @@ type places struct {
 // holderShare is the part of all places that one holder may have: one of so many.
 const holderShare = 4
 
-// take takes so many places, or fewer if there are no more for this holder, and returns how
-// many. A limit of zero is none. An empty holder may have all.
-func (p *places) take(holder string, places, limit int) int {
+// take takes as many places as are wanted, or fewer if there are no more for this holder,
+// and returns how many. A limit of zero is none. An empty holder may have all.
+func (p *places) take(holder string, wanted, limit int) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	n := wanted
 	if limit > 0 {
-		places = min(places, limit-p.taken)
+		n = min(n, limit-p.taken)
 		if holder != "" {
-			places = min(places, max(limit/holderShare, 1)-p.of[holder])
+			n = min(n, max(limit/holderShare, 1)-p.of[holder])
 		}
 	}
-	if places <= 0 {
+	if n <= 0 {
 		return 0
 	}
-	p.taken += places
+	p.taken += n
 	if holder != "" {
 		if p.of == nil {
 			p.of = make(map[string]int)
 		}
-		p.of[holder] += places
+		p.of[holder] += n
 	}
-	return places
+	return n
 }
 
-// giveBack is for places that were taken.
-func (p *places) giveBack(holder string, places int) {
+// giveBack gives back n places that were taken.
+func (p *places) giveBack(holder string, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.taken -= places
+	p.taken -= n
 	if holder == "" {
 		return
 	}
-	if p.of[holder] -= places; p.of[holder] == 0 {
+	if p.of[holder] -= n; p.of[holder] == 0 {
 		delete(p.of, holder)
 	}
 }

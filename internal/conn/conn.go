@@ -4,6 +4,8 @@ package conn
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -21,6 +23,11 @@ type Conn interface {
 	// the peer sees a failure and not an end.
 	Reset() error
 }
+
+// ErrTruncated is the error of reading a TLS connection when TCP has ended without
+// close_notify: an attacker who can reach the wire can fake such an end. It wraps
+// io.ErrUnexpectedEOF.
+var ErrTruncated = fmt.Errorf("the TLS connection was cut off: TCP ended without close_notify: %w", io.ErrUnexpectedEOF)
 
 // Listener is where connections come from.
 type Listener interface {

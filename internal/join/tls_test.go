@@ -90,7 +90,7 @@ func TestTLSIsCutOff(t *testing.T) {
 	conntest.Read(t, plain, len("half an answer"))
 	_ = secure.below.CloseWrite() // without close_notify
 	wantReset(t, plain)
-	if r := await(t, result); !errors.Is(r.Err, transport.ErrTruncated) || r.First != join.A || r.Ending() != join.Lost {
+	if r := await(t, result); !errors.Is(r.Err, conn.ErrTruncated) || r.First != join.A || r.Ending() != join.Lost {
 		t.Errorf("got %+v", r)
 	}
 }

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -9,11 +8,6 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 )
-
-// ErrTruncated is the error of reading a TLS connection when TCP has ended without
-// close_notify: an attacker who can reach the wire can fake such an end. It wraps
-// io.ErrUnexpectedEOF.
-var ErrTruncated = fmt.Errorf("the TLS connection was cut off: TCP ended without close_notify: %w", io.ErrUnexpectedEOF)
 
 // ciphertext is the connection below TLS as crypto/tls sees it, which must not decide how
 // that ends.
@@ -100,7 +94,7 @@ func (c *ciphertext) Read(b []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(b)
 	if err == io.EOF { //nolint:errorlint // an error that wraps it is a failure of its own
-		err = ErrTruncated
+		err = conn.ErrTruncated
 	}
 	return n, err
 }

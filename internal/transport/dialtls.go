@@ -77,7 +77,7 @@ func explainTLS(err error, pinned bool) error {
 		return fmt.Errorf("the relay does not speak TLS: it answered in plain text (%w)", err)
 	case isVersionAlert(err):
 		return fmt.Errorf("the server does not speak TLS 1.3, which every relay does: is this the relay's port? (%w)", err)
-	case errors.Is(err, ErrTruncated), errors.Is(err, io.EOF), sockerr.Is(err, syscall.ECONNRESET, syscall.EPIPE):
+	case errors.Is(err, conn.ErrTruncated), errors.Is(err, io.EOF), sockerr.Is(err, syscall.ECONNRESET, syscall.EPIPE):
 		return fmt.Errorf("the relay does not speak TLS, or has no room: it closed the connection (%w)", err)
 	}
 	return err

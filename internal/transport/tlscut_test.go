@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/transport"
 )
 
@@ -73,8 +74,8 @@ func TestTLSTruncation(t *testing.T) {
 	_ = wire.toClient.CloseWrite() // between two records
 	for range 2 {
 		_, err := client.Read(make([]byte, 1))
-		if errors.Is(err, io.EOF) || !errors.Is(err, transport.ErrTruncated) || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("got %v, want %v", err, transport.ErrTruncated)
+		if errors.Is(err, io.EOF) || !errors.Is(err, conn.ErrTruncated) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v, want %v", err, conn.ErrTruncated)
 		}
 	}
 }
@@ -85,8 +86,8 @@ func TestTLSTruncationWithinARecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = wire.toClient.CloseWrite()
-	if n, err := client.Read(make([]byte, 1)); n != 0 || !errors.Is(err, transport.ErrTruncated) {
-		t.Errorf("got %d bytes, %v, want %v", n, err, transport.ErrTruncated)
+	if n, err := client.Read(make([]byte, 1)); n != 0 || !errors.Is(err, conn.ErrTruncated) {
+		t.Errorf("got %d bytes, %v, want %v", n, err, conn.ErrTruncated)
 	}
 }
 
@@ -145,7 +146,7 @@ func TestCryptoTLSBelievesTruncation(t *testing.T) {
 		t.Fatal(relay.err)
 	}
 	_ = raw.(*net.TCPConn).CloseWrite() // without close_notify
-	if n, err := relay.conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, transport.ErrTruncated) {
-		t.Errorf("the relay got %d bytes, %v, want %v", n, err, transport.ErrTruncated)
+	if n, err := relay.conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, conn.ErrTruncated) {
+		t.Errorf("the relay got %d bytes, %v, want %v", n, err, conn.ErrTruncated)
 	}
 }

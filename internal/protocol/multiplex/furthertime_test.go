@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ import (
 type simulated struct {
 	*testing.T
 	relay *multiplex.Relay
+	wrap  func(conn.Conn) conn.Conn // what the client dials, or nil
 
 	mu     sync.Mutex       // guards what follows
 	down   bool             // no connection succeeds
@@ -66,6 +68,9 @@ func (r *simulated) dial(context.Context) (conn.Conn, error) {
 	}
 	near, far := conntest.Memory()
 	go r.answer(far)
+	if r.wrap != nil {
+		return r.wrap(near), nil
+	}
 	return near, nil
 }
 
@@ -196,31 +201,54 @@ func TestClientRecoversFromOutage(t *testing.T) {
 // Behind a load balancer with several relays, further sessions come to others. The client
 // makes do with one session, for as long as it lives, before the relays ban its address.
 func TestClientSettlesForOneSession(t *testing.T) {
+	inSimulation(t, func(r *simulated) { r.settle() })
+}
+
+// It does so too where the load balancer makes an end of the reset, which shows with TLS.
+func TestClientSettlesBehindProxy(t *testing.T) {
 	inSimulation(t, func(r *simulated) {
-		settled := 0
-		client := &multiplex.Client{Sessions: 4, OnSettled: func() { settled++ }}
-		r.set(func() { r.other = true })
-		registration := r.register(client)
-		elapse(time.Hour)
-		if settled != 1 || r.claims > 4 {
-			t.Errorf("it has settled %d times, after %d claims", settled, r.claims)
-		}
-		select {
-		case <-registration.Ended():
-			t.Fatal("the first session has ended")
-		default:
-		}
-		r.kill()
-		<-registration.Ended()
-		_ = r.tunnel.Close()
-		r.set(func() { r.down = false })
-		registration = r.register(client)
-		elapse(time.Hour)
-		if last := r.asked[len(r.asked)-1]; last > 1 || settled != 1 || r.claims > 4 {
-			t.Errorf("then it asks for %d sessions, settles %d times, and makes %d claims", last, settled, r.claims)
-		}
-		r.leave(registration)
+		r.wrap = func(c conn.Conn) conn.Conn { return cutOff{c} }
+		r.settle()
 	})
+}
+
+// cutOff is a connection over TLS whose resets come as ends of TCP.
+type cutOff struct{ conn.Conn }
+
+func (c cutOff) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if errors.Is(err, syscall.ECONNRESET) {
+		err = conn.ErrTruncated
+	}
+	return n, err
+}
+
+// settle has a client settle for one session.
+func (r *simulated) settle() {
+	r.Helper()
+	settled := 0
+	client := &multiplex.Client{Sessions: 4, OnSettled: func() { settled++ }}
+	r.set(func() { r.other = true })
+	registration := r.register(client)
+	elapse(time.Hour)
+	if settled != 1 || r.claims > 4 {
+		r.Errorf("it has settled %d times, after %d claims", settled, r.claims)
+	}
+	select {
+	case <-registration.Ended():
+		r.Fatal("the first session has ended")
+	default:
+	}
+	r.kill()
+	<-registration.Ended()
+	_ = r.tunnel.Close()
+	r.set(func() { r.down = false })
+	registration = r.register(client)
+	elapse(time.Hour)
+	if last := r.asked[len(r.asked)-1]; last > 1 || settled != 1 || r.claims > 4 {
+		r.Errorf("then it asks for %d sessions, settles %d times, and makes %d claims", last, settled, r.claims)
+	}
+	r.leave(registration)
 }
 
 // A relay that has restarted refuses further sessions too, while the client has yet to

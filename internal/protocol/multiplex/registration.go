@@ -2,6 +2,7 @@ package multiplex
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -61,9 +62,11 @@ func (s *clientSession) hasHeardSince(t time.Time) bool {
 }
 
 // isRefused reports whether s has ended as the relay refuses further sessions whose id it
-// does not know: with a reset, before anything came.
+// does not know: with a reset, before anything came. TCP proxies may make an end of that,
+// but no end of TLS.
 func (s *clientSession) isRefused() bool {
-	return sockerr.Is(s.Err(), syscall.ECONNRESET) && !s.hasHeardSince(s.since)
+	reset := sockerr.Is(s.Err(), syscall.ECONNRESET) || errors.Is(s.Err(), conn.ErrTruncated)
+	return reset && !s.hasHeardSince(s.since)
 }
 
 func (r *registration) Answer() wire.Answer { return r.answer }

@@ -16,7 +16,6 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/protocol/protocoltest"
-	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -194,7 +193,7 @@ func TestClientNoticesByOtherErrorsThatItsPoolIsUnknown(t *testing.T) {
 		was, is error
 	}{
 		"reset on Windows": {conn.Conn.Reset, syscall.ECONNRESET, winsock},
-		"end within TLS":   {conn.Conn.Close, io.EOF, transport.ErrTruncated},
+		"end within TLS":   {conn.Conn.Close, io.EOF, conn.ErrTruncated},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRawRelay(t)

@@ -3,7 +3,6 @@ package join
 import (
 	"math"
 	"sync/atomic"
-	"time"
 )
 
 const (
@@ -21,10 +20,6 @@ const (
 type crowd struct {
 	most    int64
 	stalled atomic.Int64
-	// begun counts the joins that have begun since a time after epoch. Two that begin at
-	// once may both set it back, and then it counts too few.
-	begun, since atomic.Int64
-	epoch        time.Time
 }
 
 // fewest is how many joins may stall on the smallest machine.
@@ -32,31 +27,11 @@ const fewest = 4
 
 // newCrowd returns a crowd for when all sockets of the machine may hold so much.
 func newCrowd(tcpMemory int64) *crowd {
-	return &crowd{most: max(fewest, tcpMemory/budgetShare/stalledCost), epoch: time.Now()}
+	return &crowd{most: max(fewest, tcpMemory/budgetShare/stalledCost)}
 }
 
-// burst is how long a join may take, on a busy machine, to show whether it stalls.
-const burst = time.Second
-
-// begin counts a join that begins.
-func (c *crowd) begin() {
-	now := int64(time.Since(c.epoch))
-	if now-c.since.Load() >= int64(burst) {
-		c.since.Store(now)
-		c.begun.Store(0)
-	}
-	c.begun.Add(1)
-}
-
-// over reports whether more is stalled than the budget is for, or would be if all
-// those stall that have just begun.
-func (c *crowd) over() bool {
-	if c == nil {
-		return false
-	}
-	return c.stalled.Load() > c.most ||
-		c.begun.Load() > c.most && int64(time.Since(c.epoch))-c.since.Load() < int64(burst)
-}
+// over reports whether more is stalled than the budget is for.
+func (c *crowd) over() bool { return c != nil && c.stalled.Load() > c.most }
 
 // firstDue returns how much a direction that begins has to move until feed.moved is to be
 // called for it.
@@ -76,26 +51,9 @@ const (
 
 // feed is what a direction of a join lets the kernel hold.
 type feed struct {
-	due     int64 // how many bytes have to be written until moved is to be called
-	stalled bool  // counts in the crowd
+	due int64 // how many bytes have to be written until moved is to be called
 	feedState
 }
 
 // never is more bytes than any direction writes.
 const never = math.MaxInt64
-
-// stall counts a direction whose receiver takes no more, and recovered one that moves
-// again, or has ended.
-func (f *feed) stall(c *crowd) {
-	if !f.stalled {
-		f.stalled = true
-		c.stalled.Add(1)
-	}
-}
-
-func (f *feed) recovered(c *crowd) {
-	if f.stalled {
-		f.stalled = false
-		c.stalled.Add(-1)
-	}
-}

@@ -9,7 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// deadPeerDetector does for a copied join what unackedEnds does for those of a loop. It
+// deadPeerDetector does for a copied join what a checkList does for those of a loop. It
 // checks the sockets below the connections, whatever stands on them. Its methods may be
 // called concurrently.
 type deadPeerDetector struct {
@@ -99,16 +99,19 @@ func (d *deadPeerDetector) checkOnce() (side Side, worst delivery) {
 	return side, worst
 }
 
-// withSockets calls f with the descriptors of both sockets. It does not if one is closed,
-// or there is none.
+// withSockets calls f with the descriptors of both sockets, or -1 for one that is closed or
+// that is none.
 func (d *deadPeerDetector) withSockets(f func(fds [2]int)) {
-	a, b := d.ends[A].socket, d.ends[B].socket
-	if a == nil || b == nil {
-		return
+	fds := [2]int{-1, -1}
+	d.withSocket(A, &fds, func() { d.withSocket(B, &fds, func() { f(fds) }) })
+}
+
+// withSocket calls f while the descriptor of that side is in fds.
+func (d *deadPeerDetector) withSocket(side Side, fds *[2]int, f func()) {
+	socket := d.ends[side].socket
+	if socket == nil || socket.Control(func(fd uintptr) { fds[side] = int(fd); f() }) != nil {
+		f() // fails, without a call, only when closed
 	}
-	_ = a.Control(func(a uintptr) { // fails only when closed
-		_ = b.Control(func(b uintptr) { f([2]int{int(a), int(b)}) }) // as above
-	})
 }
 
 func (e *checkedEnd) check(silence time.Duration) (found delivery) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/eventloop"
 )
 
 // How a peer is judged by what the kernel reports.
@@ -17,7 +18,7 @@ var (
 // Silence is how long nothing may come from a peer.
 const Silence = silence
 
-// NewEngineChecking is NewEngine with other periods: see unackedEnds.
+// NewEngineChecking is NewEngine with other periods: see checkList.
 func NewEngineChecking(checkInterval, silence time.Duration) (*Engine, error) {
 	return newEngine(periods{checkInterval, silence, noProgress})
 }
@@ -73,8 +74,36 @@ func (e *Engine) Stalled() (n, most int64) { return e.crowd.stalled.Load(), e.cr
 // StallOthers counts n more directions that are stalled.
 func (e *Engine) StallOthers(n int64) { e.crowd.stalled.Add(n) }
 
-// EndBurst has the joins that have begun count no more.
-func (e *Engine) EndBurst() { e.crowd.begun.Store(0) }
+// CheckByHand has the flows that wait for their receivers checked by CheckWaiting alone. It
+// is called before the first join.
+func (e *Engine) CheckByHand() {
+	for _, loop := range e.loops.all {
+		loop.waiting.periods.checkInterval = time.Hour
+	}
+}
+
+// CheckWaiting checks them once.
+func (e *Engine) CheckWaiting() {
+	for _, loop := range e.loops.all {
+		checked := make(chan struct{})
+		loop.Post(task(func() {
+			defer close(checked)
+			for again := loop.waiting.Ready(eventloop.Posted); again; again = loop.waiting.Ready(0) {
+			}
+		}))
+		<-checked
+	}
+}
+
+// StallChecks is how many checks a flow takes at most to count as stalled, after the one
+// that sees it first.
+const StallChecks = stallChecks * askEvery
+
+// What a socket may hold that it cannot send.
+const (
+	MaxUnsent     = maxUnsent
+	CrowdedUnsent = crowdedUnsent
+)
 
 // TrustAfter is how much a join moves before the buffer of its source grows.
 const TrustAfter = trustAfter

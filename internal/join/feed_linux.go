@@ -11,8 +11,8 @@ import (
 // that is written to (tcp_rmem, tcp_wmem). A thousand of those use up what all sockets of
 // a machine may hold, and then the kernel drops what comes for others, such as a session.
 //
-// So what is not sent yet is bounded for every socket. While there is a crowd, a source that
-// is near also keeps the receive buffer that it begins with. That has to be early:
+// So what is not sent yet is bounded for every socket to which much is written. While there is
+// a crowd, a source that is near also keeps the receive buffer that it has. That has to be early:
 // the kernel fills what it has promised, however small the buffer is made then
 // (TCP_WINDOW_CLAMP bounds what is promised at a time, and not what it adds up to).
 const (
@@ -41,42 +41,67 @@ const (
 )
 
 type feedState struct {
-	held bool // src's receive buffer does not grow
+	bounds bounds
+	held   bool // src's receive buffer does not grow
+	locked int  // SO_BUF_LOCK of src, before it was held
 }
+
+// bounds are those of a direction.
+type bounds uint8
+
+const (
+	unsettled bounds = iota
+	plain
+	crowded
+)
 
 // moved adjusts what the sockets of a direction may hold, when it has written as much as
 // due says. A socket is -1 if there is none.
 func (f *feed) moved(written int64, src, dst int, c *crowd) {
+	over := c.over()
+	f.due = written + settleAfter // when it is asked again
 	switch {
-	case !f.held:
-		f.settle(src, dst, c.over())
-	case written < trustAfter, written < crowdedTrustAfter && c.over():
-		f.due = written + settleAfter // and it is asked again
-	default:
-		f.held, f.due = false, never
-		setOption(src, unix.SOL_SOCKET, unix.SO_RCVBUF, trustedBuffer/2) // the kernel doubles it
-		setOption(src, unix.SOL_SOCKET, unix.SO_BUF_LOCK, 0)
+	case f.bounds == crowded:
+		if written >= trustAfter && !over || written >= crowdedTrustAfter {
+			f.trust(src, dst)
+		}
+	case over && written < trustAfter:
+		f.bound(src, dst)
+	case f.bounds == unsettled:
+		f.bounds = plain
+		setOption(dst, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+	case written >= trustAfter:
+		f.due = never
 	}
 }
 
-// settle is called once.
-func (f *feed) settle(src, dst int, crowded bool) {
-	f.due = never
-	if !crowded {
-		setOption(dst, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+// bound bounds a direction that has begun in a crowd.
+func (f *feed) bound(src, dst int) {
+	f.bounds = crowded
+	setOption(dst, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, crowdedUnsent)
+	if isNear(src) {
+		f.locked, f.held = lockReceiveBuffer(src)
+	}
+}
+
+// trust gives a direction what it had without a crowd.
+func (f *feed) trust(src, dst int) {
+	f.bounds, f.due = plain, never
+	setOption(dst, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+	if !f.held {
 		return
 	}
-	setOption(dst, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, crowdedUnsent)
-	if isNear(src) && lockReceiveBuffer(src) {
-		f.held, f.due = true, trustAfter
+	f.held = false
+	if now, err := unix.GetsockoptInt(src, unix.SOL_SOCKET, unix.SO_RCVBUF); err == nil && now < trustedBuffer {
+		setOption(src, unix.SOL_SOCKET, unix.SO_RCVBUF, trustedBuffer/2) // the kernel doubles it
 	}
+	setOption(src, unix.SOL_SOCKET, unix.SO_BUF_LOCK, f.locked)
 }
 
 // PrepareLocal is called with a socket that is about to connect to a local server. Linux
 // makes a send buffer for twice as many segments as may be on their way, and at first for
 // 20. On loopback they are so large that a server writes megabytes that nobody reads. But
-// they are also a sixth faster, so they are bounded only while many joins begin, or are
-// stalled.
+// they are also a sixth faster, so they are bounded only while many joins are stalled.
 func (e *Engine) PrepareLocal(fd int) {
 	if e.crowd.over() {
 		setOption(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, crowdedSegment)
@@ -92,15 +117,16 @@ func isNear(fd int) bool {
 	return err == nil && (info.Pmtu > largestFrame || time.Duration(info.Min_rtt)*time.Microsecond <= near)
 }
 
-// lockReceiveBuffer has a socket keep the receive buffer that it has. It returns false if
-// somebody else has chosen that, or the kernel is older than Linux 5.14, which cannot do it.
-func lockReceiveBuffer(fd int) bool {
+// lockReceiveBuffer has a socket keep the receive buffer that it has, and returns what was
+// locked before. It does nothing if somebody else has chosen the buffer, or the kernel is
+// older than Linux 5.14, which cannot do it.
+func lockReceiveBuffer(fd int) (before int, ok bool) {
 	const receive = 2 // SOCK_RCVBUF_LOCK of the kernel's include/uapi/linux/socket.h
-	locked, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK)
-	if err != nil || locked&receive != 0 {
-		return false
+	before, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK)
+	if err != nil || before&receive != 0 {
+		return before, false
 	}
-	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, locked|receive) == nil
+	return before, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, before|receive) == nil
 }
 
 // setOption sets an option that changes how much is held, and nothing else: without it a

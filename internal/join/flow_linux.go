@@ -32,6 +32,7 @@ type flow struct {
 	endSent  bool  // to dst
 	over     bool  // nothing is copied any more
 	feed     feed
+	waiting  waiting
 
 	// Between two sockets: what was read and has not been written.
 	bytes []byte // in memory; aliases buf, unless it has been kept for long
@@ -56,26 +57,20 @@ func (f *flow) run() (again bool) {
 			f.fed()
 		}
 		if wait {
-			if f.isStalled() {
-				f.feed.stall(f.src.join.engine.crowd)
-			}
+			f.wait()
 			return false
 		}
 	}
 	return false
 }
 
-// isStalled reports whether a flow that waits does so for its receiver.
-func (f *flow) isStalled() bool {
-	return f.dst.full || f.dst.stream != nil && f.src.readable
-}
-
 // fed is called when bytes have moved.
 func (f *flow) fed() {
-	crowd := f.src.join.engine.crowd
-	f.feed.recovered(crowd)
+	if f.waiting.stalled {
+		f.recovered()
+	}
 	if f.written >= f.feed.due {
-		f.feed.moved(f.written, f.src.fd, f.dst.fd, crowd)
+		f.feed.moved(f.written, f.src.fd, f.dst.fd, f.src.join.engine.crowd)
 	}
 }
 
@@ -237,9 +232,7 @@ func (f *flow) release() {
 func (f *flow) drop() {
 	f.release()
 	f.over = true
-	if f.feed.stalled {
-		f.feed.recovered(f.src.join.engine.crowd) // it is not counted any more
-	}
+	f.recovered() // it is neither counted nor checked any more
 }
 
 // notifyRead notifies the source's owner, once, of what has come.

@@ -20,6 +20,7 @@ type loopJoin struct {
 	loop   *loop
 	engine *Engine
 	done   func(Result)
+	began  time.Time
 	forget func() bool // ends the watch over the context
 
 	mu      sync.Mutex // guards what follows
@@ -45,14 +46,14 @@ type end struct {
 
 	fd       int // of the socket; -1 if there is none
 	watch    eventloop.Registration
-	place    int32 // in unackedEnds, whose lock guards it
+	place    int32 // in its checkList, whose lock guards it
 	watched  bool
 	readable bool // there may be something to read
 	full     bool // takes no more until it is writable
 	odd      bool // a short read does not mean that there is no more
 	fin      bool // FIN has come, and no reset before it
 	gone     bool // the kernel is done with the connection
-	unacked  bool // is among the unackedEnds
+	unacked  bool // is among the unacked ends
 	peer     peer
 }
 
@@ -196,7 +197,7 @@ func (j *loopJoin) closeIfOver() {
 // the end included, or the path to it loses that. Then the socket is not closed yet, since
 // the kernel is no good keeper of closed ones: it gives one up when too many attempts have
 // been in vain, those before the close included, and until then lets minutes pass between
-// two. The checks of unackedEnds follow what becomes of it.
+// two. The checks of unacked ends follow what becomes of it.
 func (j *loopJoin) hasStuckBytes() bool {
 	for side := range j.ends {
 		e := &j.ends[side]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/eventloop"
@@ -17,10 +18,11 @@ type loops struct {
 	next atomic.Uint32
 }
 
-// loop is an event loop, and the sockets of its joins that have to be checked.
+// loop is an event loop, and what has to be checked of its joins: sockets with
+// unacknowledged data, and flows that wait for their receivers.
 type loop struct {
 	*eventloop.Loop
-	unacked *unackedEnds
+	unacked, waiting *checkList
 }
 
 func (l *loops) start(p periods) error {
@@ -30,7 +32,7 @@ func (l *loops) start(p periods) error {
 			l.stop()
 			return err
 		}
-		l.all = append(l.all, &loop{events, newUnackedEnds(events, p)})
+		l.all = append(l.all, &loop{events, newCheckList(events, p), newCheckList(events, periods{checkInterval: stallInterval})})
 	}
 	return nil
 }
@@ -38,6 +40,7 @@ func (l *loops) start(p periods) error {
 func (l *loops) stop() {
 	for _, loop := range l.all {
 		loop.unacked.stop()
+		loop.waiting.stop()
 		loop.Close()
 	}
 }
@@ -45,10 +48,9 @@ func (l *loops) stop() {
 // join joins a and b if they are sockets, or one is and the other is a stream.
 // Otherwise it returns nil.
 func (l *loops) join(ctx context.Context, e *Engine, a, b conn.Conn, prefix int64, done func(Result)) Handle {
-	j := &loopJoin{engine: e, done: done}
+	j := &loopJoin{engine: e, done: done, began: time.Now()}
 	j.flows[A].written = prefix
 	sockets := 0
-	e.crowd.begin()
 	due := e.crowd.firstDue()
 	for side, c := range []conn.Conn{a, b} {
 		s := &j.ends[side]

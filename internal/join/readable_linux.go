@@ -17,11 +17,11 @@ type readable struct {
 	f      func()
 	once   bool
 
-	listed int32 // the place in unackedEnds, whose lock guards it
+	listed int32 // the place in its checkList, whose lock guards it
 
 	mu        sync.Mutex // guards what follows
 	place     eventloop.Registration
-	unsettled bool // is among the unackedEnds
+	unsettled bool // is among the unacked ends
 	over      bool
 }
 

@@ -153,7 +153,6 @@ func TestStalledJoinHoldsLittle(t *testing.T) {
 				t.Errorf("%d bytes are held for a receiver that does not read", written)
 			}
 			engine.StallOthers(-most - 1)
-			engine.EndBurst()
 			s.finish(t, join.TrustAfter)
 			if now := receiveBuffer(t, s.fds[join.A]); now < 2*s.buffer {
 				t.Errorf("the buffer of a sender whose bytes move is %d, and was %d", now, s.buffer)
@@ -184,7 +183,6 @@ func TestStalledJoinsCount(t *testing.T) {
 	for range most + 1 {
 		all = append(all, stall(t, engine, join.Options{}))
 	}
-	engine.EndBurst()
 	wantStalled(t, engine, most+1)
 	if !bounded(t, engine) {
 		t.Error("the segments of a new connection are not bounded")

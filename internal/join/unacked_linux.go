@@ -25,19 +25,21 @@ const (
 	checkBatch = 64
 )
 
-// checked is a socket that is checked: an end, or a readable.
+// checked is what is checked: the socket of an end or of a readable, or a flow that waits
+// for its receiver.
 type checked interface {
-	// check is called every checkInterval.
+	// check is called once in each interval.
 	check(silence time.Duration)
 	// placed returns where the place in the list is kept, whose lock guards it.
 	placed() *int32
 }
 
-// unackedEnds holds the sockets of a loop's joins that may have unacknowledged data, and
-// checks them. The first check also settles a connection: see conn.Settler. So those are in
-// the list, too, that wait to be joined and are not settled. Its own methods may be called
-// concurrently; the loop calls Ready.
-type unackedEnds struct {
+// checkList holds what has to be checked at intervals, and checks it. One of a loop's lists
+// has the sockets that may have unacknowledged data. The first check also settles a
+// connection: see conn.Settler. So those are in that list, too, that wait to be joined and
+// are not settled. The other list has the flows that wait for their receivers: see crowd. The
+// methods of a list may be called concurrently; the loop calls Ready.
+type checkList struct {
 	loop    *eventloop.Loop
 	periods periods
 	round   []checked // still to be checked; only for the loop's goroutine
@@ -48,8 +50,8 @@ type unackedEnds struct {
 	ended bool
 }
 
-func newUnackedEnds(l *eventloop.Loop, p periods) *unackedEnds {
-	return &unackedEnds{loop: l, periods: p}
+func newCheckList(l *eventloop.Loop, p periods) *checkList {
+	return &checkList{loop: l, periods: p}
 }
 
 // markUnacked is called, with the join's lock held, after a write to e.
@@ -60,7 +62,7 @@ func (e *end) markUnacked() {
 	}
 }
 
-func (u *unackedEnds) add(e checked) {
+func (u *checkList) add(e checked) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	*e.placed() = int32(len(u.ends))
@@ -70,7 +72,7 @@ func (u *unackedEnds) add(e checked) {
 	}
 }
 
-func (u *unackedEnds) remove(e checked) {
+func (u *checkList) remove(e checked) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	place, last := *e.placed(), len(u.ends)-1
@@ -80,7 +82,7 @@ func (u *unackedEnds) remove(e checked) {
 	u.ends = u.ends[:last]
 }
 
-func (u *unackedEnds) startLocked() {
+func (u *checkList) startLocked() {
 	u.timer = nil
 	if len(u.ends) > 0 && !u.ended {
 		u.timer = time.AfterFunc(u.periods.checkInterval, func() { u.loop.Post(u) })
@@ -88,7 +90,7 @@ func (u *unackedEnds) startLocked() {
 }
 
 // stop ends the checks.
-func (u *unackedEnds) stop() {
+func (u *checkList) stop() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.ended = true
@@ -98,7 +100,7 @@ func (u *unackedEnds) stop() {
 }
 
 // Ready checks all sockets, a batch in each turn.
-func (u *unackedEnds) Ready(events eventloop.Events) (again bool) {
+func (u *checkList) Ready(events eventloop.Events) (again bool) {
 	u.mu.Lock()
 	if events == eventloop.Posted {
 		u.round = append([]checked(nil), u.ends...)

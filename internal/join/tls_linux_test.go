@@ -21,7 +21,7 @@ func TestTLSIsDeliveredBeforeAReset(t *testing.T) {
 	failing := &failsAfter{Conn: near, failed: make(chan struct{})}
 	result := make(chan join.Result, 1)
 	go func() { result <- join.CopyJoin(context.Background(), nearTLS, failing, join.Options{}) }()
-	said := pattern(1_500_000) // more than the peer's kernel takes unread, and less than ours does
+	said := pattern(180_000) // more than the peer's kernel takes unread, and less than ours takes in addition
 	go func() { _, _ = plain.Write(said); _ = plain.CloseWrite() }()
 	<-failing.failed
 	got, err := io.ReadAll(secure)

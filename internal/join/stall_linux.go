@@ -13,7 +13,7 @@ const (
 	stallInterval = 50 * time.Millisecond
 	// newcomer is how long a join is new.
 	newcomer = time.Second
-	// A join that is older is asked in one interval out of askEvery, and counts at the
+	// askEvery is in how many intervals a join that is older is asked once. It counts at the
 	// stallChecks-th time: after a second, in which a stream's window opens even at 1 Mbit/s.
 	askEvery    = 5
 	stallChecks = 4

@@ -37,7 +37,7 @@ func TestSlowIsNotStalled(t *testing.T) {
 	engine.CheckByHand()
 	s := &stalled{rig: newRig(t)}
 	const buffer, portion = 64 << 10, 1 << 20
-	if err := s.far[join.B].TCPConn.SetReadBuffer(buffer); err != nil {
+	if err := s.far[join.B].SetReadBuffer(buffer); err != nil {
 		t.Fatal(err)
 	}
 	engine.Join(s.ctx, s.near[join.A], s.near[join.B], join.Options{}, func(r join.Result) { s.result <- r })

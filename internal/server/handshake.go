@@ -161,8 +161,8 @@ func (h *handshake) readClaimNow() (ok bool) {
 	return ok
 }
 
-// claimNow answers a connection if it is a claim, and all of it has come. It allocates
-// nothing: it is on the way of each user whose relay client makes data connections.
+// claimNow answers a connection if it is a claim, and all of it has come. It is on the way
+// of each user whose relay client makes data connections, so it starts no goroutine.
 func (s *Server) claimNow(c conn.Conn) (answered bool) {
 	h := handshake{Server: s, conn: c}
 	if answered = h.readClaimNow(); answered {

@@ -41,6 +41,9 @@ type Node interface {
 	Ban(source netip.Prefix, d time.Duration) error
 	Unban(source netip.Prefix) error
 	Bans() []api.Ban
+	// NewToken adds a token of that name to the tokens file, and returns its secret, which
+	// is not kept, and the command line that uses it.
+	NewToken(name string) (secret, line string, err error)
 	// Reload reads again what is read again with SIGHUP.
 	Reload() error
 	// Drain begins a graceful end, as the first SIGTERM does.

@@ -21,12 +21,13 @@ type State string
 // The states of a tunnel. A relay that has not been told how the local server does says
 // Unknown, and never Up.
 const (
-	Up              State = "up"                // the last probe has reached the local server
-	LocalServerDown State = "local_server_down" // the last probe has not
-	Silent          State = "relay_client_silent"
-	Away            State = "away"    // the port is leased, and no relay client serves it
-	Paused          State = "paused"  // by the operator: users are refused
-	Unknown         State = "unknown" // the relay client cannot answer probes, or has not yet
+	Up              State = "up"                       // the last probe has reached the local server
+	LocalServerDown State = "local_server_down"        // the last probe has not
+	Silent          State = "relay_client_silent"      // its machine answers, and its process does not
+	Unreachable     State = "relay_client_unreachable" // nothing answers
+	Away            State = "away"                     // the port is leased, and no relay client serves it
+	Paused          State = "paused"                   // by the operator: users are refused
+	Unknown         State = "unknown"                  // the relay client cannot answer probes, or has not yet
 	Connecting      State = "connecting"
 )
 
@@ -53,6 +54,9 @@ type Status struct {
 	Connections int64 `json:"connections"` // users who were joined, since the start
 	Received    int64 `json:"received"`    // bytes from users
 	Sent        int64 `json:"sent"`        // bytes to users
+
+	// Connect are command lines that put a server online through this relay.
+	Connect []string `json:"connect,omitempty"`
 
 	// Problems are what is wrong. Without any the exit status of relay status is 0.
 	Problems []Problem `json:"problems"`

@@ -15,6 +15,7 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/lease"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/protocol/event"
@@ -51,6 +52,8 @@ type Config struct {
 	Lease, TokenLease time.Duration
 	// Logger gets what an operator wants to know. Nil discards it.
 	Logger *slog.Logger
+	// Sinks get every event, beside the log.
+	Sinks []observe.Sink
 }
 
 // Relay gives a server that does nothing yet, and has to be closed. It fails if
@@ -87,6 +90,7 @@ func Relay(c Config) (*server.Server, error) {
 		Introduce:      proxyproto.ReadClient,
 		Limits:         limits,
 		Logger:         c.Logger,
+		Sinks:          c.Sinks,
 		Secure:         secure(c.TLS, c.RequireTLS),
 		Encrypted:      c.RequireTLS,
 		Identify:       clients.Identify,

@@ -50,7 +50,7 @@ func (l *Log) write(e *Event) {
 			return
 		}
 	}
-	fields := e.fields()
+	fields := e.Fields()
 	if leftOut > 0 {
 		fields = append(fields, slog.Int("leftOutBefore", leftOut))
 	}
@@ -60,8 +60,8 @@ func (l *Log) write(e *Event) {
 // mostFields is how many fields an event mostly has at most.
 const mostFields = 16
 
-// fields returns the fields of the line about e, in their order.
-func (e *Event) fields() []slog.Attr {
+// Fields returns the fields of the line about e in the log, in their order.
+func (e *Event) Fields() []slog.Attr {
 	f := append(make([]slog.Attr, 0, mostFields), slog.String("event", string(e.Name)))
 	f = e.Tunnel.fields(f)
 	f = text(f, "user", e.User)

@@ -3,10 +3,16 @@ package server
 import (
 	"log/slog"
 	"math"
+	"slices"
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/observe"
 )
+
+// sinks returns a sink of all that get events, of which the log is one.
+func (s *Server) sinks(log *observe.Log) observe.Sink {
+	return observe.Tee(slices.Concat([]observe.Sink{log}, s.config.Sinks)...)
+}
 
 // tunnelLines is how many times as many lines there may be about a source's tunnels:
 // ten that come and go ten times a minute are a trouble that an operator wants to see.

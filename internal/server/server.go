@@ -45,6 +45,8 @@ type Config struct {
 	Listen func(port int) (conn.Listener, error)
 	// Logger gets what an operator wants to know. Nil discards it.
 	Logger *slog.Logger
+	// Sinks get every event, beside the log, which leaves lines out.
+	Sinks []observe.Sink
 	// Limits bound what everybody may have.
 	Limits admission.Limits
 	// TrustedProxies are load balancers before the public ports, which put a PROXY
@@ -145,7 +147,7 @@ func New(config Config) (*Server, error) {
 		s.protocols[p.Verb()] = p
 		s.verbs = append(s.verbs, p.Verb())
 	}
-	s.events = newLog(config.Logger, config.Limits.LogLines, func() { s.admission.Counters.Add(admission.LogLines) })
+	s.events = s.sinks(newLog(config.Logger, config.Limits.LogLines, func() { s.admission.Counters.Add(admission.LogLines) }))
 	s.admission = admission.NewController(config.Limits, slices.Concat(config.TrustedProxies, config.ControlProxies), s.events)
 	s.entries = &entry.Config{
 		Acceptor: entry.Acceptor{Admission: s.admission, Log: s.log, Watch: engine.Watch}, Events: s.events,
@@ -161,7 +163,7 @@ func New(config Config) (*Server, error) {
 		leases: lease.NewRegistry(lease.Config{
 			Store: config.Leases, Ports: ports, Log: s.log, TTL: config.Lease,
 			// No source has caused that the relay was down: no budget holds.
-			Events: &observe.Log{Logger: s.log}, IdentityTTL: config.IdentityLease,
+			Events: s.sinks(&observe.Log{Logger: s.log}), IdentityTTL: config.IdentityLease,
 			Watch: func(identity string, port int, ended func(error)) (stop func(), err error) {
 				return config.WatchOwner(identity, port, func(reason error) { s.endpoints.Go(func() { ended(reason) }) })
 			},

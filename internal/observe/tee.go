@@ -1,0 +1,18 @@
+package observe
+
+// Tee returns a sink that hands each event to all of these, in their order. For a single
+// sink it returns that one.
+func Tee(sinks ...Sink) Sink {
+	if len(sinks) == 1 {
+		return sinks[0]
+	}
+	return tee(sinks)
+}
+
+type tee []Sink
+
+func (t tee) Observe(e Event) {
+	for _, s := range t {
+		s.Observe(e)
+	}
+}

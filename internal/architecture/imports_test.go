@@ -53,6 +53,8 @@ var mayImport = []struct {
 		"what users reach knows neither how they arrive nor who registers"},
 	{"internal/entry", []string{"internal/admission", "internal/conn", "internal/endpoint", "internal/observe", "internal/proxyproto", "internal/sockerr"},
 		"how users arrive is known here, and what becomes of them in the endpoint"},
+	{"internal/roster", []string{"internal/join"},
+		"it lists who is joined, and knows nothing of whom and of what with"},
 	{"internal/observe", []string{"internal/crash", "internal/join", "internal/protocol"},
 		"relay and forwarder have the same events because neither is asked for them"},
 	{"internal/protocol", []string{"internal/conn", "internal/wire"},

@@ -189,3 +189,25 @@ type Error struct {
 	Code    string `json:"code"` // an identifier: unknown_tunnel
 	Message string `json:"message"`
 }
+
+// Token is a token that was made.
+type Token struct {
+	Name   string `json:"name"`
+	Secret string `json:"secret"` // is shown this once
+	Line   string `json:"line"`   // the command line that uses it
+}
+
+// NewBan is the body of POST bans.
+type NewBan struct {
+	Source  string `json:"source"` // an address, or a network
+	Seconds int64  `json:"seconds"`
+}
+
+// NewToken is the body of POST tokens.
+type NewToken struct {
+	Name string `json:"name"`
+}
+
+// EventsDropped is the name of the event that stands in the live stream for those that its
+// reader was too slow for. The field count is their number.
+const EventsDropped = "events_dropped"

@@ -32,6 +32,7 @@ const (
 	HalfCloseTimeout How = "half_close_timeout"
 	Drain            How = How(Draining)
 	ByPanic          How = How(Panic)
+	ByOperator       How = How(Operator)
 )
 
 // Ending returns who ended a connection of which A is the user's side and B the server's,
@@ -49,6 +50,9 @@ func Ending(r join.Result, self, peer Party, cut bool) (Party, How) {
 	case join.Stalled:
 		return by, HalfCloseTimeout
 	case join.Stopped:
+		if ReasonOf(r.Err) == Operator {
+			return self, ByOperator
+		}
 		return self, Drain
 	case join.Crashed:
 		return self, ByPanic

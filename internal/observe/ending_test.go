@@ -46,22 +46,28 @@ func TestEnding(t *testing.T) {
 	}
 }
 
-// Who ends a join by its context is who logs it.
+// Who ends a join is who logs it: by its context, or because its operator wants it.
 func TestEndingStopped(t *testing.T) {
 	e, err := join.NewEngine()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	results := make(chan join.Result, 1)
-	a, b := net.Pipe()
-	defer a.Close()
-	defer b.Close()
-	e.Join(ctx, pipe{a}, pipe{b}, join.Options{}, func(r join.Result) { results <- r })
-	cancel()
-	if by, how := observe.Ending(<-results, observe.ByRelayClient, observe.ByRelay, true); by != observe.ByRelayClient || how != observe.Drain {
-		t.Errorf("%s, %s; want %s, %s", by, how, observe.ByRelayClient, observe.Drain)
+	byOperator := observe.WithReason(errors.New("it is not welcome"), observe.Operator)
+	for want, stop := range map[observe.How]func(cancel func(), j join.Handle){
+		observe.Drain:      func(cancel func(), _ join.Handle) { cancel() },
+		observe.ByOperator: func(_ func(), j join.Handle) { j.Stop(byOperator) },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		results := make(chan join.Result, 1)
+		a, b := net.Pipe()
+		defer a.Close()
+		defer b.Close()
+		stop(cancel, e.Join(ctx, pipe{a}, pipe{b}, join.Options{}, func(r join.Result) { results <- r }))
+		if by, how := observe.Ending(<-results, observe.ByRelayClient, observe.ByRelay, true); by != observe.ByRelayClient || how != want {
+			t.Errorf("%s, %s; want %s, %s", by, how, observe.ByRelayClient, want)
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ const (
 	UserGone        Reason = "user_gone"
 	DialFailed      Reason = "dial_failed"
 	HeaderFailed    Reason = "header_failed"
+	Paused          Reason = "paused" // by an operator
 )
 
 // Why a connection or a request is refused.
@@ -63,8 +64,9 @@ const (
 
 // Why anything may end.
 const (
-	Panic Reason = "panic"
-	Other Reason = "other" // the error says what
+	Operator Reason = "operator" // has ended it, through the admin API
+	Panic    Reason = "panic"
+	Other    Reason = "other" // the error says what
 )
 
 // reasoned is an error that has a reason.

@@ -49,7 +49,7 @@ var mayImport = []struct {
 	{"internal/auth", []string{"internal/certificate", "internal/conn", "internal/observe", "internal/policy", "internal/port", "internal/secretfile", "internal/wire"},
 		"a reader finds in one package who may enter: it knows neither endpoints nor leases, and enforces nothing"},
 	{"internal/endpoint", []string{"internal/admission", "internal/auth", "internal/conn", "internal/crash", "internal/join", "internal/lease", "internal/observe",
-		"internal/policy", "internal/protocol", "internal/proxyproto", "internal/tcpstate", "internal/wire"},
+		"internal/policy", "internal/protocol", "internal/proxyproto", "internal/roster", "internal/tcpstate", "internal/wire"},
 		"what users reach knows neither how they arrive nor who registers"},
 	{"internal/entry", []string{"internal/admission", "internal/conn", "internal/endpoint", "internal/observe", "internal/proxyproto", "internal/sockerr"},
 		"how users arrive is known here, and what becomes of them in the endpoint"},

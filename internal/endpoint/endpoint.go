@@ -5,12 +5,14 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/roster"
 )
 
 // Place is what an endpoint stands on. All but Lease and Ready is needed.
@@ -37,15 +39,24 @@ const Unbound = "unbound"
 // that serves it. If it is leased it stays open while none does, and users wait. Its
 // methods may be called concurrently.
 type Endpoint struct {
+	ID     uint64 // in the group
+	Opened time.Time
+
 	group    *Group
 	Place                                           // Source and Owner are guarded by mu
 	waiting  chan struct{}                          // holds one for each user who waits for the relay client
 	policy   atomic.Pointer[admission.TunnelPolicy] // of the tunnel; nil is none
+	paused   atomic.Pointer[time.Time]              // since when users are refused; nil is that they are not
 	delayed  admission.BoundedCounter               // users who wait because they have come too fast
 	order    order                                  // in which users have come
 	excess   atomic.Pointer[excess]                 // nil until there is some
 	done     chan struct{}                          // closed when no more users are taken
 	released sync.Once
+	roster   roster.Roster[joinedUser]
+
+	// Guarded by Group.mu.
+	live      int  // tunnels that may have users
+	discarded bool // no tunnel comes any more
 
 	mu     sync.Mutex    // guards what follows
 	reason error         // why done is closed
@@ -60,6 +71,8 @@ const maxWaiting = 1 << 20
 // closed. Start has to follow, or Close.
 func (g *Group) New(p Place) *Endpoint {
 	e := &Endpoint{
+		ID:      g.lastEndpoint.Add(1),
+		Opened:  time.Now(),
 		group:   g,
 		Place:   p,
 		waiting: make(chan struct{}, min(g.config.Waiting, maxWaiting)),
@@ -69,6 +82,7 @@ func (g *Group) New(p Place) *Endpoint {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open[p.Port] = e
+	g.known[e] = struct{}{}
 	return e
 }
 
@@ -146,6 +160,8 @@ func (e *Endpoint) Discard() {
 		if g.open[e.Port] == e {
 			delete(g.open, e.Port)
 		}
+		e.discarded = true
+		g.forgetLocked(e)
 		g.mu.Unlock()
 		e.Free(owner, reason)
 	})

@@ -121,7 +121,7 @@ func (x *excess) log(news wire.Notice) {
 		Name: observe.UsersLimited, Level: slog.LevelWarn, Limit: news.Limit, Delayed: news.Waited, Reset: news.Reset,
 	}
 	e.mu.Lock()
-	event.Source, event.Tunnel.Port = e.Source.Prefix(), e.Port
+	event.Source, event.Tunnel.ID, event.Tunnel.Port = e.Source.Prefix(), e.ID, e.Port
 	if e.tunnel != nil {
 		event.Source, event.Tunnel = e.tunnel.Source.Prefix(), e.tunnel.about()
 	}

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
@@ -21,6 +22,7 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/roster"
 	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
@@ -53,8 +55,12 @@ type Group struct {
 	draining, impatient, closed context.Context
 	running                     sync.WaitGroup // entries, users who wait, and tunnels
 
+	lastEndpoint, lastUser atomic.Uint64 // the IDs given last
+
 	mu      sync.Mutex // guards what follows, and that nothing starts after its end
 	open    map[int]*Endpoint
+	known   map[*Endpoint]struct{}                    // that are open, or may have users still
+	gone    roster.Totals                             // of endpoints that are not known any more
 	tunnels map[admission.Source]map[*Tunnel]struct{} // that are bound
 }
 
@@ -64,6 +70,7 @@ func NewGroup(c Config) *Group {
 		config:  c,
 		engine:  c.Engine,
 		open:    make(map[int]*Endpoint),
+		known:   make(map[*Endpoint]struct{}),
 		tunnels: make(map[admission.Source]map[*Tunnel]struct{}),
 	}
 	crashed := func(e *crash.Error) { g.Crashed(e) }
@@ -175,6 +182,7 @@ func (g *Group) add(t *Tunnel) error {
 		return ErrDraining
 	}
 	g.running.Add(1)
+	t.endpoint.live++
 	if g.tunnels[t.Source] == nil {
 		g.tunnels[t.Source] = make(map[*Tunnel]struct{})
 	}
@@ -189,6 +197,22 @@ func (g *Group) remove(t *Tunnel) {
 	delete(g.tunnels[t.Source], t)
 	if len(g.tunnels[t.Source]) == 0 {
 		delete(g.tunnels, t.Source)
+	}
+}
+
+// drained notes that a tunnel that was added has no users, and gets none any more.
+func (g *Group) drained(t *Tunnel) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.endpoint.live--
+	g.forgetLocked(t.endpoint)
+}
+
+// forgetLocked forgets an endpoint that is closed and has no users, but for its totals.
+func (g *Group) forgetLocked(e *Endpoint) {
+	if _, known := g.known[e]; known && e.discarded && e.live == 0 {
+		delete(g.known, e)
+		g.gone = g.gone.Plus(e.roster.Totals())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/roster"
 )
 
 // joinedUser is what is held of a user for as long as it is joined.
@@ -19,6 +20,7 @@ type joinedUser struct {
 	tunnel *Tunnel
 	waited time.Duration
 	since  time.Time
+	place  roster.Place[joinedUser]
 }
 
 // end tells what became of the user. Its line in the log has no budget, unlike others that
@@ -26,6 +28,7 @@ type joinedUser struct {
 func (j *joinedUser) end(r join.Result) {
 	t := j.tunnel
 	defer t.users.Done()
+	t.endpoint.roster.Remove(&j.place, r.AToB, r.BToA)
 	t.endpoint.release(&j.Ticket, j.turn)
 	t.endpoint.group.Crashed(r.Err)
 	done := observe.Event{
@@ -43,12 +46,19 @@ func (j *joinedUser) end(r join.Result) {
 func (t *Tunnel) endedBy(r join.Result) (observe.Party, observe.How) {
 	by, how := observe.Ending(r, observe.ByRelay, observe.ByRelayClient, t.alive.Err() != nil)
 	switch {
+	case how == observe.Drain && isOperators(r.Err):
+		return by, observe.How(observe.ReasonOf(r.Err))
 	case how == observe.Drain:
 		return by, t.stopped()
 	case by == observe.ByServer && how == observe.Lost && t.Session.Ended().Err() != nil:
 		return observe.ByRelayClient, how
 	}
 	return by, how
+}
+
+// isOperators reports whether it is the operator who has ended a connection.
+func isOperators(err error) bool {
+	return errors.Is(err, errEnded) || errors.Is(err, errClosed) || errors.Is(err, errBanned)
 }
 
 // stopped returns why the relay has ended a connection. The tunnel has no reason where the

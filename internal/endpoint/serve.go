@@ -22,6 +22,11 @@ import (
 func (e *Endpoint) Serve(c conn.Conn, first []byte) (wait func()) {
 	defer e.resetOnPanic(c)
 	u := &user{conn: c, addr: c.RemoteAddr(), endpoint: e, came: time.Now(), first: first}
+	if e.paused.Load() != nil {
+		u.Source = admission.SourceOf(u.addr)
+		u.reset(errPaused)
+		return nil
+	}
 	if err := u.admit(); err != nil {
 		u.reset(err)
 		return nil
@@ -176,7 +181,7 @@ func (u *user) reset(reason error) {
 	e := u.endpoint
 	reset := observe.Event{
 		Name: observe.UserReset, Level: slog.LevelWarn, Source: u.Source.Prefix(),
-		Tunnel: observe.Tunnel{Port: e.Port}, User: u.addr,
+		Tunnel: observe.Tunnel{ID: e.ID, Port: e.Port}, User: u.addr, Waited: time.Since(u.came),
 	}
 	kind := resetKind(reason)
 	switch {

@@ -61,6 +61,7 @@ func (e *Endpoint) Bind(c Client) error {
 	if err == nil {
 		if err = e.bind(t); err != nil {
 			g.remove(t)
+			g.drained(t)
 			g.running.Done()
 		}
 	}
@@ -76,7 +77,7 @@ func (e *Endpoint) Bind(c Client) error {
 
 // about identifies the tunnel in events.
 func (t *Tunnel) about() observe.Tunnel {
-	return observe.Tunnel{Port: t.endpoint.Port, Protocol: t.Protocol, RelayClient: t.Addr, Identity: t.Identity, Name: t.Name}
+	return observe.Tunnel{ID: t.endpoint.ID, Port: t.endpoint.Port, Protocol: t.Protocol, RelayClient: t.Addr, Identity: t.Identity, Name: t.Name}
 }
 
 // watch has the tunnel end when its identity no longer holds. It may have ended already,
@@ -128,6 +129,7 @@ func (t *Tunnel) drain() {
 	}()
 	defer context.AfterFunc(g.closed, func() { _ = t.Session.Close() })()
 	t.users.Wait()
+	g.drained(t)
 	drained := make(chan struct{})
 	defer close(drained)
 	defer context.AfterFunc(g.draining, func() {

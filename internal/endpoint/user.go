@@ -205,17 +205,23 @@ func (u *user) readFirst() {
 	}
 }
 
-// join joins the user with the relay client.
+// join joins the user with the relay client, unless the endpoint was paused meanwhile.
 func (u *user) join() {
+	if u.endpoint.paused.Load() != nil {
+		u.fail(errPaused)
+		return
+	}
 	t, g := u.tunnel, u.endpoint.group
 	g.config.Events.Observe(observe.Event{
 		Name: observe.UserJoined, Level: slog.LevelDebug, Source: u.Source.Prefix(), Tunnel: t.about(), User: u.addr,
 	})
 	j := &joinedUser{Ticket: u.Ticket, addr: u.addr, turn: u.turn, tunnel: t, waited: time.Since(u.came), since: time.Now()}
+	r := &u.endpoint.roster
+	r.Add(&j.place, g.lastUser.Add(1), j)
 	reached := u.reached
 	u.tunnel, u.reached = nil, nil // which are the join's now
 	options := join.Options{Limiter: t.policy.Bytes(), Prefix: int64(len(u.first))}
-	g.engine.Join(t.alive, u.conn, reached, options, j.end)
+	r.Joined(&j.place, g.engine.Join(t.alive, u.conn, reached, options, j.end))
 }
 
 // release gives back what a user took when it was admitted.

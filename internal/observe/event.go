@@ -22,6 +22,9 @@ const (
 	TunnelOpened Name = "tunnel_opened"
 	TunnelClosed Name = "tunnel_closed"
 
+	TunnelPaused  Name = "tunnel_paused" // by the operator: users are reset
+	TunnelResumed Name = "tunnel_resumed"
+
 	LeaseEnded  Name = "lease_ended"  // the owner will not get its port again
 	LeasePassed Name = "lease_passed" // to another key of the same token
 
@@ -52,6 +55,8 @@ func (n Name) sentence() string {
 		return "too many connections have sent no request yet"
 	case ProxyHeaderFailed:
 		return "connection closed: a trusted proxy does not say whose it is"
+	case TunnelPaused:
+		return "tunnel paused: its users are reset"
 	case SourceBanned:
 		return "source banned: too many wrong ids or tokens"
 	case Panicked:
@@ -63,6 +68,7 @@ func (n Name) sentence() string {
 // Tunnel identifies a tunnel. A lease has no protocol and no relay client, and a port
 // without a tunnel has nothing but its number.
 type Tunnel struct {
+	ID             uint64 // of the port while it is open, and not in the log; 0 is none
 	Port           int
 	Protocol       string
 	RelayClient    net.Addr

@@ -50,6 +50,14 @@ const (
 	Paused          Reason = "paused" // by an operator
 )
 
+// Why something ends, or is refused, that the operator wants so.
+const (
+	EndedByOperator  Reason = "ended_by_operator"
+	ClosedByOperator Reason = "closed_by_operator"
+	PausedByOperator Reason = "paused"
+	BannedByOperator Reason = "banned_by_operator"
+)
+
 // Why a connection or a request is refused.
 const (
 	HandshakeTimeout Reason = "handshake_timeout"

@@ -21,6 +21,7 @@ type Roster[T any] struct {
 	first, last *Place[T]
 	users       int
 	ended       Totals // of users who have left
+	closed      error  // why those who are added are stopped; nil before Close
 }
 
 // Place is the place of a user in a roster. It is part of what the owner holds of that user,
@@ -46,11 +47,19 @@ type Totals struct {
 	Received, Sent int64
 }
 
+// Plus returns the sums of both.
+func (t Totals) Plus(o Totals) Totals {
+	return Totals{t.Users + o.Users, t.Connections + o.Connections, t.Received + o.Received, t.Sent + o.Sent}
+}
+
 // Add lists a user who is about to be joined. Its ID must not be used again.
 func (r *Roster[T]) Add(p *Place[T], id uint64, user *T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.id, p.user, p.prev = id, user, r.last
+	if r.closed != nil {
+		p.handle = earlyStop{r.closed}
+	}
 	if r.last == nil {
 		r.first = p
 	} else {
@@ -153,6 +162,36 @@ func (r *Roster[T]) Stop(id uint64, reason error) bool {
 		h.Stop(reason) // which may wait for the join to finish a turn
 	}
 	return true
+}
+
+// StopAll resets the connections of the users that match for the given reason.
+func (r *Roster[T]) StopAll(match func(*T) bool, reason error) {
+	r.mu.Lock()
+	var handles []join.Handle
+	for p := r.first; p != nil; p = p.next {
+		switch {
+		case !match(p.user):
+		case p.handle == nil:
+			p.handle = earlyStop{reason}
+		default:
+			handles = append(handles, p.handle)
+		}
+	}
+	r.mu.Unlock()
+	for _, h := range handles {
+		h.Stop(reason)
+	}
+}
+
+// Close resets the connections of all users for the given reason, also of those who are
+// added from now on. Only the first reason counts for these.
+func (r *Roster[T]) Close(reason error) {
+	r.mu.Lock()
+	if r.closed == nil {
+		r.closed = reason
+	}
+	r.mu.Unlock()
+	r.StopAll(func(*T) bool { return true }, reason)
 }
 
 // moved returns what a join has moved, which is nothing before it began.

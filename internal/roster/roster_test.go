@@ -189,3 +189,39 @@ func TestConcurrentUse(t *testing.T) {
 		t.Errorf("the totals are %+v, want %+v", got, want)
 	}
 }
+
+// A closed roster stops those who are there, and those who come.
+func TestClose(t *testing.T) {
+	var r roster.Roster[user]
+	u := fill(&r, "a", "b")
+	var a, b, c joining
+	r.Joined(&u[0].Place, &a)
+	r.Close(errStopped)
+	r.Close(errors.New("again"))
+	r.Joined(&u[1].Place, &b)
+	late := &user{name: "c"}
+	r.Add(&late.Place, 3, late)
+	r.Joined(&late.Place, &c)
+	for name, j := range map[string]*joining{"a": &a, "b": &b, "c": &c} {
+		if len(j.stopped) == 0 || !errors.Is(j.stopped[0], errStopped) {
+			t.Errorf("%s was stopped for %v", name, j.stopped)
+		}
+	}
+}
+
+func TestStopAllStopsThoseWhoMatch(t *testing.T) {
+	var r roster.Roster[user]
+	u := fill(&r, "a", "b")
+	var a, b joining
+	r.Joined(&u[0].Place, &a)
+	r.StopAll(func(u *user) bool { return u.name == "b" }, errStopped) // before its join
+	r.Joined(&u[1].Place, &b)
+	r.StopAll(func(u *user) bool { return u.name == "c" }, errStopped)
+	if len(a.stopped) != 0 || !slices.Equal(b.stopped, []error{errStopped}) {
+		t.Errorf("a was stopped for %v, and b for %v", a.stopped, b.stopped)
+	}
+	if got, want := (roster.Totals{Users: 1, Connections: 2, Received: 3, Sent: 4}).Plus(roster.Totals{Users: 5, Connections: 6, Received: 7, Sent: 8}),
+		(roster.Totals{Users: 6, Connections: 8, Received: 10, Sent: 12}); got != want {
+		t.Errorf("the sum is %+v, want %+v", got, want)
+	}
+}

@@ -1,0 +1,84 @@
+package endpoint
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/seed96252745/relay/internal/observe"
+)
+
+// Why the operator has users or tunnels ended, or refused.
+var (
+	errEnded  = observe.WithReason(errors.New("the operator has ended the connection"), observe.EndedByOperator)
+	errClosed = observe.WithReason(errors.New("the operator has closed the tunnel"), observe.ClosedByOperator)
+	errPaused = observe.WithReason(errors.New("the operator has paused the tunnel"), observe.PausedByOperator)
+	errBanned = observe.WithReason(errors.New("the operator has banned the address"), observe.BannedByOperator)
+)
+
+// EndUser resets a joined user's connection, and reports whether there is such a user.
+func (g *Group) EndUser(id uint64) bool {
+	for _, e := range g.allKnown() {
+		if e.roster.Stop(id, errEnded) {
+			return true
+		}
+	}
+	return false
+}
+
+// Find returns the open endpoint with an ID, or nil.
+func (g *Group) Find(id uint64) *Endpoint {
+	for _, e := range g.All() {
+		if e.ID == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// End closes the endpoint for the operator: its lease ends, its tunnel, and all users. The
+// relay client may register again.
+func (e *Endpoint) End() {
+	t := e.Tunnel()
+	e.Close(errClosed) // first, or users would come meanwhile
+	e.roster.Close(errClosed)
+	if t != nil {
+		e.group.Go(func() { _ = t.Session.Close() })
+	}
+}
+
+// Pause has new users reset, and those who wait, until Resume. Users who are joined go on,
+// and so does the lease.
+func (e *Endpoint) Pause() {
+	now := time.Now()
+	if e.paused.CompareAndSwap(nil, &now) {
+		e.group.config.Events.Observe(observe.Event{Name: observe.TunnelPaused, Tunnel: e.about()})
+	}
+}
+
+// Resume ends Pause.
+func (e *Endpoint) Resume() {
+	if e.paused.Swap(nil) != nil {
+		e.group.config.Events.Observe(observe.Event{Name: observe.TunnelResumed, Tunnel: e.about()})
+	}
+}
+
+// about identifies the endpoint in events, by its tunnel if there is one.
+func (e *Endpoint) about() observe.Tunnel {
+	if t := e.Tunnel(); t != nil {
+		return t.about()
+	}
+	return observe.Tunnel{ID: e.ID, Port: e.Port}
+}
+
+// EndBanned ends the users and the tunnels whose address matches. The leases stand until
+// their time is over.
+func (g *Group) EndBanned(match func(net.Addr) bool) {
+	for _, e := range g.allKnown() {
+		e.roster.StopAll(func(u *joinedUser) bool { return match(u.addr) || match(u.tunnel.Addr) }, errBanned)
+		if t := e.Tunnel(); t != nil && match(t.Addr) {
+			t.end(errBanned)
+			g.Go(func() { _ = t.Session.Close() })
+		}
+	}
+}

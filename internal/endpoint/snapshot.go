@@ -1,0 +1,101 @@
+package endpoint
+
+import (
+	"cmp"
+	"maps"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/roster"
+)
+
+// Snapshot is how an endpoint is at a moment.
+type Snapshot struct {
+	observe.Tunnel // Name and Identity are those of its lease while nobody serves it
+	roster.Totals
+	Opened  time.Time
+	Served  bool
+	Since   time.Time // when it was Served last, or its relay client left
+	Until   time.Time // when the lease of an owner who is away ends
+	Paused  time.Time // since when the operator has users refused; zero is that they are not
+	Late    bool      // another program has the port still
+	Waiting int
+	// RoundTrip is the round trip to the relay client, or 0 if it is not known.
+	RoundTrip time.Duration
+}
+
+// Snapshot returns how the endpoint is.
+func (e *Endpoint) Snapshot() Snapshot {
+	s := Snapshot{
+		Tunnel: observe.Tunnel{ID: e.ID, Port: e.Port}, Totals: e.roster.Totals(), Opened: e.Opened, Since: e.Opened,
+		Late: e.Ready != nil && !e.Ready(), Waiting: len(e.waiting),
+	}
+	if at := e.paused.Load(); at != nil {
+		s.Paused = *at
+	}
+	if t := e.Tunnel(); t != nil {
+		s.Tunnel, s.Served, s.Since = t.about(), true, t.Since
+		s.RoundTrip = roundTrip(t.Session)
+		return s
+	}
+	if e.Lease != nil {
+		is := e.Lease.Lease()
+		s.Name, s.Identity = is.Name, is.Identity
+		if s.Until = is.Until; !s.Until.IsZero() {
+			s.Since = time.Now().Add(-e.Lease.AwayFor())
+		}
+	}
+	return s
+}
+
+// roundTrip returns the round trip to the relay client of a session that knows it, or 0.
+func roundTrip(session any) time.Duration {
+	if m, ok := session.(interface{ RoundTrip() time.Duration }); ok {
+		return m.RoundTrip()
+	}
+	return 0
+}
+
+// User is a user who is joined.
+type User struct {
+	ID             uint64
+	Endpoint       uint64 // its ID
+	Addr           net.Addr
+	Since          time.Time
+	Received, Sent int64 // so far
+}
+
+// Users returns the joined users of an endpoint, or of all if it is 0, the oldest first:
+// at most limit. Those of an endpoint that has closed are among them.
+func (g *Group) Users(endpoint uint64, limit int) (all []User) {
+	for _, e := range g.allKnown() {
+		if endpoint != 0 && e.ID != endpoint {
+			continue
+		}
+		for _, u := range e.roster.Users(limit) {
+			all = append(all, User{ID: u.ID, Endpoint: e.ID, Addr: u.User.addr, Since: u.User.since, Received: u.Received, Sent: u.Sent})
+		}
+	}
+	slices.SortFunc(all, func(a, b User) int { return cmp.Compare(a.ID, b.ID) })
+	return all[:min(len(all), max(limit, 0))]
+}
+
+// Totals returns the sums over all endpoints that there were since the start.
+func (g *Group) Totals() roster.Totals {
+	g.mu.Lock()
+	sum, known := g.gone, slices.Collect(maps.Keys(g.known))
+	g.mu.Unlock()
+	for _, e := range known {
+		sum = sum.Plus(e.roster.Totals())
+	}
+	return sum
+}
+
+// allKnown returns the endpoints that are open, or may have users still.
+func (g *Group) allKnown() []*Endpoint {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.known))
+}

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/seed96252745/relay/internal/endpoint"
+	"github.com/seed96252745/relay/internal/roster"
+)
+
+// Endpoints returns how the open public ports are, by their numbers.
+func (s *Server) Endpoints() []endpoint.Snapshot {
+	open := s.endpoints.All()
+	all := make([]endpoint.Snapshot, 0, len(open))
+	for _, e := range open {
+		all = append(all, e.Snapshot())
+	}
+	slices.SortFunc(all, func(a, b endpoint.Snapshot) int { return cmp.Compare(a.Port, b.Port) })
+	return all
+}
+
+// Users returns joined users of an endpoint, or of all if it is 0, the oldest first: at
+// most limit.
+func (s *Server) Users(endpoint uint64, limit int) []endpoint.User {
+	return s.endpoints.Users(endpoint, limit)
+}
+
+// Totals returns the users, and their bytes, since the start.
+func (s *Server) Totals() roster.Totals { return s.endpoints.Totals() }
+
+// EndUser resets a joined user's connection, and reports whether there is such a user.
+func (s *Server) EndUser(id uint64) bool { return s.endpoints.EndUser(id) }
+
+// CloseEndpoint ends an endpoint, its lease and its users, and reports whether there is
+// such an endpoint. Its relay client may register again.
+func (s *Server) CloseEndpoint(id uint64) bool { return s.with(id, (*endpoint.Endpoint).End) }
+
+// PauseEndpoint has an endpoint take no users until ResumeEndpoint, and reports whether
+// there is such an endpoint.
+func (s *Server) PauseEndpoint(id uint64) bool { return s.with(id, (*endpoint.Endpoint).Pause) }
+
+// ResumeEndpoint ends PauseEndpoint.
+func (s *Server) ResumeEndpoint(id uint64) bool { return s.with(id, (*endpoint.Endpoint).Resume) }
+
+// with calls do with an open endpoint, and reports whether there is one with this ID.
+func (s *Server) with(id uint64, do func(*endpoint.Endpoint)) bool {
+	e := s.endpoints.Find(id)
+	if e != nil {
+		do(e)
+	}
+	return e != nil
+}

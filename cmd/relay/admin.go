@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed96252745/relay/internal/api"
+	"github.com/seed96252745/relay/internal/api/client"
+	"github.com/seed96252745/relay/internal/auth"
+	"github.com/seed96252745/relay/internal/certificate"
+)
+
+// serviceState is the state directory of a relay that runs as docs/how-to/service.md has
+// it. It is looked at where nothing runs with the usual directory.
+const serviceState = "/var/lib/relay"
+
+const rightAdmin = "to run a relay:             relay 8080\nto say which one it is:     --stateDir=<its folder>, --socket=<its socket> or --url=<its page>"
+
+// adminFlags say which processes a command asks.
+type adminFlags struct {
+	socket, stateDir, url, tokenFile string
+	tlsCA                            string
+	tlsPin                           []string
+}
+
+func (a *adminFlags) define(fs *pflag.FlagSet) {
+	fs.StringVar(&a.stateDir, "stateDir", "", "state directory of the relay or the forwarder (default ~/.local/state/relay, and then "+serviceState+")")
+	fs.StringVar(&a.socket, "socket", "", "its socket, if several run with the same state directory")
+	fs.StringVar(&a.url, "url", "", "where it has its admin API, if that is on another machine: https://host:port")
+	fs.StringVar(&a.tokenFile, "tokenFile", "", "file with the token for --url")
+	fs.StringVar(&a.tlsCA, "tlsCa", "", "file with the authorities that vouch for --url (default those of the system)")
+	fs.StringSliceVar(&a.tlsPin, "tlsPin", nil, "key of --url, sha256//... as its log has it")
+}
+
+func adminExamples() map[string]string {
+	return map[string]string{
+		"stateDir": serviceState, "socket": serviceState + "/admin-relay-8080.sock",
+		"url": "https://relay.example.com:8081", "tokenFile": "admin.token",
+		"tlsCa": "ca.crt", "tlsPin": "sha256//..., as the log has it",
+		"limit": "100", "sort": "sent", "ban": "10m", "lines": "100",
+		"event": "user_done,user_reset", "tunnel": "20001", "identity": "db1", "user": "192.0.2.7",
+		"output": "relay-support.tar.gz",
+	}
+}
+
+// process is a relay or a forwarder that runs.
+type process struct {
+	*client.Client
+	socket client.Socket // or
+	url    string
+}
+
+// flag returns the flag that says that a command means this one.
+func (p process) flag() string {
+	if p.url != "" {
+		return "--url=" + p.url
+	}
+	return "--socket=" + quoteArg(p.socket.Path)
+}
+
+// String returns what it is, in a few words.
+func (p process) String() string {
+	switch {
+	case p.url != "":
+		return p.url
+	case p.socket.Kind == api.Relay:
+		return fmt.Sprintf("the relay at port %d", p.socket.Number)
+	case p.socket.Kind == api.Forwarder:
+		return fmt.Sprintf("the forwarder with process ID %d", p.socket.Number)
+	}
+	return p.socket.Path
+}
+
+// errNothingRuns is the error of a command that finds no process.
+var errNothingRuns = errors.New("nothing runs")
+
+// find returns the processes that the flags mean: at least one.
+func (a *adminFlags) find() ([]process, error) {
+	if err := a.check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case a.url != "":
+		p, err := a.remote()
+		return []process{p}, err
+	case a.socket != "":
+		s := client.Socket{Path: a.socket}
+		if kind, number, ok := api.ParseSocketName(filepath.Base(a.socket)); ok {
+			s.Kind, s.Number = kind, number
+		}
+		if err := reachable(a.socket); err != nil {
+			return nil, err
+		}
+		return []process{{Client: client.Dial(a.socket), socket: s}}, nil
+	}
+	return a.local()
+}
+
+// check refuses flags that do not belong together.
+func (a *adminFlags) check() error {
+	const right = "one of:   --stateDir=<folder>, --socket=<path>, --url=<https://host:port>"
+	given := 0
+	for _, value := range []string{a.stateDir, a.socket, a.url} {
+		if value != "" {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return usagef(right, "--stateDir, --socket and --url each say which process is meant: take one")
+	case a.url == "" && (a.tokenFile != "" || a.tlsCA != "" || len(a.tlsPin) > 0):
+		return usagef("for example:   --url=https://relay.example.com:8081 --tokenFile=admin.token",
+			"--tokenFile, --tlsCa and --tlsPin are for --url; a socket needs none of them")
+	}
+	return nil
+}
+
+// local returns the processes of this machine.
+func (a *adminFlags) local() ([]process, error) {
+	dir, err := (&flags{stateDir: a.stateDir}).state()
+	if err != nil {
+		return nil, err
+	}
+	dirs := []string{dir}
+	if a.stateDir == "" {
+		dirs = append(dirs, serviceState)
+	}
+	var found []process
+	for _, dir := range dirs {
+		sockets, err := client.Find(dir)
+		if err != nil {
+			return nil, explainSocket(err, dir)
+		}
+		for _, s := range sockets {
+			found = append(found, process{Client: client.Dial(s.Path), socket: s})
+		}
+		if len(found) > 0 {
+			return found, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: no relay and no forwarder has its socket in %s\n%s", errNothingRuns, strings.Join(dirs, " or "), rightAdmin)
+}
+
+// remote returns the process at --url.
+func (a *adminFlags) remote() (process, error) {
+	const right = "for example:   --url=https://relay.example.com:8081"
+	u, err := url.Parse(a.url)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
+		return process{}, usagef(right, "--url: %+.80q is no URL of an admin API", a.url)
+	}
+	token := ""
+	if a.tokenFile != "" {
+		if token, err = auth.ReadSecretFile(a.tokenFile); err != nil {
+			return process{}, fmt.Errorf("--tokenFile: %w", explainFile(err))
+		}
+	}
+	if u.Scheme == "http" && token != "" && !isLoopback(u.Hostname()) {
+		return process{}, usagef(right, "--url: the token would go to %+.80q in plain text", u.Host)
+	}
+	config, err := a.tls()
+	if err != nil {
+		return process{}, err
+	}
+	c, err := client.Open(u.Scheme+"://"+u.Host, token, config)
+	if err != nil {
+		return process{}, usagef(right, "--url: %v", err)
+	}
+	return process{Client: c, url: a.url}, nil
+}
+
+func (a *adminFlags) tls() (*tls.Config, error) {
+	if err := certificate.CheckPins(a.tlsPin); err != nil {
+		return nil, usagef("for example:   --tlsPin=sha256//..., as the log of the relay has it", "--tlsPin: %v", err)
+	}
+	config, err := certificate.ClientConfig{CAFile: a.tlsCA, Pins: a.tlsPin}.TLS()
+	return config, explainFile(err)
+}
+
+// one returns the only process that the flags mean. Where there are several and one of
+// them is a relay, it is the relay: it sees what its forwarders see. Command is what to
+// type.
+func (a *adminFlags) one(command string) (process, error) {
+	all, err := a.find()
+	if err != nil {
+		return process{}, err
+	}
+	if len(all) == 1 {
+		return all[0], nil
+	}
+	var relays []process
+	for _, p := range all {
+		if p.socket.Kind == api.Relay {
+			relays = append(relays, p)
+		}
+	}
+	if len(relays) == 1 {
+		return relays[0], nil
+	}
+	return process{}, several(all, command, "several run here")
+}
+
+// several returns the error of a command that has to be told which process it means.
+func several(all []process, command, why string) error {
+	var lines strings.Builder
+	for i, p := range all {
+		if i > 0 {
+			lines.WriteByte('\n')
+		}
+		fmt.Fprintf(&lines, "for %s:   relay %s %s", p, command, p.flag())
+	}
+	return usagef(lines.String(), "%s: say which one is meant", why)
+}
+
+// explain adds to the error of a call what to do.
+func (p process) explain(err error) error {
+	var said *client.StatusError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &said):
+		return fmt.Errorf("%s says: %w", p, err)
+	case p.url == "":
+		return explainSocket(err, p.socket.Path)
+	}
+	var e *url.Error
+	if errors.As(err, &e) {
+		err = e.Err // its text begins with the URL
+	}
+	return fmt.Errorf("--url: %s cannot be reached: %w", p.url, err)
+}
+
+// explainSocket adds to the error of a socket, or of its folder, what to do.
+func explainSocket(err error, path string) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s is its owner's alone: %s", path, asOwner(path))
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no %s: what has made it has ended, or it is another file", path)
+	case refusedConnection(err):
+		return fmt.Errorf("nobody answers at %s: what has made it has ended", path)
+	}
+	var e *url.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package main
+
+// ownerName returns "": sudo is not how it is done here.
+func ownerName(string) string { return "" }

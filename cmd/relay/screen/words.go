@@ -1,0 +1,70 @@
+package screen
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed96252745/relay/internal/api"
+)
+
+// State returns the words for the state of a tunnel, and its style.
+func State(s api.State) Cell {
+	text := strings.ReplaceAll(Clean(string(s)), "_", " ")
+	switch s {
+	case api.Up:
+		return Cell{text, Green}
+	case api.LocalServerDown, api.Silent, api.Unreachable:
+		return Cell{text, Red}
+	case api.Away, api.Paused, api.Connecting:
+		return Cell{text, Yellow}
+	}
+	return Cell{text, Plain}
+}
+
+// Since returns how long ago a moment was, or a dash if it is not known.
+func Since(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return Duration(now.Sub(t))
+}
+
+// TunnelPort returns the public port of a tunnel, or a dash before it has one.
+func TunnelPort(t api.Tunnel) string {
+	if t.Port == 0 {
+		return "-"
+	}
+	return strconv.Itoa(t.Port)
+}
+
+// Name returns who a tunnel is: its name, or that of its identity, or both.
+func Name(t api.Tunnel) string { return name(t.Name, t.Identity) }
+
+func name(tunnel, identity string) string {
+	if tunnel != "" && identity != "" && tunnel != identity {
+		return Clean(tunnel + " of " + identity)
+	}
+	return Clean(cmp.Or(tunnel, identity, "-"))
+}
+
+// End returns who ended a connection, and how, by the identifiers of the log.
+func End(e api.Ended) Cell {
+	if !e.Joined {
+		text := "reset: " + cmp.Or(e.Limit, e.Reason, "unknown")
+		return Cell{Clean(text), Yellow}
+	}
+	cell := Cell{Text: Clean(e.EndedBy + " " + e.How)}
+	switch e.How {
+	case "fin", "drain":
+	case "reset":
+		cell.Style = Yellow
+	default:
+		cell.Style = Red
+	}
+	return cell
+}
+
+// EndName returns whose tunnel a connection was to.
+func EndName(e api.Ended) string { return name(e.Name, e.Identity) }

@@ -107,7 +107,7 @@ type Probe struct {
 	Error       string    `json:"error,omitempty"`       // such as "connection refused"
 }
 
-// User is a user who is joined.
+// User is a user who is joined. Its ID is a u and a number, which nobody takes for a port.
 type User struct {
 	ID       string    `json:"id"`
 	Tunnel   string    `json:"tunnel"` // its ID
@@ -120,7 +120,8 @@ type User struct {
 // Ended is a user's connection that is over: joined, or reset before that.
 type Ended struct {
 	At              time.Time `json:"at"`
-	Tunnel          string    `json:"tunnel"`
+	Tunnel          string    `json:"tunnel"` // its ID
+	Port            int       `json:"port"`   // the tunnel may be gone
 	Identity        string    `json:"identity,omitempty"`
 	Name            string    `json:"name,omitempty"`
 	Address         string    `json:"address"`

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // An operator filters by identifiers: docs/operating.md has all that the code has, and no
@@ -19,6 +21,9 @@ func TestIdentifiersAreInTheDocs(t *testing.T) {
 	code := constants(t)
 	code["field"] = fieldNames()
 	code["limit"] = limits
+	if names := names(); !slices.Equal(slices.Sorted(slices.Values(code["event"])), names) {
+		t.Errorf("Names returns %q, and the code has %q", names, code["event"])
+	}
 	documented := tables(t)
 	for kind, want := range code {
 		slices.Sort(want)
@@ -27,6 +32,15 @@ func TestIdentifiersAreInTheDocs(t *testing.T) {
 			t.Errorf("docs/operating.md lists as %s\n%q\nthe code has\n%q", kind, got, want)
 		}
 	}
+}
+
+// names returns what Names does, in alphabetical order.
+func names() (names []string) {
+	for _, name := range observe.Names() {
+		names = append(names, string(name))
+	}
+	slices.Sort(names)
+	return names
 }
 
 // limits are those of package admission that delay or refuse somebody.

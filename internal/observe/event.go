@@ -42,6 +42,14 @@ const (
 	Panicked Name = "panic"
 )
 
+// Names returns the names of all events.
+func Names() []Name {
+	return []Name{
+		TunnelOpened, TunnelClosed, LeaseEnded, LeasePassed, UserJoined, UserDone, UserReset, UsersLimited,
+		RequestRefused, HandshakeFailed, HandshakesLimited, ProxyHeaderFailed, SourceBanned, Panicked,
+	}
+}
+
 // sentence returns what the log says of an event to people.
 func (n Name) sentence() string {
 	switch n {

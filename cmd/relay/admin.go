@@ -51,15 +51,15 @@ func adminExamples() map[string]string {
 	}
 }
 
-// process is a relay or a forwarder that runs.
-type process struct {
+// instance is a relay or a forwarder that runs.
+type instance struct {
 	*client.Client
 	socket client.Socket // or
 	url    string
 }
 
 // flag returns the flag that says that a command means this one.
-func (p process) flag() string {
+func (p instance) flag() string {
 	if p.url != "" {
 		return "--url=" + p.url
 	}
@@ -67,7 +67,7 @@ func (p process) flag() string {
 }
 
 // String returns what it is, in a few words.
-func (p process) String() string {
+func (p instance) String() string {
 	switch {
 	case p.url != "":
 		return p.url
@@ -83,14 +83,14 @@ func (p process) String() string {
 var errNothingRuns = errors.New("nothing runs")
 
 // find returns the processes that the flags mean: at least one.
-func (a *adminFlags) find() ([]process, error) {
+func (a *adminFlags) find() ([]instance, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
 	switch {
 	case a.url != "":
 		p, err := a.remote()
-		return []process{p}, err
+		return []instance{p}, err
 	case a.socket != "":
 		s := client.Socket{Path: a.socket}
 		if kind, number, ok := api.ParseSocketName(filepath.Base(a.socket)); ok {
@@ -99,7 +99,7 @@ func (a *adminFlags) find() ([]process, error) {
 		if err := reachable(a.socket); err != nil {
 			return nil, err
 		}
-		return []process{{Client: client.Dial(a.socket), socket: s}}, nil
+		return []instance{{Client: client.Dial(a.socket), socket: s}}, nil
 	}
 	return a.local()
 }
@@ -124,7 +124,7 @@ func (a *adminFlags) check() error {
 }
 
 // local returns the processes of this machine.
-func (a *adminFlags) local() ([]process, error) {
+func (a *adminFlags) local() ([]instance, error) {
 	dir, err := (&flags{stateDir: a.stateDir}).state()
 	if err != nil {
 		return nil, err
@@ -133,14 +133,14 @@ func (a *adminFlags) local() ([]process, error) {
 	if a.stateDir == "" {
 		dirs = append(dirs, serviceState)
 	}
-	var found []process
+	var found []instance
 	for _, dir := range dirs {
 		sockets, err := client.Find(dir)
 		if err != nil {
 			return nil, explainSocket(err, dir)
 		}
 		for _, s := range sockets {
-			found = append(found, process{Client: client.Dial(s.Path), socket: s})
+			found = append(found, instance{Client: client.Dial(s.Path), socket: s})
 		}
 		if len(found) > 0 {
 			return found, nil
@@ -150,30 +150,30 @@ func (a *adminFlags) local() ([]process, error) {
 }
 
 // remote returns the process at --url.
-func (a *adminFlags) remote() (process, error) {
+func (a *adminFlags) remote() (instance, error) {
 	const right = "for example:   --url=https://relay.example.com:8081"
 	u, err := url.Parse(a.url)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
-		return process{}, usagef(right, "--url: %+.80q is no URL of an admin API", a.url)
+		return instance{}, usagef(right, "--url: %+.80q is no URL of an admin API", a.url)
 	}
 	token := ""
 	if a.tokenFile != "" {
 		if token, err = auth.ReadSecretFile(a.tokenFile); err != nil {
-			return process{}, fmt.Errorf("--tokenFile: %w", explainFile(err))
+			return instance{}, fmt.Errorf("--tokenFile: %w", explainFile(err))
 		}
 	}
 	if u.Scheme == "http" && token != "" && !isLoopback(u.Hostname()) {
-		return process{}, usagef(right, "--url: the token would go to %+.80q in plain text", u.Host)
+		return instance{}, usagef(right, "--url: the token would go to %+.80q in plain text", u.Host)
 	}
 	config, err := a.tls()
 	if err != nil {
-		return process{}, err
+		return instance{}, err
 	}
 	c, err := client.Open(u.Scheme+"://"+u.Host, token, config)
 	if err != nil {
-		return process{}, usagef(right, "--url: %v", err)
+		return instance{}, usagef(right, "--url: %v", err)
 	}
-	return process{Client: c, url: a.url}, nil
+	return instance{Client: c, url: a.url}, nil
 }
 
 func (a *adminFlags) tls() (*tls.Config, error) {
@@ -187,15 +187,15 @@ func (a *adminFlags) tls() (*tls.Config, error) {
 // one returns the only process that the flags mean. Where there are several and one of
 // them is a relay, it is the relay: it sees what its forwarders see. Command is what to
 // type.
-func (a *adminFlags) one(command string) (process, error) {
+func (a *adminFlags) one(command string) (instance, error) {
 	all, err := a.find()
 	if err != nil {
-		return process{}, err
+		return instance{}, err
 	}
 	if len(all) == 1 {
 		return all[0], nil
 	}
-	var relays []process
+	var relays []instance
 	for _, p := range all {
 		if p.socket.Kind == api.Relay {
 			relays = append(relays, p)
@@ -204,11 +204,11 @@ func (a *adminFlags) one(command string) (process, error) {
 	if len(relays) == 1 {
 		return relays[0], nil
 	}
-	return process{}, several(all, command, "several run here")
+	return instance{}, several(all, command, "several run here")
 }
 
 // several returns the error of a command that has to be told which process it means.
-func several(all []process, command, why string) error {
+func several(all []instance, command, why string) error {
 	var lines strings.Builder
 	for i, p := range all {
 		if i > 0 {
@@ -220,7 +220,7 @@ func several(all []process, command, why string) error {
 }
 
 // explain adds to the error of a call what to do.
-func (p process) explain(err error) error {
+func (p instance) explain(err error) error {
 	var said *client.StatusError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):

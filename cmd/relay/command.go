@@ -84,6 +84,7 @@ that port with the server, byte for byte.`,
 	root.SetGlobalNormalizationFunc(camelCase)
 	completeFlags(root)
 	root.AddCommand(newDemoCommand(stderr))
+	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand())
 	root.AddCommand(newTokenCommand())
 	root.InitDefaultCompletionCmd("")
 	root.InitDefaultHelpCmd()

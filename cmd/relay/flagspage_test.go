@@ -64,7 +64,7 @@ func checkFlagRow(t *testing.T, title string, flag *pflag.Flag, value, is string
 		t.Errorf("%s: the value of --%s is %q on the page, and has to begin with %q", title, flag.Name, value, kind)
 	}
 	switch flag.DefValue {
-	case "", "[]", "0": // is said in words
+	case "", "[]", "0", "0s": // is said in words
 		return
 	case "false":
 		if is != "off" {

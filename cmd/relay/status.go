@@ -13,8 +13,8 @@ import (
 	"github.com/seed96252745/relay/internal/api"
 )
 
-// errTrouble ends relay status with status 1. What is wrong is on the screen already.
-var errTrouble = errors.New("something is wrong")
+// errTrouble ends relay status with status 1.
+var errTrouble = errors.New("there are problems: they are listed with what to do")
 
 func newStatusCommand() *cobra.Command {
 	var admin adminFlags
@@ -85,7 +85,7 @@ func status(ctx context.Context, out io.Writer, admin *adminFlags, asJSON, all b
 }
 
 // see asks a process how it does.
-func see(ctx context.Context, p process) (n seen, err error) {
+func see(ctx context.Context, p instance) (n seen, err error) {
 	n = seen{Socket: p.socket.Path, URL: p.url}
 	if n.Status, err = p.Status(ctx); err != nil {
 		return n, p.explain(err)

@@ -124,7 +124,7 @@ func userOrder(by string) (func(a, b api.User) int, error) {
 
 // listUsers returns the users of a process, of one tunnel or of all if tunnel is empty, and
 // reports whether it has that tunnel.
-func listUsers(ctx context.Context, p process, tunnel string) (of usersOf, known bool, err error) {
+func listUsers(ctx context.Context, p instance, tunnel string) (of usersOf, known bool, err error) {
 	n, err := see(ctx, p)
 	if err != nil {
 		return of, false, err

@@ -140,7 +140,10 @@ func Cut(text string, width int) string {
 	if width <= 0 {
 		return ""
 	}
-	return ansi.Truncate(text, width, "…")
+	if ansi.StringWidth(text) <= width {
+		return text
+	}
+	return ansi.Cut(text, 0, width-1) + "…"
 }
 
 // Wrap returns text in lines of at most width columns. With width 0 it is one line.

@@ -1,0 +1,32 @@
+// The login, where the API wants to know who asks.
+
+import { post } from '../api.js';
+import { field } from '../dialog.js';
+import { el, show, text } from '../dom.js';
+
+export class LoginView {
+  constructor(done) {
+    const token = el('input', { type: 'password', required: true, autocomplete: 'current-password' });
+    const problem = el('p', { class: 'problemline', role: 'alert', hidden: true });
+    const form = el('form', { class: 'card login' },
+      el('h1', null, 'Log in'),
+      el('p', null, 'This relay shows itself to who has the admin token.'),
+      field('Admin token', token), problem,
+      el('div', { class: 'buttons' }, el('button', { type: 'submit', class: 'primary' }, 'Log in')));
+    form.addEventListener('submit', async (event) => {
+      event.preventDefault();
+      show(problem, false);
+      try {
+        await post('session', { token: token.value });
+        token.value = '';
+        done();
+      } catch (error) {
+        text(problem, error.login ? 'That is not the token.' : error.message);
+        show(problem, true);
+        token.select();
+      }
+    });
+    this.node = form;
+    this.focus = () => token.focus();
+  }
+}

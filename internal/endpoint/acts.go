@@ -12,7 +12,7 @@ import (
 var (
 	errEnded  = observe.WithReason(errors.New("the operator has ended the connection"), observe.EndedByOperator)
 	errClosed = observe.WithReason(errors.New("the operator has closed the tunnel"), observe.ClosedByOperator)
-	errPaused = observe.WithReason(errors.New("the operator has paused the tunnel"), observe.PausedByOperator)
+	errPaused = observe.WithReason(errors.New("the operator has paused the tunnel"), observe.Paused)
 	errBanned = observe.WithReason(errors.New("the operator has banned the address"), observe.BannedByOperator)
 )
 

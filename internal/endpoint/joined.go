@@ -46,19 +46,12 @@ func (j *joinedUser) end(r join.Result) {
 func (t *Tunnel) endedBy(r join.Result) (observe.Party, observe.How) {
 	by, how := observe.Ending(r, observe.ByRelay, observe.ByRelayClient, t.alive.Err() != nil)
 	switch {
-	case how == observe.Drain && isOperators(r.Err):
-		return by, observe.How(observe.ReasonOf(r.Err))
 	case how == observe.Drain:
 		return by, t.stopped()
 	case by == observe.ByServer && how == observe.Lost && t.Session.Ended().Err() != nil:
 		return observe.ByRelayClient, how
 	}
 	return by, how
-}
-
-// isOperators reports whether it is the operator who has ended a connection.
-func isOperators(err error) bool {
-	return errors.Is(err, errEnded) || errors.Is(err, errClosed) || errors.Is(err, errBanned)
 }
 
 // stopped returns why the relay has ended a connection. The tunnel has no reason where the

@@ -71,7 +71,7 @@ func constants(t *testing.T) map[string][]string {
 			}
 			found[headings[kind.Name]] = append(found[headings[kind.Name]], text)
 		} else { // a way in which a connection ends that is a reason, too
-			found["how"] = append(found["how"], map[string]string{"Drain": "drain", "ByPanic": "panic", "ByOperator": "operator"}[spec.Names[0].Name])
+			found["how"] = append(found["how"], map[string]string{"Drain": "drain", "ByPanic": "panic"}[spec.Names[0].Name])
 		}
 		return true
 	}

@@ -20,8 +20,8 @@ const (
 	ByRelay       Party = "relay"
 )
 
-// How is how a connection ends. Where an identity no longer holds, it is the [Reason] for
-// that.
+// How is how a connection ends. Where an identity no longer holds, or the operator wants it
+// so, it is the [Reason] for that.
 type How string
 
 // How a connection ends.
@@ -32,7 +32,6 @@ const (
 	HalfCloseTimeout How = "half_close_timeout"
 	Drain            How = How(Draining)
 	ByPanic          How = How(Panic)
-	ByOperator       How = How(Operator)
 )
 
 // Ending returns who ended a connection of which A is the user's side and B the server's,
@@ -50,8 +49,9 @@ func Ending(r join.Result, self, peer Party, cut bool) (Party, How) {
 	case join.Stalled:
 		return by, HalfCloseTimeout
 	case join.Stopped:
-		if ReasonOf(r.Err) == Operator {
-			return self, ByOperator
+		switch reason := ReasonOf(r.Err); reason {
+		case EndedByOperator, ClosedByOperator, BannedByOperator:
+			return self, How(reason)
 		}
 		return self, Drain
 	case join.Crashed:

@@ -53,10 +53,10 @@ func TestEndingStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	byOperator := observe.WithReason(errors.New("it is not welcome"), observe.Operator)
+	byOperator := observe.WithReason(errors.New("it is not welcome"), observe.ClosedByOperator)
 	for want, stop := range map[observe.How]func(cancel func(), j join.Handle){
-		observe.Drain:      func(cancel func(), _ join.Handle) { cancel() },
-		observe.ByOperator: func(_ func(), j join.Handle) { j.Stop(byOperator) },
+		observe.Drain:        func(cancel func(), _ join.Handle) { cancel() },
+		"closed_by_operator": func(_ func(), j join.Handle) { j.Stop(byOperator) },
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

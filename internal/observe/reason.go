@@ -50,13 +50,15 @@ const (
 	Paused          Reason = "paused" // by an operator
 )
 
-// Why something ends, or is refused, that the operator wants so.
+// Why something ends, or is refused, because the operator wants it so.
 const (
-	EndedByOperator  Reason = "ended_by_operator"
-	ClosedByOperator Reason = "closed_by_operator"
-	PausedByOperator Reason = "paused"
-	BannedByOperator Reason = "banned_by_operator"
+	EndedByOperator  Reason = "ended_by_operator"  // one user
+	ClosedByOperator Reason = "closed_by_operator" // a tunnel, with its users
+	BannedByOperator Reason = "banned_by_operator" // an address
 )
+
+// Operator is another name of EndedByOperator.
+const Operator = EndedByOperator
 
 // Why a connection or a request is refused.
 const (
@@ -72,9 +74,8 @@ const (
 
 // Why anything may end.
 const (
-	Operator Reason = "operator" // has ended it, through the admin API
-	Panic    Reason = "panic"
-	Other    Reason = "other" // the error says what
+	Panic Reason = "panic"
+	Other Reason = "other" // the error says what
 )
 
 // reasoned is an error that has a reason.

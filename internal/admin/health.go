@@ -1,0 +1,68 @@
+package admin
+
+import (
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"time"
+
+	"github.com/seed96252745/relay/internal/api"
+)
+
+// healthz reports that the process answers.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") }
+
+// readyz reports whether the process takes users.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	status := s.Node.Status()
+	switch {
+	case status.Draining:
+		say(w, http.StatusServiceUnavailable, "draining")
+	case status.Kind == api.Forwarder && status.Tunnels == 0:
+		say(w, http.StatusServiceUnavailable, "not registered at the relay")
+	default:
+		say(w, http.StatusOK, "ready")
+	}
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n")) // the client may be gone
+}
+
+// longestProfile bounds a profile over time, which costs the process something.
+const longestProfile = 2 * time.Minute
+
+// defineProfiles serves what a developer asks for. The command line is left out: others
+// have had secrets there.
+func defineProfiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", profile(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/cmdline", func(w http.ResponseWriter, _ *http.Request) {
+		answerError(w, refuse(http.StatusNotFound, "unknown_path", "the command line is not shown"))
+	})
+	mux.HandleFunc("GET /debug/pprof/profile", profile(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/symbol", profile(pprof.Symbol))
+	mux.HandleFunc("GET /debug/pprof/trace", profile(pprof.Trace))
+}
+
+// profile bounds how long a profile takes, and has it take longer than other answers.
+func profile(handle http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if text := r.FormValue("seconds"); text != "" {
+			n, err := strconv.ParseFloat(text, 64)
+			if err != nil || !(n > 0 && n <= longestProfile.Seconds()) {
+				answerError(w, badRequest("seconds is a number up to %v", longestProfile.Seconds()))
+				return
+			}
+		}
+		// The end of the time for the request would end the profile too. Package pprof sees
+		// to that for the answer.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(longestProfile + answerWait))
+		handle(w, r)
+	}
+}
+
+func refuseProfiles(w http.ResponseWriter, _ *http.Request) {
+	answerError(w, refuse(http.StatusForbidden, "needs_token", "profiles are served at the unix socket, or with --adminTokenFile"))
+}

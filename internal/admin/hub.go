@@ -1,0 +1,128 @@
+package admin
+
+import (
+	"crypto/rand"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed96252745/relay/internal/observe"
+)
+
+const (
+	// ringSize is how many events are kept for readers that are behind, and for those that
+	// come back. A reader looks ten times a second: it misses none of up to 10,000 a
+	// second. The ring takes some 400 KiB.
+	ringSize = 1024
+	// maxReaders bounds the streams, each of which can cost a part of a processor.
+	maxReaders = 16
+)
+
+// entry is an event of the ring.
+type entry struct {
+	at    time.Time
+	event observe.Event
+}
+
+// hub keeps the last events for the readers of the live stream, each of which has a place
+// in the ring: a slow reader costs nobody else anything, and loses the oldest. Its methods
+// may be called concurrently.
+type hub struct {
+	run string // tells the numbers of this process from those of another
+
+	mu      sync.Mutex // guards what follows
+	last    uint64     // number of the last event; the first is 1
+	ring    []entry    // event n is at n % ringSize
+	readers map[*reader]struct{}
+}
+
+// reader is the place of one stream.
+type reader struct {
+	hub    *hub
+	next   uint64        // number of the event to read next
+	asleep bool          // waits for wake; guarded by the hub's mu, like next
+	wake   chan struct{} // takes one
+}
+
+func newHub() *hub {
+	return &hub{run: rand.Text()[:8], ring: make([]entry, ringSize), readers: make(map[*reader]struct{})}
+}
+
+// add adds an event, and waits for nobody.
+func (h *hub) add(e observe.Event, at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last++
+	h.ring[h.last%ringSize] = entry{at, e}
+	for r := range h.readers {
+		if r.asleep {
+			r.asleep = false
+			select {
+			case r.wake <- struct{}{}:
+			default: // it has not seen the last one yet
+			}
+		}
+	}
+}
+
+// open returns a reader of the events that are to come, or nil if there are too many
+// readers. Of a reader that comes back, lastID is the ID of the last event that it has
+// seen: it gets what it has missed since, as far as that is kept. To one that comes from a
+// process that ran before this one, everything is new.
+func (h *hub) open(lastID string) *reader {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.readers) >= maxReaders {
+		return nil
+	}
+	r := &reader{hub: h, next: h.last + 1, wake: make(chan struct{}, 1)}
+	if run, number, ok := strings.Cut(lastID, "-"); ok {
+		seen, err := strconv.ParseUint(number, 10, 64)
+		switch {
+		case run != h.run:
+			r.next = h.oldest()
+		case err == nil && seen < h.last:
+			r.next = seen + 1
+		}
+	}
+	h.readers[r] = struct{}{}
+	return r
+}
+
+// id returns the ID of an event in the stream.
+func (h *hub) id(number uint64) string { return h.run + "-" + strconv.FormatUint(number, 10) }
+
+// read fills into with the next events, of which the first has the number first, and
+// returns how many were dropped before those. If there is none, the reader's wake gets
+// something with the next one.
+func (r *reader) read(into []entry) (n int, first, dropped uint64) {
+	h := r.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if oldest := h.oldest(); r.next < oldest {
+		dropped, r.next = oldest-r.next, oldest
+	}
+	first = r.next
+	for n < len(into) && r.next <= h.last {
+		into[n] = h.ring[r.next%ringSize]
+		n, r.next = n+1, r.next+1
+	}
+	r.asleep = n == 0 && dropped == 0
+	return n, first, dropped
+}
+
+// oldest returns the number of the oldest event that is kept. The mutex is held.
+func (h *hub) oldest() uint64 {
+	if h.last < ringSize {
+		return 1
+	}
+	return h.last - ringSize + 1
+}
+
+// close gives the reader's place back.
+func (r *reader) close() {
+	r.hub.mu.Lock()
+	defer r.hub.mu.Unlock()
+	delete(r.hub.readers, r)
+}

@@ -66,6 +66,9 @@ var mayImport = []struct {
 		"it writes what the admin API says, and asks nobody"},
 	{"internal/observe", []string{"internal/crash", "internal/join", "internal/protocol"},
 		"relay and forwarder have the same events because neither is asked for them"},
+	{"internal/metrics", []string{"internal/admission", "internal/api", "internal/observe", "internal/wire",
+		"github.com/prometheus/client_golang/...", "github.com/prometheus/client_model/go"},
+		"it counts what it is told and shows what it is given: what runs knows nothing of who watches"},
 	{"internal/protocol", []string{"internal/conn", "internal/wire"},
 		"the seams are between server and protocols: they can be on neither side"},
 }
@@ -179,6 +182,8 @@ var onlyImportedBy = []struct {
 	{"github.com/caddyserver/certmagic", []string{"internal/certificate/acme"}, "who asks authorities for certificates is in one place"},
 	{"go.uber.org/zap", []string{"internal/certificate/acme"}, "certmagic logs through it, and nobody else"},
 	{"github.com/spf13/cobra", []string{"cmd/relay"}, "flags are the command's"},
+	{"github.com/prometheus/client_golang/prometheus", []string{"internal/metrics"}, "what is shown to Prometheus, and under which name, is decided in one place"},
+	{"internal/metrics", []string{"cmd/relay"}, "a relay is given its sinks: those of a test, and of a program with the library, need no Prometheus"},
 	{"github.com/lmittmann/tint", []string{"cmd/relay"}, "colors are the command's"},
 	{"charm.land/bubbletea/v2", []string{"cmd/relay/top"}, "a screen that stays is one command's, and no library's"},
 	{"github.com/charmbracelet/x/ansi", []string{"cmd/relay/screen"}, "how wide a text is on a screen is known in one place"},

@@ -212,10 +212,11 @@ func (u *user) join() {
 		return
 	}
 	t, g := u.tunnel, u.endpoint.group
+	waited := time.Since(u.came)
 	g.config.Events.Observe(observe.Event{
-		Name: observe.UserJoined, Level: slog.LevelDebug, Source: u.Source.Prefix(), Tunnel: t.about(), User: u.addr,
+		Name: observe.UserJoined, Level: slog.LevelDebug, Source: u.Source.Prefix(), Tunnel: t.about(), User: u.addr, Waited: waited,
 	})
-	j := &joinedUser{Ticket: u.Ticket, addr: u.addr, turn: u.turn, tunnel: t, waited: time.Since(u.came), since: time.Now()}
+	j := &joinedUser{Ticket: u.Ticket, addr: u.addr, turn: u.turn, tunnel: t, waited: waited, since: time.Now()}
 	r := &u.endpoint.roster
 	r.Add(&j.place, g.lastUser.Add(1), j)
 	reached := u.reached

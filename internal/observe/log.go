@@ -82,7 +82,7 @@ func (e *Event) Fields() []slog.Attr {
 	}
 	for _, id := range [...]struct{ key, value string }{
 		{"endedBy", string(e.EndedBy)}, {"how", string(e.How)},
-		{"limit", identifier(e.Limit)}, {"code", e.Code}, {"reason", string(e.Reason)},
+		{"limit", Identifier(e.Limit)}, {"code", e.Code}, {"reason", string(e.Reason)},
 	} {
 		if id.value != "" {
 			f = append(f, slog.String(id.key, id.value))
@@ -145,9 +145,9 @@ func sourceString(p netip.Prefix) string {
 	return p.String()
 }
 
-// identifier returns the name of a counter as other values are written: usersPerSource is
+// Identifier returns the name of a counter as other values are written: usersPerSource is
 // users_per_source.
-func identifier(counter string) string {
+func Identifier(counter string) string {
 	var b strings.Builder
 	for _, r := range counter {
 		if unicode.IsUpper(r) {

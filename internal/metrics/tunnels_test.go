@@ -1,0 +1,231 @@
+package metrics_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/seed96252745/relay/internal/api"
+	"github.com/seed96252745/relay/internal/metrics"
+	"github.com/seed96252745/relay/internal/observe"
+)
+
+const (
+	webLabels  = `{identity="alice",name="web",port="20001",protocol="multiplex"}`
+	restLabels = `{identity="",name="",port="other",protocol=""}`
+)
+
+func TestSnapshot(t *testing.T) {
+	m := metrics.NewRelay(metrics.Config{Version: "1.2.3", Tunnels: 5})
+	m.Watch(full(), usage)
+	expect(t, scrape(t, m), map[string]float64{
+		`relay_start_time_seconds`:                                                 1.7e9,
+		`relay_draining`:                                                           0,
+		`relay_problems{code="local_server_down"}`:                                 1,
+		`relay_users_active`:                                                       2,
+		`relay_users_waiting`:                                                      1,
+		`relay_users_joined_total`:                                                 5,
+		`relay_received_bytes_total`:                                               100,
+		`relay_sent_bytes_total`:                                                   200,
+		`relay_leases_away`:                                                        1,
+		`relay_tunnels{state="up"}`:                                                1,
+		`relay_tunnels{state="away"}`:                                              1,
+		`relay_tunnels{state="paused"}`:                                            0,
+		`relay_limit_used{limit="users"}`:                                          2,
+		`relay_limit_max{limit="users_per_source"}`:                                256,
+		`relay_limit_met_total{limit="users_per_source"}`:                          3,
+		`relay_tunnel_users_active` + webLabels:                                    2,
+		`relay_tunnel_received_bytes_total` + webLabels:                            100,
+		`relay_tunnel_received_bytes_total` + restLabels:                           0,
+		`relay_tunnel_probe_success` + webLabels:                                   1,
+		`relay_tunnel_probe_duration_seconds` + webLabels:                          0.03,
+		`relay_tunnel_probe_dial_seconds` + webLabels:                              0.001,
+		`relay_tunnel_round_trip_seconds` + webLabels:                              0.02,
+		`relay_tunnel_state` + strings.TrimSuffix(webLabels, "}") + `,state="up"}`: 1,
+		`relay_buffered_bytes`:                                                     4096,
+		`relay_descriptors_max`:                                                    1024,
+		`relay_multiplex_sessions`:                                                 1,
+	})
+}
+
+// Users who are joined count with what they have moved so far; when they end, with what
+// the event says. The last of a tunnel is seen after it has gone.
+func TestTheLastOfATunnelIsCounted(t *testing.T) {
+	m := metrics.NewRelay(metrics.Config{Tunnels: 1})
+	n := full()
+	m.Watch(n, nil)
+	m.Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: web})
+	scrape(t, m)
+	n.tunnels, n.status.Users, n.status.Received = nil, 0, 170
+	m.Observe(observe.Event{Name: observe.UserDone, Tunnel: web, Received: 170, Sent: 230})
+	expect(t, scrape(t, m), map[string]float64{
+		`relay_tunnel_received_bytes_total` + webLabels: 170,
+		`relay_tunnel_sent_bytes_total` + webLabels:     230,
+		`relay_tunnel_users_joined_total` + webLabels:   5,
+		`relay_received_bytes_total`:                    170,
+		`relay_sent_bytes_total`:                        230,
+	})
+	for name := range scrape(t, m) {
+		if strings.HasPrefix(name, "relay_tunnel_state") || name == "relay_tunnel_users_active"+webLabels {
+			t.Errorf("a tunnel that is gone has %s", name)
+		}
+	}
+}
+
+// A lease that is away goes on with the series of its last tunnel.
+func TestALeaseThatIsAway(t *testing.T) {
+	m := metrics.NewRelay(metrics.Config{Tunnels: 5})
+	n := full()
+	m.Watch(n, nil)
+	scrape(t, m)
+	n.tunnels[0].State, n.tunnels[0].Protocol = api.Away, ""
+	expect(t, scrape(t, m), map[string]float64{
+		`relay_tunnel_received_bytes_total` + webLabels:                              100,
+		`relay_tunnel_state` + strings.TrimSuffix(webLabels, "}") + `,state="away"}`: 1,
+	})
+	for name := range scrape(t, m) {
+		if strings.Contains(name, `port="20002"`) {
+			t.Errorf("a lease that nobody has served since the start has %s", name)
+		}
+	}
+}
+
+// A tunnel keeps its place. One that finds none is in the rest until a tunnel has been gone
+// for long enough.
+func TestPlaces(t *testing.T) {
+	now := time.Now()
+	m := metrics.NewRelay(metrics.Config{Tunnels: 2})
+	m.SetNow(func() time.Time { return now })
+	n := &node{}
+	m.Watch(n, nil)
+	shown := func() string {
+		var ports []string
+		for name := range scrape(t, m) {
+			if port, ok := strings.CutPrefix(name, `relay_tunnel_users_joined_total{identity="",name="",port="`); ok {
+				ports = append(ports, port[:strings.IndexByte(port, '"')])
+			}
+		}
+		return strings.Join(slices.Sorted(slices.Values(ports)), " ")
+	}
+	tunnel := func(port int) api.Tunnel {
+		return api.Tunnel{ID: fmt.Sprint(port), Port: port, Protocol: "pool", State: api.Unknown, Connections: 1}
+	}
+	a, b, c := tunnel(1), tunnel(2), tunnel(3)
+	for _, step := range []struct {
+		there []api.Tunnel
+		later time.Duration
+		want  string
+	}{
+		{[]api.Tunnel{b, c}, 0, "2 3 other"},
+		{[]api.Tunnel{a, b, c}, 0, "2 3 other"},
+		{[]api.Tunnel{a, c}, 0, "2 3 other"},                    // port 2 has left, and its last is still shown
+		{[]api.Tunnel{a, c}, metrics.KeepGone - 1, "2 3 other"}, // not for long enough
+		{[]api.Tunnel{a, b, c}, metrics.KeepGone, "2 3 other"},  // it is back
+		{[]api.Tunnel{a, c}, 0, "2 3 other"},                    // and leaves again
+		{[]api.Tunnel{a, c}, metrics.KeepGone, "1 3 other"},
+		{[]api.Tunnel{a, b, c}, metrics.KeepGone, "1 3 other"},
+	} {
+		now = now.Add(step.later)
+		n.tunnels = step.there
+		n.status.Connections = 3
+		if got := shown(); got != step.want {
+			t.Fatalf("with %d tunnels: %s, want %s", len(step.there), got, step.want)
+		}
+	}
+}
+
+// world is tunnels that come and go, with users.
+type world struct {
+	*node
+	m      *metrics.Metrics
+	now    time.Time
+	nextID int
+	open   map[int]*api.Tunnel     // by port
+	live   map[int][]observe.Event // what users of a port have moved so far
+	shown  map[string]float64
+}
+
+func (w *world) snapshot() {
+	w.tunnels = w.tunnels[:0]
+	for _, port := range slices.Sorted(maps.Keys(w.open)) {
+		w.tunnels = append(w.tunnels, *w.open[port])
+	}
+}
+
+func about(t *api.Tunnel) observe.Tunnel {
+	return observe.Tunnel{Port: t.Port, Name: t.Name, Protocol: t.Protocol}
+}
+
+// Whatever comes and goes: no series ever goes backwards, and the total is exact.
+func TestCountersNeverGoBackwards(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{node: &node{}, now: time.Now(), open: make(map[int]*api.Tunnel), live: make(map[int][]observe.Event)}
+		w.m = metrics.NewRelay(metrics.Config{Tunnels: 3})
+		w.m.SetNow(func() time.Time { return w.now })
+		w.m.Watch(w, nil)
+		port := rapid.IntRange(1, 6)
+		t.Repeat(map[string]func(*rapid.T){
+			"open": func(t *rapid.T) {
+				p := port.Draw(t, "port")
+				if w.open[p] == nil {
+					w.nextID++
+					w.open[p] = &api.Tunnel{ID: fmt.Sprint(w.nextID), Port: p, State: api.Up}
+				}
+				w.open[p].Protocol = rapid.SampledFrom([]string{"pool", "event"}).Draw(t, "protocol")
+				w.m.Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: about(w.open[p])})
+			},
+			"close": func(t *rapid.T) { delete(w.open, port.Draw(t, "port")) },
+			"join": func(t *rapid.T) {
+				of := w.open[port.Draw(t, "port")]
+				if of == nil {
+					return
+				}
+				of.Connections++
+				w.status.Connections++
+				w.live[of.Port] = append(w.live[of.Port], observe.Event{Name: observe.UserDone, Tunnel: about(of)})
+				w.m.Observe(observe.Event{Name: observe.UserJoined, Tunnel: about(of)})
+			},
+			"move": func(t *rapid.T) {
+				p := port.Draw(t, "port")
+				if len(w.live[p]) == 0 {
+					return
+				}
+				n := rapid.Int64Range(1, 1000).Draw(t, "bytes")
+				w.live[p][0].Received += n
+				w.status.Received += n
+				if of := w.open[p]; of != nil {
+					of.Received += n
+				}
+			},
+			"leave": func(t *rapid.T) {
+				p := port.Draw(t, "port")
+				if len(w.live[p]) == 0 {
+					return
+				}
+				w.m.Observe(w.live[p][0])
+				w.live[p] = w.live[p][1:]
+			},
+			"wait": func(*rapid.T) { w.now = w.now.Add(metrics.KeepGone) },
+			"":     w.check,
+		})
+	})
+}
+
+func (w *world) check(t *rapid.T) {
+	w.snapshot()
+	series := scrape(t, w.m)
+	for name, before := range w.shown {
+		if now, ok := series[name]; ok && now < before && strings.Contains(name, "_total") {
+			t.Fatalf("%s went from %v to %v", name, before, now)
+		}
+	}
+	w.shown = series
+	if got := series["relay_received_bytes_total"]; got != float64(w.status.Received) {
+		t.Fatalf("%v bytes in all, want %v", got, w.status.Received)
+	}
+}

@@ -19,9 +19,10 @@ import (
 // port, after a restart as well. Key may be called concurrently.
 type KeyStore interface {
 	// Key returns the key that is kept under a name, and makes it at the first call. A key
-	// is a secret of 22 to 512 printable characters without a space. The name says which
-	// relay and which server the port is for, and is no secret. After an error Listen and
-	// Forward return it.
+	// is a secret of 22 to 512 printable characters without a space. With an empty key the
+	// port is nobody's: the relay closes it when the relay client is gone. The name says
+	// which relay and which server the port is for, and is no secret. After an error Listen
+	// and Forward return it.
 	Key(name string) (string, error)
 }
 

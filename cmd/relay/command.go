@@ -86,6 +86,7 @@ that port with the server, byte for byte.`,
 	root.AddCommand(newDemoCommand(stderr))
 	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand())
 	root.AddCommand(newTokenCommand())
+	root.AddCommand(newDoctorCommand())
 	root.InitDefaultCompletionCmd("")
 	root.InitDefaultHelpCmd()
 	refuseArguments(root)

@@ -1,0 +1,296 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/seed96252745/relay/internal/sockerr"
+)
+
+const (
+	// checkSize is what goes each way through each protocol.
+	checkSize = 1 << 20
+	// largeSize is a few dozen of the largest segments.
+	largeSize = 64 << 10
+	// bytesTimeout bounds the checks of one protocol: 1 MiB each way at 200 kbit/s.
+	bytesTimeout = 90 * time.Second
+	// pings are enough for a median.
+	pings = 7
+)
+
+// tcpInfo is what the kernel knows of a connection, from TCP_INFO of tcp(7).
+type tcpInfo struct {
+	sent, again  int64 // segments with data, and those that were sent again
+	segment, mtu int   // bytes
+}
+
+// lost returns the part of the segments that were sent again, 0 to 1.
+func (i tcpInfo) lost() float64 {
+	if i.sent == 0 {
+		return 0
+	}
+	return float64(i.again) / float64(i.sent)
+}
+
+// errStalled is the cause when bytes stand still.
+var errStalled = errors.New("bytes stand still")
+
+// bytes sends v.size bytes each way, one direction after the other, and compares all of them.
+// It returns errStalled when nothing has arrived for as long as patience.
+func (v *visit) bytes(patience time.Duration) (up, down time.Duration, err error) {
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	var stalled error
+	watch.Go(func() { stalled = v.watch(done, patience) })
+	begin := time.Now()
+	err = v.sendAndReceive()
+	end := time.Now()
+	close(done)
+	watch.Wait()
+	if stalled != nil {
+		return 0, 0, stalled
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := <-v.served; err != nil {
+		return 0, 0, fmt.Errorf("at this forwarder: %w", err)
+	}
+	half := v.uploaded.Load()
+	return half.Sub(begin), end.Sub(*half), nil
+}
+
+func (v *visit) sendAndReceive() error {
+	if _, err := io.Copy(v.user, v.random('u')); err != nil {
+		return err
+	}
+	if err := v.user.CloseWrite(); err != nil {
+		return err
+	}
+	return v.receive(v.user, 'd', &v.down)
+}
+
+// watch ends the visit when nothing has arrived for as long as patience.
+func (v *visit) watch(done <-chan struct{}, patience time.Duration) error {
+	const looks = 8
+	look := time.NewTicker(patience / looks)
+	defer look.Stop()
+	last, still := int64(-1), 0
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-look.C:
+		}
+		now := v.up.Load() + v.down.Load()
+		if now != last {
+			last, still = now, 0
+			continue
+		}
+		if still++; still >= looks {
+			_ = v.user.SetDeadline(time.Unix(1, 0))
+			return errStalled
+		}
+	}
+}
+
+// largePackets finds out whether segments as large as they get pass on the way to the relay.
+func (f *Forwarder) largePackets(ctx context.Context) Finding {
+	if f.tunnel == nil || f.unusable {
+		return skipped("no user gets through: see above")
+	}
+	v, err := f.tunnel.visitWith(ctx, modeBytes, largeSize, net.Dialer{})
+	if err != nil {
+		return problem("see public port above: it has worked a moment ago", "a user from here to %s: %s", f.tunnel.public, whyNot(err))
+	}
+	defer v.close()
+	_, _, err = v.bytes(f.Patience)
+	info, known := lookAt(v.user)
+	switch {
+	case errors.Is(err, errStalled):
+		return f.explainStall(ctx, v, info)
+	case err != nil:
+		return problem(adviceForBytes(err), "%s", plain(err.Error()))
+	case known:
+		return ok("segments of %d bytes pass (MTU %d)", info.segment, info.mtu)
+	}
+	return ok("%s pass each way", amount(largeSize))
+}
+
+// explainStall tells a hop that swallows what is large from one that swallows everything.
+func (f *Forwarder) explainStall(ctx context.Context, v *visit, info tcpInfo) Finding {
+	f.stalled = true
+	arrived, way := v.up.Load(), "to the relay"
+	if arrived == v.size {
+		arrived, way = v.down.Load(), "from the relay"
+	}
+	if err := f.smallPasses(ctx); err != nil {
+		return problem("try again; if it stays so, look for a middlebox between here and the relay, and at the relay's limits",
+			"after %s %s nothing passes any more: %s", amount(arrived), way, whyNot(err))
+	}
+	if arrived > 0 {
+		return problem("the path loses much: look for a bad cable, radio link or overloaded uplink:   mtr "+f.Host,
+			"%s %s stall after %s, while small ones pass", amount(v.size), way, amount(arrived))
+	}
+	size := "large packets"
+	if info.segment > 0 {
+		size = fmt.Sprintf("segments of %d bytes (MTU %d)", info.segment, info.mtu)
+	}
+	return problem("a hop has a smaller MTU, and its ICMP does not get here (path MTU black hole), as with VPN, PPPoE and some clouds: "+
+		"lower the MTU of this machine's network device (ip link set dev eth0 mtu 1400), or have the kernel find it: sysctl net.ipv4.tcp_mtu_probing=1, "+
+		"on this machine and on the relay's; routers can clamp the MSS",
+		"%s %s vanish, while small ones pass", size, way)
+}
+
+func (f *Forwarder) smallPasses(ctx context.Context) error {
+	v, err := f.tunnel.visit(ctx, modePing)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	return v.ping(ctx)
+}
+
+func adviceForBytes(err error) string {
+	if errors.Is(err, errChanged) {
+		return "something between here and the relay changes or cuts bytes, as a proxy or a scanner does: find it, or encrypt with --tlsPin; " +
+			"without such a thing please report it as a bug of Relay"
+	}
+	return "a middlebox between here and the relay ends connections, or the relay has met a limit: its log says so"
+}
+
+// Measured are figures of one protocol, as a user from here has them: through the relay, and
+// back.
+type Measured struct {
+	FirstByteSeconds   float64 `json:"firstByteSeconds"` // of a new connection
+	RoundTripSeconds   float64 `json:"roundTripSeconds"`
+	UpBytesPerSecond   float64 `json:"upBytesPerSecond"`
+	DownBytesPerSecond float64 `json:"downBytesPerSecond"`
+	// Lost is the part of the segments that were sent again, 0 to 1, or nil where the
+	// system does not say.
+	Lost *float64 `json:"lost,omitempty"`
+}
+
+// protocolFigures are those of a protocol that works.
+type protocolFigures struct {
+	name string
+	Measured
+}
+
+// protocol has a user's bytes go through a tunnel of one protocol.
+func (f *Forwarder) protocol(ctx context.Context, name string) Finding {
+	switch {
+	case f.tunnel == nil && f.opened != nil, !f.is.relay:
+		return skipped("there is no port: see above")
+	case f.unusable:
+		return skipped("the public port cannot be reached: see above")
+	case f.stalled:
+		return skipped("large packets do not pass: see above")
+	}
+	if name != f.Protocols[0] || f.tunnel == nil {
+		f.Close() // there may be one tunnel at a time
+		var err error
+		if f.tunnel, err = f.open(ctx, name, 0); err != nil {
+			return problem("take another protocol, or see the relay's log", "no tunnel: %s", plain(err.Error()))
+		}
+	}
+	m, err := f.tunnel.measure(ctx, f.Patience)
+	if err == nil {
+		err = f.tunnel.resets(ctx)
+	}
+	if err != nil {
+		return problem(adviceForBytes(err), "%s", plain(err.Error()))
+	}
+	f.measured = append(f.measured, protocolFigures{name, m})
+	found := fmt.Sprintf("%s each way and not a bit changed; half-close and reset kept; a new connection %s, round trip %s, up %s, down %s",
+		amount(checkSize), seconds(m.FirstByteSeconds), seconds(m.RoundTripSeconds), megabytes(m.UpBytesPerSecond), megabytes(m.DownBytesPerSecond))
+	if m.Lost != nil {
+		found += fmt.Sprintf(", %.1f %% sent again", 100**m.Lost)
+	}
+	result := ok("%s", found)
+	result.Measured = &m
+	return result
+}
+
+func seconds(s float64) string { return millis(time.Duration(s * float64(time.Second))) }
+
+// measure measures what a user gets.
+func (t *tunnel) measure(ctx context.Context, patience time.Duration) (m Measured, err error) {
+	small, err := t.visit(ctx, modePing)
+	if err != nil {
+		return m, fmt.Errorf("a user from here: %w", err)
+	}
+	defer small.close()
+	m.FirstByteSeconds = small.firstByte.Seconds()
+	var trips []time.Duration
+	for range pings {
+		begin := time.Now()
+		if err := small.ping(ctx); err != nil {
+			return m, fmt.Errorf("a byte and its answer: %w", err)
+		}
+		trips = append(trips, time.Since(begin))
+	}
+	slices.Sort(trips)
+	m.RoundTripSeconds = trips[len(trips)/2].Seconds()
+	large, err := t.visitWith(ctx, modeBytes, checkSize, net.Dialer{})
+	if err != nil {
+		return m, fmt.Errorf("a user from here: %w", err)
+	}
+	defer large.close()
+	up, down, err := large.bytes(patience)
+	if err != nil {
+		return m, fmt.Errorf("%s up (%d have come) and down (%d): %w", amount(checkSize), large.up.Load(), large.down.Load(), err)
+	}
+	m.UpBytesPerSecond, m.DownBytesPerSecond = rateOf(checkSize, up), rateOf(checkSize, down)
+	if info, known := lookAt(large.user); known {
+		m.Lost = new(info.lost())
+	}
+	return m, nil
+}
+
+// resets checks that a reset of either end is one at the other, and no end in order: a cut
+// answer must not pass for a whole one.
+func (t *tunnel) resets(ctx context.Context) error {
+	v, err := t.visit(ctx, modeReset)
+	if err != nil {
+		return fmt.Errorf("a user from here: %w", err)
+	}
+	defer v.close()
+	if err := v.user.SetReadDeadline(time.Now().Add(addrTimeout)); err != nil {
+		return err
+	}
+	if _, err := v.user.Read(make([]byte, 1)); !sockerr.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("%w: a reset by the server comes to the user as %s", errChanged, arrivedAs(err))
+	}
+	left, err := t.visit(ctx, modeLeaves)
+	if err != nil {
+		return fmt.Errorf("a user from here: %w", err)
+	}
+	left.close() // which resets
+	select {
+	case err = <-left.served:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: a reset by the user does not come to the server", errChanged)
+	}
+	if err == nil {
+		return fmt.Errorf("%w: a reset by the user comes to the server as an end", errChanged)
+	}
+	return nil
+}
+
+func arrivedAs(err error) string {
+	switch {
+	case err == nil:
+		return "a byte"
+	case isEnd(err):
+		return "an end"
+	}
+	return plain(err.Error())
+}

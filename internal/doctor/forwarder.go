@@ -1,0 +1,118 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// Resolver finds the addresses of a name. A *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Ask is what a tunnel is opened with.
+type Ask struct {
+	Protocol string
+	Port     int // 0 for any
+}
+
+// Forwarder looks from the forwarder's side. The zero value of a field is its default.
+type Forwarder struct {
+	Host string // of the relay
+	Port int    // its control port
+
+	// Resolver is net.DefaultResolver by default.
+	Resolver Resolver
+	// TLS is how the relay is verified. Nil is plain text.
+	TLS *tls.Config
+	// Pinned reports that the key of the relay is all that TLS verifies: until when its
+	// certificate is good does not matter.
+	Pinned bool
+	// Token reports that a token is shown.
+	Token bool
+	// Protocols are those that are tried, the one to use first. At least one.
+	Protocols []string
+	// PublicPort is the port to ask for, or 0.
+	PublicPort int
+	// Listen opens a tunnel of its own, without a lease: the relay closes the port when
+	// the listener is closed. Connections that it accepts are [conn.Conn]s. A refusal is a
+	// *wire.Refusal.
+	Listen func(context.Context, Ask) (net.Listener, error)
+	// Local is the address of the local server, or "".
+	Local string
+	// ProxyProtocol is the version that the local server is sent, or 0.
+	ProxyProtocol int
+	// Idle is for how long idle connections are looked at, or 0 for not at all.
+	Idle time.Duration
+	// Patience is how long bytes may stand still: 8 s by default, in which a segment is sent
+	// five times.
+	Patience time.Duration
+
+	// What the checks have found, for those that follow.
+	addrs    []netip.Addr // of the relay
+	addr     string       // that has answered, "ip:port"
+	is       peer
+	tunnel   *tunnel // of the first protocol
+	opened   error   // why there is none
+	asked    error   // why PublicPort could not be had
+	stalled  bool    // large segments do not pass
+	unusable bool    // the public port cannot be reached
+	measured []protocolFigures
+}
+
+// peer is what is at the relay's port.
+type peer struct {
+	relay bool // it speaks Relay, in one of these:
+	plain bool
+	tls   bool
+	chain []*x509.Certificate // that it shows in TLS; unverified
+}
+
+// addrTimeout bounds connecting to one address: two SYNs after the first one.
+const addrTimeout = 5 * time.Second
+
+// Checks lists the checks, in the order in which each needs those before it. Close has to
+// follow the run.
+func (f *Forwarder) Checks() []Check {
+	if f.Resolver == nil {
+		f.Resolver = net.DefaultResolver
+	}
+	if f.Patience == 0 {
+		f.Patience = 8 * time.Second
+	}
+	checks := []Check{
+		{"name", 10 * time.Second, f.resolve},
+		{"connect", addrTimeout + time.Second, f.connect},
+		{"relay", 4 * addrTimeout, f.identify},
+		{"encryption", 2 * addrTimeout, f.encryption},
+		{"token", registerTimeout, f.token},
+		{"port", registerTimeout, f.port},
+		{"public port", 2 * addrTimeout, f.publicPort},
+		{"large packets", 4 * f.Patience, f.largePackets},
+	}
+	for _, p := range f.Protocols {
+		run := func(ctx context.Context) Finding { return f.protocol(ctx, p) }
+		checks = append(checks, Check{p, registerTimeout + bytesTimeout, run})
+	}
+	checks = append(checks, Check{"protocol", time.Second, f.recommend})
+	checks = append(checks, Check{"local server", 2*addrTimeout + surpriseWait, f.localServer})
+	return append(checks, Check{"idle", f.Idle + registerTimeout + 2*addrTimeout, f.idle})
+}
+
+// Close gives the port back.
+func (f *Forwarder) Close() {
+	if f.tunnel != nil {
+		f.tunnel.close()
+		f.tunnel = nil
+	}
+}
+
+func (f *Forwarder) control() string { return net.JoinHostPort(f.Host, strconv.Itoa(f.Port)) }
+
+// unanswered is why a check is skipped that needs a relay.
+const unanswered = "there is no relay to ask: see above"

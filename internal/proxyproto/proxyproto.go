@@ -19,6 +19,7 @@
 package proxyproto
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -41,12 +42,16 @@ func Header(version int, user, public net.Addr) ([]byte, error) {
 const (
 	noticeType   pires.PP2Type = 0xe4
 	sequenceType pires.PP2Type = 0xe5
+	probeType    pires.PP2Type = 0xe6
 )
 
 // Details are what a relay tells its relay client besides the addresses.
 type Details struct {
 	Notice   []byte // at most 256 bytes; nil means none
 	Sequence Sequence
+	// Probe reports that there is no user: the relay wants to know whether there could be.
+	// The header is that of ProbeHeader.
+	Probe bool
 }
 
 // Sequence is a user's place in the order in which users came. The zero value means
@@ -77,12 +82,20 @@ func HeaderWithDetails(user, public net.Addr, details Details) ([]byte, error) {
 	return header, nil
 }
 
+// ProbeHeader returns the header of a probe. Its command is LOCAL, with which a proxy says
+// that it has made the connection itself (section 2.2).
+func ProbeHeader() []byte {
+	const local, unspecified, size = 0x20, 0, 3
+	header := append(bytes.Clone(pires.SIGV2), local, unspecified, 0, size)
+	return append(header, byte(probeType), 0, 0)
+}
+
 func format(header *pires.Header, user net.Addr) ([]byte, error) {
-	bytes, err := header.Format()
+	formatted, err := header.Format()
 	if err != nil {
 		return nil, fmt.Errorf("PROXY header for %v: %w", user, err)
 	}
-	return bytes, nil
+	return formatted, nil
 }
 
 // tcpOnly returns nil for everything but the address of a TCP connection.

@@ -71,8 +71,9 @@ func addressLen(header []byte) int {
 
 // parseDetails parses what follows the addresses in a header of version 2.
 func parseDetails(header []byte) (details Details) {
-	addresses := addressLen(header)
-	if addresses == 0 || len(header) <= fixedSize+addresses {
+	const local = 0x20 // version 2, LOCAL
+	addresses, isLocal := addressLen(header), header[12] == local
+	if addresses == 0 && !isLocal || len(header) <= fixedSize+addresses {
 		return Details{}
 	}
 	tlvs, err := pires.SplitTLVs(header[fixedSize+addresses:])
@@ -81,6 +82,8 @@ func parseDetails(header []byte) (details Details) {
 	}
 	for _, tlv := range tlvs {
 		switch {
+		case isLocal:
+			details.Probe = details.Probe || tlv.Type == probeType
 		case tlv.Type == noticeType && len(tlv.Value) > 0:
 			details.Notice = tlv.Value
 		case tlv.Type == sequenceType && len(tlv.Value) == 16:

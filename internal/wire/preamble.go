@@ -25,6 +25,7 @@ const (
 	OptionBytesPerSecond = "bytes-per-second"
 	OptionSessions       = "sessions"
 	OptionSession        = "session"
+	OptionProbe          = "probe"
 )
 
 // Preamble is what a relay client sends about itself and asks for, before the verb. A
@@ -38,6 +39,7 @@ type Preamble struct {
 	Proxy    bool   // a PROXY protocol v2 header before the bytes of each user
 	Sessions int    // how many sessions to spread the users over
 	Session  string // identifies the tunnel that this connection is another session of: a secret
+	Probe    bool   // it answers probes, whose headers it knows by Proxy
 
 	// Policy applies to its users, within that of the relay. It allows one list of networks.
 	Policy policy.Policy
@@ -97,6 +99,9 @@ func ParsePreamble(options []Option) (Preamble, error) {
 			return Preamble{}, &OptionError{o.Key, want}
 		}
 	}
+	if p.Probe && !p.Proxy {
+		return Preamble{}, &OptionError{OptionProbe, "it needs the option " + OptionProxy}
+	}
 	return p, nil
 }
 
@@ -132,6 +137,8 @@ func parserOf(key string) valueParser {
 		return number(maxSessions, func(p *Preamble, n int64) { p.Sessions = int(n) })
 	case OptionSession:
 		return secret(func(p *Preamble) *string { return &p.Session }, 1, maxID)
+	case OptionProbe:
+		return parseProbe
 	}
 	return nil
 }
@@ -153,6 +160,11 @@ func parseName(p *Preamble, value string) string {
 func parseProxy(p *Preamble, value string) string {
 	p.Proxy = true
 	return wanted(value == "v2", "v2")
+}
+
+func parseProbe(p *Preamble, value string) string {
+	p.Probe = true
+	return wanted(value == "v1", "v1")
 }
 
 func wanted(ok bool, want string) string {
@@ -219,5 +231,6 @@ func (p Preamble) Options() (options []Option) {
 	add(OptionBytesPerSecond, strconv.FormatInt(p.Policy.BytesPerSecond, 10), p.Policy.BytesPerSecond != 0)
 	add(OptionSessions, strconv.Itoa(p.Sessions), p.Sessions != 0)
 	add(OptionSession, p.Session, p.Session != "")
+	add(OptionProbe, "v1", p.Probe)
 	return options
 }

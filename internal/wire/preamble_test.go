@@ -22,7 +22,7 @@ func TestPreamble(t *testing.T) {
 			Deny:  []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32")},
 			Users: 5, UsersPerSecond: 6, BytesPerSecond: 1 << 33,
 		},
-		Sessions: 4, Session: "CU7",
+		Sessions: 4, Session: "CU7", Probe: true,
 	}
 	got, err := wire.ParsePreamble(full.Options())
 	if err != nil || !reflect.DeepEqual(got, full) {
@@ -66,6 +66,7 @@ func TestBadOptions(t *testing.T) {
 		{"name", ""}, {"name", "a b"}, {"name", "a/b"}, {"name", strings.Repeat("n", 65)},
 		{"proxy", ""}, {"proxy", "v1"},
 		{"users", "0"}, {"users", "-1"}, {"users", "1e3"}, {"users", "99999999999"}, {"users", "+1"},
+		{"probe", ""}, {"probe", "v2"}, {"probe", "v1"}, // the last one without proxy
 		{"sessions", "0"}, {"sessions", "257"}, {"session", ""}, {"session", "a b"}, {"session", strings.Repeat("i", 129)},
 		{"bytes-per-second", "10MB"}, {"users-per-second", ""},
 		{"allow", ""}, {"allow", "10.0.0.0/33"}, {"deny", "10.0.0.1,"}, {"deny", "fe80::1%eth0"},

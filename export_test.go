@@ -8,6 +8,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 // MaxPending bounds the connections that NewHeaderReader lets wait.
@@ -36,6 +37,10 @@ func (a acceptorHandler) whenReadable(conn conn.Conn, f func()) (stop func()) {
 		return nil
 	}
 	return a.watch(conn, f)
+}
+
+func (acceptorHandler) answerProbe(context.Context) wire.ProbeAnswer {
+	return wire.ProbeAnswer{Took: time.Millisecond}
 }
 
 func (acceptorHandler) loop() *join.Loop { return nil }

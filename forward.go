@@ -66,6 +66,7 @@ func Forward(ctx context.Context, relayAddr, localAddr string, options *Options)
 
 		prepareLocal:  engine.PrepareLocal,
 		proxyProtocol: l.options.ProxyProtocol,
+		probeLocal:    l.options.Probe == ProbeLocal,
 	}
 	engine.OnCrash = f.logPanic
 	f.closed, f.close = context.WithCancel(context.Background())
@@ -96,6 +97,9 @@ type forwarder struct {
 	prepareLocal func(fd int)
 	// proxyProtocol is the version of the header for the local server; 0 is none.
 	proxyProtocol int
+	// probeLocal has probes reach the local server.
+	probeLocal bool
+	prober     prober
 
 	closed  context.Context // done when no connection may go on
 	close   context.CancelFunc

@@ -48,6 +48,8 @@ type userHandler interface {
 	// not wait. Stop ends the watch. It is nil if conn cannot be watched, and has to be
 	// read instead.
 	whenReadable(conn conn.Conn, f func()) (stop func())
+	// answerProbe returns what to answer to a probe of the relay. It may take as long as ctx.
+	answerProbe(ctx context.Context) wire.ProbeAnswer
 	// loop returns an event loop for what comes before users, or nil if there is none.
 	loop() *join.Loop
 }

@@ -49,10 +49,11 @@ type Listener struct {
 	// users takes the users' connections over.
 	users userHandler
 
-	conns  chan conn.Conn // for Accept; never closed
-	closed context.Context
-	close  context.CancelFunc
-	done   chan struct{} // closed when run has returned
+	acceptance acceptance     // of users
+	conns      chan conn.Conn // for Accept; never closed
+	closed     context.Context
+	close      context.CancelFunc
+	done       chan struct{} // closed when run has returned
 	// draining counts the registrations that are closed, and whose connections live.
 	draining   sync.WaitGroup
 	forced     context.Context // done when those are to end
@@ -151,6 +152,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // handleUser hands conn to Accept.
 func (l *Listener) handleUser(registered context.Context, conn conn.Conn) {
+	l.acceptance.wait()
+	defer l.acceptance.done()
 	select {
 	case l.conns <- conn:
 	case <-l.closed.Done():

@@ -53,6 +53,22 @@ const (
 // MaxSessions is how many connections a relay lets one multiplex tunnel have.
 const MaxSessions = multiplex.MaxSessions
 
+// Probe is what a relay may ask from time to time, which is every 15 seconds if its operator
+// has not chosen otherwise.
+type Probe string
+
+const (
+	// ProbeLocal answers whether the local server accepts connections. Forward connects to
+	// it and closes that connection. A Listener has no local server, and answers as with
+	// ProbeSession.
+	ProbeLocal Probe = "local"
+	// ProbeSession answers that this process is there, without a connection to the local
+	// server.
+	ProbeSession Probe = "session"
+	// ProbeOff answers nothing.
+	ProbeOff Probe = "off"
+)
+
 // DefaultDrain is how long Forward lets connections finish by default.
 const DefaultDrain = 30 * time.Second
 
@@ -115,6 +131,10 @@ type Options struct {
 	// none. Listen does not use it.
 	ProxyProtocol int
 
+	// Probe is what the relay may ask, so that its operator sees how this tunnel does. It
+	// defaults to ProbeLocal. At a relay of an earlier version it has no effect.
+	Probe Probe
+
 	// KeepTrying has Forward go on when the relay refuses what it has never granted, for a
 	// reason that does not pass by itself: a token that the relay does not know, a port
 	// that somebody else has. Without it Forward returns the *RefusedError. Listen returns
@@ -161,6 +181,9 @@ func (o *Options) withDefaults() Options {
 		if full.TLS != nil {
 			full.Sessions = DefaultTLSSessions
 		}
+	}
+	if full.Probe == "" {
+		full.Probe = ProbeLocal
 	}
 	if full.Logger == nil {
 		full.Logger = slog.New(slog.DiscardHandler)
@@ -253,12 +276,15 @@ func (o Options) preamble(relayAddr, serves string) (wire.Preamble, error) {
 	if o.ProxyProtocol < 0 || o.ProxyProtocol > 2 {
 		return wire.Preamble{}, fmt.Errorf("relay: PROXY protocol %d: there are versions 1 and 2", o.ProxyProtocol)
 	}
+	if o.Probe != ProbeLocal && o.Probe != ProbeSession && o.Probe != ProbeOff {
+		return wire.Preamble{}, fmt.Errorf("relay: unknown probe %q: there are local, session and off", o.Probe)
+	}
 	key, err := o.Keys.Key(relayAddr + " " + serves + " " + o.Name)
 	if err != nil {
 		return wire.Preamble{}, err
 	}
 	p := wire.Preamble{
-		Token: o.Token, Lease: key, Instance: rand.Text(), Port: o.Port, Name: o.Name, Proxy: true,
+		Token: o.Token, Lease: key, Instance: rand.Text(), Port: o.Port, Name: o.Name, Proxy: true, Probe: o.Probe != ProbeOff,
 		Policy: policy.Policy{
 			Allow: policy.AllowOnly(o.Allow), Deny: o.Deny,
 			Users: o.Users, UsersPerSecond: o.UsersPerSecond, BytesPerSecond: o.BytesPerSecond,

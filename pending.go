@@ -59,7 +59,9 @@ func (p *pendingConn) readable() {
 		go p.read()
 		return
 	}
-	if conn := p.headerRead(user, public, details, err); conn == nil {
+	if details.Probe {
+		go p.answer()
+	} else if conn := p.headerRead(user, public, details, err); conn == nil {
 		p.release()
 	} else if !p.waitForTurn(conn) {
 		p.tryHandOn(conn)
@@ -70,7 +72,9 @@ func (p *pendingConn) readable() {
 func (p *pendingConn) read() {
 	defer p.releaseOnPanic()
 	user, public, details, err := proxyproto.ReadDetails(&waitReader{pendingConn: p, again: p.header})
-	if conn := p.headerRead(user, public, details, err); conn == nil {
+	if details.Probe {
+		p.answer()
+	} else if conn := p.headerRead(user, public, details, err); conn == nil {
 		p.release()
 	} else if !p.waitForTurn(conn) {
 		p.handOn(conn)

@@ -56,12 +56,15 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 		return nil, err
 	}
 	d := &relayDialer{name: l.relay, avoid: l.failed, tls: l.options.TLS}
-	r, err := l.client.Register(ctx, d.dial, protocol.Preamble{
-		Registration: l.preamble.Options(),
-		Claim:        wire.Preamble{Token: l.preamble.Token}.Options(),
-	})
+	r, err := l.registerWith(ctx, d.dial, l.preamble)
 	var refusal *wire.Refusal
 	refused := errors.As(err, &refusal)
+	if refused && knowsNoProbe(refusal) {
+		old := l.preamble
+		old.Probe = false
+		r, err = l.registerWith(ctx, d.dial, old)
+		refused = errors.As(err, &refusal)
+	}
 	l.failed = "" // the next try goes to the first address of the name
 	if err != nil && (!refused || isBetterElsewhere(refusal)) {
 		l.failed = d.address()
@@ -81,6 +84,18 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 	l.options.Logger.Info("registered", "public", public.String(), "protocol", l.options.Protocol, "keptFor", answer.Lease.String())
 	l.options.OnRegister(public)
 	return r, nil
+}
+
+func (l *Listener) registerWith(ctx context.Context, dial protocol.Dialer, p wire.Preamble) (protocol.Registration, error) {
+	return l.client.Register(ctx, dial, protocol.Preamble{
+		Registration: p.Options(),
+		Claim:        wire.Preamble{Token: p.Token}.Options(),
+	})
+}
+
+// knowsNoProbe reports whether a relay of an earlier version has refused to probe.
+func knowsNoProbe(refusal *wire.Refusal) bool {
+	return refusal.Code == wire.CodeUnknownOption && strings.HasPrefix(refusal.Text, wire.OptionProbe)
 }
 
 // isBetterElsewhere reports whether to ask another relay of the same name after a refusal.

@@ -39,6 +39,9 @@ type Config struct {
 	// Waiting bounds the users of one endpoint who wait for it at a time. Further users
 	// are not accepted until there is room.
 	Waiting int
+	// Probe is how often relay clients that can are asked whether they could serve a user.
+	// Zero is never.
+	Probe time.Duration
 }
 
 // Group is the endpoints of one relay: what they share, and what ends them together.
@@ -48,6 +51,7 @@ type Group struct {
 	engine  *join.Engine
 	watcher tcpstate.Watcher // of users who wait
 	starts  starts
+	pacer   pacer // of probes
 
 	// Stages of the end. Draining: no new tunnel, no new user. Impatient: no user who
 	// waits. Closed: no connection at all.

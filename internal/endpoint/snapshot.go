@@ -24,6 +24,7 @@ type Snapshot struct {
 	Waiting int
 	// RoundTrip is the round trip to the relay client, or 0 if it is not known.
 	RoundTrip time.Duration
+	Health    Health
 }
 
 // Snapshot returns how the endpoint is.
@@ -37,7 +38,7 @@ func (e *Endpoint) Snapshot() Snapshot {
 	}
 	if t := e.Tunnel(); t != nil {
 		s.Tunnel, s.Served, s.Since = t.about(), true, t.Since
-		s.RoundTrip = roundTrip(t.Session)
+		s.RoundTrip, s.Health = roundTrip(t.Session), t.Health()
 		return s
 	}
 	if e.Lease != nil {
@@ -47,6 +48,7 @@ func (e *Endpoint) Snapshot() Snapshot {
 			s.Since = time.Now().Add(-e.Lease.AwayFor())
 		}
 	}
+	s.Health = Health{State: observe.Away, Since: s.Since}
 	return s
 }
 

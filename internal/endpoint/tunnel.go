@@ -27,6 +27,7 @@ type Client struct {
 	Name     string
 	Policy   policy.Policy // of its users
 	Proxy    bool          // each user's bytes come behind a PROXY protocol header
+	Probe    bool          // it answers probes
 	// Watch has revoked called, once, when the identity no longer holds, and stop ends
 	// that. Revoked must not wait. Nil is an identity that holds for ever.
 	Watch func(revoked func(reason error)) (stop func())
@@ -47,6 +48,7 @@ type Tunnel struct {
 	users  sync.WaitGroup // that are counted; none is added once the tunnel is not bound
 	ending sync.Once
 	parks  bool // users who start to wait; guarded by starts.mu
+	health health
 }
 
 // Bind has a relay client serve the endpoint, in place of the one that does. It fails if
@@ -54,6 +56,7 @@ type Tunnel struct {
 func (e *Endpoint) Bind(c Client) error {
 	g := e.group
 	t := &Tunnel{Client: c, Since: time.Now(), endpoint: e, alive: g.closed}
+	t.health.tunnel, t.health.now = t, Health{State: observe.Unknown, Since: t.Since}
 	if c.Watch != nil {
 		t.alive, t.kill = context.WithCancelCause(g.closed)
 	}
@@ -71,6 +74,7 @@ func (e *Endpoint) Bind(c Client) error {
 	}
 	g.config.Events.Observe(observe.Event{Name: observe.TunnelOpened, Source: t.Source.Prefix(), Tunnel: t.about()})
 	t.watch()
+	t.startHealth()
 	context.AfterFunc(c.Session.Ended(), func() { t.end(context.Cause(c.Session.Ended())) })
 	return nil
 }
@@ -105,6 +109,7 @@ func (t *Tunnel) end(reason error) {
 		t.endpoint.unbind(t, reason)
 		g.remove(t)
 		g.starts.end(t)
+		t.endHealth()
 		g.Crashed(reason)
 		closed := observe.Event{Name: observe.TunnelClosed, Source: t.Source.Prefix(), Tunnel: t.about()}
 		if closed.Because(reason); closed.Reason == observe.Other {

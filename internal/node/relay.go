@@ -50,6 +50,9 @@ type Config struct {
 	// Lease is for how long a port is kept while its owner is away, and TokenLease
 	// for owners with a token. Zero is the server's default.
 	Lease, TokenLease time.Duration
+	// Probe is how often relay clients that can are asked whether they could serve a user.
+	// Zero is never.
+	Probe time.Duration
 	// Logger gets what an operator wants to know. Nil discards it.
 	Logger *slog.Logger
 	// Sinks get every event, beside the log.
@@ -98,6 +101,7 @@ func Relay(c Config) (*server.Server, error) {
 		Leases:         c.Leases,
 		Lease:          c.Lease,
 		IdentityLease:  c.TokenLease,
+		Probe:          c.Probe,
 	})
 }
 

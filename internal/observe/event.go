@@ -22,8 +22,9 @@ const (
 	TunnelOpened Name = "tunnel_opened"
 	TunnelClosed Name = "tunnel_closed"
 
-	TunnelPaused  Name = "tunnel_paused" // by the operator: users are reset
-	TunnelResumed Name = "tunnel_resumed"
+	TunnelPaused       Name = "tunnel_paused" // by the operator: users are reset
+	TunnelResumed      Name = "tunnel_resumed"
+	TunnelStateChanged Name = "tunnel_state_changed" // as probes show
 
 	LeaseEnded  Name = "lease_ended"  // the owner will not get its port again
 	LeasePassed Name = "lease_passed" // to another key of the same token
@@ -103,6 +104,8 @@ type Event struct {
 	Sent     int64         // bytes to the user
 
 	Delayed, Reset int64 // users that met Limit
+
+	From, To State // of a tunnel
 
 	EndedBy Party
 	How     How

@@ -81,7 +81,7 @@ func (e *Event) Fields() []slog.Attr {
 		f = append(f, slog.String("source", sourceString(e.Source)), duration("for", e.Duration, time.Second))
 	}
 	for _, id := range [...]struct{ key, value string }{
-		{"endedBy", string(e.EndedBy)}, {"how", string(e.How)},
+		{"from", string(e.From)}, {"to", string(e.To)}, {"endedBy", string(e.EndedBy)}, {"how", string(e.How)},
 		{"limit", Identifier(e.Limit)}, {"code", e.Code}, {"reason", string(e.Reason)},
 	} {
 		if id.value != "" {

@@ -13,6 +13,7 @@ package protocol
 
 import (
 	"context"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/wire"
@@ -126,6 +127,13 @@ func Drain(s Session) {
 type Claimable interface {
 	// ExpectedClaims returns how many the session would take at the moment.
 	ExpectedClaims() int
+}
+
+// Reacher is a Session that may know whether the machine of its relay client answers.
+type Reacher interface {
+	// Unreachable reports whether what was sent to the relay client has been
+	// unacknowledged for so long. Where the system cannot tell it reports false.
+	Unreachable(limit time.Duration) bool
 }
 
 // Recent remembers the keys of ids that were in use lately, so that a late claim is not

@@ -27,10 +27,11 @@ func newLog(logger *slog.Logger, perMinute int, leftOut func()) *observe.Log {
 		Logger:  logger,
 		LeftOut: leftOut,
 		Budgets: map[observe.Name]observe.Budget{
-			observe.TunnelOpened: tunnels,
-			observe.TunnelClosed: tunnels,
-			observe.LeaseEnded:   tunnels,
-			observe.LeasePassed:  tunnels,
+			observe.TunnelOpened:       tunnels,
+			observe.TunnelClosed:       tunnels,
+			observe.TunnelStateChanged: tunnels,
+			observe.LeaseEnded:         tunnels,
+			observe.LeasePassed:        tunnels,
 
 			observe.UsersLimited:      admission.NewLogBudget(perMinute),
 			observe.HandshakesLimited: admission.NewLogBudget(perMinute),

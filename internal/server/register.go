@@ -47,6 +47,7 @@ func (h *handshake) register() error {
 		Name:     a.wish.Name,
 		Policy:   a.wish.Policy.Within(a.Policy),
 		Proxy:    a.wish.Proxy,
+		Probe:    a.wish.Probe,
 		Watch:    a.Watch,
 	})
 	if err != nil {

@@ -81,6 +81,9 @@ type Config struct {
 	// EvictAfter is how long an owner has to have been away before its lease gives way
 	// to further tunnels of its address. Zero means a minute.
 	EvictAfter time.Duration
+	// Probe is how often relay clients that can are asked whether they could serve a user.
+	// Zero is never.
+	Probe time.Duration
 }
 
 // withDefaults gives a configuration that is complete.
@@ -155,6 +158,7 @@ func New(config Config) (*Server, error) {
 	}
 	s.endpoints = endpoint.NewGroup(endpoint.Config{
 		Engine: engine, Admission: s.admission, Events: s.events, UserWait: config.Limits.UserWait, Waiting: config.Limits.Waiting,
+		Probe: config.Probe,
 	})
 	ports := lease.NewPorts(config.Listen)
 	s.registrar = registrar{

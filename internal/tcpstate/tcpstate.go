@@ -8,6 +8,7 @@ package tcpstate
 
 import (
 	"net"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 )
@@ -36,4 +37,16 @@ func Of(c net.Conn) State {
 		return stateOf(s)
 	}
 	return Open
+}
+
+// Unacknowledged returns how long ago the last acknowledgment of c's peer came if some of
+// what was sent to it is unacknowledged, or else zero. A peer whose process hangs does
+// acknowledge, until its buffers are full, and answers attempts to send more after that. It
+// is zero for anything but a TCP connection of package transport, and on systems that
+// cannot tell.
+func Unacknowledged(c net.Conn) time.Duration {
+	if s, ok := conn.As[conn.Controller](c); ok {
+		return unacknowledgedBy(s)
+	}
+	return 0
 }

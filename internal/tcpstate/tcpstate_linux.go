@@ -1,6 +1,8 @@
 package tcpstate
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -35,4 +37,14 @@ func stateOfSocket(fd uintptr) State {
 		return Dead
 	}
 	return Ended
+}
+
+func unacknowledgedBy(s conn.Controller) (ago time.Duration) {
+	_ = s.Control(func(fd uintptr) { // fails only when closed: zero
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil && info.Unacked > 0 {
+			ago = time.Duration(info.Last_ack_recv) * time.Millisecond
+		}
+	})
+	return ago
 }

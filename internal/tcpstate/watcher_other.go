@@ -4,12 +4,15 @@ package tcpstate
 
 import (
 	"net"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 )
 
 func stateOf(conn.Controller) State { return Open }
+
+func unacknowledgedBy(conn.Controller) time.Duration { return 0 }
 
 // Watcher watches nothing on this system. The zero value is ready.
 type Watcher struct {

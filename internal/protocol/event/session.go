@@ -13,6 +13,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/tcpstate"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -146,6 +147,12 @@ func (o *opening) Wait(ctx context.Context) (c conn.Conn, err error) {
 
 // ExpectedClaims returns the number of users who wait.
 func (s *session) ExpectedClaims() int { return int(s.pending.Load()) }
+
+// Unreachable reports whether the control connection has waited for an acknowledgment for
+// so long.
+func (s *session) Unreachable(limit time.Duration) bool {
+	return tcpstate.Unacknowledged(s.control) >= limit
+}
 
 // Close ends the session. Connections that users have are their own, and live on.
 func (s *session) Close() error {

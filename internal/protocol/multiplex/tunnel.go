@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
 // tunnel is several sessions of one relay client, over which its users are spread. It
@@ -34,6 +35,7 @@ var (
 	_ protocol.TryOpener = (*tunnel)(nil)
 	_ protocol.Drainer   = (*tunnel)(nil)
 	_ protocol.Claimable = (*tunnel)(nil)
+	_ protocol.Reacher   = (*tunnel)(nil)
 )
 
 // newTunnel returns a tunnel without sessions. The caller sets forget and release.
@@ -227,6 +229,11 @@ func (t *tunnel) choose(avoid func(*session) bool) choice {
 	}
 	next.full = total >= t.relay.maxStreams()
 	return next
+}
+
+// Unreachable reports whether a session has waited for an acknowledgment for so long.
+func (t *tunnel) Unreachable(limit time.Duration) bool {
+	return slices.ContainsFunc(t.all(), func(s *session) bool { return tcpstate.Unacknowledged(s.conn) >= limit })
 }
 
 // Ended returns a context that is done when no more streams can be opened.

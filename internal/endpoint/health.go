@@ -1,0 +1,279 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// Health is how a tunnel does, as far as probes have shown. A connection that stands shows
+// nothing: the process behind it may hang, and the local server may be gone.
+type Health struct {
+	State observe.State
+	Since time.Time
+	// Failure is why users cannot be served, in words of the relay's own, or "".
+	Failure string
+	// Probe is the last answer of the relay client, or nil.
+	Probe *Probe
+}
+
+// Probe is what a relay client has answered to a probe.
+type Probe struct {
+	At   time.Time
+	Took time.Duration // from the relay to the relay client and back
+	// Dial is how long the local server took to accept, of Took; zero is that it is not known.
+	Dial    time.Duration
+	Failure string // as in Health
+}
+
+// Health returns how the tunnel does.
+func (t *Tunnel) Health() Health {
+	h := &t.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+const (
+	// probeTimeout is how long an answer may take. With an interval of 15 s a tunnel that
+	// has died is known as such within 20 s. It is enough for four round trips by satellite
+	// and a local server that takes long.
+	probeTimeout = 4 * time.Second
+	// soonestProbe is the first pause after something has gone wrong; each further one is
+	// twice as long, up to a third of the interval.
+	soonestProbe = time.Second
+	// maxOpenProbes is how many probes of a tunnel may be open. One that is late is left
+	// open: its answer shows at once that the relay client is back, and a pool loses no
+	// connection with each. A second one may find another way, over another session.
+	maxOpenProbes = 2
+)
+
+// health probes one tunnel. A tunnel whose relay client answers no probes has one that
+// does nothing.
+type health struct {
+	tunnel *Tunnel
+
+	mu     sync.Mutex // guards what follows
+	now    Health
+	timer  *time.Timer // of the next tick; nil if there are no probes
+	open   []*probe    // the oldest first
+	pause  time.Duration
+	failed int // probes in a row that have ended without an answer
+	// hasTurn reports that the next tick begins the probe that waited for its turn.
+	hasTurn bool
+	ended   bool
+}
+
+// startHealth begins to probe the tunnel, which is bound.
+func (t *Tunnel) startHealth() {
+	h, g := &t.health, t.endpoint.group
+	if !t.Probe || g.config.Probe <= 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ended {
+		g.pacer.tunnels.Add(1)
+		h.timer = time.AfterFunc(0, h.tick)
+	}
+}
+
+// endHealth ends all probes. It does not wait for them: they are counted like users.
+func (t *Tunnel) endHealth() {
+	h := &t.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer != nil && !h.ended {
+		h.timer.Stop()
+		t.endpoint.group.pacer.tunnels.Add(-1)
+	}
+	h.ended = true
+	for _, p := range h.open {
+		p.cancel()
+	}
+}
+
+// tick is called when an answer is late, and when the next probe is due.
+func (h *health) tick() {
+	defer func() {
+		if c := crash.Caught(recover()); c != nil {
+			h.tunnel.endpoint.group.Crashed(c)
+		}
+	}()
+	h.report(h.step())
+}
+
+// step does what is due, and returns what to report.
+func (h *health) step() observe.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	latest := h.latestLocked()
+	switch {
+	case h.ended:
+		return observe.Event{}
+	case latest != nil && !latest.late:
+		latest.late = true
+		h.tunnel.endpoint.group.pacer.end()
+	case len(h.open) < maxOpenProbes:
+		h.beginLocked()
+		return observe.Event{}
+	}
+	h.timer.Reset(h.nextPauseLocked())
+	return h.changeLocked(h.silenceLocked(), "")
+}
+
+// latestLocked returns the probe that was begun last and is open, or nil.
+func (h *health) latestLocked() *probe {
+	if len(h.open) == 0 {
+		return nil
+	}
+	return h.open[len(h.open)-1]
+}
+
+// beginLocked begins a probe, unless it has to wait for its turn.
+func (h *health) beginLocked() {
+	g := h.tunnel.endpoint.group
+	if !h.hasTurn {
+		h.hasTurn = true
+		if wait := g.pacer.takeTurn(g.config.Probe); wait > 0 {
+			h.timer.Reset(wait)
+			return
+		}
+	}
+	if !g.pacer.begin() {
+		h.timer.Reset(fullWait)
+		return
+	}
+	h.hasTurn = false
+	if !h.tunnel.enter() {
+		g.pacer.end()
+		return // it has ended
+	}
+	p := &probe{began: time.Now()}
+	p.ctx, p.cancel = context.WithCancel(g.closed)
+	h.open = append(h.open, p)
+	h.timer.Reset(probeTimeout)
+	go func() {
+		defer h.tunnel.users.Done()
+		h.run(p)
+	}()
+}
+
+// nextPauseLocked returns the pause before the next probe after something has gone wrong.
+func (h *health) nextPauseLocked() time.Duration {
+	h.pause = min(max(2*h.pause, soonestProbe), max(h.tunnel.endpoint.group.config.Probe/3, soonestProbe))
+	return h.pause
+}
+
+// endedLocked removes a probe that has ended, and the older ones if it was answered: they
+// have nothing to add.
+func (h *health) endedLocked(p *probe, answered bool) {
+	p.cancel()
+	if !p.late {
+		h.tunnel.endpoint.group.pacer.end()
+	}
+	at := slices.Index(h.open, p)
+	if answered {
+		for _, older := range h.open[:at] {
+			older.cancel()
+		}
+	}
+	h.open = slices.Delete(h.open, at, at+1)
+}
+
+// answered notes an answer, and returns what to report.
+func (h *health) answered(p *probe, a wire.ProbeAnswer) observe.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	late := p.late
+	if h.endedLocked(p, true); h.ended {
+		return observe.Event{}
+	}
+	h.failed = 0
+	h.now.Probe = &Probe{At: time.Now(), Took: time.Since(p.began), Dial: a.Took}
+	state := observe.Up
+	if a.Failure != "" {
+		state, h.now.Probe.Failure = observe.LocalServerDown, a.Failure.String()
+	} else {
+		h.pause = 0
+	}
+	latest, interval := h.latestLocked(), h.tunnel.endpoint.group.config.Probe
+	switch {
+	case latest != nil && !latest.late: // its tick is to come
+	case state == observe.Up && !late:
+		h.timer.Reset(max(interval-time.Since(p.began), 0))
+	default: // a late answer may have been on its way for long
+		h.timer.Reset(h.nextPauseLocked())
+	}
+	return h.changeLocked(state, h.now.Probe.Failure)
+}
+
+// unanswered notes that a probe has ended without an answer, and returns what to report.
+// Once that may be an accident, such as a connection of the pool that a NAT has forgotten.
+func (h *health) unanswered(p *probe, err error) observe.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.endedLocked(p, false); h.ended {
+		return observe.Event{}
+	}
+	if latest := h.latestLocked(); latest == nil || latest.late {
+		h.timer.Reset(h.nextPauseLocked())
+	}
+	if errors.Is(err, protocol.ErrTunnelEnded) || errors.Is(err, protocol.ErrNoStream) {
+		return observe.Event{} // which says nothing
+	}
+	if h.failed++; h.failed < 2 {
+		return observe.Event{}
+	}
+	return h.changeLocked(h.silenceLocked(), "")
+}
+
+// silenceLocked returns the state of a relay client that does not answer.
+func (h *health) silenceLocked() observe.State {
+	const limit = probeTimeout / 2
+	if slices.ContainsFunc(h.open, func(p *probe) bool { return p.isUnacknowledged(limit) }) {
+		return observe.Unreachable
+	}
+	if r, ok := h.tunnel.Session.(protocol.Reacher); ok && r.Unreachable(limit) {
+		return observe.Unreachable
+	}
+	return observe.Silent
+}
+
+// changeLocked changes the state, and returns the event to report, if there is one.
+func (h *health) changeLocked(to observe.State, failure string) observe.Event {
+	from := h.now.State
+	if from == to && h.now.Failure == failure {
+		return observe.Event{}
+	}
+	h.now.Failure = failure
+	if from != to {
+		h.now.State, h.now.Since = to, time.Now()
+	}
+	e := observe.Event{Name: observe.TunnelStateChanged, Source: h.tunnel.Source.Prefix(), Tunnel: h.tunnel.about(), From: from, To: to}
+	switch {
+	case to != observe.Up:
+		e.Level = slog.LevelWarn
+	case from == observe.Unknown: // as is expected
+		e.Level = slog.LevelDebug
+	}
+	if failure != "" {
+		e.Err = errors.New(failure)
+	}
+	return e
+}
+
+// report gives an event to the sinks.
+func (h *health) report(e observe.Event) {
+	if e.Name != "" {
+		h.tunnel.endpoint.group.config.Events.Observe(e)
+	}
+}

@@ -23,6 +23,7 @@ type flags struct {
 	localForwardHost string
 	ports            string
 	drain            time.Duration
+	probe            string
 	logLevel         string
 	logFormat        string
 	stateDir         string
@@ -122,6 +123,7 @@ func (f *flags) define() {
 	fs = f.ofBoth
 	fs.StringVar(&f.stateDir, "stateDir", "", "folder for what outlives a restart: leases, keys and certificates (default ~/.local/state/relay)")
 	f.tls.defineBoth(fs)
+	fs.StringVar(&f.probe, "probe", "", "of a relay: how often it asks each forwarder whether its server accepts connections, 0 is never (default 15s); of a forwarder: local to find out by connecting, session to answer without that, off to answer nothing (default local)")
 	fs.DurationVar(&f.drain, "drain", relay.DefaultDrain, "how long connections on which bytes move may go on after SIGTERM or Ctrl-C")
 	fs.StringVar(&f.logLevel, "logLevel", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "logFormat", "", "text or json (default text on a terminal, json otherwise)")
@@ -153,6 +155,7 @@ func protocols() (names []string) {
 func completeFlags(cmd *cobra.Command) {
 	values := map[string][]string{
 		"protocol":  protocols(),
+		"probe":     {"local", "session", "off"},
 		"logLevel":  {"debug", "info", "warn", "error"},
 		"logFormat": {"text", "json"},
 	}

@@ -41,6 +41,9 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 		log.Warn("nobody reads standard output: public addresses are missing there", "lines", lines)
 		return nil
 	})
+	if options.Probe, err = f.probeAnswer(); err != nil {
+		return err
+	}
 	options.Protocol, options.Logger = relay.Protocol(protocol), log
 	options.Drain = cmp.Or(f.drain, -1) // "not at all", where zero is the default
 	options.OnRegister = func(public net.Addr) {

@@ -73,6 +73,9 @@ func (f *flags) parseRelay(c *node.Config) (err error) {
 	if c.ControlProxies, err = parseProxies("controlProxies", f.controlProxies); err != nil {
 		return err
 	}
+	if c.Probe, err = f.probeInterval(); err != nil {
+		return err
+	}
 	c.Limits = f.limits.limits()
 	return nil
 }

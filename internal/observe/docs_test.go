@@ -53,7 +53,7 @@ var limits = []string{
 // tables.
 func constants(t *testing.T) map[string][]string {
 	t.Helper()
-	headings := map[string]string{"Name": "event", "Party": "endedBy", "How": "how", "Reason": "reason"}
+	headings := map[string]string{"Name": "event", "Party": "endedBy", "How": "how", "Reason": "reason", "State": "state"}
 	found := make(map[string][]string)
 	see := func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
@@ -75,7 +75,7 @@ func constants(t *testing.T) map[string][]string {
 		}
 		return true
 	}
-	for _, name := range []string{"event.go", "ending.go", "reason.go"} {
+	for _, name := range []string{"event.go", "ending.go", "reason.go", "state.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
 			t.Fatal(err)

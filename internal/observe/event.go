@@ -46,7 +46,7 @@ const (
 // Names returns the names of all events.
 func Names() []Name {
 	return []Name{
-		TunnelOpened, TunnelClosed, LeaseEnded, LeasePassed, UserJoined, UserDone, UserReset, UsersLimited,
+		TunnelOpened, TunnelClosed, TunnelPaused, TunnelResumed, TunnelStateChanged, LeaseEnded, LeasePassed, UserJoined, UserDone, UserReset, UsersLimited,
 		RequestRefused, HandshakeFailed, HandshakesLimited, ProxyHeaderFailed, SourceBanned, Panicked,
 	}
 }

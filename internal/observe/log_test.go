@@ -30,6 +30,10 @@ var lines = []struct {
 }{
 	{observe.Event{Name: observe.TunnelOpened, Tunnel: tunnel},
 		`INFO msg="tunnel opened" event=tunnel_opened port=20001 protocol=pool relayClient=192.0.2.1:1000 identity=db1 name=web`},
+	{observe.Event{
+		Name: observe.TunnelStateChanged, Level: slog.LevelWarn, Tunnel: tunnel,
+		From: observe.Up, To: observe.LocalServerDown, Err: errors.New("connection refused"),
+	}, `WARN msg="tunnel state changed" event=tunnel_state_changed port=20001 protocol=pool relayClient=192.0.2.1:1000 identity=db1 name=web from=up to=local_server_down error="connection refused"`},
 	{observe.Event{Name: observe.LeaseEnded, Tunnel: observe.Tunnel{Port: 20001}, Reason: observe.LeaseExpired, Duration: time.Minute},
 		`INFO msg="lease ended" event=lease_ended port=20001 reason=lease_expired awayFor=1m0s`},
 	{observe.Event{Name: observe.UserJoined, Level: slog.LevelWarn, User: user},

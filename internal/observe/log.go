@@ -78,7 +78,7 @@ func (e *Event) Fields() []slog.Attr {
 	case RequestRefused:
 		f = append(f, slog.Bool("claim", e.Claim))
 	case SourceBanned:
-		f = append(f, slog.String("source", sourceString(e.Source)), duration("for", e.Duration, time.Second))
+		f = append(f, slog.String("source", SourceString(e.Source)), duration("for", e.Duration, time.Second))
 	}
 	for _, id := range [...]struct{ key, value string }{
 		{"from", string(e.From)}, {"to", string(e.To)}, {"endedBy", string(e.EndedBy)}, {"how", string(e.How)},
@@ -137,8 +137,8 @@ func duration(key string, d, round time.Duration) slog.Attr {
 	return slog.String(key, d.Round(round).String())
 }
 
-// sourceString returns an address alone as such.
-func sourceString(p netip.Prefix) string {
+// SourceString returns a source as the log has it: an address alone as such.
+func SourceString(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
 	}

@@ -72,6 +72,8 @@ var mayImport = []struct {
 	{"internal/metrics", []string{"internal/admission", "internal/api", "internal/observe", "internal/wire",
 		"github.com/prometheus/client_golang/...", "github.com/prometheus/client_model/go"},
 		"it counts what it is told and shows what it is given: what runs knows nothing of who watches"},
+	{"internal/history", []string{"internal/api", "internal/conn", "internal/observe"},
+		"a sink of events, of relay and forwarder alike, knows nothing but those"},
 	{"internal/protocol", []string{"internal/conn", "internal/wire"},
 		"the seams are between server and protocols: they can be on neither side"},
 }

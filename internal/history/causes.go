@@ -31,26 +31,28 @@ type cause struct {
 	word string
 }
 
-// causes counts the causes in each of the last minutes. The zero value is ready. Its methods
-// may be called concurrently.
+// causes counts the causes in each of the last minutes. Its methods may be called
+// concurrently.
 type causes struct {
+	start time.Time // of minute 0
+
 	mu      sync.Mutex // guards what follows
 	minutes [hour]minute
 }
 
 // minute has what happened in one minute.
 type minute struct {
-	number int64 // of minutes since 1970
+	number int64 // of minutes since the start
 	counts map[cause]int64
 }
 
-func minuteOf(t time.Time) int64 { return t.Unix() / int64(time.Minute/time.Second) }
+func (c *causes) minuteOf(t time.Time) int64 { return int64(t.Sub(c.start) / time.Minute) }
 
 // add counts a cause.
 func (c *causes) add(now time.Time, why cause) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	number := minuteOf(now)
+	number := c.minuteOf(now)
 	m := &c.minutes[number%hour]
 	if m.counts == nil {
 		m.counts = make(map[cause]int64)
@@ -68,16 +70,18 @@ func (c *causes) add(now time.Time, why cause) {
 // Causes returns the causes of the last 60 minutes, this one included.
 func (h *History) Causes() api.Causes {
 	c := &h.causes
-	last := minuteOf(time.Now())
+	now := time.Now()
+	last := c.minuteOf(now)
 	all := make([]api.Minute, 0, hour)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for number := last - hour + 1; number <= last; number++ {
+		ago := now.Sub(c.start) - time.Duration(number)*time.Minute
 		said := api.Minute{
-			At:   time.Unix(number*int64(time.Minute/time.Second), 0).UTC(),
+			At:   now.Add(-ago).UTC(),
 			Ends: map[string]int64{}, Resets: map[string]int64{}, Refused: map[string]int64{},
 		}
-		if m := &c.minutes[number%hour]; m.number == number {
+		if m := &c.minutes[(number+hour)%hour]; m.number == number {
 			m.tell(&said)
 		}
 		all = append(all, said)

@@ -40,6 +40,7 @@ func New() *History {
 	return &History{
 		joined: newRing[ended](keptJoined), resets: newRing[ended](keptResets),
 		refusals: newRing[refusal](keptRefusals), handshakes: newRing[refusal](keptHandshakes),
+		causes: causes{start: time.Now()},
 	}
 }
 
@@ -66,6 +67,7 @@ func (h *History) Observe(e observe.Event) {
 type ended struct {
 	at               time.Time
 	tunnel           uint64
+	port             int
 	identity, name   string
 	user             netip.AddrPort
 	waited, duration time.Duration
@@ -80,7 +82,7 @@ type ended struct {
 
 func endedOf(e *observe.Event, now time.Time) ended {
 	return ended{
-		at: now, tunnel: e.Tunnel.ID, identity: e.Tunnel.Identity, name: e.Tunnel.Name, user: conn.AddrPort(e.User),
+		at: now, tunnel: e.Tunnel.ID, port: e.Tunnel.Port, identity: e.Tunnel.Identity, name: e.Tunnel.Name, user: conn.AddrPort(e.User),
 		waited: cmp.Or(e.Waited, e.DialTime), duration: e.Duration, received: e.Received, sent: e.Sent,
 		endedBy: e.EndedBy, how: e.How, reason: e.Reason, limit: e.Limit, err: e.Err, joined: e.Name == observe.UserDone,
 	}
@@ -88,8 +90,9 @@ func endedOf(e *observe.Event, now time.Time) ended {
 
 func (e *ended) api() api.Ended {
 	return api.Ended{
-		At: e.at.UTC(), Tunnel: api.TunnelID(e.tunnel), Identity: e.identity, Name: e.name, Address: addressText(e.user),
-		Joined: e.joined, WaitedSeconds: e.waited.Seconds(), DurationSeconds: e.duration.Seconds(), Received: e.received, Sent: e.sent,
+		At: e.at.UTC(), Tunnel: api.TunnelID(e.tunnel), Port: e.port, Identity: e.identity, Name: e.name,
+		Address: addressText(e.user),
+		Joined:  e.joined, WaitedSeconds: e.waited.Seconds(), DurationSeconds: e.duration.Seconds(), Received: e.received, Sent: e.sent,
 		EndedBy: string(e.endedBy), How: string(e.how), Reason: string(e.reason), Limit: observe.Identifier(e.limit), Error: errorText(e.err),
 	}
 }

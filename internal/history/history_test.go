@@ -21,7 +21,7 @@ func addr(port int) net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), P
 // done is the event of a user who has ended, whose port is a number to know it by.
 func done(number int) observe.Event {
 	return observe.Event{
-		Name: observe.UserDone, User: addr(number), Tunnel: observe.Tunnel{ID: uint64(1 + number%2), Identity: "db1", Name: "web"},
+		Name: observe.UserDone, User: addr(number), Tunnel: observe.Tunnel{ID: uint64(1 + number%2), Port: 20001, Identity: "db1", Name: "web"},
 		Waited: time.Second, Duration: 2 * time.Second, Received: 3, Sent: 4, EndedBy: observe.ByUser, How: observe.Fin,
 	}
 }
@@ -45,7 +45,7 @@ func TestEndedHasWhatEventsSay(t *testing.T) {
 		now := time.Now().UTC()
 		want := []api.Ended{
 			{At: now, Joined: true, WaitedSeconds: 60},
-			{At: now, Tunnel: "t2", Identity: "db1", Name: "web", Address: "192.0.2.1:7", Joined: true, WaitedSeconds: 1, DurationSeconds: 2,
+			{At: now, Tunnel: "t2", Port: 20001, Identity: "db1", Name: "web", Address: "192.0.2.1:7", Joined: true, WaitedSeconds: 1, DurationSeconds: 2,
 				Received: 3, Sent: 4, EndedBy: "user", How: "fin"},
 			{At: now, Tunnel: "t3", Address: "192.0.2.1:8", WaitedSeconds: 1, Reason: "limit", Limit: "users_per_source", Error: "why"},
 		}
@@ -131,7 +131,7 @@ func TestRefusals(t *testing.T) {
 func TestCauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := history.New()
-		first := time.Now().UTC().Truncate(time.Minute)
+		first := time.Now().UTC()
 		for i := range 90 {
 			for range i + 1 {
 				h.Observe(done(i))

@@ -106,6 +106,8 @@ type Usage struct {
 	Delayed     int // connections that wait for their refusal
 	Users       int
 	Descriptors int // of the budget
+	// MaxDescriptors is that budget, or math.MaxInt.
+	MaxDescriptors int
 }
 
 // Usage returns what is in use.
@@ -115,5 +117,7 @@ func (c *Controller) Usage() Usage {
 		Delayed:     c.delayed.Len(),
 		Users:       c.users.Len(),
 		Descriptors: c.descriptors.Used(),
+
+		MaxDescriptors: c.descriptors.All(),
 	}
 }

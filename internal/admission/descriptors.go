@@ -43,5 +43,8 @@ func (d *DescriptorBudget) take(n, reserve int64) bool {
 // Give returns n descriptors to the budget.
 func (d *DescriptorBudget) Give(n int) { d.used.Add(-int64(n)) }
 
+// All returns how many there are, or math.MaxInt if they are not bounded.
+func (d *DescriptorBudget) All() int { return int(d.all) }
+
 // Used returns how many descriptors are taken.
 func (d *DescriptorBudget) Used() int { return int(d.used.Load()) }

@@ -237,6 +237,9 @@ type Usage struct {
 	Ports   int // public, those included whose owners are away
 	Tunnels int
 	Waiting int // users, for the relay client
+	// StalledJoins is how many directions of joins move nothing as nobody reads, and
+	// MaxStalledJoins how many may be until the kernel holds less for each.
+	StalledJoins, MaxStalledJoins int64
 }
 
 // Usage returns how much there is.
@@ -244,6 +247,7 @@ func (g *Group) Usage() Usage {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	usage := Usage{Ports: len(g.open)}
+	usage.StalledJoins, usage.MaxStalledJoins = g.engine.Stalled()
 	for _, tunnels := range g.tunnels {
 		usage.Tunnels += len(tunnels)
 	}

@@ -33,6 +33,10 @@ func newCrowd(tcpMemory int64) *crowd {
 // over reports whether more is stalled than the budget is for.
 func (c *crowd) over() bool { return c != nil && c.stalled.Load() > c.most }
 
+// Stalled returns how many directions of joins are stalled, and how many may be until the
+// kernel holds less for each. On systems without event loops none is counted.
+func (e *Engine) Stalled() (n, most int64) { return e.crowd.stalled.Load(), e.crowd.most }
+
 // firstDue returns how much a direction that begins has to move until feed.moved is to be
 // called for it.
 func (c *crowd) firstDue() int64 {

@@ -68,9 +68,6 @@ func NewEngineOf(tcpMemory int64) (*Engine, error) {
 	return e, err
 }
 
-// Stalled returns how many directions are stalled, and how many may be.
-func (e *Engine) Stalled() (n, most int64) { return e.crowd.stalled.Load(), e.crowd.most }
-
 // StallOthers counts n more directions that are stalled.
 func (e *Engine) StallOthers(n int64) { e.crowd.stalled.Add(n) }
 

@@ -35,6 +35,26 @@ type Relay interface {
 	Claim(conn conn.Conn, owner, id string) error
 }
 
+// Usage is what a Relay holds at a moment, beside the tunnels.
+type Usage struct {
+	Sessions int   // connections that carry many users each
+	Idle     int   // connections that wait for users
+	Buffered int64 // bytes that sessions hold for users who do not read
+	// MaxBuffered is what they may hold, or 0 if they hold nothing.
+	MaxBuffered int64
+}
+
+// Plus returns the sums of both.
+func (u Usage) Plus(o Usage) Usage {
+	return Usage{u.Sessions + o.Sessions, u.Idle + o.Idle, u.Buffered + o.Buffered, u.MaxBuffered + o.MaxBuffered}
+}
+
+// Measured is a Relay that tells what it holds.
+type Measured interface {
+	// Usage returns what it holds. It does not wait.
+	Usage() Usage
+}
+
 // Grant is what a registering relay client gets.
 type Grant struct {
 	// Answer is what the relay sends back.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/protocol"
 )
 
 // State is what a server holds at a moment, and what it has counted since its
@@ -16,7 +17,15 @@ type State struct {
 	Users       int
 	Waiting     int // of them, for the relay client, or for a load balancer to name them
 	Descriptors int // of the budget
-	Counters    *admission.Counters
+	// MaxDescriptors is that budget, or math.MaxInt.
+	MaxDescriptors int
+	// StalledJoins is how many directions of joins move nothing as nobody reads, and
+	// MaxStalledJoins how many may be until the kernel holds less for each.
+	StalledJoins, MaxStalledJoins int64
+	// Held is what the protocols hold together.
+	Held protocol.Usage
+
+	Counters *admission.Counters
 	// Protocols tell what they have counted, by their verbs.
 	Protocols map[string]slog.LogValuer
 }
@@ -32,10 +41,18 @@ func (s *Server) State() State {
 		Users:       usage.Users,
 		Waiting:     endpoints.Waiting + s.entries.Headers(),
 		Descriptors: usage.Descriptors,
-		Counters:    &s.admission.Counters,
-		Protocols:   make(map[string]slog.LogValuer),
+
+		MaxDescriptors:  usage.MaxDescriptors,
+		StalledJoins:    endpoints.StalledJoins,
+		MaxStalledJoins: endpoints.MaxStalledJoins,
+
+		Counters:  &s.admission.Counters,
+		Protocols: make(map[string]slog.LogValuer),
 	}
 	for verb, p := range s.protocols {
+		if measured, ok := p.(protocol.Measured); ok {
+			state.Held = state.Held.Plus(measured.Usage())
+		}
 		if counting, ok := p.(slog.LogValuer); ok {
 			state.Protocols[verb.Name] = counting
 		}

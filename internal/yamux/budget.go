@@ -2,6 +2,7 @@ package yamux
 
 import (
 	"maps"
+	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -48,6 +49,29 @@ func (b *Budget) Used() int64 {
 		return 0
 	}
 	return b.used.Load()
+}
+
+// Limit returns how many bytes may be held.
+func (b *Budget) Limit() int64 {
+	if b == nil {
+		return math.MaxInt64
+	}
+	return b.limit
+}
+
+// Sessions returns how many sessions share the budget that have not ended.
+func (b *Budget) Sessions() (n int) {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, ended := range b.sessions {
+		if !ended {
+			n++
+		}
+	}
+	return n
 }
 
 func (b *Budget) add(n int) {

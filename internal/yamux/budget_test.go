@@ -2,6 +2,8 @@ package yamux_test
 
 import (
 	"io"
+	"math"
+	"runtime"
 	"testing"
 
 	"github.com/seed96252745/relay/internal/conntest"
@@ -164,5 +166,20 @@ func TestBudgetOfPromptReader(t *testing.T) {
 	check(t, wait(t, writing, "the end"))
 	if n := budget.Used(); n != 0 {
 		t.Errorf("%d bytes are still counted", n)
+	}
+}
+
+func TestBudgetCountsSessions(t *testing.T) {
+	session, _, budget, _ := held(t, 1<<20)
+	if n, limit := budget.Sessions(), budget.Limit(); n != 1 || limit != 1<<20 {
+		t.Errorf("%d sessions share %d bytes, want 1 and %d", n, limit, 1<<20)
+	}
+	session.Close()
+	for budget.Sessions() != 0 {
+		runtime.Gosched() // it is struck out a moment after it has ended
+	}
+	var none *yamux.Budget
+	if n, limit := none.Sessions(), none.Limit(); n != 0 || limit != math.MaxInt64 {
+		t.Errorf("no budget has %d sessions and %d bytes", n, limit)
 	}
 }

@@ -65,7 +65,10 @@ type Budget = yamux.Budget
 // NewBudget returns a budget of so many bytes.
 func NewBudget(bytes int64) *Budget { return yamux.NewBudget(bytes) }
 
-var _ protocol.Relay = (*Relay)(nil)
+var (
+	_ protocol.Relay    = (*Relay)(nil)
+	_ protocol.Measured = (*Relay)(nil)
+)
 
 // The relay client hears of what TryOpen returns with the first bytes, or by conn.Flush,
 // on every system.
@@ -88,6 +91,11 @@ func (r *Relay) LogValue() slog.Value {
 		slog.Int64("strays", c.Strays.Load()),
 		slog.Int64("furtherSessions", int64(r.further.len())),
 	)
+}
+
+// Usage returns what the sessions hold. It needs a Budget.
+func (r *Relay) Usage() protocol.Usage {
+	return protocol.Usage{Sessions: r.Budget.Sessions(), Buffered: r.Budget.Used(), MaxBuffered: r.Budget.Limit()}
 }
 
 // Verb returns multiplex's.

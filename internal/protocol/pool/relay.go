@@ -52,6 +52,9 @@ func NewRelay(config Config) *Relay {
 // LogValue returns the number of idle connections of all pools.
 func (r *Relay) LogValue() slog.Value { return slog.GroupValue(slog.Int64("idle", r.idle.Load())) }
 
+// Usage returns what all pools hold.
+func (r *Relay) Usage() protocol.Usage { return protocol.Usage{Idle: int(r.idle.Load())} }
+
 // reserveIdle counts an idle connection, unless there are too many.
 func (r *Relay) reserveIdle() bool {
 	if r.idle.Add(1) > int64(r.config.MaxIdleInAll) {

@@ -27,7 +27,7 @@ type attempt struct {
 
 // startAddrs tries addrs without waiting. If conn is nil, wait does the rest.
 func startAddrs(addrs []netip.AddrPort, prepared func(fd int)) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
-	d := &dialling{}
+	var d dialling
 	for _, addr := range addrs {
 		s, err := startDial(addr, prepared)
 		if err == nil {
@@ -41,7 +41,8 @@ func startAddrs(addrs []netip.AddrPort, prepared func(fd int)) (conn conn.Conn, 
 			return conn, nil
 		}
 	}
-	return nil, d.wait
+	begun := d // most calls have returned by now, and need none on the heap
+	return nil, begun.wait
 }
 
 // wait waits for a connection: for each address an equal share of the time left. The

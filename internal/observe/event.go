@@ -21,6 +21,8 @@ type Name string
 const (
 	TunnelOpened Name = "tunnel_opened"
 	TunnelClosed Name = "tunnel_closed"
+	// RegistrationFailed is the forwarder's.
+	RegistrationFailed Name = "registration_failed"
 
 	TunnelPaused       Name = "tunnel_paused" // by the operator: users are reset
 	TunnelResumed      Name = "tunnel_resumed"

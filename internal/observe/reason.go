@@ -22,6 +22,7 @@ const (
 	RegisteredAnew      Reason = "registered_anew"
 	RelayClientShutdown Reason = "relay_client_shutdown"
 	RelayClientLost     Reason = "relay_client_lost"
+	RelayLost           Reason = "relay_lost" // at the forwarder
 )
 
 // Why an identity no longer holds, and with it tunnels, users and leases.

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -73,15 +72,5 @@ func (b *backoff) failed(err error) (standby bool) {
 func (b *backoff) served(held time.Duration, user bool) {
 	if user || held >= healthy {
 		b.pause, b.soon = 0, time.Now().Add(soonFor)
-	}
-}
-
-// sleep waits for d, or until ctx is done.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }

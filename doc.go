@@ -13,7 +13,8 @@
 //	return http.Serve(l, handler)
 //
 // [Forward] does the same for an unmodified server on another port, as the command
-// relay --localForwardPort does.
+// relay --localForwardPort does. A [Forwarder] is that with a state to look at, users who
+// can be ended, and a pause.
 //
 // Connections behave as TCP does: each direction ends on its own, a reset is a reset, and a
 // connection whose relay has died fails instead of looking ended. RemoteAddr is the user's

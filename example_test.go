@@ -162,3 +162,52 @@ func ExampleForward() {
 	// hello <nil>
 	// <nil>
 }
+
+// A Forwarder can be looked at while it runs.
+func ExampleForwarder() {
+	r, err := relaytest.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go http.Serve(server, http.HandlerFunc(hello))
+	defer server.Close()
+
+	public := make(chan net.Addr, 1)
+	f, err := relay.NewForwarder(r.Addr(), server.Addr().String(), &relay.Options{
+		OnRegister: func(addr net.Addr) { public <- addr },
+		OnEvent: func(e relay.TunnelEvent) {
+			if e.Name == "user_done" {
+				fmt.Println("ended by the", e.EndedBy, "with", e.How)
+			}
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- f.Run(ctx) }()
+	fetch(<-public)
+
+	state := f.State()
+	fmt.Println("registered:", state.Registered)
+	fmt.Println("local server:", state.LocalServer.Err)
+	for _, user := range f.Users(10) {
+		fmt.Println("a user from loopback:", user.Addr.(*net.TCPAddr).IP.IsLoopback())
+	}
+	http.DefaultClient.CloseIdleConnections()
+	cancel()
+	fmt.Println(<-done)
+	// Output:
+	// hello <nil>
+	// registered: true
+	// local server: <nil>
+	// a user from loopback: true
+	// ended by the user with fin
+	// <nil>
+}

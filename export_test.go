@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -19,7 +20,7 @@ const MaxPending = maxPending
 func NewHeaderReader(
 	accept protocol.Acceptor, watch func(conn.Conn, func()) (stop func()), log *slog.Logger,
 ) (_ protocol.Acceptor, wait func()) {
-	r := newHeaderReader(acceptorHandler{accept, watch}, log)
+	r := newHeaderReader(acceptorHandler{accept, watch}, log, &observe.Log{Logger: log})
 	return r.accept, r.wait
 }
 

@@ -70,11 +70,11 @@ type headerReader struct {
 	served  atomic.Bool // a user has come
 }
 
-func newHeaderReader(next userHandler, log *slog.Logger) *headerReader {
+func newHeaderReader(next userHandler, log *slog.Logger, events observe.Sink) *headerReader {
 	return &headerReader{
 		next:    next,
 		log:     log,
-		events:  &observe.Log{Logger: log},
+		events:  events,
 		invalid: rate.Sometimes{First: 1, Interval: localLogInterval},
 		full:    rate.Sometimes{First: 1, Interval: localLogInterval},
 		notices: rate.Sometimes{First: 1, Interval: noticeInterval},

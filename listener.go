@@ -2,9 +2,7 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strconv"
 	"sync"
@@ -59,8 +57,10 @@ type Listener struct {
 	forced     context.Context // done when those are to end
 	forceClose context.CancelFunc
 
-	mu     sync.Mutex // guards what follows
-	public Addr
+	status status
+	tokens sync.Mutex // held while Options.TokenSource is called
+	// retry holds one item if the pause before the next registration is to end; never closed.
+	retry chan struct{}
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -116,6 +116,8 @@ func newListener(relayAddr, serves string, options *Options) (*Listener, error) 
 		preamble: preamble,
 		conns:    make(chan conn.Conn),
 		done:     make(chan struct{}),
+		status:   status{since: time.Now()},
+		retry:    make(chan struct{}, 1),
 	}
 	l.closed, l.close = context.WithCancel(context.Background())
 	l.forced, l.forceClose = context.WithCancel(context.Background())
@@ -180,11 +182,7 @@ func (*Listener) loop() *join.Loop { return nil }
 
 // Addr returns the public address that users connect to, an [Addr]. While the relay is
 // lost it is the latest one.
-func (l *Listener) Addr() net.Addr {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.public
-}
+func (l *Listener) Addr() net.Addr { return l.status.addr() }
 
 // Close stops accepting, and waits until that is done. Connections that were accepted live
 // on. The relay keeps the public port for some minutes, for the owner of the key of
@@ -213,57 +211,3 @@ func (Addr) Network() string { return "tcp" }
 
 // String returns the form host:port.
 func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
-
-// run serves registration until Close, and registers anew whenever it is lost, or nil. It
-// returns an error if the relay refuses what it has never granted, for a reason that
-// lasts.
-func (l *Listener) run(registration protocol.Registration) error {
-	defer close(l.done)
-	var retry backoff
-	granted := registration != nil
-	for {
-		var err error
-		if registration == nil {
-			registration, err = l.register(l.closed)
-		}
-		if err == nil {
-			granted = true
-			var user bool
-			since := time.Now()
-			user, err = l.serve(registration)
-			retry.served(time.Since(since), user)
-		}
-		if l.closed.Err() != nil {
-			return nil
-		}
-		refused := new(RefusedError)
-		if errors.As(err, &refused) && refused.lasts() && !granted && !l.options.KeepTrying {
-			return refused
-		}
-		level := slog.LevelWarn
-		if before := retry.standby; retry.failed(err) && before {
-			level = slog.LevelDebug // the log has it, and this may go on for days
-		}
-		pause := retry.next()
-		fields := []any{"relay", l.relay, "error", err, "in", pause.Round(time.Millisecond).String()}
-		if refused.Code != "" {
-			fields = append(fields, "code", refused.Code)
-		}
-		l.options.Logger.Log(l.closed, level, "not registered at the relay; trying again", fields...)
-		sleep(l.closed, pause)
-		registration = nil
-	}
-}
-
-// serve hands on the connections of a registration until it is lost, or the listener is
-// closed. It returns why, and whether a user has come.
-func (l *Listener) serve(registration protocol.Registration) (user bool, err error) {
-	stop := context.AfterFunc(l.closed, func() { _ = registration.Close() })
-	defer stop()
-	headers := newHeaderReader(l.users, l.options.Logger)
-	err = l.serveRegistration(registration, headers)
-	_ = registration.Close()
-	headers.wait()
-	l.draining.Go(func() { registration.Wait(l.forced) })
-	return headers.served.Load(), err
-}

@@ -154,6 +154,11 @@ type Options struct {
 	// until it returns. A panic in it is not caught.
 	OnRegister func(public net.Addr)
 
+	// OnEvent, if not nil, is called with each event. It may be called concurrently, where
+	// users are served, and must not wait. Listen has events of its registrations and of
+	// limits; what becomes of a user it does not know.
+	OnEvent func(TunnelEvent)
+
 	// Drain is how long Forward lets connections finish after its context is done. It
 	// waits only 2 seconds for a connection on which nothing moves, or 10 while bytes wait
 	// to be taken. Zero means DefaultDrain; a negative value means no wait.

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"syscall"
@@ -102,7 +103,7 @@ func (p *prober) forget() {
 }
 
 // answerProbe connects to the local server, unless the options forbid that.
-func (f *forwarder) answerProbe(ctx context.Context) wire.ProbeAnswer {
+func (f *Forwarder) answerProbe(ctx context.Context) wire.ProbeAnswer {
 	if !f.probeLocal {
 		return wire.ProbeAnswer{}
 	}
@@ -110,16 +111,22 @@ func (f *forwarder) answerProbe(ctx context.Context) wire.ProbeAnswer {
 }
 
 // probe connects to the local server, and closes the connection.
-func (f *forwarder) probe(ctx context.Context) wire.ProbeAnswer {
+func (f *Forwarder) probe(ctx context.Context) wire.ProbeAnswer {
 	ctx, cancel := context.WithTimeout(ctx, probeDialTimeout)
 	defer cancel()
 	began := time.Now()
-	local, wait := transport.StartLocal(f.local, f.prepareLocal)
+	local, wait := transport.StartLocal(f.local.addr, f.prepareLocal)
 	var err error
 	if local == nil {
 		local, err = wait(ctx)
 	}
 	took := max(time.Since(began), time.Microsecond)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("it has not accepted within %v: %w", probeDialTimeout, err)
+	}
+	if !errors.Is(ctx.Err(), context.Canceled) { // with the registration
+		f.local.tried(took, err)
+	}
 	if err != nil {
 		return wire.ProbeAnswer{Failure: probeFailure(err)}
 	}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/wire"
@@ -78,10 +80,10 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 	l.dialer = d
 	answer := r.Answer()
 	public := Addr{Host: l.host, Port: answer.Port}
-	l.mu.Lock()
-	l.public = public
-	l.mu.Unlock()
-	l.options.Logger.Info("registered", "public", public.String(), "protocol", l.options.Protocol, "keptFor", answer.Lease.String())
+	l.status.granted(public, d.control())
+	opened := TunnelEvent{Name: string(observe.TunnelOpened), Level: slog.LevelInfo, Public: public}
+	l.options.Logger.Info("registered", "event", opened.Name, "public", public.String(), "protocol", l.options.Protocol, "keptFor", answer.Lease.String())
+	l.options.report(opened)
 	l.options.OnRegister(public)
 	return r, nil
 }
@@ -110,20 +112,27 @@ func (l *Listener) readToken() error {
 	if l.options.TokenSource == nil {
 		return nil
 	}
-	preamble := l.preamble
-	var err error
-	if preamble.Token, err = l.options.TokenSource(); err == nil {
-		err = checkPreamble(preamble)
-	}
+	token, err := l.askForToken(l.preamble)
 	switch {
 	case err == nil:
-		l.preamble = preamble
+		l.preamble.Token = token
 	case l.preamble.Token == "":
 		return fmt.Errorf("relay: there is no token: %w", err)
 	default:
 		l.options.Logger.Warn("the token cannot be read again; the previous one is shown", "error", err)
 	}
 	return nil
+}
+
+// askForToken returns the token that TokenSource, which is set, has now, if it can be shown
+// with that preamble.
+func (l *Listener) askForToken(preamble wire.Preamble) (token string, err error) {
+	l.tokens.Lock()
+	defer l.tokens.Unlock()
+	if preamble.Token, err = l.options.TokenSource(); err == nil {
+		err = checkPreamble(preamble)
+	}
+	return preamble.Token, err
 }
 
 // advice says what may help after a registration that has failed, where the error does

@@ -19,8 +19,9 @@ type relayDialer struct {
 	avoid string      // an address to try after all others of the name, or ""
 	tls   *tls.Config // with a server name; nil for plain text
 
-	mu sync.Mutex // guards what follows
-	at string     // address of the first connection; "" before
+	mu    sync.Mutex // guards what follows
+	at    string     // address of the first connection; "" before
+	first conn.Conn  // below TLS; nil before
 }
 
 // elsewhereTimeout bounds the search for an address other than the one that has failed: it
@@ -58,7 +59,7 @@ func (d *relayDialer) connect(ctx context.Context) (conn.Conn, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.at = conn.RemoteAddr().String()
+	d.at, d.first = conn.RemoteAddr().String(), conn
 	return conn, nil
 }
 
@@ -82,4 +83,11 @@ func (d *relayDialer) address() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.at
+}
+
+// control returns the first connection, or nil.
+func (d *relayDialer) control() conn.Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.first
 }

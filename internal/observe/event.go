@@ -48,7 +48,7 @@ const (
 // Names returns the names of all events.
 func Names() []Name {
 	return []Name{
-		TunnelOpened, TunnelClosed, TunnelPaused, TunnelResumed, TunnelStateChanged, LeaseEnded, LeasePassed, UserJoined, UserDone, UserReset, UsersLimited,
+		TunnelOpened, TunnelClosed, RegistrationFailed, TunnelPaused, TunnelResumed, TunnelStateChanged, LeaseEnded, LeasePassed, UserJoined, UserDone, UserReset, UsersLimited,
 		RequestRefused, HandshakeFailed, HandshakesLimited, ProxyHeaderFailed, SourceBanned, Panicked,
 	}
 }

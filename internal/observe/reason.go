@@ -58,9 +58,6 @@ const (
 	BannedByOperator Reason = "banned_by_operator" // an address
 )
 
-// Operator is another name of EndedByOperator.
-const Operator = EndedByOperator
-
 // Why a connection or a request is refused.
 const (
 	HandshakeTimeout Reason = "handshake_timeout"

@@ -1,0 +1,200 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/crash"
+	"github.com/seed96252745/relay/internal/join"
+	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/roster"
+	"github.com/seed96252745/relay/internal/sockerr"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// handleUser joins one user with the local server. While too many connections to that are
+// being opened, later users wait.
+func (f *Forwarder) handleUser(registered context.Context, conn conn.Conn) {
+	switch {
+	case f.tryHandleUser(conn):
+	case f.waitToDial(registered):
+		f.connect(conn)
+	default:
+		_ = conn.Reset()
+	}
+}
+
+// tryHandleUser is handleUser unless that would wait.
+func (f *Forwarder) tryHandleUser(conn conn.Conn) bool {
+	if f.paused.Load() != nil {
+		f.reset(conn, observe.Paused, nil)
+		return true
+	}
+	select {
+	case f.dials <- struct{}{}:
+		f.connect(conn)
+		return true
+	default:
+		return false
+	}
+}
+
+func (f *Forwarder) whenReadable(conn conn.Conn, g func()) (stop func()) {
+	return f.engine.WhenReadable(conn, g)
+}
+
+func (f *Forwarder) loop() *join.Loop { return f.engine.Loop() }
+
+// connect joins one user, who holds one of the dials, with the local server. It does not
+// wait: a server on the same machine, as most are, is connected at once, and for others
+// there is a goroutine.
+func (f *Forwarder) connect(conn conn.Conn) {
+	defer f.resetOnPanic(conn)
+	began := time.Now()
+	local, wait := transport.StartLocal(f.local.addr, f.prepareLocal)
+	if local != nil {
+		<-f.dials
+		took := time.Since(began)
+		f.local.tried(took, nil)
+		f.join(conn, local, took)
+		return
+	}
+	f.running.Go(func() {
+		defer f.resetOnPanic(conn)
+		f.dial(conn, began, wait)
+	})
+}
+
+// waitToDial waits until another connection may be opened. It returns false if the
+// registration ends before, or nothing may go on.
+func (f *Forwarder) waitToDial(registered context.Context) bool {
+	f.waits.Add(1)
+	f.slow.Do(func() {
+		f.log.Warn("the local server takes long to answer; users have to wait", "local", f.local.addr, "connecting", maxLocalDials)
+	})
+	select {
+	case f.dials <- struct{}{}:
+		return true
+	case <-registered.Done():
+	case <-f.closed.Done():
+	}
+	return false
+}
+
+// dial waits for the local server, on behalf of a user who holds one of the dials.
+func (f *Forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Context) (conn.Conn, error)) {
+	local, err := wait(f.closed)
+	<-f.dials
+	took := time.Since(began)
+	if err == nil {
+		f.local.tried(took, nil)
+		f.join(conn, local, took)
+		return
+	}
+	cut := f.closed.Err() != nil // and it might have been reached
+	if !cut {
+		f.local.tried(took, err)
+		f.prober.forget()
+	}
+	f.reset(conn, observe.DialFailed, err)
+	if cut {
+		return
+	}
+	f.unreachable.Do(func() {
+		if sockerr.Is(err, syscall.ECONNREFUSED) {
+			err = fmt.Errorf("%w; check that the local server runs, and that this is its port", err)
+		}
+		f.log.Error("the local server cannot be reached; users are reset", "local", f.local.addr, "error", withAdvice(err))
+	})
+}
+
+// reset resets a user who is not joined.
+func (f *Forwarder) reset(conn conn.Conn, reason observe.Reason, err error) {
+	_ = conn.Reset()
+	f.events.Observe(observe.Event{
+		Name: observe.UserReset, Level: slog.LevelDebug, User: conn.RemoteAddr(), Reason: reason, Err: err,
+	})
+}
+
+// joinedUser is what is held of a user for as long as it is joined.
+type joinedUser struct {
+	roster.Place[joinedUser]
+	forwarder *Forwarder
+	addr      net.Addr
+	dialTime  time.Duration
+	since     time.Time
+}
+
+// join joins a user with the local server, which took dialTime to accept.
+func (f *Forwarder) join(conn, local conn.Conn, dialTime time.Duration) {
+	if !f.writeHeader(conn, local) {
+		return
+	}
+	u := &joinedUser{forwarder: f, addr: conn.RemoteAddr(), dialTime: dialTime, since: time.Now()}
+	f.running.Add(1)
+	f.users.Add(&u.Place, f.lastID.Add(1), u)
+	f.users.Joined(&u.Place, f.engine.Join(f.closed, conn, local, join.Options{}, u.end))
+}
+
+// end reports the end of a user, once. An end by the relay looks like one by the user where
+// the connection to the relay is that user's alone.
+func (u *joinedUser) end(r join.Result) {
+	f := u.forwarder
+	defer f.running.Done()
+	f.users.Remove(&u.Place, r.AToB, r.BToA)
+	var c *crash.Error
+	if errors.As(r.Err, &c) {
+		f.logPanic(c)
+	}
+	done := observe.Event{
+		Name: observe.UserDone, User: u.addr, Duration: time.Since(u.since), Received: r.AToB, Sent: r.BToA,
+		DialTime: max(u.dialTime, 1), // a clock may be too coarse for it, and zero is none
+	}
+	done.EndedBy, done.How = observe.Ending(r, observe.ByRelayClient, observe.ByRelay, f.closed.Err() != nil)
+	if done.How == observe.Drain {
+		f.aborted.Add(1)
+	}
+	if done.EndedBy != observe.ByRelayClient { // then How says all, and a panic has an event of its own
+		done.Err = r.Err
+	}
+	f.events.Observe(done)
+}
+
+// writeHeader writes the PROXY header to the local server, if the options want one. Its few
+// bytes fit into the socket's buffer. If that fails it resets both connections and returns
+// false.
+func (f *Forwarder) writeHeader(conn, local conn.Conn) bool {
+	if f.proxyProtocol == 0 {
+		return true
+	}
+	header, err := localHeader(f.proxyProtocol, conn)
+	if err == nil {
+		_, err = local.Write(header)
+	}
+	if err != nil {
+		f.reset(conn, observe.HeaderFailed, err)
+		_ = local.Reset()
+	}
+	return err == nil
+}
+
+// resetOnPanic is deferred where a panic is to end one user's connection, and not the
+// forwarder.
+func (f *Forwarder) resetOnPanic(conn conn.Conn) {
+	if c := crash.Caught(recover()); c != nil {
+		_ = conn.Reset()
+		f.logPanic(c)
+	}
+}
+
+func (f *Forwarder) logPanic(c *crash.Error) {
+	if c.First() {
+		f.events.Observe(observe.Event{Name: observe.Panicked, Level: slog.LevelError, Err: c})
+	}
+}

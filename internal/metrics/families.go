@@ -6,10 +6,10 @@ import (
 
 // families are the metrics of a snapshot.
 type families struct {
-	started, draining, problems                  *family
-	users, waiting, joined, received, sent, away *family
-	tunnelsIn                                    *family
-	limitMax, limitUsed, limitMet                *family
+	started, draining, problems            *family
+	users, waiting, joined, received, sent *family
+	tunnelsIn                              *family
+	limitMax, limitUsed, limitMet          *family
 
 	tunnelUsers, tunnelWaiting, tunnelState, tunnelRoundTrip      *family
 	tunnelConnections, tunnelReceived, tunnelSent, tunnelResets   *family
@@ -24,14 +24,13 @@ func (s *snapshot) newFamilies() families {
 	return families{
 		started:  s.gauge("start_time_seconds", "When it was started, in seconds since 1970."),
 		draining: s.gauge("draining", "1 while it shuts down and takes no new user."),
-		problems: s.gauge("problems", "What is wrong and has to be seen to, as relay status shows it, by code.", "code"),
+		problems: s.gauge("problems", "How many things are wrong and have to be seen to. relay status shows them."),
 
 		users:    s.gauge("users_active", "Users who are joined."),
 		waiting:  s.gauge("users_waiting", "Users who are not joined yet."),
 		joined:   s.gauge("users_joined_total", "Users who were joined."),
 		received: s.gauge("received_bytes_total", "Bytes from users."),
 		sent:     s.gauge("sent_bytes_total", "Bytes to users."),
-		away:     s.gauge("leases_away", "Leases that no relay client serves."),
 
 		tunnelsIn: s.gauge("tunnels", "Tunnels and leases by state.", "state"),
 
@@ -80,19 +79,12 @@ var states = []api.State{
 func (c *collection) status(of *api.Status) {
 	c.add(c.started, seconds(of.Started), nil)
 	c.add(c.draining, number(of.Draining), nil)
-	problems := make(map[string]int)
-	for _, p := range of.Problems {
-		problems[p.Code]++
-	}
-	for code, n := range problems {
-		c.add(c.problems, float64(n), pairs([]string{"code"}, []string{code}))
-	}
+	c.add(c.problems, float64(len(of.Problems)), nil)
 	c.add(c.users, float64(of.Users), nil)
 	c.add(c.waiting, float64(of.Waiting), nil)
 	c.add(c.joined, float64(c.total.connections), nil)
 	c.add(c.received, float64(c.total.received), nil)
 	c.add(c.sent, float64(c.total.sent), nil)
-	c.add(c.away, float64(of.Away), nil)
 }
 
 // states adds how many tunnels are in each state.

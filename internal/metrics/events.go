@@ -117,6 +117,7 @@ type relayEvents struct {
 	delayed        prometheus.Counter
 	limited        *limits
 	opened         *counters[string]
+	states         *counters[observe.State]
 	closed, ended  *counters[observe.Reason]
 	passed, banned prometheus.Counter
 	registrations  *counters[string]
@@ -140,6 +141,7 @@ func newRelayEvents(f factory, tunnels *tunnels) *relayEvents {
 		delayed:       f.counter("users_delayed_total", "Users who had to wait because they came too fast. They are counted up to 10 seconds late."),
 		limited:       newLimits(f.vec("users_limited_total", "Users who were reset because of a limit.", "limit"), userLimits...),
 		opened:        newCounters(f.vec("tunnels_opened_total", "Registrations of relay clients that were taken.", "protocol"), protocols...),
+		states:        newCounters(f.vec("tunnel_state_changes_total", "Tunnels whose state has changed, by the new state, as probes show.", "state"), probed...),
 		closed:        reason("tunnels_closed_total", "Tunnels that have ended, by reason.", tunnelEnds),
 		ended:         reason("leases_ended_total", "Leases that have ended, by reason.", leaseEnds),
 		passed:        f.counter("leases_passed_total", "Leases that have passed to another key of their token."),
@@ -170,6 +172,8 @@ func (r *relayEvents) Observe(e observe.Event) {
 		r.opened.of(e.Tunnel.Protocol).Inc()
 	case observe.TunnelClosed:
 		r.closed.of(e.Reason).Inc()
+	case observe.TunnelStateChanged:
+		r.states.of(e.To).Inc()
 	case observe.LeaseEnded:
 		r.ended.of(e.Reason).Inc()
 	case observe.LeasePassed:
@@ -201,20 +205,36 @@ func (r *relayEvents) countRefused(e *observe.Event) {
 // forwarderEvents is the sink of a forwarder.
 type forwarderEvents struct {
 	*userEvents
-	dial prometheus.Histogram
+	dial           prometheus.Histogram
+	opened, failed prometheus.Counter
+	closed         *counters[observe.Reason]
+	refused        *counters[string]
 }
 
 func newForwarderEvents(f factory, tunnels *tunnels) *forwarderEvents {
 	return &forwarderEvents{
 		userEvents: newUserEvents(f, tunnels, forwarderOutcomes(), forwarderResets),
 		dial:       f.histogram("local_dial_seconds", "How long the local server took to accept, for users whose connections have ended.", waitBuckets),
+		opened:     f.counter("tunnels_opened_total", "Registrations at the relay."),
+		failed:     f.counter("registrations_failed_total", "Attempts to register that have failed without an answer."),
+		closed:     newCounters(f.vec("tunnels_closed_total", "Registrations that have ended, by reason.", "reason"), observe.RelayLost, observe.Draining),
+		refused:    newCounters(f.vec("requests_refused_total", "Registrations that the relay has refused, by its code.", "code"), refusals...),
 	}
 }
 
 // Observe counts e.
 func (f *forwarderEvents) Observe(e observe.Event) {
 	f.observe(&e)
-	if e.Name == observe.UserDone {
+	switch e.Name {
+	case observe.UserDone:
 		f.dial.Observe(e.DialTime.Seconds())
+	case observe.TunnelOpened:
+		f.opened.Inc()
+	case observe.TunnelClosed:
+		f.closed.of(e.Reason).Inc()
+	case observe.RegistrationFailed:
+		f.failed.Inc()
+	case observe.RequestRefused:
+		f.refused.of(e.Code).Inc()
 	}
 }

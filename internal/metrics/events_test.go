@@ -24,6 +24,7 @@ func TestEventsOfRelay(t *testing.T) {
 		{Name: observe.UserReset, Tunnel: observe.Tunnel{Port: 20001}, Reason: observe.WaitTimeout},
 		{Name: observe.UserReset, Tunnel: observe.Tunnel{Port: 20001}, Reason: observe.LimitMet, Limit: "usersPerSource"},
 		{Name: observe.UsersLimited, Tunnel: web, Limit: "usersPerSecond", Delayed: 7},
+		{Name: observe.TunnelStateChanged, Tunnel: web, From: observe.Up, To: observe.Silent},
 		{Name: observe.TunnelClosed, Tunnel: web, Reason: observe.RelayClientLost},
 		{Name: observe.LeaseEnded, Reason: observe.LeaseExpired},
 		{Name: observe.LeasePassed},
@@ -49,6 +50,7 @@ func TestEventsOfRelay(t *testing.T) {
 		`relay_user_resets_total{reason="limit"}`:                                  1,
 		`relay_users_limited_total{limit="users_per_source"}`:                      1,
 		`relay_users_delayed_total`:                                                7,
+		`relay_tunnel_state_changes_total{state="relay_client_silent"}`:            1,
 		`relay_tunnels_closed_total{reason="relay_client_lost"}`:                   1,
 		`relay_leases_ended_total{reason="lease_expired"}`:                         1,
 		`relay_leases_passed_total`:                                                1,
@@ -66,6 +68,10 @@ func TestEventsOfForwarder(t *testing.T) {
 	m := metrics.NewForwarder(metrics.Config{})
 	m.Observe(observe.Event{Name: observe.UserDone, EndedBy: observe.ByServer, How: observe.Reset, DialTime: 30 * time.Millisecond})
 	m.Observe(observe.Event{Name: observe.UserReset, Reason: observe.DialFailed})
+	m.Observe(observe.Event{Name: observe.TunnelOpened})
+	m.Observe(observe.Event{Name: observe.TunnelClosed, Reason: observe.RelayLost})
+	m.Observe(observe.Event{Name: observe.RegistrationFailed})
+	m.Observe(observe.Event{Name: observe.RequestRefused, Code: "no-port"})
 	m.Observe(observe.Event{Name: observe.UsersLimited, Limit: "users", Reset: 1}) // which the relay counts
 	got := scrape(t, m)
 	expect(t, got, map[string]float64{
@@ -73,6 +79,10 @@ func TestEventsOfForwarder(t *testing.T) {
 		`relay_forwarder_local_dial_seconds_bucket{le="0.025"}`:            0,
 		`relay_forwarder_local_dial_seconds_bucket{le="0.05"}`:             1,
 		`relay_forwarder_user_resets_total{reason="dial_failed"}`:          1,
+		`relay_forwarder_tunnels_opened_total`:                             1,
+		`relay_forwarder_tunnels_closed_total{reason="relay_lost"}`:        1,
+		`relay_forwarder_registrations_failed_total`:                       1,
+		`relay_forwarder_requests_refused_total{code="no-port"}`:           1,
 	})
 	for name := range got {
 		if strings.HasPrefix(name, "relay_") && !strings.HasPrefix(name, "relay_forwarder_") {

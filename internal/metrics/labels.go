@@ -38,7 +38,12 @@ var relayResets = slices.Concat([]observe.Reason{
 	observe.Paused,
 }, tunnelEnds)
 
-var forwarderResets = []observe.Reason{observe.DialFailed, observe.HeaderFailed}
+var forwarderResets = []observe.Reason{observe.DialFailed, observe.HeaderFailed, observe.Paused}
+
+// probed are the states that probes show.
+var probed = []observe.State{
+	observe.Up, observe.LocalServerDown, observe.Silent, observe.Unreachable, observe.Away, observe.Unknown,
+}
 
 var handshakeEnds = []observe.Reason{observe.HandshakeTimeout, observe.HandshakeEnded, observe.NotARequest}
 

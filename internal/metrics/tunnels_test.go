@@ -70,7 +70,7 @@ func TestTheLastOfATunnelIsCounted(t *testing.T) {
 		`relay_sent_bytes_total`:                        230,
 	})
 	for name := range scrape(t, m) {
-		if strings.HasPrefix(name, "relay_tunnel_state") || name == "relay_tunnel_users_active"+webLabels {
+		if strings.HasPrefix(name, "relay_tunnel_state{") || name == "relay_tunnel_users_active"+webLabels {
 			t.Errorf("a tunnel that is gone has %s", name)
 		}
 	}

@@ -20,6 +20,8 @@ type Controller struct {
 	Reserve *Reserve
 	// Accounts have what owners use on their public ports.
 	Accounts *Accounts
+	// Bans are the networks that the operator has banned.
+	Bans Bans
 
 	handshakes  *HandshakeLimiter
 	headers     *HandshakeLimiter // connections of load balancers that have not named a peer yet

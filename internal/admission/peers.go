@@ -3,6 +3,7 @@ package admission
 import (
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/seed96252745/relay/internal/observe"
@@ -18,20 +19,22 @@ const (
 // AdmitHandshake admits a connection to the control port whose request is not read yet.
 // A nil slot is that it has to be reset. If the source is banned, the connection may
 // only be told so, unless tunnels of the source expect connections: somebody else behind
-// the same address must not cut those tunnels off. Evict resets the connection.
+// the same address must not cut those tunnels off. A ban of the operator's holds for
+// everybody. Evict resets the connection.
 func (c *Controller) AdmitHandshake(peer net.Addr, source Source, expected int, evict func()) (slot *Slot, banned bool) {
-	if source.IsShared() {
-		slot, reason := c.handshakes.AdmitShared(evict)
-		c.reportHandshakeLimit(peer, source, reason)
-		return slot, false
-	}
-	if banned = expected == 0 && c.penalties.Banned(source) > 0; banned {
+	banned = c.Bans.Has(peer) || expected == 0 && !source.IsShared() && c.penalties.Banned(source) > 0
+	if banned {
 		c.Counters.Add(ShutOut)
 		if !c.banNotices.Allow(source) {
 			return nil, true
 		}
 	}
-	slot, reason := c.handshakes.Admit(source, expected, evict)
+	var reason Kind
+	if source.IsShared() {
+		slot, reason = c.handshakes.AdmitShared(evict)
+	} else {
+		slot, reason = c.handshakes.Admit(source, expected, evict)
+	}
 	c.reportHandshakeLimit(peer, source, reason)
 	return slot, banned
 }
@@ -79,11 +82,31 @@ func (c *Controller) PenalizeToken(source Source, token string) (delay time.Dura
 	return delay
 }
 
-// AnyBanned reports whether any source may be banned.
-func (c *Controller) AnyBanned() bool { return c.penalties.Any() }
+// MayBeBanned reports whether a peer may be banned, at next to no cost.
+func (c *Controller) MayBeBanned(peer net.Addr) bool { return c.penalties.Any() || c.Bans.Has(peer) }
 
 // Banned returns for how much longer a source is banned, and zero if it is not.
 func (c *Controller) Banned(source Source) time.Duration { return c.penalties.Banned(source) }
+
+// Ban bans a network for the operator.
+func (c *Controller) Ban(source netip.Prefix, d time.Duration) error {
+	if err := c.Bans.Add(source, d); err != nil {
+		return err
+	}
+	c.events.Observe(observe.Event{
+		Name: observe.SourceBanned, Source: source.Masked(), Duration: d, Reason: observe.BannedByOperator,
+	})
+	return nil
+}
+
+// Unban ends a ban of the operator's, and reports whether there was one.
+func (c *Controller) Unban(source netip.Prefix) bool {
+	was := c.Bans.Remove(source)
+	if was {
+		c.events.Observe(observe.Event{Name: observe.SourceUnbanned, Source: source.Masked()})
+	}
+	return was
+}
 
 // AdmitDelayed reports whether a refusal to a source may be delayed. ReleaseDelayed has
 // to follow then.

@@ -63,6 +63,17 @@ func (e *Endpoint) Resume() {
 	}
 }
 
+// refusal returns why the operator has a user refused, or nil.
+func (e *Endpoint) refusal(addr net.Addr) error {
+	switch {
+	case e.paused.Load() != nil:
+		return errPaused
+	case e.group.config.Admission.Bans.Has(addr):
+		return errBanned
+	}
+	return nil
+}
+
 // about identifies the endpoint in events, by its tunnel if there is one.
 func (e *Endpoint) about() observe.Tunnel {
 	if t := e.Tunnel(); t != nil {
@@ -71,9 +82,10 @@ func (e *Endpoint) about() observe.Tunnel {
 	return observe.Tunnel{ID: e.ID, Port: e.Port}
 }
 
-// EndBanned ends the users and the tunnels whose address matches. The leases stand until
+// EndBanned ends the users and the tunnels whose address is banned. The leases stand until
 // their time is over.
-func (g *Group) EndBanned(match func(net.Addr) bool) {
+func (g *Group) EndBanned() {
+	match := g.config.Admission.Bans.Has
 	for _, e := range g.allKnown() {
 		e.roster.StopAll(func(u *joinedUser) bool { return match(u.addr) || match(u.tunnel.Addr) }, errBanned)
 		if t := e.Tunnel(); t != nil && match(t.Addr) {

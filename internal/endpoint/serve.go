@@ -22,9 +22,9 @@ import (
 func (e *Endpoint) Serve(c conn.Conn, first []byte) (wait func()) {
 	defer e.resetOnPanic(c)
 	u := &user{conn: c, addr: c.RemoteAddr(), endpoint: e, came: time.Now(), first: first}
-	if e.paused.Load() != nil {
+	if err := e.refusal(u.addr); err != nil {
 		u.Source = admission.SourceOf(u.addr)
-		u.reset(errPaused)
+		u.reset(err)
 		return nil
 	}
 	if err := u.admit(); err != nil {

@@ -205,10 +205,11 @@ func (u *user) readFirst() {
 	}
 }
 
-// join joins the user with the relay client, unless the endpoint was paused meanwhile.
+// join joins the user with the relay client, unless the operator has the user refused since
+// it came.
 func (u *user) join() {
-	if u.endpoint.paused.Load() != nil {
-		u.fail(errPaused)
+	if err := u.endpoint.refusal(u.addr); err != nil {
+		u.fail(err)
 		return
 	}
 	t, g := u.tunnel, u.endpoint.group
@@ -222,7 +223,11 @@ func (u *user) join() {
 	reached := u.reached
 	u.tunnel, u.reached = nil, nil // which are the join's now
 	options := join.Options{Limiter: t.policy.Bytes(), Prefix: int64(len(u.first))}
-	r.Joined(&j.place, g.engine.Join(t.alive, u.conn, reached, options, j.end))
+	h := g.engine.Join(t.alive, u.conn, reached, options, j.end)
+	r.Joined(&j.place, h)
+	if g.config.Admission.Bans.Has(u.addr) {
+		h.Stop(errBanned) // since a moment ago, when the user was not in the roster
+	}
 }
 
 // release gives back what a user took when it was admitted.

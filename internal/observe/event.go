@@ -41,6 +41,7 @@ const (
 	HandshakesLimited Name = "handshakes_limited"
 	ProxyHeaderFailed Name = "proxy_header_failed" // at the control port
 	SourceBanned      Name = "source_banned"
+	SourceUnbanned    Name = "source_unbanned" // by the operator
 
 	Panicked Name = "panic"
 )
@@ -49,13 +50,13 @@ const (
 func Names() []Name {
 	return []Name{
 		TunnelOpened, TunnelClosed, RegistrationFailed, TunnelPaused, TunnelResumed, TunnelStateChanged, LeaseEnded, LeasePassed, UserJoined, UserDone, UserReset, UsersLimited,
-		RequestRefused, HandshakeFailed, HandshakesLimited, ProxyHeaderFailed, SourceBanned, Panicked,
+		RequestRefused, HandshakeFailed, HandshakesLimited, ProxyHeaderFailed, SourceBanned, SourceUnbanned, Panicked,
 	}
 }
 
-// sentence returns what the log says of an event to people.
-func (n Name) sentence() string {
-	switch n {
+// sentence returns what the log says of the event to people.
+func (e *Event) sentence() string {
+	switch e.Name {
 	case LeasePassed:
 		return "lease passed to another key of its token"
 	case UsersLimited:
@@ -69,11 +70,14 @@ func (n Name) sentence() string {
 	case TunnelPaused:
 		return "tunnel paused: its users are reset"
 	case SourceBanned:
+		if e.Reason == BannedByOperator {
+			return "source banned by the operator"
+		}
 		return "source banned: too many wrong ids or tokens"
 	case Panicked:
 		return "panic, a bug in Relay: it ended one connection or tunnel, and no other"
 	}
-	return strings.ReplaceAll(string(n), "_", " ")
+	return strings.ReplaceAll(string(e.Name), "_", " ")
 }
 
 // Tunnel identifies a tunnel. A lease has no protocol and no relay client, and a port

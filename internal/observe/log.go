@@ -54,7 +54,7 @@ func (l *Log) write(e *Event) {
 	if leftOut > 0 {
 		fields = append(fields, slog.Int("leftOutBefore", leftOut))
 	}
-	l.Logger.LogAttrs(context.Background(), e.Level, e.Name.sentence(), fields...)
+	l.Logger.LogAttrs(context.Background(), e.Level, e.sentence(), fields...)
 }
 
 // mostFields is how many fields an event mostly has at most.
@@ -77,6 +77,8 @@ func (e *Event) Fields() []slog.Attr {
 			duration("duration", e.Duration, time.Microsecond))
 	case RequestRefused:
 		f = append(f, slog.Bool("claim", e.Claim))
+	case SourceUnbanned:
+		f = append(f, slog.String("source", SourceString(e.Source)))
 	case SourceBanned:
 		f = append(f, slog.String("source", SourceString(e.Source)), duration("for", e.Duration, time.Second))
 	}

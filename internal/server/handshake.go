@@ -42,7 +42,7 @@ func (s *Server) answerSoon(c conn.Conn) (soon bool) {
 		s.startProxied(c)
 		return true
 	}
-	if !s.config.Encrypted && !s.admission.AnyBanned() && s.claimNow(c) {
+	if !s.config.Encrypted && !s.admission.MayBeBanned(c.RemoteAddr()) && s.claimNow(c) {
 		return false
 	}
 	h := &handshake{Server: s, conn: c}
@@ -237,9 +237,12 @@ func (h *handshake) refuseBanned() {
 		_ = h.conn.Reset()
 		return
 	}
-	ban := max(h.admission.Banned(h.source()), time.Second).Round(time.Second)
+	ban, why := h.admission.Banned(h.source()), "too many ids or tokens have come from it that nobody has here"
+	if until := h.admission.Bans.Until(h.conn.RemoteAddr()); !until.IsZero() {
+		ban, why = time.Until(until), "the operator of this relay wants it so"
+	}
 	_ = h.refuse(&wire.Refusal{Code: wire.CodeShutOut, Text: fmt.Sprintf(
-		"your address is shut out for %v more: too many ids or tokens have come from it that nobody has here", ban)})
+		"your address is shut out for %v more: %s", max(ban, time.Second).Round(time.Second), why)})
 }
 
 // noDeadline is what ends a deadline.

@@ -2,8 +2,11 @@ package server
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
+	"time"
 
+	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/roster"
 )
@@ -41,6 +44,25 @@ func (s *Server) PauseEndpoint(id uint64) bool { return s.with(id, (*endpoint.En
 
 // ResumeEndpoint ends PauseEndpoint.
 func (s *Server) ResumeEndpoint(id uint64) bool { return s.with(id, (*endpoint.Endpoint).Resume) }
+
+// Ban shuts a network out for so long: neither its users nor its relay clients are served,
+// those included who are here.
+func (s *Server) Ban(source netip.Prefix, d time.Duration) error {
+	if err := s.admission.Ban(source, d); err != nil {
+		return err
+	}
+	s.endpoints.EndBanned()
+	return nil
+}
+
+// Unban ends Ban, and reports whether the network was banned.
+func (s *Server) Unban(source netip.Prefix) bool { return s.admission.Unban(source) }
+
+// Bans returns the networks that are shut out, and until when.
+func (s *Server) Bans() []admission.Ban { return s.admission.Bans.All() }
+
+// Draining reports whether no user is taken any more.
+func (s *Server) Draining() bool { return s.endpoints.Draining().Err() != nil }
 
 // with calls do with an open endpoint, and reports whether there is one with this ID.
 func (s *Server) with(id uint64, do func(*endpoint.Endpoint)) bool {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/roster"
 )
 
@@ -38,7 +39,10 @@ func (e *Endpoint) Snapshot() Snapshot {
 	}
 	if t := e.Tunnel(); t != nil {
 		s.Tunnel, s.Served, s.Since = t.about(), true, t.Since
-		s.RoundTrip, s.Health = roundTrip(t.Session), t.Health()
+		if timed, ok := t.Session.(protocol.Timed); ok {
+			s.RoundTrip = timed.RoundTrip()
+		}
+		s.Health = t.Health()
 		return s
 	}
 	if e.Lease != nil {
@@ -50,14 +54,6 @@ func (e *Endpoint) Snapshot() Snapshot {
 	}
 	s.Health = Health{State: observe.Away, Since: s.Since}
 	return s
-}
-
-// roundTrip returns the round trip to the relay client of a session that knows it, or 0.
-func roundTrip(session any) time.Duration {
-	if m, ok := session.(interface{ RoundTrip() time.Duration }); ok {
-		return m.RoundTrip()
-	}
-	return 0
 }
 
 // User is a user who is joined.

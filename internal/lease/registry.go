@@ -50,6 +50,8 @@ type Registry struct {
 	// relay that is started again as it was before has them back. Until the time of one is
 	// over, its owner may have another port beside.
 	shelved map[Key]Lease
+	failure error     // why the store could not be written last; nil is that it could
+	failing time.Time // since when
 }
 
 // ownName is a name, and whose: each identity has names of its own.

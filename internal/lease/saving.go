@@ -20,8 +20,9 @@ func (h *Handle) Save() {
 	if !needed {
 		return
 	}
-	if err := r.config.Store.Save(now); err != nil {
-		r.storeFailed("the lease of a port cannot be saved: it will be lost when the relay is started again", now.Port, err)
+	err := r.config.Store.Save(now)
+	r.stored("the lease of a port cannot be saved: it will be lost when the relay is started again", now.Port, err)
+	if err != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		h.unsaved = true
@@ -38,9 +39,7 @@ func (r *Registry) saveShelved(of Lease) {
 	if !still {
 		return
 	}
-	if err := r.config.Store.Save(of); err != nil {
-		r.storeFailed("a lease cannot be saved: it may stand for too long", of.Port, err)
-	}
+	r.stored("a lease cannot be saved: it may stand for too long", of.Port, r.config.Store.Save(of))
 }
 
 // drop has the store forget the lease of a key, unless the key has another one.
@@ -49,9 +48,7 @@ func (r *Registry) drop(k Key, port int) {
 	if r.Find(k) != nil {
 		return // it is somebody's again, who saves it
 	}
-	if err := r.config.Store.Delete(k); err != nil {
-		r.storeFailed("the lease of a port cannot be deleted", port, err)
-	}
+	r.stored("the lease of a port cannot be deleted", port, r.config.Store.Delete(k))
 }
 
 // lockStored locks what the store has for a key.
@@ -59,11 +56,6 @@ func (r *Registry) lockStored(k Key) (unlock func()) {
 	saving := &r.saving[int(k[0])%len(r.saving)]
 	saving.Lock()
 	return saving.Unlock
-}
-
-// storeFailed logs an error of the store. A disk that is full fails for all leases.
-func (r *Registry) storeFailed(text string, port int, err error) {
-	r.often.Do(func() { r.config.Log.Error(text, "port", port, "error", err) })
 }
 
 // mostAtOnce is how many leases are saved at a time when there are many: a store writes

@@ -38,15 +38,21 @@ type Relay interface {
 // Usage is what a Relay holds at a moment, beside the tunnels.
 type Usage struct {
 	Sessions int   // connections that carry many users each
+	Further  int   // of them, that are not the first of their tunnels, or are about to come
 	Idle     int   // connections that wait for users
 	Buffered int64 // bytes that sessions hold for users who do not read
 	// MaxBuffered is what they may hold, or 0 if they hold nothing.
 	MaxBuffered int64
+	// Shed is how many users were reset since the start because it was more.
+	Shed int64
 }
 
 // Plus returns the sums of both.
 func (u Usage) Plus(o Usage) Usage {
-	return Usage{u.Sessions + o.Sessions, u.Idle + o.Idle, u.Buffered + o.Buffered, u.MaxBuffered + o.MaxBuffered}
+	return Usage{
+		Sessions: u.Sessions + o.Sessions, Further: u.Further + o.Further, Idle: u.Idle + o.Idle,
+		Buffered: u.Buffered + o.Buffered, MaxBuffered: u.MaxBuffered + o.MaxBuffered, Shed: u.Shed + o.Shed,
+	}
 }
 
 // Measured is a Relay that tells what it holds.
@@ -154,6 +160,12 @@ type Reacher interface {
 	// Unreachable reports whether what was sent to the relay client has been
 	// unacknowledged for so long. Where the system cannot tell it reports false.
 	Unreachable(limit time.Duration) bool
+}
+
+// Timed is a Session that may know the round trip to its relay client.
+type Timed interface {
+	// RoundTrip returns the round trip, or 0 if it is not known. It does not wait.
+	RoundTrip() time.Duration
 }
 
 // Recent remembers the keys of ids that were in use lately, so that a late claim is not

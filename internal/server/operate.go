@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/endpoint"
+	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/roster"
 )
 
@@ -60,6 +61,9 @@ func (s *Server) Unban(source netip.Prefix) bool { return s.admission.Unban(sour
 
 // Bans returns the networks that are shut out, and until when.
 func (s *Server) Bans() []admission.Ban { return s.admission.Bans.All() }
+
+// LeaseTrouble returns what keeps owners from having their ports back.
+func (s *Server) LeaseTrouble() lease.Trouble { return s.registrar.leases.Trouble() }
 
 // Draining reports whether no user is taken any more.
 func (s *Server) Draining() bool { return s.endpoints.Draining().Err() != nil }

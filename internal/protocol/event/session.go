@@ -154,6 +154,11 @@ func (s *session) Unreachable(limit time.Duration) bool {
 	return tcpstate.Unacknowledged(s.control) >= limit
 }
 
+var _ protocol.Timed = (*session)(nil)
+
+// RoundTrip returns the round trip of the control connection.
+func (s *session) RoundTrip() time.Duration { return tcpstate.RoundTrip(s.control) }
+
 // Close ends the session. Connections that users have are their own, and live on.
 func (s *session) Close() error {
 	s.closeWithError(net.ErrClosed)

@@ -95,7 +95,13 @@ func (r *Relay) LogValue() slog.Value {
 
 // Usage returns what the sessions hold. It needs a Budget.
 func (r *Relay) Usage() protocol.Usage {
-	return protocol.Usage{Sessions: r.Budget.Sessions(), Buffered: r.Budget.Used(), MaxBuffered: r.Budget.Limit()}
+	u := protocol.Usage{
+		Sessions: r.Budget.Sessions(), Further: r.further.len(), Buffered: r.Budget.Used(), MaxBuffered: r.Budget.Limit(),
+	}
+	if r.Counters != nil {
+		u.Shed = r.Counters.ShedByBudget.Load()
+	}
+	return u
 }
 
 // Verb returns multiplex's.

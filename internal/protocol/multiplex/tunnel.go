@@ -36,6 +36,7 @@ var (
 	_ protocol.Drainer   = (*tunnel)(nil)
 	_ protocol.Claimable = (*tunnel)(nil)
 	_ protocol.Reacher   = (*tunnel)(nil)
+	_ protocol.Timed     = (*tunnel)(nil)
 )
 
 // newTunnel returns a tunnel without sessions. The caller sets forget and release.
@@ -234,6 +235,16 @@ func (t *tunnel) choose(avoid func(*session) bool) choice {
 // Unreachable reports whether a session has waited for an acknowledgment for so long.
 func (t *tunnel) Unreachable(limit time.Duration) bool {
 	return slices.ContainsFunc(t.all(), func(s *session) bool { return tcpstate.Unacknowledged(s.conn) >= limit })
+}
+
+// RoundTrip returns the shortest round trip of a session: the others wait behind bytes.
+func (t *tunnel) RoundTrip() (shortest time.Duration) {
+	for _, s := range t.all() {
+		if took := tcpstate.RoundTrip(s.conn); took > 0 && (shortest == 0 || took < shortest) {
+			shortest = took
+		}
+	}
+	return shortest
 }
 
 // Ended returns a context that is done when no more streams can be opened.

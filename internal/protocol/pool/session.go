@@ -73,6 +73,18 @@ func (s *session) endOnPanic(f func()) {
 	f()
 }
 
+var _ protocol.Timed = (*session)(nil)
+
+// RoundTrip returns the round trip of the newest connection that waits.
+func (s *session) RoundTrip() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) == 0 {
+		return 0
+	}
+	return tcpstate.RoundTrip(s.idle[len(s.idle)-1].conn)
+}
+
 // ExpectedClaims returns the number of free slots and of users who wait.
 func (s *session) ExpectedClaims() int {
 	s.mu.Lock()

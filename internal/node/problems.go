@@ -1,0 +1,124 @@
+package node
+
+import (
+	"fmt"
+
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/api"
+	"github.com/seed96252745/relay/internal/endpoint"
+)
+
+// full is the share of a limit from which on it is a problem, in percent: there is time to
+// do something about it.
+const full = 90
+
+// maxTold bounds the tunnels that are told of one by one.
+const maxTold = 100
+
+// problems returns what an operator has to do something about.
+func (a *Admin) problems(endpoints []endpoint.Snapshot) []api.Problem {
+	all := []api.Problem{}
+	if a.config.Problems != nil {
+		all = append(all, a.config.Problems()...)
+	}
+	all = append(all, a.counted()...)
+	all = append(all, a.leases()...)
+	for _, l := range a.Limits() {
+		if l.Max > 0 && l.Used >= 0 && l.Used*100 >= l.Max*full {
+			all = append(all, api.Problem{Code: "limit_near", Text: limitText(l)})
+		}
+	}
+	down := 0
+	for i := range endpoints {
+		p, is := problemOf(&endpoints[i])
+		if !is {
+			continue
+		}
+		if down++; down <= maxTold {
+			all = append(all, p)
+		}
+	}
+	if down > maxTold {
+		all = append(all, api.Problem{Code: "tunnels_down", Text: fmt.Sprintf("and %d more tunnels are down: see relay status, or the page", down-maxTold)})
+	}
+	return all
+}
+
+func limitText(l api.Limit) string {
+	text := fmt.Sprintf("%d of at most %d %s are used", l.Used, l.Max, l.Name)
+	switch {
+	case l.Name == "descriptors":
+		return text + ": raise the limit of open files (ulimit -n, or LimitNOFILE= under systemd)"
+	case l.Flag != "":
+		return text + ": raise --" + l.Flag + ", or find out who uses so many"
+	}
+	return text
+}
+
+// leases returns what keeps owners from having their ports back.
+func (a *Admin) leases() (all []api.Problem) {
+	t := a.config.Server.LeaseTrouble()
+	if t.Err != nil {
+		all = append(all, api.Problem{Code: "leases_not_saved", Since: at(t.Since), Text: fmt.Sprintf(
+			"leases cannot be saved, and are lost when the relay is started again: look at the disk of the state directory (%v)", t.Err)})
+	}
+	if len(t.Closed) > 0 {
+		all = append(all, api.Problem{Code: "leased_ports_closed", Text: fmt.Sprintf(
+			"%d leased ports could not be opened when the relay was started, the first is %d: the log says why; start it as before", len(t.Closed), t.Closed[0])})
+	}
+	return all
+}
+
+// counted returns the problems that counters show. They last until the relay is started
+// again.
+func (a *Admin) counted() (all []api.Problem) {
+	counters := a.config.Server.State().Counters
+	for _, c := range []struct {
+		kind admission.Kind
+		code string
+		text string // of a format with the count
+	}{
+		{admission.Panics, "panic", "%d bugs have ended a connection or a tunnel: the log has event=panic with the place; please report it"},
+		{admission.Shortages, "shortage", "%d connections could not be accepted for want of descriptors or memory: raise the limit of open files (ulimit -n, or LimitNOFILE= under systemd)"},
+	} {
+		if n := counters.Of(c.kind); n > 0 {
+			all = append(all, api.Problem{Code: c.code, Text: fmt.Sprintf(c.text, n)})
+		}
+	}
+	return all
+}
+
+// problemOf returns what is wrong with a tunnel, and whether something is.
+func problemOf(e *endpoint.Snapshot) (p api.Problem, is bool) {
+	state, since, failure := stateOf(e)
+	p = api.Problem{Tunnel: api.TunnelID(e.ID), Since: &since}
+	if e.Late {
+		p.Code, p.Text = "port_in_use", fmt.Sprintf("port %d is leased, and another program has it: end that program", e.Port)
+		return p, true
+	}
+	p.Code = string(state)
+	switch state {
+	case api.LocalServerDown:
+		p.Text = fmt.Sprintf("%s: the relay client cannot reach the local server (%s): start it, or correct its address there", nameOf(e), failure)
+	case api.Silent:
+		p.Text = nameOf(e) + ": the relay client does not answer, though its machine does: look at its process"
+	case api.Unreachable:
+		p.Text = nameOf(e) + ": nothing answers where the relay client was: look at its machine, and the network before it"
+	case api.Away:
+		p.Text = nameOf(e) + ": no relay client serves it: start the forwarder, or close the tunnel"
+	default:
+		return p, false
+	}
+	return p, true
+}
+
+// nameOf names a tunnel to people.
+func nameOf(e *endpoint.Snapshot) string {
+	text := fmt.Sprintf("port %d", e.Port)
+	for _, name := range []string{e.Name, e.Identity} {
+		if name != "" {
+			return text + " (" + name + ")"
+		}
+	}
+	return text
+}

@@ -95,7 +95,7 @@ func isExcerpt(t *testing.T, code string) bool {
 }
 
 // stays matches a command that runs until it is told to end.
-var stays = staying{regexp.MustCompile(`^(relay( \S+)* \d+|redis-server .*|nginx|python3 (-m http\.server|interop/).*|go run .*)$`)}
+var stays = staying{regexp.MustCompile(`^(relay( \S+)* \d+|redis-server .*|nginx|prometheus .*|python3 (-m http\.server|interop/).*|go run .*)$`)}
 
 type staying struct{ *regexp.Regexp }
 

@@ -16,7 +16,7 @@ import (
 // packages are the Debian packages of the programs on the pages.
 var packages = map[string]string{
 	"redis-server": redisPackages, "redis-cli": redisPackages, "psql": postgresPackages, "ssh": sshPackages,
-	"nginx": nginxPackages, "curl": "curl", "nc": "netcat-openbsd", "python3": "python3", "openssl": "openssl",
+	"nginx": nginxPackages, "prometheus": "prometheus", "curl": "curl", "nc": "netcat-openbsd", "python3": "python3", "openssl": "openssl",
 }
 
 // readerHas starts what the reader of a page has before reading it.

@@ -124,7 +124,7 @@ func (w *world) expectLater(b block) {
 // words match what stands for something else in the test: the relay's host and its
 // public ports, other ports, the user's account, and words such as relay_..., which
 // stand for what is printed first in their place.
-var words = regexp.MustCompile(`/etc/|/var/lib/|(?:--localForwardPort=|localhost:)25565\b|relay\.example\.com|\b20000-29999\b|\b(?:5432|6379|80[08]0|2[05]\d{3})\b|[=: ](?:22|80)\b|\byou@|\b[\w/]+\.\.\.`)
+var words = regexp.MustCompile(`/etc/|/var/lib/|(?:--localForwardPort=|localhost:)25565\b|relay\.example\.com|\b20000-29999\b|\b(?:5432|6379|80(?:[08]0|8[1-9])|9090|2[05]\d{3})\b|[=: ](?:22|80)\b|\byou@|\b[\w/]+\.\.\.`)
 
 // real returns a command, or a file, as it is in the test.
 func (w *world) real(b block, text string) string {

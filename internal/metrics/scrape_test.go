@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/api"
 	"github.com/seed96252745/relay/internal/metrics"
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 func TestFormats(t *testing.T) {
@@ -77,4 +78,21 @@ func BenchmarkScrape(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkUser counts what a user causes: a join and an end.
+func BenchmarkUser(b *testing.B) {
+	m := metrics.NewRelay(metrics.Config{Tunnels: metrics.DefaultTunnels})
+	m.Watch(many(), usage)
+	get(b, m, "text/plain")
+	joined := observe.Event{Name: observe.UserJoined, Tunnel: observe.Tunnel{Port: 20007, Name: "service-7", Identity: "alice", Protocol: "multiplex"}}
+	done := joined
+	done.Name, done.EndedBy, done.How = observe.UserDone, observe.ByUser, observe.Fin
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			m.Observe(joined)
+			m.Observe(done)
+		}
+	})
 }

@@ -85,7 +85,7 @@ that port with the server, byte for byte.`,
 	root.SetGlobalNormalizationFunc(camelCase)
 	completeFlags(root)
 	root.AddCommand(newDemoCommand(stderr))
-	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand())
+	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand())
 	root.AddCommand(newTokenCommand())
 	root.AddCommand(newDoctorCommand())
 	root.InitDefaultCompletionCmd("")

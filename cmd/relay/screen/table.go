@@ -12,6 +12,9 @@ type Column struct {
 	Right bool // numbers
 	// Min is the width to which the column may be cut where there is no room. 0 is never.
 	Min int
+	// Least is how wide the column is at least, so that it stays where it is while its
+	// cells change.
+	Least int
 	// Optional orders the columns that are left out where there is no room: the highest
 	// first, and 0 never.
 	Optional int
@@ -60,7 +63,7 @@ func (t *Table) Lines(s Screen) []string {
 func (t *Table) widths(room int) []int {
 	widths := make([]int, len(t.Columns))
 	for i, c := range t.Columns {
-		widths[i] = ansi.StringWidth(c.Title)
+		widths[i] = max(c.Least, ansi.StringWidth(c.Title))
 		for _, row := range t.Rows {
 			widths[i] = max(widths[i], ansi.StringWidth(row[i].Text))
 		}
@@ -144,6 +147,11 @@ func Cut(text string, width int) string {
 		return text
 	}
 	return ansi.Cut(text, 0, width-1) + "…"
+}
+
+// Pad returns text with spaces up to width columns.
+func Pad(text string, width int) string {
+	return text + strings.Repeat(" ", max(0, width-ansi.StringWidth(text)))
 }
 
 // Wrap returns text in lines of at most width columns. With width 0 it is one line.

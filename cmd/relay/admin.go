@@ -243,9 +243,9 @@ func explainSocket(err error, path string) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s is its owner's alone: %s", path, asOwner(path))
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no %s: what has made it has ended, or it is another file", path)
+		return fmt.Errorf("there is no socket %s: its process has ended, or it is another one", path)
 	case refusedConnection(err):
-		return fmt.Errorf("nobody answers at %s: what has made it has ended", path)
+		return fmt.Errorf("nobody answers at %s: its process has ended", path)
 	}
 	var e *url.Error
 	if errors.As(err, &e) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/seed96252745/relay/cmd/relay/screen"
 	"github.com/seed96252745/relay/internal/api"
-	"github.com/seed96252745/relay/internal/api/client"
 )
 
 const rightKick = "to end a user:      relay kick <ID that relay users shows>\nto end a tunnel:    relay kick 20001"
@@ -181,6 +179,9 @@ func targetsAt(ctx context.Context, p instance, arg string) (found []target, err
 			found = append(found, target{instance: p, user: &u})
 		}
 	}
+	if len(found) == 0 && len(users) == maxListed {
+		return nil, fmt.Errorf("%+.60q is none of the %s users that are listed: relay users <port> lists those of one tunnel", arg, screen.Count(maxListed))
+	}
 	return found, nil
 }
 
@@ -234,10 +235,4 @@ func sourceOf(address string) (netip.Prefix, error) {
 		bits = 64
 	}
 	return ip.Prefix(bits)
-}
-
-// isUnknown reports whether a process says that it has nothing with an ID.
-func isUnknown(err error) bool {
-	var said *client.StatusError
-	return errors.As(err, &said) && said.Status == http.StatusNotFound
 }

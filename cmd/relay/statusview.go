@@ -118,7 +118,7 @@ func trouble(t api.Tunnel) int {
 func tunnelTable(st api.Status, tunnels []api.Tunnel) *screen.Table {
 	table := &screen.Table{Columns: []screen.Column{
 		{Title: "PORT", Right: true},
-		{Title: "NAME", Min: 6},
+		{Title: "NAME", Min: 12},
 		{Title: "STATE", Min: len(api.Unreachable)},
 		{Title: "FOR", Right: true},
 		{Title: "USERS", Right: true},

@@ -66,7 +66,7 @@ with that port or name. The ID is for relay kick.`,
 }
 
 // maxListed is how many users are asked for where the largest of them are looked for.
-const maxListed = 100_000
+const maxListed = 10_000 // more are not given
 
 func (f *usersFlags) run(ctx context.Context, out io.Writer, tunnel string) error {
 	if f.limit < 1 {

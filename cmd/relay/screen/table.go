@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -71,27 +72,43 @@ func (t *Table) widths(room int) []int {
 	if room <= 0 {
 		return widths
 	}
-	for excess(widths, room) > 0 {
-		if cut := t.widest(widths); cut >= 0 {
-			widths[cut] = max(t.Columns[cut].Min, widths[cut]-excess(widths, room))
-		} else if drop := t.dispensable(widths); drop >= 0 {
-			widths[drop] = -1
-		} else {
+	for t.least(widths) > room {
+		drop := t.dispensable(widths)
+		if drop < 0 {
 			break
 		}
+		widths[drop] = -1
+	}
+	for total(widths) > room {
+		cut := t.widest(widths)
+		if cut < 0 {
+			break
+		}
+		widths[cut]--
 	}
 	return widths
 }
 
-// excess returns by how much the columns are too wide.
-func excess(widths []int, room int) int {
-	total := -gap
+// total returns how wide a line is.
+func total(widths []int) int {
+	sum := -gap
 	for _, w := range widths {
 		if w >= 0 {
-			total += w + gap
+			sum += w + gap
 		}
 	}
-	return total - room
+	return max(sum, 0)
+}
+
+// least returns how wide a line is at least, when columns are cut.
+func (t *Table) least(widths []int) int {
+	cut := slices.Clone(widths)
+	for i, c := range t.Columns {
+		if c.Min > 0 {
+			cut[i] = min(cut[i], c.Min)
+		}
+	}
+	return total(cut)
 }
 
 // widest returns the widest column that can be cut, or -1.

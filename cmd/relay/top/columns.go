@@ -19,7 +19,7 @@ func (m *model) tunnelColumns() []column[api.Tunnel] {
 			ascending(func(t t) int { return t.Port }),
 		},
 		{
-			screen.Column{Title: "NAME", Min: 6, Least: 8},
+			screen.Column{Title: "NAME", Min: 10, Least: 10},
 			func(t t) screen.Cell { return plain(screen.Name(t)) },
 			ascending(screen.Name),
 		},
@@ -39,12 +39,12 @@ func (m *model) tunnelColumns() []column[api.Tunnel] {
 			descending(func(t t) int { return t.Users }),
 		},
 		{
-			screen.Column{Title: "IN", Right: true, Least: 9},
+			screen.Column{Title: "IN", Right: true, Least: 8},
 			func(t t) screen.Cell { return plain(screen.Rate(m.rates.tunnels[t.ID].received)) },
 			descending(func(t t) float64 { return m.rates.tunnels[t.ID].received }),
 		},
 		{
-			screen.Column{Title: "OUT", Right: true, Least: 9},
+			screen.Column{Title: "OUT", Right: true, Least: 8},
 			func(t t) screen.Cell { return plain(screen.Rate(m.rates.tunnels[t.ID].sent)) },
 			descending(func(t t) float64 { return m.rates.tunnels[t.ID].sent }),
 		},
@@ -110,12 +110,12 @@ func (m *model) userColumns() []column[api.User] {
 			ascending(func(u u) string { return u.Address }),
 		},
 		{
-			screen.Column{Title: "IN", Right: true, Least: 9},
+			screen.Column{Title: "IN", Right: true, Least: 8},
 			func(u u) screen.Cell { return plain(screen.Rate(m.rates.users[u.ID].received)) },
 			descending(func(u u) float64 { return m.rates.users[u.ID].received }),
 		},
 		{
-			screen.Column{Title: "OUT", Right: true, Least: 9},
+			screen.Column{Title: "OUT", Right: true, Least: 8},
 			func(u u) screen.Cell { return plain(screen.Rate(m.rates.users[u.ID].sent)) },
 			descending(func(u u) float64 { return m.rates.users[u.ID].sent }),
 		},

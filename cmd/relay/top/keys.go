@@ -2,6 +2,7 @@ package top
 
 import (
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
@@ -122,14 +123,13 @@ func (m *model) ids() (ids []string) {
 	return ids
 }
 
-// position returns the row that is selected: the first one if none is, or if that is gone.
+// position returns the row that is selected. If that one is gone, it is the one in its
+// place.
 func (m *model) position(ids []string) int {
-	for i, id := range ids {
-		if id == m.selected {
-			return i
-		}
+	if i := slices.Index(ids, m.selected); i >= 0 {
+		return i
 	}
-	return 0
+	return min(m.row, max(0, len(ids)-1))
 }
 
 // selection returns the ID of the row that is selected, or "" without any rows.

@@ -31,6 +31,7 @@ type model struct {
 	place    place
 	sort     map[bool]order // by place.users
 	selected string         // ID of a tunnel, or of a user
+	row      int            // where that was
 	offset   int            // of the first row that is shown
 	search   string
 	typing   bool // the search
@@ -86,7 +87,7 @@ type looked struct{ polled }
 
 // look goes to another place, and asks the node for it at once.
 func (m *model) look(at place) tea.Cmd {
-	m.place, m.selected, m.offset, m.search = at, "", 0, ""
+	m.place, m.selected, m.row, m.offset, m.search = at, "", 0, 0, ""
 	m.now.users = nil
 	poll := m.poll()
 	return func() tea.Msg { return looked{poll().(polled)} }

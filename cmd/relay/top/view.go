@@ -89,7 +89,7 @@ func (m *model) failure(s screen.Screen) string {
 
 // title returns what the table has.
 func (m *model) title(s screen.Screen) string {
-	title := ""
+	title := "tunnels"
 	if m.place.users {
 		title = "users of all tunnels"
 		if m.place.tunnel != "" {
@@ -97,7 +97,7 @@ func (m *model) title(s screen.Screen) string {
 		}
 	}
 	if m.search != "" {
-		title = strings.TrimSpace(title + "  with " + screen.Clean(m.search))
+		title += " with " + screen.Clean(m.search)
 	}
 	return s.Paint(screen.Yellow, title)
 }
@@ -150,12 +150,12 @@ func show[T any](m *model, s screen.Screen, rows []T, columns []column[T], empty
 		}
 		return screen.Wrap(empty, s.Width)
 	}
-	selected := 0
+	ids := make([]string, len(rows))
 	for i, row := range rows {
-		if id(row) == m.selected {
-			selected = i
-		}
+		ids[i] = id(row)
 	}
+	selected := m.position(ids)
+	m.row = selected
 	height := m.tableHeight()
 	m.offset = min(max(m.offset, selected-height+1), selected, max(0, len(rows)-height))
 	rows = rows[m.offset:min(len(rows), m.offset+height)]
@@ -195,7 +195,7 @@ func (m *model) ends(s screen.Screen) []string {
 	} else {
 		table := &screen.Table{Columns: []screen.Column{
 			{Title: "AT"}, {Title: "PORT", Right: true, Least: 5}, {Title: "NAME", Min: 6, Least: 8, Optional: 1}, {Title: "USER", Min: 15, Least: 21},
-			{Title: "LASTED", Right: true, Least: 6}, {Title: "IN", Right: true, Least: 6}, {Title: "OUT", Right: true, Least: 6}, {Title: "ENDED BY", Least: 10},
+			{Title: "LASTED", Right: true, Least: 6}, {Title: "IN", Right: true, Least: 6}, {Title: "OUT", Right: true, Least: 6}, {Title: "ENDED BY", Min: 12},
 		}}
 		for _, e := range m.now.ended[:min(len(m.now.ended), height-2)] {
 			table.Rows = append(table.Rows, endRow(e, m.now.status))
@@ -231,9 +231,9 @@ func (m *model) foot(s screen.Screen) string {
 	case m.note != "":
 		return screen.Clean(m.note)
 	case m.place.users:
-		return s.Paint(screen.Faint, "↑↓ select  x end user  s sort  r reverse  / search  esc tunnels  ? help  q quit")
+		return s.Paint(screen.Faint, "x end  s sort  r reverse  / search  esc tunnels  ? help  q quit")
 	}
-	return s.Paint(screen.Faint, "↑↓ select  enter users  x end  p pause  s sort  r reverse  / search  ? help  q quit")
+	return s.Paint(screen.Faint, "enter users  x end  p pause  s sort  r reverse  / search  ? help  q quit")
 }
 
 func helpLines(s screen.Screen) []string {

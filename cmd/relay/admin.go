@@ -145,6 +145,9 @@ func (a *adminFlags) local() ([]instance, error) {
 		if len(found) > 0 {
 			return found, nil
 		}
+		if socket := closedToUs(dir); socket != "" {
+			return nil, explainSocket(fs.ErrPermission, socket)
+		}
 	}
 	return nil, fmt.Errorf("%w: no relay and no forwarder has its socket in %s\n%s", errNothingRuns, strings.Join(dirs, " or "), rightAdmin)
 }

@@ -53,3 +53,6 @@ func FlagTables() map[string][]*pflag.Flag {
 	walk(newRootCommand(io.Discard))
 	return tables
 }
+
+// ExplainSocket adds what to do to the error of a socket.
+var ExplainSocket = explainSocket

@@ -31,6 +31,7 @@ type script struct {
 	listeners map[string]net.Listener
 	conns     map[string]*net.TCPConn
 	stalls    map[string]func() // by the processes; see stalled
+	terminals terminals
 	serving   sync.WaitGroup
 }
 
@@ -42,6 +43,7 @@ func newScript(t *testing.T, env *testscript.Env) *script {
 		listeners: make(map[string]net.Listener),
 		conns:     make(map[string]*net.TCPConn),
 		stalls:    make(map[string]func()),
+		terminals: make(terminals),
 	}
 }
 
@@ -51,6 +53,7 @@ func (s *script) end() {
 		_ = p.cmd.Process.Kill() // fails if it has ended
 		<-p.ended
 	}
+	s.terminals.close()
 	for _, resume := range s.stalls {
 		resume() // which ends, since the process has
 	}

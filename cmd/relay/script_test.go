@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(s.end)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: withTerminals(map[string]func(*testscript.TestScript, bool, []string){
 			"status":     command(2, (*script).status),
 			"wrong":      command(2, (*script).wrong),
 			"freeport":   command(1, (*script).freePort),
@@ -72,8 +73,14 @@ func TestScripts(t *testing.T) {
 			"reachable":  command(1, (*script).reachable),
 			"unserved":   command(1, (*script).unserved),
 			"refused":    command(1, (*script).wantRefused),
-		},
+		}),
 	})
+}
+
+// withTerminals adds the commands for terminals, where the system has those.
+func withTerminals(commands map[string]func(*testscript.TestScript, bool, []string)) map[string]func(*testscript.TestScript, bool, []string) {
+	maps.Copy(commands, terminalCommands())
+	return commands
 }
 
 type scriptKey struct{}

@@ -198,6 +198,7 @@ func (f *kickFlags) confirm(cmd *cobra.Command, t target) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "End the tunnel at %s, with %s? [y/N] ", tunnelLabel(*t.tunnel), users(t.tunnel.Users))
 	answer, err := readLine(cmd.Context(), in)
 	if err != nil {
+		fmt.Fprintln(cmd.ErrOrStderr()) // behind the question
 		return err
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {

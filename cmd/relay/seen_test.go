@@ -116,7 +116,7 @@ func newFake() *fake {
 }
 
 // serveSocket serves f at the socket of a relay or a forwarder in a state directory.
-func serveSocket(t *testing.T, dir, kind string, number int, f http.Handler) {
+func serveSocket(t *testing.T, dir, kind string, number int, f http.Handler) (stop func()) {
 	t.Helper()
 	l, err := net.Listen("unix", filepath.Join(dir, api.SocketName(kind, number)))
 	if err != nil {
@@ -127,6 +127,7 @@ func serveSocket(t *testing.T, dir, kind string, number int, f http.Handler) {
 	s.Listener = l
 	s.Start()
 	t.Cleanup(s.Close)
+	return s.Close
 }
 
 // socketDir returns a state directory whose path is short enough for sockets.

@@ -7,6 +7,7 @@ package termtest
 import (
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -16,8 +17,6 @@ import (
 
 	"github.com/charmbracelet/x/vt"
 	"github.com/creack/pty"
-
-	"os"
 )
 
 // Terminal is a terminal with a program on it. Its methods may be called concurrently.
@@ -88,6 +87,13 @@ func (t *Terminal) look() (string, <-chan struct{}) {
 func (t *Terminal) Text() string {
 	text, _ := t.look()
 	return text
+}
+
+// Styled returns what is on the screen with its colors, as sequences of SGR.
+func (t *Terminal) Styled() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.screen.Render()
 }
 
 // WaitFor waits until what is on the screen matches a pattern, in which ^ and $ match at

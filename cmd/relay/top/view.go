@@ -195,7 +195,7 @@ func (m *model) ends(s screen.Screen) []string {
 	} else {
 		table := &screen.Table{Columns: []screen.Column{
 			{Title: "AT"}, {Title: "PORT", Right: true, Least: 5}, {Title: "NAME", Min: 6, Least: 8, Optional: 1}, {Title: "USER", Min: 15, Least: 21},
-			{Title: "LASTED", Right: true, Least: 6}, {Title: "IN", Right: true, Least: 6}, {Title: "OUT", Right: true, Least: 6}, {Title: "ENDED BY", Min: 12},
+			{Title: "LASTED", Right: true, Least: 6}, {Title: "IN", Right: true, Least: 6}, {Title: "OUT", Right: true, Least: 6}, {Title: "ENDED BY", Min: 20},
 		}}
 		for _, e := range m.now.ended[:min(len(m.now.ended), height-2)] {
 			table.Rows = append(table.Rows, endRow(e, m.now.status))

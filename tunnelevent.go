@@ -54,7 +54,7 @@ func (s eventSink) Observe(e observe.Event) {
 			Name: string(e.Name), Level: e.Level, User: e.User,
 			DialTime: e.DialTime, Duration: e.Duration, Received: e.Received, Sent: e.Sent,
 			Delayed: e.Delayed, Reset: e.Reset,
-			EndedBy: string(e.EndedBy), How: string(e.How), Reason: string(e.Reason), Limit: e.Limit, Code: e.Code, Err: e.Err,
+			EndedBy: string(e.EndedBy), How: string(e.How), Reason: string(e.Reason), Limit: observe.Identifier(e.Limit), Code: e.Code, Err: e.Err,
 		})
 	}
 }

@@ -121,16 +121,29 @@ func (f *doctorFlags) patient(cmd *cobra.Command, args []string) (*doctor.Forwar
 			return nil, err
 		}
 	}
-	others := slices.DeleteFunc(protocols(), func(p string) bool { return p == protocol })
+	order := protocols() // the one to use first, but for pool
+	slices.SortStableFunc(order, func(a, b string) int { return cmp.Compare(placeOf(a, protocol), placeOf(b, protocol)) })
 	return &doctor.Forwarder{
 		Host: host, Port: port,
 		TLS: options.TLS, Pinned: len(f.tls.pins) > 0 && f.tls.ca == "",
 		Token:     options.Token != "",
-		Protocols: append([]string{protocol}, others...), PublicPort: options.Port,
+		Protocols: order, Use: protocol, PublicPort: options.Port,
 		Listen: listenAs(net.JoinHostPort(host, strconv.Itoa(port)), options),
 		Local:  local, ProxyProtocol: options.ProxyProtocol,
 		Idle: f.idle,
 	}, nil
+}
+
+// placeOf returns when a protocol is tried: the one to use first, and pool last.
+func placeOf(protocol, used string) int {
+	const first, between, last = 0, 1, 2
+	switch protocol {
+	case string(relay.Pool):
+		return last
+	case used:
+		return first
+	}
+	return between
 }
 
 // doctorTarget returns host and port of the relay.

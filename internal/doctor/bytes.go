@@ -19,6 +19,9 @@ const (
 	checkSize = 1 << 20
 	// largeSize is a few dozen of the largest segments.
 	largeSize = 64 << 10
+	// smallSegment is as much as every segment may have (RFC 9293, section 3.7.1). Less than
+	// that is what has come of no large one.
+	smallSegment = 536
 	// bytesTimeout bounds the checks of one protocol: 1 MiB each way at 200 kbit/s.
 	bytesTimeout = 90 * time.Second
 	// pings are enough for a median.
@@ -135,7 +138,7 @@ func (f *Forwarder) explainStall(ctx context.Context, v *visit, info tcpInfo) Fi
 		return problem("try again; if it stays so, look for a middlebox between here and the relay, and at the relay's limits",
 			"after %s %s nothing passes any more: %s", amount(arrived), way, whyNot(err))
 	}
-	if arrived > 0 {
+	if arrived >= smallSegment {
 		return problem("the path loses much: look for a bad cable, radio link or overloaded uplink:   mtr "+f.Host,
 			"%s %s stall after %s, while small ones pass", amount(v.size), way, amount(arrived))
 	}
@@ -195,9 +198,12 @@ func (f *Forwarder) protocol(ctx context.Context, name string) Finding {
 		return skipped("large packets do not pass: see above")
 	}
 	if name != f.Protocols[0] || f.tunnel == nil {
-		f.Close() // there may be one tunnel at a time
 		var err error
-		if f.tunnel, err = f.open(ctx, name, 0); err != nil {
+		f.tunnel, err = f.openAgain(ctx, name, noticeTime) // there may be one at a time
+		switch {
+		case isFull(err):
+			return skipped("there is no second tunnel to be had: %s", plain(err.Error()))
+		case err != nil:
 			return problem("take another protocol, or see the relay's log", "no tunnel: %s", plain(err.Error()))
 		}
 	}

@@ -35,8 +35,12 @@ type Forwarder struct {
 	Pinned bool
 	// Token reports that a token is shown.
 	Token bool
-	// Protocols are those that are tried, the one to use first. At least one.
+	// Protocols are those that are tried, in this order, each with a tunnel of its own. At
+	// least one. The relay keeps a pool for a minute after its end, and with it one of the
+	// tunnels that a token may have, so that comes last.
 	Protocols []string
+	// Use is the protocol that the forwarder uses. The first one is the default.
+	Use string
 	// PublicPort is the port to ask for, or 0.
 	PublicPort int
 	// Listen opens a tunnel of its own, without a lease: the relay closes the port when
@@ -82,6 +86,9 @@ func (f *Forwarder) Checks() []Check {
 	if f.Resolver == nil {
 		f.Resolver = net.DefaultResolver
 	}
+	if f.Use == "" {
+		f.Use = f.Protocols[0]
+	}
 	if f.Patience == 0 {
 		f.Patience = 8 * time.Second
 	}
@@ -101,7 +108,7 @@ func (f *Forwarder) Checks() []Check {
 	}
 	checks = append(checks, Check{"protocol", time.Second, f.recommend})
 	checks = append(checks, Check{"local server", 2*addrTimeout + surpriseWait, f.localServer})
-	return append(checks, Check{"idle", f.Idle + registerTimeout + 2*addrTimeout, f.idle})
+	return append(checks, Check{"idle", f.Idle + poolKept + registerTimeout + 2*addrTimeout, f.idle})
 }
 
 // Close gives the port back.

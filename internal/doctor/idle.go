@@ -42,9 +42,8 @@ func (f *Forwarder) idle(ctx context.Context) Finding {
 	case f.opened != nil || !f.is.relay || f.unusable:
 		return skipped("no user gets through: see above")
 	}
-	f.Close()
 	var err error
-	if f.tunnel, err = f.open(ctx, f.Protocols[0], 0); err != nil {
+	if f.tunnel, err = f.openAgain(ctx, f.Use, poolKept); err != nil {
 		return problem("see port above: it has worked a moment ago", "no tunnel: %s", plain(err.Error()))
 	}
 	all := ages(f.Idle)

@@ -26,7 +26,7 @@ func (f *Forwarder) recommend(context.Context) Finding {
 		return skipped("none has carried bytes: see above")
 	}
 	best, why := f.best()
-	used := f.Protocols[0]
+	used := f.Use
 	found := fmt.Sprintf("%s suits this path: %s", best, why)
 	if best == used {
 		return ok("%s", found)
@@ -45,10 +45,10 @@ func (f *Forwarder) best() (name, why string) {
 		}
 		return &f.measured[i]
 	}
-	used := figures(f.Protocols[0])
+	used := figures(f.Use)
 	if used == nil {
 		used = &f.measured[0]
-		return used.name, "it works, and " + f.Protocols[0] + " does not"
+		return used.name, "it works, and " + f.Use + " does not"
 	}
 	pool, event, multiplex := figures("pool"), figures("event"), figures("multiplex")
 	for _, p := range f.measured {

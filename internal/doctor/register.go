@@ -38,6 +38,39 @@ func (f *Forwarder) open(ctx context.Context, protocol string, port int) (*tunne
 	return newTunnel(l, net.JoinHostPort(host, number)), nil
 }
 
+const (
+	// noticeTime is how long a relay may take to notice that a tunnel was closed.
+	noticeTime = 5 * time.Second
+	// poolKept is how long a relay keeps a pool without connections, and a moment.
+	poolKept = 65 * time.Second
+)
+
+// openAgain is open after a tunnel was closed. Until the relay has noticed that, the limit of
+// tunnels of the token may stand in the way, or the number of ports: it tries for that long.
+func (f *Forwarder) openAgain(ctx context.Context, protocol string, long time.Duration) (*tunnel, error) {
+	const pause = 500 * time.Millisecond
+	f.Close()
+	again := time.NewTicker(pause)
+	defer again.Stop()
+	for tries := int(long/pause) + 1; ; tries-- {
+		t, err := f.open(ctx, protocol, 0)
+		if !isFull(err) || tries == 0 {
+			return t, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// isFull reports whether a registration was refused because there are as many as may be.
+func isFull(err error) bool {
+	var refusal *wire.Refusal
+	return errors.As(err, &refusal) && (refusal.Code == wire.CodeLimit || refusal.Code == wire.CodeNoPort)
+}
+
 // token registers, and reports what that says of the token.
 func (f *Forwarder) token(ctx context.Context) Finding {
 	if !f.is.relay {

@@ -1,6 +1,6 @@
 // What an operator can do, each behind a dialog that says what will happen.
 
-import { del, id, post, query } from './api.js';
+import { del, id, post } from './api.js';
 import { confirm, field, tell } from './dialog.js';
 import { el } from './dom.js';
 
@@ -76,7 +76,7 @@ export class Acts {
       words: ['Its connections are taken again at once.'],
       verb: 'Lift the ban',
       danger: false,
-      act: () => del(query('bans', { source })),
+      act: () => del(`bans/${id(source)}`),
     }, `${source} is let in again.`, this.after);
   }
 

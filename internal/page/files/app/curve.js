@@ -4,7 +4,8 @@ import uPlot from '../vendor/uPlot.esm.js';
 import { el, text } from './dom.js';
 import * as format from './format.js';
 
-const seconds = 300;
+const longest = 300; // seconds
+const shortest = 60;
 const height = 160;
 
 const kinds = {
@@ -13,7 +14,7 @@ const kinds = {
     series: [{ label: 'from users', color: '--received', show: format.rate }, { label: 'to users', color: '--sent', show: format.rate }],
     least: 1000,
     size: 72,
-    axis: format.rate,
+    axis: (v) => format.rate(v).replace(/\.0+ /, ' '),
     increments: Array.from({ length: 40 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3)),
   },
   users: {
@@ -57,7 +58,8 @@ export class Curve {
   draw(history, now, arrays) {
     const times = [];
     const data = arrays.map(() => []);
-    history.slots(now - seconds * 1000, (slot, time) => {
+    this.seconds = Math.max(shortest, Math.min(longest, history.age(now) / 1000));
+    history.slots(now - this.seconds * 1000, (slot, time) => {
       times.push(time / 1000);
       arrays.forEach((array, i) => data[i].push(Number.isNaN(array[slot]) ? null : array[slot]));
     });
@@ -98,11 +100,11 @@ export class Curve {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: 'tunnel' }, points: { size: 6 } },
       scales: {
-        x: { time: true, range: () => [this.until - seconds, this.until] },
+        x: { time: true, range: () => [this.until - this.seconds, this.until] },
         y: { range: (u, low, most) => [0, Math.max(this.kind.least, (most ?? 0) * 1.1)] },
       },
       axes: [
-        { ...axis, space: 64, size: 28, values: (u, splits) => splits.map((s) => format.clock(new Date(s * 1000)).slice(0, 5)) , incrs: [60, 120, 300] },
+        { ...axis, space: 64, size: 28, incrs: [15, 30, 60, 120], values: (u, splits) => splits.map((s) => format.clock(new Date(s * 1000)).slice(0, this.seconds < 150 ? 8 : 5)) },
         { ...axis, size: this.kind.size, space: 36, incrs: this.kind.increments, values: (u, splits) => splits.map((v) => this.kind.axis(v)) },
       ],
       series: [{}, ...this.kind.series.map((s) => ({

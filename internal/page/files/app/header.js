@@ -38,6 +38,8 @@ export class Header {
     show(this.nav, true);
     show(this.operate, true);
     text(byID('kind'), status.kind === 'forwarder' ? 'Forwarder' : 'Relay');
+    const { rate } = this.page.history.total;
+    text(byID('summary'), [format.plural(status.users, 'user'), format.rate(rate.received + rate.sent), status.version, `up ${format.age(new Date(status.started), now)}`].join(' · '));
     text(this.live, status.draining ? 'Draining' : 'Live');
     attr(this.live, 'data-tone', status.draining ? 'warn' : 'good');
     const started = new Date(status.started);
@@ -80,6 +82,8 @@ export class Header {
   }
 
   showTheme() {
-    text(this.theme, `Theme: ${document.documentElement.dataset.theme ?? 'auto'}`);
+    const theme = document.documentElement.dataset.theme ?? 'auto';
+    this.theme.replaceChildren(el('span', null, 'Theme: '), theme);
+    attr(this.theme, 'aria-label', `Theme: ${theme}`);
   }
 }

@@ -75,6 +75,12 @@ export class History {
     return this.tunnels.get(id)?.rate ?? { received: 0, sent: 0 };
   }
 
+  // age returns for how many milliseconds there are samples.
+  age(now) {
+    const oldest = this.times[this.samples > kept ? this.samples % kept : 0];
+    return Number.isNaN(oldest) ? 0 : now - oldest;
+  }
+
   // slots calls f with each slot since a time, the oldest first.
   slots(since, f) {
     for (let i = Math.max(0, this.samples - kept); i < this.samples; i++) {

@@ -1,9 +1,10 @@
-// Sparklines: how something went in the last two minutes. What it is now stands beside
+// Sparklines: how something went in the last two minutes, or since the page was opened. What it is now stands beside
 // them as a number, so they are hidden from screen readers.
 
 import { attr, svg } from './dom.js';
 
-const window = 120_000;
+const longest = 120_000;
+const shortest = 20_000;
 const width = 96;
 const height = 20;
 
@@ -16,10 +17,11 @@ export class Spark {
     }, this.area, this.line);
   }
 
-  // draw shows value(slot) over the last two minutes of a history.
+  // draw shows value(slot) over the last minutes of a history.
   draw(history, now, value) {
     const points = [];
     let most = 0;
+    const window = Math.max(shortest, Math.min(longest, history.age(now)));
     history.slots(now - window, (slot, time) => {
       const v = value(slot);
       if (Number.isNaN(v)) return;

@@ -21,8 +21,8 @@ export class Table {
     this.head = el('tr');
     this.headers = columns.map((column) => this.header(column));
     this.head.append(...this.headers);
-    this.above = pad(columns.length);
-    this.below = pad(columns.length);
+    this.above = pad();
+    this.below = pad();
     this.body = el('tbody', { on: { keydown: (event) => this.move(event) } });
     this.table = el('table', { 'aria-label': label, hidden: true }, el('thead', null, this.head), this.above, this.body, this.below);
     this.empty = el('p', { class: 'empty', hidden: true }, empty);
@@ -168,8 +168,9 @@ export class Table {
   }
 }
 
-function pad(columns) {
-  const cell = el('td', { colspan: String(columns) });
+// pad returns what is as high as the rows that cannot be seen.
+function pad() {
+  const cell = el('td');
   const node = el('tbody', { class: 'pad', 'aria-hidden': 'true' }, el('tr', null, cell));
   node.height = 0;
   node.resize = (height) => {

@@ -1,6 +1,6 @@
 // Connections that are over, the latest first: who ended each, and how.
 
-import { el } from '../dom.js';
+import { attr, el, text } from '../dom.js';
 import * as format from '../format.js';
 import { bytesCell, cell, list, nameOf, When } from '../parts.js';
 import { Table } from '../table.js';
@@ -12,6 +12,17 @@ export function endingOf(e) {
   return `Not joined: ${words.reason(e.reason).toLowerCase()}${limit}`;
 }
 
+function endCell(td) {
+  const end = el('span');
+  const address = el('div', { class: 'narrow' });
+  td.append(end, address);
+  return (e) => {
+    text(end, endingOf(e));
+    text(address, e.address);
+    attr(td, 'title', [endingOf(e), e.error].filter(Boolean).join('\n'));
+  };
+}
+
 export class EndedTable {
   constructor(page, ofAll) {
     this.page = page;
@@ -19,14 +30,14 @@ export class EndedTable {
     this.table = new Table({
       label: 'Last ends', key: (e) => e.key, empty: 'Nobody has left yet.',
       columns: [
-        { key: 'at', title: 'Ended', class: 'c-when num', cell: (td) => {
+        { key: 'at', title: 'Ended', class: 'c-when', cell: (td) => {
           const when = new When();
           td.append(when.node);
           return (e) => when.update(e.at, page.now());
         } },
-        { key: 'address', title: 'Address', class: 'c-address', cell: cell((e) => e.address, (e) => e.address) },
+        { key: 'address', title: 'Address', class: 'c-address mid', cell: cell((e) => e.address, (e) => e.address) },
         ...(ofAll ? [{ key: 'tunnel', title: 'Tunnel', class: 'c-tunnel wide', cell: cell((e) => this.names.get(e.tunnel) ?? e.name ?? e.tunnel) }] : []),
-        { key: 'end', title: 'Who and how', class: 'c-end', cell: cell(endingOf, (e) => [endingOf(e), e.error].filter(Boolean).join('\n')) },
+        { key: 'end', title: 'Who and how', class: 'c-end', cell: endCell },
         { key: 'lasted', title: 'Lasted', class: 'c-span num wide', cell: cell((e) => (e.joined ? format.span(e.durationSeconds) : '–')) },
         { key: 'waited', title: 'Waited', class: 'c-span num wide', cell: cell((e) => format.span(e.waitedSeconds)) },
         { key: 'received', title: 'From user', class: 'c-bytes num wide', cell: bytesCell((e) => e.received) },

@@ -1,6 +1,6 @@
 // The login, where the API wants to know who asks.
 
-import { post } from '../api.js';
+import { logIn } from '../api.js';
 import { field } from '../dialog.js';
 import { el, show, text } from '../dom.js';
 
@@ -10,18 +10,18 @@ export class LoginView {
     const problem = el('p', { class: 'problemline', role: 'alert', hidden: true });
     const form = el('form', { class: 'card login' },
       el('h1', null, 'Log in'),
-      el('p', null, 'This relay shows itself to who has the admin token.'),
+      el('p', null, 'It is the token in the file that --adminTokenFile names.'),
       field('Admin token', token), problem,
       el('div', { class: 'buttons' }, el('button', { type: 'submit', class: 'primary' }, 'Log in')));
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
       show(problem, false);
       try {
-        await post('session', { token: token.value });
+        await logIn(token.value);
         token.value = '';
         done();
       } catch (error) {
-        text(problem, error.login ? 'That is not the token.' : error.message);
+        text(problem, error.message);
         show(problem, true);
         token.select();
       }

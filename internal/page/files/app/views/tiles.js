@@ -45,6 +45,6 @@ export class Tiles {
     this.tunnels.update(format.count(status.tunnels), `${format.count(up)} up${status.away ? `, ${format.count(status.away)} away` : ''}`);
     const seconds = (page.now() - new Date(status.started)) / 1000;
     this.connections.update(format.count(status.connections),
-      `${format.span(seconds)} since the start`, `since ${format.exact(new Date(status.started))}`);
+      `in ${format.span(seconds)}`, `since ${format.exact(new Date(status.started))}`);
   }
 }

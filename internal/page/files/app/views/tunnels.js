@@ -54,13 +54,13 @@ export class TunnelsView {
         text(td, format.count(t.users));
         attr(td, 'title', t.waiting ? `${format.plural(t.waiting, 'more user')} not joined yet` : null);
       } },
-      { key: 'usersspark', title: 'Users, 2 min', class: 'c-spark wide', cell: (td) => this.sparkCell(td, 'users', (s, slot) => s.users[slot]) },
-      { key: 'received', title: 'From users', class: 'c-rate num', sort: (t) => rate(t).received, descending: true,
+      { key: 'usersspark', title: 'Over time', class: 'c-spark wide', cell: (td) => this.sparkCell(td, 'users', (s, slot) => s.users[slot]) },
+      { key: 'received', title: 'From users', class: 'c-rate num mid', sort: (t) => rate(t).received, descending: true,
         cell: (td) => (t) => text(td, format.rate(rate(t).received)) },
       { key: 'sent', title: 'To users', class: 'c-rate num', sort: (t) => rate(t).sent, descending: true,
         cell: (td) => (t) => text(td, format.rate(rate(t).sent)) },
-      { key: 'spark', title: 'Bytes, 2 min', class: 'c-spark', cell: (td) => this.sparkCell(td, 'bytes', (s, slot) => s.received[slot] + s.sent[slot]) },
-      { key: 'total', title: 'Total', class: 'c-total num wide', sort: (t) => t.received + t.sent, descending: true, cell: (td) => (t) => {
+      { key: 'spark', title: 'Over time', class: 'c-spark', cell: (td) => this.sparkCell(td, 'bytes', (s, slot) => s.received[slot] + s.sent[slot]) },
+      { key: 'total', title: 'Total', class: 'c-total num wider', sort: (t) => t.received + t.sent, descending: true, cell: (td) => (t) => {
         text(td, format.bytes(t.received + t.sent));
         attr(td, 'title', `${format.count(t.received)} bytes from users, ${format.count(t.sent)} bytes to users`);
       } },
@@ -130,7 +130,7 @@ export class TunnelsView {
       return item;
     }, (item, p) => {
       const [head, words_, link] = item.children;
-      text(head, words.plain(p.code));
+      text(head, `${words.plain(p.code)}:`);
       text(words_, p.text + (p.since ? ` (since ${format.clock(new Date(p.since), this.page.now())})` : ''));
       if (link) text(link, byID.has(p.tunnel) ? nameOf(byID.get(p.tunnel)) : 'Its tunnel');
     });

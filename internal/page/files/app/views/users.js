@@ -20,24 +20,36 @@ export class UsersTable {
     this.page = page;
     this.before = new Map();
     this.names = new Map();
-    const tunnel = { key: 'tunnel', title: 'Tunnel', class: 'c-tunnel', sort: (u) => this.nameOf(u), cell: cell((u) => this.nameOf(u)) };
+    const tunnel = { key: 'tunnel', title: 'Tunnel', class: 'c-tunnel mid', sort: (u) => this.nameOf(u), cell: cell((u) => this.nameOf(u)) };
     this.table = new Table({
       label: 'Users', key: (u) => u.id, sort: 'since', empty: 'Nobody is joined now.',
       columns: [
-        { key: 'address', title: 'Address', class: 'c-address', sort: (u) => u.address, cell: cell((u) => u.address, (u) => u.address) },
+        { key: 'address', title: 'Address', class: 'c-address', sort: (u) => u.address, cell: (td) => this.address(td, ofAll) },
         ...(ofAll ? [tunnel] : []),
-        { key: 'since', title: 'Joined', class: 'c-when num', sort: (u) => u.joined, descending: true, cell: (td) => {
+        { key: 'since', title: 'Joined', class: 'c-when num mid', sort: (u) => u.joined, descending: true, cell: (td) => {
           const when = new When();
           td.append(when.node);
           return (u) => when.update(u.since, page.now());
         } },
-        { key: 'received', title: 'From user', class: 'c-bytes num', sort: (u) => u.received, descending: true, cell: bytesCell((u) => u.received) },
+        { key: 'received', title: 'From user', class: 'c-bytes num mid', sort: (u) => u.received, descending: true, cell: bytesCell((u) => u.received) },
         { key: 'sent', title: 'To user', class: 'c-bytes num', sort: (u) => u.sent, descending: true, cell: bytesCell((u) => u.sent) },
         { key: 'rate', title: 'Rate', class: 'c-rate num wide', sort: (u) => u.rate, descending: true, cell: cell((u) => format.rate(u.rate)) },
         { key: 'acts', title: '', class: 'c-acts', cell: (td) => this.acts(td) },
       ],
     });
     this.node = this.table.node;
+  }
+
+  // address shows on a narrow screen what has columns of its own on others.
+  address(td, ofAll) {
+    const address = el('span');
+    const more = el('div', { class: 'narrow' });
+    td.append(address, more);
+    return (u) => {
+      text(address, u.address);
+      attr(td, 'title', u.address);
+      text(more, [ofAll ? this.nameOf(u) : '', format.ago(new Date(u.joined), this.page.now())].filter(Boolean).join(' · '));
+    };
   }
 
   nameOf(user) {

@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/api"
+	"github.com/seed96252745/relay/internal/api/client"
 	"github.com/seed96252745/relay/internal/doctor"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -265,10 +267,50 @@ func (f *doctorFlags) doctorHere(cmd *cobra.Command, args []string) error {
 	if m.StateDir, err = f.state(); err != nil {
 		return err
 	}
+	if m.Control == 0 {
+		m.Control = onlyRelay(m.StateDir)
+	}
+	m.Running = f.askRunning(m)
 	if m.Tokens == "" {
 		if m.Tokens, _, err = lookupEnv("RELAY_TOKENS", "the path of a tokens file"); err != nil {
 			return err
 		}
 	}
 	return f.examine(cmd, "relay", "at this machine, as one that runs a relay", m.Checks())
+}
+
+// onlyRelay returns the control port of the only relay that runs with a state directory, or 0.
+func onlyRelay(stateDir string) (port int) {
+	sockets, err := client.Find(stateDir)
+	if err != nil {
+		return 0
+	}
+	for _, s := range sockets {
+		switch {
+		case s.Kind != api.Relay:
+		case port != 0:
+			return 0
+		default:
+			port = s.Number
+		}
+	}
+	return port
+}
+
+// askRunning returns a function that asks the processes of this state directory.
+func (f *doctorFlags) askRunning(m *doctor.Machine) func(context.Context) ([]doctor.Process, error) {
+	return func(ctx context.Context) (all []doctor.Process, err error) {
+		sockets, err := client.Find(m.StateDir)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range sockets {
+			c := client.Dial(s.Path)
+			status, err := c.Status(ctx)
+			c.Close()
+			p := instance{Client: c, socket: s}
+			all = append(all, doctor.Process{Name: p.String(), Status: status, Err: p.explain(err)})
+		}
+		return all, nil
+	}
 }

@@ -29,7 +29,7 @@ func examples() map[string]string {
 		"maxTunnelsPerSource": "100", "maxTunnelsPerNetwork": "1000", "maxHandshakes": "256", "maxHandshakesPerSource": "64", "handshakeTimeout": "5s",
 
 		"stateDir": "/var/lib/relay", "tlsCert": "relay.crt", "tlsKey": "relay.key",
-		"probe": "15s", "drain": "30s", "logLevel": "info", "logFormat": "json",
+		"probe": "15s", "drain": "30s", "logLevel": "info", "logFormat": "json", "idle": "2m",
 	}
 }
 

@@ -70,7 +70,7 @@ var mayImport = []struct {
 		"it shows what the admin API says, and is given whom to ask"},
 	{"cmd/relay/screen", []string{"internal/api", "internal/auth", "github.com/charmbracelet/x/ansi", "golang.org/x/term"},
 		"it writes what the admin API says, and asks nobody"},
-	{"internal/doctor", []string{"internal/admission", "internal/auth", "internal/certificate", "internal/conn", "internal/lease", "internal/memory", "internal/port",
+	{"internal/doctor", []string{"internal/admission", "internal/api", "internal/auth", "internal/certificate", "internal/conn", "internal/lease", "internal/memory", "internal/port",
 		"internal/secretfile", "internal/sockerr", "internal/transport", "internal/wire", "golang.org/x/sys/..."},
 		"it asks what others ask, from outside: it is given tunnels, and knows neither protocols nor relays"},
 	{"internal/observe", []string{"internal/crash", "internal/join", "internal/protocol"},

@@ -77,7 +77,7 @@ func (m *Machine) leases(context.Context) Finding {
 	defer func() { _ = file.Close() }()
 	all, err := file.Load()
 	if err != nil {
-		return warning("a newer relay may have written it; those leases are left out", "%s: %d leases, and some that cannot be read", name, len(all))
+		return warning("a newer relay may have written it; those leases are left out", "%s: %s, and some that cannot be read", name, counted(len(all), "lease"))
 	}
 	outside := 0
 	for _, l := range all {
@@ -86,9 +86,9 @@ func (m *Machine) leases(context.Context) Finding {
 		}
 	}
 	if outside > 0 {
-		return warning("widen --ports to what it was, or their forwarders get other ports", "%s: %d leases, of which %d are outside of %s", name, len(all), outside, m.Ports)
+		return warning("widen --ports to what it was, or their forwarders get other ports", "%s: %s; outside of %s: %d", name, counted(len(all), "lease"), m.Ports, outside)
 	}
-	return ok("%s: %d leases", name, len(all))
+	return ok("%s: %s", name, counted(len(all), "lease"))
 }
 
 // certificate looks at what the relay shows in TLS.
@@ -158,7 +158,7 @@ func (m *Machine) tokens(context.Context) Finding {
 		}
 	}
 	if expired > 0 {
-		return warning("have new ones made, or remove their lines:   relay token check "+m.Tokens, "%s: %d tokens, of which %d have expired", m.Tokens, len(tokens.All()), expired)
+		return warning("have new ones made, or remove their lines:   relay token check "+m.Tokens, "%s: %s; expired: %d", m.Tokens, counted(len(tokens.All()), "token"), expired)
 	}
-	return ok("%s: %d tokens", m.Tokens, len(tokens.All()))
+	return ok("%s: %s", m.Tokens, counted(len(tokens.All()), "token"))
 }

@@ -33,6 +33,9 @@ type Machine struct {
 	Cert, Key string
 	// Tokens is the file that says who may use it, or "".
 	Tokens string
+	// Running asks the processes that run with this state directory how they do. Nil asks
+	// none.
+	Running func(context.Context) ([]Process, error)
 	// Root is the file system with /proc: that of the machine by default.
 	Root fs.FS
 
@@ -47,6 +50,7 @@ func (m *Machine) Checks() []Check {
 	const quick = 5 * time.Second
 	return []Check{
 		{"control port", 2 * addrTimeout, m.controlPort},
+		{"running", runningTimeout, m.processes},
 		{"public ports", time.Minute, m.publicPorts},
 		{"outgoing ports", quick, m.outgoingPorts},
 		{"firewall", 4 * firewallWait, m.firewall},

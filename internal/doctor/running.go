@@ -1,0 +1,62 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/seed96252745/relay/internal/api"
+)
+
+// Process is a relay or a forwarder that runs on this machine, and has been asked how it does.
+type Process struct {
+	Name   string // for people
+	Status api.Status
+	Err    error // why there is no status
+}
+
+// processes shows how those do that run here.
+func (m *Machine) processes(ctx context.Context) Finding {
+	if m.Running == nil {
+		return skipped("nobody was asked")
+	}
+	all, err := m.Running(ctx)
+	if err != nil {
+		return warning("run the doctor as the user who runs relay", "%s", plain(err.Error()))
+	}
+	var texts, troubles []string
+	for _, p := range all {
+		if p.Err != nil {
+			texts = append(texts, p.Name+": no status")
+			troubles = append(troubles, p.Name+": "+plain(p.Err.Error()))
+			continue
+		}
+		s := p.Status
+		texts = append(texts, fmt.Sprintf("%s: version %s, since %s, %s, %s",
+			p.Name, plain(s.Version), moment(s.Started), counted(s.Tunnels, "tunnel"), counted(s.Users, "user")))
+		for _, t := range s.Problems {
+			troubles = append(troubles, plain(t.Text))
+		}
+	}
+	const most = 8
+	found := strings.Join(texts[:min(len(texts), most)], "; ")
+	switch {
+	case len(all) == 0:
+		return ok("none runs with this state directory, or it has no socket there")
+	case len(troubles) > 0:
+		return warning("relay status   shows more, and   relay log   what has happened", "%s; %s", found, some(troubles, most))
+	}
+	return ok("%s", found)
+}
+
+// runningTimeout bounds asking processes: one that is stopped does not answer.
+const runningTimeout = 10 * time.Second
+
+// counted returns a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

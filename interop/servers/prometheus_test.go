@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -75,10 +76,8 @@ func TestPrometheus(t *testing.T) {
 		}
 	}
 	p := w.scrapedBy(t, prometheus)
-	for _, expression := range append(p.dashboard(t), p.alerts(t)...) {
-		if !p.finds(t, expression) {
-			t.Errorf("this finds no series: %s", expression)
-		}
+	for _, expression := range p.missing(t, append(p.dashboard(t), p.alerts(t)...)) {
+		t.Errorf("this finds no series: %s", expression)
 	}
 	for expression, want := range map[string]float64{
 		`relay_received_bytes_total`:                          3 * users * message,
@@ -112,7 +111,7 @@ func newWatched(t *testing.T) *watched {
 	relayPort := conntest.FreePort(t)
 	w := &watched{relay: net.JoinHostPort(loopback, conntest.FreePort(t)), forwarder: net.JoinHostPort(loopback, conntest.FreePort(t))}
 	relay := start(t, command(t, relayCommand, "--bind="+loopback, "--ports=23000-23999", "--stateDir="+t.TempDir(),
-		"--probe=1s", "--adminListen="+w.relay, relayPort))
+		"--probe=5s", "--adminListen="+w.relay, relayPort))
 	relay.await(t, "relay is ready")
 	var last tunnel
 	for _, protocol := range []string{"pool", "event", "multiplex"} {
@@ -264,23 +263,22 @@ func (p *prometheusServer) query(t *testing.T, expression string) []series {
 	return found.Result
 }
 
-// finds reports whether a query finds series before long: a rate needs two scrapes.
-func (p *prometheusServer) finds(t *testing.T, expression string) bool {
+// missing returns the queries that find no series before long: a rate needs two scrapes.
+func (p *prometheusServer) missing(t *testing.T, expressions []string) []string {
 	t.Helper()
-	for end := time.Now().Add(patience / 4); time.Now().Before(end); {
-		if len(p.query(t, expression)) > 0 {
-			return true
+	for end := time.Now().Add(patience / 4); ; p.next(t) {
+		expressions = slices.DeleteFunc(expressions, func(e string) bool { return len(p.query(t, e)) > 0 })
+		if len(expressions) == 0 || time.Now().After(end) {
+			return expressions
 		}
-		p.next(t)
 	}
-	return false
 }
 
 // await waits until a query finds one series with this value.
 func (p *prometheusServer) await(t *testing.T, expression string, want float64) {
 	t.Helper()
 	got := math.NaN()
-	for end := time.Now().Add(patience / 4); time.Now().Before(end); {
+	for end := time.Now().Add(patience / 4); time.Now().Before(end); p.next(t) {
 		if found := p.query(t, expression); len(found) > 0 {
 			var err error
 			if got, err = strconv.ParseFloat(fmt.Sprint(found[0].Value[1]), 64); err != nil {
@@ -290,7 +288,6 @@ func (p *prometheusServer) await(t *testing.T, expression string, want float64) 
 				return
 			}
 		}
-		p.next(t)
 	}
 	t.Errorf("%s is %v, want %v", expression, got, want)
 }

@@ -47,9 +47,9 @@ func (s *snapshot) newFamilies() families {
 		tunnelSent:        s.gauge("tunnel_sent_bytes_total", "Bytes to users of a tunnel.", of...),
 		tunnelResets:      s.gauge("tunnel_user_resets_total", "Users of a tunnel who were reset before they were joined.", of...),
 
-		probeSuccess: s.gauge("tunnel_probe_success", "1 if the last probe of a tunnel has reached the local server.", of...),
-		probeTook:    s.gauge("tunnel_probe_duration_seconds", "How long the last probe took, from relay to relay client and back.", of...),
-		probeDial:    s.gauge("tunnel_probe_dial_seconds", "How long the local server took to accept in the last probe.", of...),
+		probeSuccess: s.gauge("tunnel_probe_success", s.kind.probe.success, of...),
+		probeTook:    s.gauge("tunnel_probe_duration_seconds", s.kind.probe.took, of...),
+		probeDial:    s.gauge("tunnel_probe_dial_seconds", s.kind.probe.dial, of...),
 
 		handshakes: s.gauge("handshakes_active", "Connections to the control port that have not sent their request yet."),
 		delayed:    s.gauge("refusals_delayed", "Relay clients with a wrong token that are made to wait for the answer."),

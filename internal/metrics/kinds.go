@@ -15,7 +15,11 @@ type kind struct {
 	keyOf  func(*api.Tunnel) key
 	values func(key) []string
 	rest   []string // values for all tunnels without a place
+	probe  help
 }
+
+// help is what a probe is.
+type help struct{ success, took, dial string }
 
 // other is the value that stands for all tunnels without a place.
 const other = "other"
@@ -28,6 +32,11 @@ var ofRelay = kind{
 	},
 	values: func(k key) []string { return []string{k.owner, k.name, strconv.Itoa(k.port), k.protocol} },
 	rest:   []string{"", "", other, ""},
+	probe: help{
+		success: "1 if the last probe of a tunnel has reached the local server.",
+		took:    "How long the last probe took, from relay to relay client and back.",
+		dial:    "How long the local server took to accept in the last probe.",
+	},
 }
 
 // ofForwarder tells services apart by their local servers. The public port is the relay's
@@ -37,6 +46,11 @@ var ofForwarder = kind{
 	keyOf:  func(t *api.Tunnel) key { return key{name: t.Name, owner: t.Local, protocol: t.Protocol} },
 	values: func(k key) []string { return []string{k.owner, k.name, k.protocol} },
 	rest:   []string{other, "", ""},
+	probe: help{
+		success: "1 if the local server has accepted the last connection, of a user or of a probe.",
+		took:    "How long that took.",
+		dial:    "How long the local server took to accept it.",
+	},
 }
 
 func (k *kind) labels(of key) []*dto.LabelPair { return pairs(k.names, k.values(of)) }

@@ -30,25 +30,37 @@ type Access struct {
 type door struct {
 	*Server
 	Access
-	public  *http.ServeMux // for strangers too
-	private *http.ServeMux
-	cross   http.CrossOriginProtection
-	tokens  *tokens
-	shown   atomic.Pointer[x509.Certificate] // that the last client was shown
+	mux    *http.ServeMux
+	cross  http.CrossOriginProtection
+	tokens *tokens
+	shown  atomic.Pointer[x509.Certificate] // to the last client
 }
 
+// newDoor returns the handler of a listener. Strangers get no further than the page, which
+// shows nothing without the API, and the answers to health checks.
 func newDoor(s *Server, a Access) *door {
-	d := &door{Server: s, Access: a, public: http.NewServeMux(), private: http.NewServeMux(), tokens: newTokens(a.Token)}
-	d.public.HandleFunc("GET /healthz", s.healthz)
-	d.public.HandleFunc("GET /readyz", s.readyz)
-	if a.Token != "" {
-		d.defineLogin()
+	d := &door{Server: s, Access: a, mux: http.NewServeMux(), tokens: newTokens(a.Token)}
+	d.mux.HandleFunc("GET /healthz", s.healthz)
+	d.mux.HandleFunc("GET /readyz", s.readyz)
+	register(d.mux, d.sessionOperations())
+	private := http.NewServeMux()
+	register(private, s.operations())
+	private.HandleFunc("/", nothingHere)
+	if s.Metrics != nil {
+		private.Handle("/metrics", readOnly(s.Metrics))
 	}
-	d.private.Handle("/", s.routes)
 	if a.Owner || a.Token != "" {
-		defineProfiles(d.private)
+		defineProfiles(private)
 	} else {
-		d.private.HandleFunc("/debug/", refuseProfiles)
+		private.HandleFunc("/debug/", refuseProfiles)
+	}
+	for _, pattern := range []string{"/api/", "/debug/", "/metrics"} {
+		d.mux.Handle(pattern, d.authorized(private))
+	}
+	if s.Page != nil {
+		d.mux.Handle("/", readOnly(s.Page))
+	} else {
+		d.mux.Handle("/", d.authorized(private))
 	}
 	return d
 }
@@ -65,20 +77,18 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerError(w, err)
 		return
 	}
-	if _, pattern := d.public.Handler(r); pattern != "" {
-		d.public.ServeHTTP(w, r)
-		return
-	}
-	if err := d.authorize(r); err != nil {
-		if wantsPage(r) {
-			http.Redirect(w, r, "/login", http.StatusSeeOther)
+	d.mux.ServeHTTP(w, r)
+}
+
+// authorized passes on requests that have the token, where there is one.
+func (d *door) authorized(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := d.authorize(r); err != nil {
+			answerError(w, err)
 			return
 		}
-		w.Header().Set("WWW-Authenticate", `Bearer realm="relay"`)
-		answerError(w, err)
-		return
-	}
-	d.private.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // protect sets what holds for every answer, unless its handler says otherwise: nobody
@@ -153,11 +163,6 @@ func isPage(r *http.Request) bool {
 		}
 	}
 	return true
-}
-
-// wantsPage reports whether a person has opened the page in a browser.
-func wantsPage(r *http.Request) bool {
-	return r.Method == http.MethodGet && isPage(r) && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // tlsConfig returns the configuration of TLS, or nil.

@@ -66,13 +66,12 @@ func answerError(w http.ResponseWriter, err error) {
 		e = refuse(http.StatusConflict, "failed", "%v", err)
 	}
 	if e.wait > 0 {
-		setRetryAfter(w, e.wait)
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.wait.Seconds()))))
+	}
+	if e.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="relay"`)
 	}
 	answer(w, e.status, e.body)
-}
-
-func setRetryAfter(w http.ResponseWriter, wait time.Duration) {
-	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 }
 
 // decode reads a body of JSON into v, and refuses what is not in v.

@@ -35,7 +35,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	place := s.hub.open(r.Header.Get("Last-Event-ID"))
+	place := s.Events.open(r.Header.Get("Last-Event-ID"))
 	if place == nil {
 		e := refuse(http.StatusTooManyRequests, "too_many_readers", "%d streams of events are open already: close one", maxReaders)
 		e.wait = heartbeat
@@ -48,15 +48,15 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	out := &stream{w: w, control: http.NewResponseController(w), place: place, filter: f}
+	out := &writer{w: w, control: http.NewResponseController(w), place: place, filter: f}
 	_ = out.control.SetReadDeadline(time.Time{}) // there is nothing more to read
 	out.text.WriteString("retry: 2000\n\n")
 	out.run(r.Context())
 	return nil
 }
 
-// stream is a live stream to one reader.
-type stream struct {
+// writer writes the live stream to one reader.
+type writer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	place   *reader
@@ -67,19 +67,19 @@ type stream struct {
 }
 
 // run writes events until ctx is done, or the reader is gone or reads nothing.
-func (s *stream) run(ctx context.Context) {
+func (o *writer) run(ctx context.Context) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	pause := time.NewTimer(turn)
 	defer pause.Stop()
 	for {
-		found := s.take()
-		s.write()
-		if s.failed {
+		found := o.take()
+		o.write()
+		if o.failed {
 			return
 		}
 		var due <-chan time.Time
-		wake := s.place.wake
+		wake := o.place.wake
 		if found { // a reader takes turns while there are events
 			pause.Reset(turn)
 			due, wake = pause.C, nil
@@ -90,72 +90,72 @@ func (s *stream) run(ctx context.Context) {
 		case <-wake:
 		case <-due:
 		case <-beat.C:
-			s.text.WriteString(": heartbeat\n\n")
+			o.text.WriteString(": heartbeat\n\n")
 		}
 	}
 }
 
 // take writes what has come since the last time, and reports whether there was anything.
-func (s *stream) take() (found bool) {
+func (o *writer) take() (found bool) {
 	for range ringSize / batchSize {
-		n, first, dropped := s.place.read(s.batch[:])
+		n, first, dropped := o.place.read(o.batch[:])
 		if dropped > 0 {
-			s.dropped(first-1, dropped)
+			o.dropped(first-1, dropped)
 		}
-		for i, e := range s.batch[:n] {
-			if s.filter.wants(&e.event) {
-				s.event(first+uint64(i), &e)
+		for i, e := range o.batch[:n] {
+			if o.filter.wants(&e.event) {
+				o.event(first+uint64(i), &e)
 			}
 		}
-		clear(s.batch[:n])
+		clear(o.batch[:n])
 		if n == 0 {
 			return found || dropped > 0
 		}
 		found = true
-		if s.text.Len() >= chunkSize {
-			s.write()
+		if o.text.Len() >= chunkSize {
+			o.write()
 		}
 	}
 	return found
 }
 
-func (s *stream) event(number uint64, e *entry) {
-	fmt.Fprintf(&s.text, "id: %s\n", s.place.hub.id(number))
-	s.data(api.Event{
+func (o *writer) event(number uint64, e *entry) {
+	fmt.Fprintf(&o.text, "id: %s\n", o.place.stream.id(number))
+	o.data(api.Event{
 		Seq: number, At: e.at.UTC(), Level: e.event.Level.String(), Event: string(e.event.Name), Fields: fields(&e.event),
 	})
 }
 
 // dropped says how many events are missing in this place.
-func (s *stream) dropped(number, count uint64) {
-	s.data(api.Event{
+func (o *writer) dropped(number, count uint64) {
+	o.data(api.Event{
 		Seq: number, At: time.Now().UTC(), Level: slog.LevelWarn.String(), Event: api.EventsDropped,
 		Fields: map[string]any{"count": count},
 	})
 }
 
-func (s *stream) data(e api.Event) {
+func (o *writer) data(e api.Event) {
 	content, err := json.Marshal(e)
 	if err != nil {
 		panic(err) // a field has a type that fields does not know
 	}
-	s.text.WriteString("data: ")
-	s.text.Write(content)
-	s.text.WriteString("\n\n")
+	o.text.WriteString("data: ")
+	o.text.Write(content)
+	o.text.WriteString("\n\n")
 }
 
 // write writes what there is to write. A reader that does not take it in time is cut off.
-func (s *stream) write() {
-	if s.failed || s.text.Len() == 0 {
+func (o *writer) write() {
+	if o.failed || o.text.Len() == 0 {
 		return
 	}
-	_ = s.control.SetWriteDeadline(time.Now().Add(readerWait))
-	_, err := s.w.Write(s.text.Bytes())
+	_ = o.control.SetWriteDeadline(time.Now().Add(readerWait))
+	_, err := o.w.Write(o.text.Bytes())
 	if err == nil {
-		err = s.control.Flush()
+		err = o.control.Flush()
 	}
-	s.failed = err != nil
-	s.text.Reset()
+	o.failed = err != nil
+	o.text.Reset()
 }
 
 // fields returns the fields of an event, as the log has them.

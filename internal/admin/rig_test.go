@@ -115,7 +115,7 @@ func startAt(t testing.TB, l net.Listener, access admin.Access) *rig {
 	t.Helper()
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })
 	r := &rig{TB: t, node: new(node), base: "http://" + l.Addr().String()}
-	r.Server = admin.New(admin.Config{Node: r.node, Log: slog.New(slog.DiscardHandler), Page: page, Metrics: page})
+	r.Server = admin.New(admin.Config{Node: r.node, Events: admin.NewStream(), Log: slog.New(slog.DiscardHandler), Page: page, Metrics: page})
 	transport := &http.Transport{Proxy: nil}
 	r.client = &http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse

@@ -43,11 +43,10 @@ func (s *Server) operations() []route {
 	}
 }
 
-// mux returns the handler of all that is not public.
-func (s *Server) mux() http.Handler {
-	mux := http.NewServeMux()
+// register adds operations to a mux, and has it refuse other methods.
+func register(mux *http.ServeMux, operations []route) {
 	methods := make(map[string][]string)
-	for _, op := range s.operations() {
+	for _, op := range operations {
 		mux.HandleFunc(op.method+" "+prefix+op.path, func(w http.ResponseWriter, r *http.Request) {
 			if err := op.handle(w, r); err != nil {
 				answerError(w, err)
@@ -58,16 +57,10 @@ func (s *Server) mux() http.Handler {
 	for path, allowed := range methods {
 		mux.HandleFunc(prefix+path, func(w http.ResponseWriter, _ *http.Request) { refuseMethod(w, allowed) })
 	}
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
-		answerError(w, refuse(http.StatusNotFound, "unknown_path", "there is nothing here: %s/openapi.yaml has what there is", prefix))
-	})
-	if s.Metrics != nil {
-		mux.Handle("/metrics", readOnly(s.Metrics))
-	}
-	if s.Page != nil {
-		mux.Handle("/", readOnly(s.Page))
-	}
-	return mux
+}
+
+func nothingHere(w http.ResponseWriter, _ *http.Request) {
+	answerError(w, refuse(http.StatusNotFound, "unknown_path", "there is nothing here: %s/openapi.yaml has what there is", prefix))
 }
 
 // readOnly refuses what is to change something.

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/seed96252745/relay/internal/api"
-	"github.com/seed96252745/relay/internal/observe"
 )
 
 // Bounds of what one connection, and all together, may take. They hold for strangers too,
@@ -39,18 +38,17 @@ const (
 // Config is what a [Server] serves.
 type Config struct {
 	Node Node
+	// Events is the live stream of events.
+	Events *Stream
 	// Metrics is served at /metrics, and Page at / and below. Nil is none.
 	Metrics, Page http.Handler
 	// Log gets what operators do with the API, and who may not.
 	Log *slog.Logger
 }
 
-// Server serves the admin API. It is a [observe.Sink], for the live stream of events.
-// Its methods may be called concurrently.
+// Server serves the admin API. Its methods may be called concurrently.
 type Server struct {
 	Config
-	hub     *hub
-	routes  http.Handler
 	closing context.Context // of all requests
 	close   context.CancelFunc
 
@@ -61,13 +59,10 @@ type Server struct {
 	problems []api.Problem
 }
 
-var _ observe.Sink = (*Server)(nil)
-
 // New returns a server that has no listeners yet.
 func New(c Config) *Server {
-	s := &Server{Config: c, hub: newHub()}
+	s := &Server{Config: c}
 	s.closing, s.close = context.WithCancel(context.Background())
-	s.routes = s.mux()
 	return s
 }
 
@@ -83,9 +78,6 @@ func (s *Server) reported() []api.Problem {
 	defer s.mu.Unlock()
 	return slices.Clone(s.problems)
 }
-
-// Observe puts an event into the live stream. It does not wait for readers.
-func (s *Server) Observe(e observe.Event) { s.hub.add(e, time.Now()) }
 
 // Serve serves requests at a listener, to those who may have access, until Close. It closes
 // the listener. After Close it returns [http.ErrServerClosed].

@@ -209,6 +209,11 @@ type NewToken struct {
 	Name string `json:"name"`
 }
 
+// NewSession is the body of POST session, with which a browser logs in.
+type NewSession struct {
+	Token string `json:"token"`
+}
+
 // EventsDropped is the name of the event that stands in the live stream for those that its
 // reader was too slow for. The field count is their number.
 const EventsDropped = "events_dropped"

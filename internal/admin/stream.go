@@ -25,10 +25,10 @@ type entry struct {
 	event observe.Event
 }
 
-// hub keeps the last events for the readers of the live stream, each of which has a place
-// in the ring: a slow reader costs nobody else anything, and loses the oldest. Its methods
-// may be called concurrently.
-type hub struct {
+// Stream is the live stream of events. It keeps the last of them for its readers, each of
+// which has a place in the ring: a slow reader costs nobody else anything, and loses the
+// oldest. It is a [observe.Sink]. Its methods may be called concurrently.
+type Stream struct {
 	run string // tells the numbers of this process from those of another
 
 	mu      sync.Mutex // guards what follows
@@ -39,23 +39,27 @@ type hub struct {
 
 // reader is the place of one stream.
 type reader struct {
-	hub    *hub
+	stream *Stream
 	next   uint64        // number of the event to read next
-	asleep bool          // waits for wake; guarded by the hub's mu, like next
+	asleep bool          // waits for wake; guarded by the stream's mu, like next
 	wake   chan struct{} // takes one
 }
 
-func newHub() *hub {
-	return &hub{run: rand.Text()[:8], ring: make([]entry, ringSize), readers: make(map[*reader]struct{})}
+var _ observe.Sink = (*Stream)(nil)
+
+// NewStream returns a stream without events.
+func NewStream() *Stream {
+	return &Stream{run: rand.Text()[:8], ring: make([]entry, ringSize), readers: make(map[*reader]struct{})}
 }
 
-// add adds an event, and waits for nobody.
-func (h *hub) add(e observe.Event, at time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.last++
-	h.ring[h.last%ringSize] = entry{at, e}
-	for r := range h.readers {
+// Observe adds an event, and waits for nobody.
+func (s *Stream) Observe(e observe.Event) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last++
+	s.ring[s.last%ringSize] = entry{now, e}
+	for r := range s.readers {
 		if r.asleep {
 			r.asleep = false
 			select {
@@ -70,42 +74,42 @@ func (h *hub) add(e observe.Event, at time.Time) {
 // readers. Of a reader that comes back, lastID is the ID of the last event that it has
 // seen: it gets what it has missed since, as far as that is kept. To one that comes from a
 // process that ran before this one, everything is new.
-func (h *hub) open(lastID string) *reader {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.readers) >= maxReaders {
+func (s *Stream) open(lastID string) *reader {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.readers) >= maxReaders {
 		return nil
 	}
-	r := &reader{hub: h, next: h.last + 1, wake: make(chan struct{}, 1)}
+	r := &reader{stream: s, next: s.last + 1, wake: make(chan struct{}, 1)}
 	if run, number, ok := strings.Cut(lastID, "-"); ok {
 		seen, err := strconv.ParseUint(number, 10, 64)
 		switch {
-		case run != h.run:
-			r.next = h.oldest()
-		case err == nil && seen < h.last:
+		case run != s.run:
+			r.next = s.oldest()
+		case err == nil && seen < s.last:
 			r.next = seen + 1
 		}
 	}
-	h.readers[r] = struct{}{}
+	s.readers[r] = struct{}{}
 	return r
 }
 
 // id returns the ID of an event in the stream.
-func (h *hub) id(number uint64) string { return h.run + "-" + strconv.FormatUint(number, 10) }
+func (s *Stream) id(number uint64) string { return s.run + "-" + strconv.FormatUint(number, 10) }
 
 // read fills into with the next events, of which the first has the number first, and
 // returns how many were dropped before those. If there is none, the reader's wake gets
 // something with the next one.
 func (r *reader) read(into []entry) (n int, first, dropped uint64) {
-	h := r.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if oldest := h.oldest(); r.next < oldest {
+	s := r.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if oldest := s.oldest(); r.next < oldest {
 		dropped, r.next = oldest-r.next, oldest
 	}
 	first = r.next
-	for n < len(into) && r.next <= h.last {
-		into[n] = h.ring[r.next%ringSize]
+	for n < len(into) && r.next <= s.last {
+		into[n] = s.ring[r.next%ringSize]
 		n, r.next = n+1, r.next+1
 	}
 	r.asleep = n == 0 && dropped == 0
@@ -113,16 +117,16 @@ func (r *reader) read(into []entry) (n int, first, dropped uint64) {
 }
 
 // oldest returns the number of the oldest event that is kept. The mutex is held.
-func (h *hub) oldest() uint64 {
-	if h.last < ringSize {
+func (s *Stream) oldest() uint64 {
+	if s.last < ringSize {
 		return 1
 	}
-	return h.last - ringSize + 1
+	return s.last - ringSize + 1
 }
 
 // close gives the reader's place back.
 func (r *reader) close() {
-	r.hub.mu.Lock()
-	defer r.hub.mu.Unlock()
-	delete(r.hub.readers, r)
+	r.stream.mu.Lock()
+	defer r.stream.mu.Unlock()
+	delete(r.stream.readers, r)
 }

@@ -1,0 +1,11 @@
+package admin
+
+// Operations returns the methods and paths of the API, below /api/v1.
+func Operations() (all [][2]string) {
+	for _, operations := range [][]route{new(Server).operations(), new(door).sessionOperations()} {
+		for _, op := range operations {
+			all = append(all, [2]string{op.method, op.path})
+		}
+	}
+	return all
+}

@@ -48,7 +48,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	out := &writer{w: w, control: http.NewResponseController(w), place: place, filter: f}
+	out := &writer{w: w, control: http.NewResponseController(w), place: place, filter: f, patience: s.readerWait}
 	_ = out.control.SetReadDeadline(time.Time{}) // there is nothing more to read
 	out.text.WriteString("retry: 2000\n\n")
 	out.run(r.Context())
@@ -57,13 +57,14 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 
 // writer writes the live stream to one reader.
 type writer struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	place   *reader
-	filter  filter
-	batch   [batchSize]entry
-	text    bytes.Buffer // that is to be written
-	failed  bool
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	place    *reader
+	filter   filter
+	patience time.Duration // with a reader that takes nothing
+	batch    [batchSize]entry
+	text     bytes.Buffer // that is to be written
+	failed   bool
 }
 
 // run writes events until ctx is done, or the reader is gone or reads nothing.
@@ -102,19 +103,17 @@ func (o *writer) take() (found bool) {
 		if dropped > 0 {
 			o.dropped(first-1, dropped)
 		}
-		for i, e := range o.batch[:n] {
+		for i := range o.batch[:n] {
+			e := &o.batch[i]
 			if o.filter.wants(&e.event) {
-				o.event(first+uint64(i), &e)
+				o.event(first+uint64(i), e)
 			}
+			*e = entry{} // holds what the event did
 		}
-		clear(o.batch[:n])
-		if n == 0 {
+		if n == 0 || o.failed {
 			return found || dropped > 0
 		}
 		found = true
-		if o.text.Len() >= chunkSize {
-			o.write()
-		}
 	}
 	return found
 }
@@ -142,14 +141,18 @@ func (o *writer) data(e api.Event) {
 	o.text.WriteString("data: ")
 	o.text.Write(content)
 	o.text.WriteString("\n\n")
+	if o.text.Len() >= chunkSize {
+		o.write()
+	}
 }
 
 // write writes what there is to write. A reader that does not take it in time is cut off.
 func (o *writer) write() {
 	if o.failed || o.text.Len() == 0 {
+		o.text.Reset()
 		return
 	}
-	_ = o.control.SetWriteDeadline(time.Now().Add(readerWait))
+	_ = o.control.SetWriteDeadline(time.Now().Add(o.patience))
 	_, err := o.w.Write(o.text.Bytes())
 	if err == nil {
 		err = o.control.Flush()

@@ -31,8 +31,9 @@ func say(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text + "\n")) // the client may be gone
 }
 
-// longestProfile bounds a profile over time, which costs the process something.
-const longestProfile = 2 * time.Minute
+// longestProfile bounds the seconds of a profile over time, which costs the process
+// something.
+const longestProfile = 120
 
 // defineProfiles serves what a developer asks for. The command line is left out: others
 // have had secrets there.
@@ -50,15 +51,14 @@ func defineProfiles(mux *http.ServeMux) {
 func profile(handle http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if text := r.FormValue("seconds"); text != "" {
-			n, err := strconv.ParseFloat(text, 64)
-			if err != nil || !(n > 0 && n <= longestProfile.Seconds()) {
-				answerError(w, badRequest("seconds is a number up to %v", longestProfile.Seconds()))
+			if n, err := strconv.Atoi(text); err != nil || n < 1 || n > longestProfile {
+				answerError(w, badRequest("seconds is a number from 1 to %d", longestProfile))
 				return
 			}
 		}
 		// The end of the time for the request would end the profile too. Package pprof sees
 		// to that for the answer.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(longestProfile + answerWait))
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(longestProfile*time.Second + answerWait))
 		handle(w, r)
 	}
 }

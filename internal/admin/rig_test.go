@@ -22,11 +22,22 @@ const patience = time.Minute
 
 // node is a Node with one tunnel and one user, that notes what it is asked to do.
 type node struct {
-	mu       sync.Mutex // guards what follows
-	asked    []string
-	draining bool
-	fails    error
-	panics   bool
+	mu     sync.Mutex // guards what follows
+	asked  []string
+	status api.Status
+	fails  error
+}
+
+func (n *node) is(status api.Status) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.status = status
+}
+
+func (n *node) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fails = err
 }
 
 func (n *node) ask(what string) error {
@@ -48,10 +59,10 @@ func (n *node) take() string {
 func (n *node) Status() api.Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.panics {
-		panic("status")
+	if n.status.Kind == "panic" {
+		panic("a bug")
 	}
-	return api.Status{Kind: api.Relay, Tunnels: 1, Draining: n.draining}
+	return n.status
 }
 
 func (n *node) Tunnels() []api.Tunnel {
@@ -114,7 +125,7 @@ func start(t testing.TB, access admin.Access) *rig {
 func startAt(t testing.TB, l net.Listener, access admin.Access) *rig {
 	t.Helper()
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })
-	r := &rig{TB: t, node: new(node), base: "http://" + l.Addr().String()}
+	r := &rig{TB: t, node: &node{status: api.Status{Kind: api.Relay, Tunnels: 1}}, base: "http://" + l.Addr().String()}
 	r.Server = admin.New(admin.Config{Node: r.node, Events: admin.NewStream(), Log: slog.New(slog.DiscardHandler), Page: page, Metrics: page})
 	transport := &http.Transport{Proxy: nil}
 	r.client = &http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -186,10 +197,34 @@ func (r reply) wantError(t testing.TB, status int, code string) {
 	}
 }
 
+// decode reads an answer that is a success.
+func (r reply) decode(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(r.body), v); err != nil || r.StatusCode/100 != 2 {
+		t.Fatalf("%s %s: status %d, %s: %v", r.Request.Method, r.Request.URL, r.StatusCode, r.body, err)
+	}
+}
+
 // wantStatus checks the status of an answer.
 func (r reply) wantStatus(t testing.TB, status int) {
 	t.Helper()
 	if r.StatusCode != status {
 		t.Errorf("%s %s: status %d, %s; want %d", r.Request.Method, r.Request.URL, r.StatusCode, r.body, status)
 	}
+}
+
+// exchange sends text, and returns all that comes back.
+func exchange(t testing.TB, conn net.Conn, text string) string {
+	t.Helper()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(got)
 }

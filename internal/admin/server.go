@@ -49,8 +49,9 @@ type Config struct {
 // Server serves the admin API. Its methods may be called concurrently.
 type Server struct {
 	Config
-	closing context.Context // of all requests
-	close   context.CancelFunc
+	readerWait time.Duration   // see the constant
+	closing    context.Context // of all requests
+	close      context.CancelFunc
 
 	mu       sync.Mutex // guards what follows
 	closed   bool
@@ -61,7 +62,7 @@ type Server struct {
 
 // New returns a server that has no listeners yet.
 func New(c Config) *Server {
-	s := &Server{Config: c}
+	s := &Server{Config: c, readerWait: readerWait}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s
 }

@@ -81,12 +81,12 @@ func (s *Stream) open(lastID string) *reader {
 		return nil
 	}
 	r := &reader{stream: s, next: s.last + 1, wake: make(chan struct{}, 1)}
-	if run, number, ok := strings.Cut(lastID, "-"); ok {
-		seen, err := strconv.ParseUint(number, 10, 64)
+	run, number, _ := strings.Cut(lastID, "-")
+	if seen, err := strconv.ParseUint(number, 10, 64); err == nil {
 		switch {
 		case run != s.run:
 			r.next = s.oldest()
-		case err == nil && seen < s.last:
+		case seen < s.last:
 			r.next = seen + 1
 		}
 	}

@@ -144,8 +144,8 @@ func (a adminServer) listen() (l net.Listener, access admin.Access, err error) {
 		if access.Token == "" {
 			err = usagef("one of:   --adminListen=127.0.0.1:8081, --adminListen="+of.listen+" --adminTokenFile=<file with a token>",
 				"--adminListen=%s is reached from other machines, and has no token", of.listen)
-		} else {
-			access.GetCertificate, err = a.certificate()
+		} else if access.GetCertificate, err = a.certificate(); err == nil && access.GetCertificate == nil {
+			err = errors.New("--adminListen: other machines reach it, and there is no certificate: give a folder with --stateDir")
 		}
 	}
 	if err != nil {

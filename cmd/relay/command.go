@@ -33,6 +33,7 @@ type flags struct {
 	owner            ownerFlags
 	tls              tlsFlags
 	limits           limitFlags
+	adminServer      adminServerFlags
 
 	// The flags by who has them.
 	ofForwarder, ofRelay, ofRelayLimits, ofBoth *pflag.FlagSet
@@ -125,6 +126,7 @@ func (f *flags) define() {
 	f.tls.defineBoth(fs)
 	fs.StringVar(&f.probe, "probe", "", "of a relay: how often it asks each forwarder whether its server accepts connections, 0 is never (default 15s); of a forwarder: local to find out by connecting, session to answer without that, off to answer nothing (default local)")
 	fs.DurationVar(&f.drain, "drain", relay.DefaultDrain, "how long connections on which bytes move may go on after SIGTERM or Ctrl-C")
+	f.adminServer.define(fs)
 	fs.StringVar(&f.logLevel, "logLevel", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "logFormat", "", "text or json (default text on a terminal, json otherwise)")
 }

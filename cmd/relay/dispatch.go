@@ -19,6 +19,9 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 	if f.drain < 0 {
 		return usagef("for example:   --drain=30s, or --drain=0s to cut connections off", "--drain=%s is negative", f.drain)
 	}
+	if err := f.adminServer.check(); err != nil {
+		return err
+	}
 	if cmd.Flags().Changed("localForwardPort") {
 		if err := refuseFlags("the forwarder has no", f.ofRelay, f.ofRelayLimits); err != nil {
 			return err

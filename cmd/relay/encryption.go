@@ -97,9 +97,10 @@ func (f *tlsFlags) client(log *slog.Logger) (*tls.Config, error) {
 
 // encryption is what the relay uses for relay clients that encrypt.
 type encryption struct {
-	config *tls.Config // nil without encryption
-	pin    string      // of a certificate that the relay has made itself
-	close  func()
+	config      *tls.Config    // nil without encryption
+	certificate getCertificate // likewise
+	pin         string         // of a certificate that the relay has made itself
+	close       func()
 }
 
 // server returns the settings of the relay at a control port that is open already. Without
@@ -140,7 +141,7 @@ func (f *tlsFlags) server(flags *flags, port int, log *slog.Logger) (encryption,
 			return e, nil
 		}
 	}
-	e.config = config.TLS()
+	e.config, e.certificate = config.TLS(), config.GetCertificate
 	return e, nil
 }
 

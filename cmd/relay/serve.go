@@ -49,11 +49,20 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 		return err
 	}
 	defer encryption.close()
-	c.TLS, c.Logger = encryption.config, log
+	seen := newRelayAdmin(log)
+	c.TLS, c.Logger, c.Sinks = encryption.config, log, seen.sinks()
 	s, err := node.Relay(*c)
 	if err != nil {
 		return err
 	}
+	ctx, drain := context.WithCancel(ctx)
+	defer drain()
+	stop, err := seen.start(f, s, controlPort, encryption, drain)
+	if err != nil {
+		s.Close()
+		return err
+	}
+	defer stop()
 	defer logState(log, func() slog.LogValuer { return s.State() })()
 	greet(log, f, controlPort, encryption)
 	return serve(ctx, s, listener, f, log)
@@ -133,29 +142,44 @@ func serve(ctx context.Context, s *server.Server, listener conn.Listener, f *fla
 	return nil
 }
 
-// greet logs what the operator has to know first, and what to do next.
-func greet(log *slog.Logger, f *flags, port int, e encryption) {
+// isOpen reports whether the relay lets in everybody.
+func (f *flags) isOpen() bool { return f.config.Tokens == nil && f.tls.clientCA == "" }
+
+// connectLines returns the command lines that put a server online: in plain text if the
+// relay takes that, and encrypted if it has encryption.
+func connectLines(f *flags, port int, e encryption) (lines []string) {
 	tokens, identity := f.config.Tokens != nil, "" // flags that show who the forwarder is
 	switch {
 	case tokens:
 		identity = "--tokenFile=<file with its token> "
 	case f.tls.clientCA != "":
 		identity = "--tlsCert=<its certificate> --tlsKey=<its key> "
-	default:
-		log.Info("this relay is open: everybody who reaches its port may open tunnels; to change that, " +
-			"say who may with --tokens (see: relay token --help), or give it a private address with --bind")
 	}
 	host := cmp.Or(f.config.Bind, "<this machine>")
 	paste := func(encrypted string) string {
 		return fmt.Sprintf("relay %s%s--localForwardPort=<its port> %s %d", encrypted, identity, host, port)
 	}
-	first := "to put a server online, run beside it:  "
 	if !f.config.RequireTLS && (tokens || f.tls.clientCA == "") {
-		log.Info(first + paste(""))
-		first = "the same, encrypted:  "
+		lines = append(lines, paste(""))
 	}
 	if hint := e.hint(); hint != "" {
-		log.Info(first + paste(hint))
+		lines = append(lines, paste(hint))
+	}
+	return lines
+}
+
+// greet logs what the operator has to know first, and what to do next.
+func greet(log *slog.Logger, f *flags, port int, e encryption) {
+	if f.isOpen() {
+		log.Info("this relay is open: everybody who reaches its port may open tunnels; to change that, " +
+			"say who may with --tokens (see: relay token --help), or give it a private address with --bind")
+	}
+	for i, line := range connectLines(f, port, e) {
+		if i == 0 {
+			log.Info("to put a server online, run beside it:  " + line)
+		} else {
+			log.Info("the same, encrypted:  " + line)
+		}
 	}
 	log.Info("relay is ready", "port", port, "publicPorts", f.ports)
 }

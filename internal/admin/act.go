@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/api"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/policy"
 )
 
@@ -86,11 +87,11 @@ func (s *Server) ban(w http.ResponseWriter, r *http.Request) error {
 	}
 	d := time.Duration(in.Seconds) * time.Second
 	until := time.Now().UTC().Add(d)
-	err = s.act(r, "ban", sourceString(source), func() error { return s.Node.Ban(source, d) }, nil)
+	err = s.act(r, "ban", observe.SourceString(source), func() error { return s.Node.Ban(source, d) }, nil)
 	if err != nil {
 		return err
 	}
-	answer(w, http.StatusCreated, api.Ban{Source: sourceString(source), Until: until})
+	answer(w, http.StatusCreated, api.Ban{Source: observe.SourceString(source), Until: until})
 	return nil
 }
 
@@ -103,7 +104,7 @@ func (s *Server) unban(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	unknown := refuse(http.StatusNotFound, "unknown_ban", "this source is not banned")
-	err = s.act(r, "unban", sourceString(source), func() error { return s.Node.Unban(source) }, unknown)
+	err = s.act(r, "unban", observe.SourceString(source), func() error { return s.Node.Unban(source) }, unknown)
 	if err != nil {
 		return err
 	}
@@ -129,14 +130,6 @@ func parseSource(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, badRequest("source is everybody: to take no more users, pause the tunnels")
 	}
 	return source.Masked(), nil
-}
-
-// sourceString returns a source as the log has it: an address alone as such.
-func sourceString(source netip.Prefix) string {
-	if source.IsSingleIP() {
-		return source.Addr().String()
-	}
-	return source.String()
 }
 
 func (s *Server) newToken(w http.ResponseWriter, r *http.Request) error {

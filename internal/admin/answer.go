@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -44,14 +45,16 @@ func answer(w http.ResponseWriter, status int, body any) {
 		w.WriteHeader(status)
 		return
 	}
-	content, err := json.Marshal(body)
-	if err != nil {
+	var content bytes.Buffer
+	to := json.NewEncoder(&content)
+	to.SetEscapeHTML(false) // people read it too, and no browser takes it for HTML
+	if err := to.Encode(body); err != nil {
 		panic(err) // a type of package api cannot be written
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(content)+1))
+	w.Header().Set("Content-Length", strconv.Itoa(content.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(append(content, '\n')) // the client may be gone
+	_, _ = w.Write(content.Bytes()) // the client may be gone
 }
 
 // answerError writes an error. A node's is about what is asked of it, and not about the

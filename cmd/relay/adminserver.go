@@ -20,22 +20,30 @@ import (
 	"github.com/seed96252745/relay/internal/api"
 	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/certificate"
+	"github.com/seed96252745/relay/internal/metrics"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/sockerr"
 )
 
 // adminServerFlags say where the admin API is served, beside the socket.
-type adminServerFlags struct{ listen, tokenFile string }
+type adminServerFlags struct {
+	listen, tokenFile string
+	metricsTunnels    int
+}
 
 func (a *adminServerFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&a.listen, "adminListen", "", "address of the admin page and API, such as 127.0.0.1:8081; elsewhere than on loopback it needs --adminTokenFile, and speaks TLS (default none but a socket in the state directory)")
 	fs.StringVar(&a.tokenFile, "adminTokenFile", "", "file with the token for --adminListen")
+	fs.IntVar(&a.metricsTunnels, "metricsTunnels", metrics.DefaultTunnels, "tunnels that have series of their own in /metrics; the others are summed up")
 }
 
 const rightAdminListen = "for example:   --adminListen=127.0.0.1:8081"
 
 // check refuses values without a meaning.
 func (a *adminServerFlags) check() error {
+	if a.metricsTunnels < 0 {
+		return usagef("for example:   --metricsTunnels=500", "--metricsTunnels=%d is negative", a.metricsTunnels)
+	}
 	if a.listen == "" {
 		if a.tokenFile != "" {
 			return usagef(rightAdminListen+" --adminTokenFile="+a.tokenFile, "--adminTokenFile is for --adminListen, which is missing")

@@ -27,10 +27,10 @@ type relayAdmin struct {
 	log     *slog.Logger
 }
 
-func newRelayAdmin(log *slog.Logger) relayAdmin {
+func newRelayAdmin(f *flags, log *slog.Logger) relayAdmin {
 	return relayAdmin{
 		started: time.Now().UTC(), history: history.New(), events: admin.NewStream(),
-		metrics: metrics.NewRelay(metrics.Config{Version: version(), Tunnels: metrics.DefaultTunnels, Logger: log}),
+		metrics: metrics.NewRelay(metrics.Config{Version: version(), Tunnels: f.adminServer.metricsTunnels, Logger: log}),
 		log:     log,
 	}
 }

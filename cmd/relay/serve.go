@@ -49,7 +49,7 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 		return err
 	}
 	defer encryption.close()
-	seen := newRelayAdmin(log)
+	seen := newRelayAdmin(f, log)
 	c.TLS, c.Logger, c.Sinks = encryption.config, log, seen.sinks()
 	s, err := node.Relay(*c)
 	if err != nil {

@@ -25,8 +25,8 @@ type ForwarderState struct {
 	Since      time.Time
 	Public     net.Addr
 	Err        error
-	// RoundTrip is how long a packet took to the relay and back when that was last
-	// measured, or zero if it is not known.
+	// RoundTrip is how long a packet takes to the relay and back at least, as the kernel has
+	// measured it, or zero if it is not known.
 	RoundTrip time.Duration
 
 	// Paused is since when users are reset, because of Pause, or zero if they are not.

@@ -113,7 +113,7 @@ func (n *Node) Tunnels() []api.Tunnel {
 		t.Opened = &opened
 	}
 	if l := s.LocalServer; !l.Tried.IsZero() {
-		t.Probe = &api.Probe{At: l.Tried.UTC(), OK: l.Err == nil, TookSeconds: l.Took.Seconds(), DialSeconds: l.Took.Seconds(), Error: textOf(l.Err)}
+		t.Probe = &api.Probe{At: l.Tried.UTC(), OK: l.Err == nil, TookSeconds: l.Took.Seconds(), DialSeconds: l.Took.Seconds(), Error: shortTextOf(l.Err)}
 	}
 	return []api.Tunnel{t}
 }
@@ -127,11 +127,11 @@ func stateOf(s *relay.ForwarderState) (state api.State, since time.Time, failure
 	case !s.Paused.IsZero():
 		state, since = api.Paused, s.Paused
 	case !s.Registered:
-		state, since, failure = api.Connecting, s.Since, textOf(s.Err)
+		state, since, failure = api.Connecting, s.Since, shortTextOf(s.Err)
 	case local.Tried.IsZero():
 		state, since = api.Unknown, s.Since
 	case local.Err != nil:
-		state, since, failure = api.LocalServerDown, local.Since, textOf(local.Err)
+		state, since, failure = api.LocalServerDown, local.Since, shortTextOf(local.Err)
 	default:
 		state, since = api.Up, local.Since
 		if s.Since.After(since) {

@@ -228,7 +228,7 @@ func TestNodeWithoutItsLocalServer(t *testing.T) {
 	}
 	n.event(t, observe.UserReset)
 	down := n.tunnel(t)
-	if down.State != api.LocalServerDown || !strings.Contains(down.Error, "refused") || down.Probe == nil || down.Probe.OK || down.Probe.Error != down.Error {
+	if down.State != api.LocalServerDown || !strings.Contains(down.Error, "refused") || strings.Contains(down.Error, "dial") || down.Probe == nil || down.Probe.OK || down.Probe.Error != down.Error {
 		t.Errorf("the tunnel is %+v", down)
 	}
 	if s := n.Status(); codes(s) != "local_server_down" || s.Problems[0].Tunnel != "t1" || !s.Problems[0].Since.Equal(down.Since) {

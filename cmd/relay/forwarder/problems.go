@@ -1,6 +1,7 @@
 package forwarder
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -80,7 +81,7 @@ func (n *Node) problems(s *relay.ForwarderState) []api.Problem {
 		of("not_registered", s.Since, "the relay at %s does not send users here: %s", s.Relay, textOf(s.Err))
 	}
 	if l := &s.LocalServer; l.Err != nil {
-		of(string(api.LocalServerDown), l.Since, "the local server at %s cannot be reached (%s): start it, or correct --localForwardPort", l.Addr, textOf(l.Err))
+		of(string(api.LocalServerDown), l.Since, "the local server at %s cannot be reached (%s): start it, or correct --localForwardPort", l.Addr, shortTextOf(l.Err))
 	}
 	for _, l := range n.limits(s) {
 		if l.Name != usersOfTunnel && l.Max > 0 && l.Used*100 >= l.Max*full {
@@ -104,4 +105,18 @@ func textOf(err error) string {
 		return ""
 	}
 	return auth.Conceal(strings.TrimPrefix(err.Error(), "relay: "))
+}
+
+// shortTextOf returns what the system says, where an error has more around it: which call
+// and which address has failed, and what may help.
+func shortTextOf(err error) string {
+	var refused *relay.RefusedError
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &refused):
+		return auth.Conceal(refused.Text + " (" + refused.Code + ")")
+	case errors.As(err, &system):
+		return system.Error()
+	}
+	return textOf(err)
 }

@@ -21,6 +21,9 @@ const (
 	clientReserve = 64
 )
 
+// DescriptorsForUsers returns how many of a budget of n descriptors are for users.
+func DescriptorsForUsers(n int64) int64 { return n - min(userReserve, n/4) }
+
 // TakeForUser takes n descriptors if as many are left for users, and reports whether it did.
 func (d *DescriptorBudget) TakeForUser(n int) bool {
 	return d.take(int64(n), min(userReserve, d.all/4))

@@ -8,9 +8,9 @@ import (
 	"github.com/seed96252745/relay/internal/endpoint"
 )
 
-// full is the share of a limit from which on it is a problem, in percent: there is time to
-// do something about it.
-const full = 90
+// lastShare is the share of a limit, one of so many, that is left when it becomes a problem: there
+// is time to do something about it.
+const lastShare = 10
 
 // maxTold bounds the tunnels that are told of one by one.
 const maxTold = 100
@@ -24,7 +24,7 @@ func (a *Admin) problems(endpoints []endpoint.Snapshot) []api.Problem {
 	all = append(all, a.counted()...)
 	all = append(all, a.leases()...)
 	for _, l := range a.Limits() {
-		if l.Max > 0 && l.Used >= 0 && l.Used*100 >= l.Max*full {
+		if isNear(l) {
 			all = append(all, api.Problem{Code: "limit_near", Text: limitText(l)})
 		}
 	}
@@ -42,6 +42,15 @@ func (a *Admin) problems(endpoints []endpoint.Snapshot) []api.Problem {
 		all = append(all, api.Problem{Code: "tunnels_down", Text: fmt.Sprintf("and %d more tunnels are down: see relay status, or the page", down-maxTold)})
 	}
 	return all
+}
+
+// isNear reports whether a limit is about to be met. Users meet that of descriptors before
+// all are used.
+func isNear(l api.Limit) bool {
+	if l.Name == "descriptors" && l.Max > 0 {
+		l.Max = admission.DescriptorsForUsers(l.Max)
+	}
+	return l.Max > 0 && l.Used >= l.Max-l.Max/lastShare
 }
 
 func limitText(l api.Limit) string {

@@ -1,6 +1,6 @@
 // Package node puts a relay together: protocols, listeners, identities and limits become a
 // server. It is the one place that knows all protocols of the relay's side, and it does
-// nothing by itself.
+// nothing by itself. An [Admin] shows the relay to its operator.
 package node
 
 import (

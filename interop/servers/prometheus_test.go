@@ -95,6 +95,37 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
+// TestPrometheusWithToken has a Prometheus scrape a relay as one on another machine, by the
+// lines that prometheus.yml has for that.
+func TestPrometheusWithToken(t *testing.T) {
+	t.Parallel()
+	prometheus, openssl := program(t, "prometheus", "prometheus"), program(t, "openssl", "openssl")
+	dir := t.TempDir()
+	token, cert, key := filepath.Join(dir, "token"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := os.WriteFile(token, fmt.Appendf(nil, "%x\n", random(32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, command(t, openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+		"-subj", "/CN=relay", "-addext", "subjectAltName=IP:"+loopback, "-out", cert, "-keyout", key), nil)
+	admin := conntest.FreePort(t)
+	start(t, command(t, relayCommand, "--bind="+loopback, "--ports=24000-24999", "--stateDir="+t.TempDir(), "--tlsCert="+cert, "--tlsKey="+key,
+		"--adminListen=0.0.0.0:"+admin, "--adminTokenFile="+token, conntest.FreePort(t))).await(t, "relay is ready")
+
+	config, err := os.ReadFile(filepath.Join(prometheusFiles, "prometheus.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commented, found := strings.Cut(string(config), "  # - job_name:")
+	if !found {
+		t.Fatal("prometheus.yml has no lines for another machine")
+	}
+	job := strings.NewReplacer("\n  # ", "\n  ", "/etc/prometheus/relay.token", token, "/etc/prometheus/relay-ca.pem", cert,
+		"relay.example.com:8081", net.JoinHostPort(loopback, admin)).Replace(commented)
+	p := startPrometheus(t, prometheus, "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name:"+job)
+	p.await(t, `up{job="relay"}`, 1)
+	p.await(t, `relay_users_active`, 0)
+}
+
 // Each of so many users of a tunnel sends so many bytes, and gets them back.
 const (
 	users   = 3
@@ -225,9 +256,15 @@ func (w *watched) scrapedBy(t *testing.T, path string) *prometheusServer {
 		}
 		text = strings.Replace(text, change[0], change[1], 1)
 	}
+	return startPrometheus(t, path, text)
+}
+
+// startPrometheus starts a Prometheus with a configuration.
+func startPrometheus(t *testing.T, path, config string) *prometheusServer {
+	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	address := net.JoinHostPort(loopback, conntest.FreePort(t))

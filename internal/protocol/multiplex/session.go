@@ -3,6 +3,7 @@ package multiplex
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
@@ -13,6 +14,7 @@ import (
 var (
 	_ protocol.TryOpener = (*session)(nil)
 	_ protocol.Drainer   = (*session)(nil)
+	_ protocol.Reacher   = (*session)(nil)
 )
 
 // session opens a stream for each user.
@@ -57,6 +59,11 @@ func (s *session) TryOpen() conn.Conn {
 		return st
 	}
 	return nil
+}
+
+// Unreachable reports whether the session has waited for an acknowledgment for so long.
+func (s *session) Unreachable(limit time.Duration) bool {
+	return tcpstate.Unacknowledged(s.conn) >= limit
 }
 
 // Ended returns a context that is done when no more streams can be opened.

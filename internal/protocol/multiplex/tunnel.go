@@ -10,7 +10,6 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
 // tunnel is several sessions of one relay client, over which its users are spread. It
@@ -234,7 +233,7 @@ func (t *tunnel) choose(avoid func(*session) bool) choice {
 
 // Unreachable reports whether a session has waited for an acknowledgment for so long.
 func (t *tunnel) Unreachable(limit time.Duration) bool {
-	return slices.ContainsFunc(t.all(), func(s *session) bool { return tcpstate.Unacknowledged(s.conn) >= limit })
+	return slices.ContainsFunc(t.all(), func(s *session) bool { return s.Unreachable(limit) })
 }
 
 // RoundTrip returns the shortest round trip of a session: the others wait behind bytes.

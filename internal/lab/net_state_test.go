@@ -1,0 +1,106 @@
+//go:build lab && linux
+
+package lab_test
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// known is the promise of when a relay knows that a tunnel does not work. Tests share
+	// their machine, and get a little more.
+	known      = 20 * time.Second
+	knownSlack = 5 * time.Second
+)
+
+// becomes waits until the relay's log has the tunnel's state, in a line after the first so
+// many, and returns how long that took.
+func (r *rig) becomes(state string, since int) time.Duration {
+	r.t.Helper()
+	begin := time.Now()
+	r.line(r.relay, since, 4*known, `"event":"tunnel_state_changed"`, `"to":"`+state+`"`)
+	return time.Since(begin)
+}
+
+// knows breaks something, and waits until the relay knows.
+func (r *rig) knows(state string, breakIt func()) {
+	r.t.Helper()
+	since := r.relay.Lines()
+	breakIt()
+	took := r.becomes(state, since)
+	if took > known+knownSlack {
+		r.t.Errorf("%s after %v, want at most %v", state, took, known)
+	}
+	record(r.t, "18", "the relay knows "+state, state, fmt.Sprintf("after %.1f s", seconds(took)))
+}
+
+// mends makes good what was broken, and waits until the relay knows that, too.
+func (r *rig) mends(mend func()) {
+	r.t.Helper()
+	since := r.relay.Lines()
+	mend()
+	r.becomes("up", since)
+}
+
+// eachState runs the test with a tunnel that is up, for every protocol, and for multiplex
+// with several sessions.
+func eachState(t *testing.T, row string, test func(t *testing.T, r *rig)) {
+	run := func(t *testing.T, protocol string, args ...string) {
+		r := newPlayRig(t, protocol, setup{verbose: true, args: args}).rig
+		r.becomes("up", 0)
+		test(t, r)
+	}
+	eachProtocol(t, row, func(t *testing.T, protocol string) { run(t, protocol) })
+	t.Run(row+"/multiplex-3", func(t *testing.T) {
+		t.Parallel()
+		run(t, "multiplex", "--sessions=3")
+	})
+}
+
+// A way that swallows everything shows as such before the connection is given up.
+func TestStateBlackHole(t *testing.T) {
+	t.Parallel()
+	eachState(t, "row18_state-black-hole", func(t *testing.T, r *rig) {
+		gone := r.ClientGone()
+		r.knows("relay_client_unreachable", func() { r.inject(gone) })
+		r.mends(func() { r.heal(gone) })
+	})
+}
+
+// A forwarder that is stopped shows as one that is silent.
+func TestStateFrozen(t *testing.T) {
+	t.Parallel()
+	eachState(t, "row18_state-frozen", func(t *testing.T, r *rig) {
+		signal := func(s syscall.Signal) {
+			if err := r.forwarder.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.knows("relay_client_silent", func() { signal(syscall.SIGSTOP) })
+		r.mends(func() { signal(syscall.SIGCONT) })
+	})
+}
+
+// A local server whose machine vanishes does not accept, and neither does one that is
+// killed; the relay knows of either.
+func TestStateLocalServer(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"multiplex", "pool", "event"} {
+		t.Run("row18_state-local-server/"+protocol, func(t *testing.T) {
+			t.Parallel()
+			p := newPlayRig(t, protocol, setup{verbose: true})
+			p.becomes("up", 0)
+			p.knows("local_server_down", p.server.Kill)
+			p.line(p.relay, 0, startPatience, `"to":"local_server_down"`, `"error":"connection refused"`)
+			p.mends(p.startServer)
+			gone := p.LocalGone()
+			since := p.relay.Lines()
+			p.knows("local_server_down", func() { p.inject(gone) })
+			p.line(p.relay, since, startPatience, `"to":"local_server_down"`, `"error":"connection timed out"`)
+			p.mends(func() { p.heal(gone) })
+		})
+	}
+}

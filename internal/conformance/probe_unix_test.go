@@ -3,7 +3,9 @@
 package conformance_test
 
 import (
+	"bufio"
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -80,6 +82,7 @@ func (p *probing) awaitState(t *testing.T, want observe.State) endpoint.Snapshot
 // eachProbed runs the test for every protocol over every transport.
 func eachProbed(t *testing.T, test func(t *testing.T, protocol relay.Protocol, p *probing, encrypt *tls.Config)) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
+		t.Parallel()
 		for _, name := range []string{"plain", "tls"} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -203,4 +206,68 @@ func TestUnknownWithoutProbes(t *testing.T) {
 			})
 		}
 	})
+}
+
+// rawClient registers with the lines of docs/protocol.md, and returns its public port and
+// what comes on its control connection after that.
+func rawClient(t *testing.T, addr, lines string) (port string, control *bufio.Reader) {
+	t.Helper()
+	conn := dial(t, addr)
+	_, err := io.WriteString(conn, lines)
+	must(t, err)
+	control = bufio.NewReader(conn)
+	return readLine(t, control), control
+}
+
+// A relay client of another maker answers with a line, as docs/protocol.md has it.
+func TestRawProbe(t *testing.T) {
+	t.Parallel()
+	p := startProbing(t, time.Second)
+	_, control := rawClient(t, p.addr, "+proxy v2\n+probe v1\nevent\nnew\n")
+	for answer, want := range map[string]observe.State{"ok\n": observe.Up, "ok 12\r\n": observe.Up, "failed refused\n": observe.LocalServerDown} {
+		id := readLine(t, control)
+		claim := dial(t, p.addr)
+		_, err := io.WriteString(claim, "event\n"+id+"\n")
+		must(t, err)
+		header := make([]byte, 19)
+		_, err = io.ReadFull(claim, header)
+		must(t, err)
+		if string(header) != "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x03\xe6\x00\x00" {
+			t.Errorf("the header is %q", header)
+		}
+		_, err = io.WriteString(claim, answer)
+		must(t, err)
+		if rest, err := io.ReadAll(claim); len(rest) > 0 || err != nil {
+			t.Errorf("after the answer the relay sends %q, %v", rest, err)
+		}
+		p.awaitState(t, want)
+	}
+}
+
+// A relay that shuts down, or whose relay client leaves, waits for no answer.
+func TestUnansweredProbeEnds(t *testing.T) {
+	t.Parallel()
+	p := startProbing(t, time.Second)
+	_, control := rawClient(t, p.addr, "+proxy v2\n+probe v1\nevent\nnew\n")
+	readLine(t, control) // the id of a probe
+	must(t, p.Shutdown(t.Context()))
+}
+
+// The base protocol is as it was: a relay client that offers nothing is told of users alone.
+func TestBaseProtocolHasNoProbes(t *testing.T) {
+	t.Parallel()
+	p := startProbing(t, time.Millisecond)
+	port, control := rawClient(t, p.addr, "event\nnew\n")
+	user := dial(t, net.JoinHostPort("127.0.0.1", port))
+	id := readLine(t, control)
+	claim := dial(t, p.addr)
+	_, err := io.WriteString(claim, "event\n"+id+"\nhello")
+	must(t, err)
+	hello := make([]byte, 5)
+	_, err = io.ReadFull(user, hello)
+	must(t, err)
+	if string(hello) != "hello" {
+		t.Errorf("the first id is not the user's: it has %q", hello)
+	}
+	p.awaitState(t, observe.Unknown)
 }

@@ -86,6 +86,12 @@ type port struct {
 // withPort runs f with an endpoint in simulated time, and then ends it.
 func withPort(t *testing.T, f func(*port)) {
 	t.Helper()
+	withProbedPort(t, 0, discard{}, f)
+}
+
+// withProbedPort is withPort, with probes so often, and a sink.
+func withProbedPort(t *testing.T, every time.Duration, events observe.Sink, f func(*port)) {
+	t.Helper()
 	engine, err := join.NewEngine() // whose loops do not know simulated time
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +100,7 @@ func withPort(t *testing.T, f func(*port)) {
 		limits := admission.Limits{}.WithDefaults()
 		p := &port{T: t, admission: admission.NewController(limits, nil, discard{})}
 		p.group = endpoint.NewGroup(endpoint.Config{
-			Engine: engine, Admission: p.admission, Events: discard{}, UserWait: time.Minute, Waiting: 1,
+			Engine: engine, Admission: p.admission, Events: events, UserWait: time.Minute, Waiting: 1, Probe: every,
 		})
 		p.endpoint = p.group.New(endpoint.Place{
 			Port: 20001, Account: p.admission.Accounts.Open("a", 20001, func() {}), Owner: "a", Free: func(string, error) {},

@@ -68,3 +68,21 @@ func (b *Backoff) Failed(err error) { b.b.failed(err) }
 func (l *Listener) HandOver(registered context.Context, conn conn.Conn) {
 	l.handleUser(registered, conn)
 }
+
+// Prober answers probes with what a function finds.
+type Prober struct {
+	p    prober
+	dial func(context.Context) wire.ProbeAnswer
+}
+
+// NewProber returns a Prober.
+func NewProber(dial func(context.Context) wire.ProbeAnswer) *Prober { return &Prober{dial: dial} }
+
+// Answer answers a probe.
+func (p *Prober) Answer(ctx context.Context) wire.ProbeAnswer { return p.p.answer(ctx, p.dial) }
+
+// Forget has the next probe ask anew.
+func (p *Prober) Forget() { p.p.forget() }
+
+// ProbeFailure is what the relay is told of an error.
+var ProbeFailure = probeFailure

@@ -1,0 +1,171 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// A relay of an earlier version does not know probes, and refuses the option. A relay
+// client registers there without.
+func TestRelayKnowsNoProbes(t *testing.T) {
+	for _, protocol := range relay.Protocols() {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			offered := make(chan bool, 10)
+			stop := make(chan struct{})
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				oldRelay(t, l, offered, stop)
+			}()
+			listener, err := relay.Listen(t.Context(), l.Addr().String(), &relay.Options{Protocol: protocol, PoolSize: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first, second := <-offered, <-offered; !first || second {
+				t.Errorf("it offers to answer probes at first: %v, and after that: %v", first, second)
+			}
+			_ = listener.Close()
+			close(stop)
+			<-ended
+		})
+	}
+}
+
+// oldRelay answers two registrations as a relay does that knows no probes, and holds the
+// second one until stop is closed.
+func oldRelay(t *testing.T, l net.Listener, offered chan<- bool, stop <-chan struct{}) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		req, err := wire.ReadRequest(wire.NewReader(conn), []wire.Verb{{Name: "multiplex"}, {Name: "pool", Claims: true}, {Name: "event", Claims: true}})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		said, err := wire.ParsePreamble(req.Options)
+		if err != nil {
+			t.Error(err)
+		}
+		offered <- said.Probe
+		if said.Probe {
+			_, _ = io.WriteString(conn, "-unknown-option probe\n")
+			_ = conn.Close()
+			continue
+		}
+		_, _ = io.WriteString(conn, "20001\n")
+		if req.Verb.Name == "pool" {
+			_, _ = io.WriteString(conn, "ID\n")
+		}
+		<-stop
+		_ = conn.Close()
+		return
+	}
+}
+
+// The local server is asked once for probes that come within 4 seconds, and more often
+// while it does not accept.
+func TestProbesShareAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, refuses := 0, false
+		p := relay.NewProber(func(context.Context) wire.ProbeAnswer {
+			<-time.After(time.Second)
+			if asked++; refuses {
+				return wire.ProbeAnswer{Failure: wire.ProbeRefused}
+			}
+			return wire.ProbeAnswer{Took: time.Duration(asked)}
+		})
+		want := func(want wire.ProbeAnswer) {
+			t.Helper()
+			answers := make(chan wire.ProbeAnswer)
+			for range 10 {
+				go func() { answers <- p.Answer(t.Context()) }()
+			}
+			for range 10 {
+				if got := <-answers; got != want {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+			}
+		}
+		want(wire.ProbeAnswer{Took: 1})
+		<-time.After(4*time.Second - 1)
+		want(wire.ProbeAnswer{Took: 1})
+		<-time.After(1)
+		want(wire.ProbeAnswer{Took: 2})
+		p.Forget()
+		refuses = true
+		want(wire.ProbeAnswer{Failure: wire.ProbeRefused})
+		refuses = false
+		<-time.After(500 * time.Millisecond)
+		want(wire.ProbeAnswer{Took: 4})
+	})
+}
+
+// An answer that nobody waited for is not given to others.
+func TestProbeGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := relay.NewProber(func(ctx context.Context) wire.ProbeAnswer {
+			select {
+			case <-time.After(time.Second):
+				return wire.ProbeAnswer{Took: 1}
+			case <-ctx.Done():
+				return wire.ProbeAnswer{Failure: wire.ProbeOther}
+			}
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		first := make(chan wire.ProbeAnswer)
+		go func() { first <- p.Answer(ctx) }()
+		synctest.Wait()
+		cancel()
+		<-first
+		if got := p.Answer(t.Context()); got != (wire.ProbeAnswer{Took: 1}) {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// The relay is told of an error in a word.
+func TestProbeFailure(t *testing.T) {
+	dial := func(err error) error {
+		return fmt.Errorf("wrapped: %w", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)})
+	}
+	for _, tt := range []struct {
+		err  error
+		want wire.ProbeFailure
+	}{
+		{dial(syscall.ECONNREFUSED), wire.ProbeRefused},
+		{dial(syscall.EHOSTUNREACH), wire.ProbeNoRoute},
+		{dial(syscall.ENETUNREACH), wire.ProbeNoRoute},
+		{dial(syscall.EMFILE), wire.ProbeNoDescriptors},
+		{dial(syscall.ETIMEDOUT), wire.ProbeTimedOut},
+		{dial(os.ErrDeadlineExceeded), wire.ProbeTimedOut},
+		{context.DeadlineExceeded, wire.ProbeTimedOut},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{IsNotFound: true}}, wire.ProbeUnknownHost},
+		{&net.DNSError{IsTimeout: true}, wire.ProbeUnknownHost},
+		{errors.New("anything else"), wire.ProbeOther},
+	} {
+		if got := relay.ProbeFailure(tt.err); got != tt.want {
+			t.Errorf("%v: got %q, want %q", tt.err, got, tt.want)
+		}
+	}
+}

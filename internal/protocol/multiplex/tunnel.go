@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
 // tunnel is several sessions of one relay client, over which its users are spread. It

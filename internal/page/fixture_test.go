@@ -47,7 +47,8 @@ func newFixture(t *testing.T) *fixture {
 	}}
 	mux := http.NewServeMux()
 	mux.Handle("GET /", page.Handler())
-	mux.HandleFunc("POST /login", f.logIn)
+	mux.HandleFunc("POST /api/v1/session", f.logIn)
+	mux.HandleFunc("DELETE /api/v1/session", f.logOut)
 	f.read(mux, "status", func(*http.Request) any {
 		f.statuses++
 		if f.flowing {
@@ -153,12 +154,18 @@ func (f *fixture) act(w http.ResponseWriter, r *http.Request) {
 func (f *fixture) logIn(w http.ResponseWriter, r *http.Request) {
 	f.Lock()
 	defer f.Unlock()
-	if token := r.FormValue("token"); token != f.token {
-		w.WriteHeader(http.StatusUnauthorized)
+	var in struct{ Token string }
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Token != f.token {
+		write(w, http.StatusUnauthorized, api.Error{Code: "unauthorized", Message: "no token"})
 		return
 	}
 	http.SetCookie(w, &http.Cookie{Name: fixtureCookie, Value: f.token, Path: "/", HttpOnly: true})
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (f *fixture) logOut(w http.ResponseWriter, _ *http.Request) {
+	http.SetCookie(w, &http.Cookie{Name: fixtureCookie, Path: "/", MaxAge: -1})
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func write(w http.ResponseWriter, status int, body any) {

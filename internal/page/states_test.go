@@ -141,6 +141,12 @@ func TestLogin(t *testing.T) {
 	p.waitText("20001")
 	p.forgive() // the browser reports each 401
 
+	p.click("#operate")
+	p.button("#menu", "Log out")
+	p.fill("input[type=password]", "right")
+	p.click(".login button")
+	p.waitText("20001")
+
 	// The session ends while the page is open.
 	f.change(func() { f.token = "another" })
 	p.wait("document.querySelector('input[type=password]')?.checkVisibility()")

@@ -43,19 +43,10 @@ export const get = (path) => ask('GET', path);
 export const post = (path, body) => ask('POST', path, body);
 export const del = (path) => ask('DELETE', path);
 
-// logIn begins a session with a token. The browser has its cookie then, and the page does
-// not see it.
-export async function logIn(token) {
-  const response = await fetch(new URL('login', document.baseURI), {
-    method: 'POST', credentials: 'same-origin', redirect: 'manual', body: new URLSearchParams({ token }), signal: AbortSignal.timeout(longest),
-  });
-  // A success leads to the page, where the browser is already.
-  if (response.type === 'opaqueredirect' || response.ok) return;
-  throw new Refused(response.status, '', {
-    401: 'That is not the token.',
-    429: 'Too many wrong tokens came from this address. Try again later.',
-  }[response.status] ?? `The relay answered with status ${response.status}.`);
-}
+// logIn begins a session with a token, and logOut ends it. The browser has a cookie
+// meanwhile, which the page does not see.
+export const logIn = (token) => post('session', { token });
+export const logOut = () => del('session');
 
 // query returns a path with its parameters escaped.
 export function query(path, parameters) {

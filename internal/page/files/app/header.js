@@ -1,5 +1,7 @@
 // The bar at the top: where one is, how the relay does, and what can be done to it.
 
+import { logOut } from './api.js';
+import { tell } from './dialog.js';
 import { attr, el, keep, show, text } from './dom.js';
 import * as format from './format.js';
 
@@ -21,7 +23,9 @@ export class Header {
       this.menu.hidePopover();
       f();
     } } }, label);
-    this.menu.append(this.about, act('Reload files', () => page.acts.reload()), act('Drain and end', () => page.acts.drain(page.status.kind)));
+    this.out = act('Log out', () => logOut().then(() => page.live.now(), (error) => tell(error.message)));
+    this.out.hidden = true;
+    this.menu.append(this.about, act('Reload files', () => page.acts.reload()), act('Drain and end', () => page.acts.drain(page.status.kind)), this.out);
   }
 
   // place shows which view is in front.
@@ -55,6 +59,16 @@ export class Header {
       text(node.lastChild, value);
       attr(node.lastChild, 'title', value);
     });
+  }
+
+  // login hides what is only for who is logged in, who can log out again.
+  login() {
+    show(this.nav, false);
+    show(this.operate, false);
+    show(this.out, true);
+    text(byID('summary'), '');
+    text(this.live, 'Logged out');
+    attr(this.live, 'data-tone', null);
   }
 
   gone(since) {

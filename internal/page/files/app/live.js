@@ -42,8 +42,12 @@ export class Live {
     try {
       await this.ask();
     } catch (problem) {
-      if (problem instanceof Refused && problem.login) this.login();
-      else this.lost(problem);
+      if (problem instanceof Refused && problem.login) {
+        this.found();
+        this.login();
+      } else {
+        this.lost(problem);
+      }
     }
     this.asking = false;
     this.took = performance.now() - this.last;
@@ -69,11 +73,14 @@ export class Live {
       if (!mild) throw result.reason;
       answers[name] = null;
     });
-    if (this.since) {
-      this.since = null;
-      this.gone(null);
-    }
+    this.found();
     if (!this.again) this.show(answers);
+  }
+
+  found() {
+    if (!this.since) return;
+    this.since = null;
+    this.gone(null);
   }
 
   lost(problem) {

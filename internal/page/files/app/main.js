@@ -103,6 +103,7 @@ class Page {
 
   login() {
     this.answers = null;
+    this.header.login();
     this.loginView ??= new LoginView(() => this.live.now());
     if (main.firstChild === this.loginView.node) return;
     main.replaceChildren(this.loginView.node);

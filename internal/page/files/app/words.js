@@ -36,7 +36,7 @@ export function plain(identifier) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-const parties = { user: 'user', server: 'local server', relay_client: 'relay client', relay: 'relay', operator: 'operator' };
+const parties = { user: 'user', server: 'local server', relay_client: 'relay client', relay: 'relay' };
 
 const hows = {
   fin: (who) => `Closed by the ${who}`,
@@ -45,6 +45,9 @@ const hows = {
   half_close_timeout: (who) => `Half-closed by the ${who}, then idle`,
   drain: (who) => `Drained by the ${who}`,
   panic: (who) => `Bug in the ${who}`,
+  ended_by_operator: () => 'Ended by the operator',
+  closed_by_operator: () => 'Tunnel closed by the operator',
+  banned_by_operator: () => 'Banned by the operator',
 };
 
 // ending returns who ended a connection, and how.
@@ -65,6 +68,8 @@ const reasons = {
   handshake_timeout: 'Sent no request in time',
   handshake_ended: 'Left before its request',
   not_a_request: 'Did not speak Relay',
+  paused: 'Paused by the operator',
+  banned_by_operator: 'Banned by the operator',
 };
 
 export function reason(identifier) {

@@ -21,7 +21,7 @@ export class LoginView {
         token.value = '';
         done();
       } catch (error) {
-        text(problem, error.message);
+        text(problem, error.login ? 'That is not the token.' : error.message);
         show(problem, true);
         token.select();
       }

@@ -27,15 +27,17 @@ const reportViolations = `addEventListener('securitypolicyviolation', e => conso
 // browser is the one that all tests share: it takes a second to start.
 var browser struct {
 	sync.Once
-	ctx  context.Context
-	stop func()
-	err  error
+	ctx context.Context
+	err error
 }
+
+// atEnd is what ends after all tests.
+var atEnd []func()
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if browser.stop != nil {
-		browser.stop()
+	for _, stop := range atEnd {
+		stop()
 	}
 	os.Exit(code)
 }
@@ -45,6 +47,8 @@ func startBrowser(path string) {
 		chromedp.ExecPath(path),
 		chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("lang", "en-US"),
+		// Ports of other protocols, to which browsers do not connect, and which are free here.
+		chromedp.Flag("explicitly-allowed-ports", "3659,4045,4190,5060,5061,6000,6566,6665,6666,6667,6668,6669,6679,6697"),
 	)
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // root cannot have one
@@ -52,10 +56,7 @@ func startBrowser(path string) {
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, stopBrowser := chromedp.NewContext(allocator)
 	browser.ctx, browser.err = ctx, chromedp.Do(ctx)
-	browser.stop = func() {
-		stopBrowser()
-		stopAllocator()
-	}
+	atEnd = append(atEnd, stopBrowser, stopAllocator)
 }
 
 // tab is a page in a real browser, and what went wrong in it.

@@ -133,7 +133,7 @@ func newWorld(t *testing.T, args ...string) *world {
 	w := &world{T: t, control: strconv.Itoa(first), origin: "http://127.0.0.1:" + strconv.Itoa(first+1)}
 	w.args = append([]string{
 		"--bind=127.0.0.1", "--ports=" + fmt.Sprintf("%d-%d", first+2, first+1+ports), "--adminListen=127.0.0.1:" + strconv.Itoa(first+1),
-		"--probe=1s", "--stateDir=" + t.TempDir(), "--logFormat=json",
+		"--probe=5s", "--stateDir=" + t.TempDir(), "--logFormat=json",
 	}, args...)
 	w.args = append(w.args, w.control)
 	w.run()

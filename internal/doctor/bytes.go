@@ -42,6 +42,9 @@ func (i tcpInfo) lost() float64 {
 	return float64(i.again) / float64(i.sent)
 }
 
+// errSlow is why a measurement was not waited for.
+var errSlow = errors.New("all bytes are right so far, and they are slow")
+
 // errStalled is the cause when bytes stand still.
 var errStalled = errors.New("bytes stand still")
 
@@ -166,6 +169,9 @@ func adviceForBytes(err error) string {
 		return "something between here and the relay changes or cuts bytes, as a proxy or a scanner does: find it, or encrypt with --tlsPin; " +
 			"without such a thing please report it as a bug of Relay"
 	}
+	if errors.Is(err, errStalled) {
+		return "the path loses much, or the connection to the relay was lost meanwhile: its log says so; and see large packets above"
+	}
 	return "a middlebox between here and the relay ends connections, or the relay has met a limit: its log says so"
 }
 
@@ -211,7 +217,10 @@ func (f *Forwarder) protocol(ctx context.Context, name string) Finding {
 	if err == nil {
 		err = f.tunnel.resets(ctx)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errSlow):
+		return warning("see whether something else uses the line, and whether the relay or the token bounds a tunnel (bytesPerSecond)", "%s", plain(err.Error()))
+	case err != nil:
 		return problem(adviceForBytes(err), "%s", plain(err.Error()))
 	}
 	f.measured = append(f.measured, protocolFigures{name, m})
@@ -250,7 +259,13 @@ func (t *tunnel) measure(ctx context.Context, patience time.Duration) (m Measure
 		return m, fmt.Errorf("a user from here: %w", err)
 	}
 	defer large.close()
+	begin := time.Now()
 	up, down, err := large.bytes(patience)
+	if err != nil && ctx.Err() != nil {
+		arrived := large.up.Load() + large.down.Load()
+		return m, fmt.Errorf("%w: %s of %s in %s, %s", errSlow, amount(arrived), amount(2*checkSize), millis(time.Since(begin)),
+			megabytes(rateOf(arrived, time.Since(begin))))
+	}
 	if err != nil {
 		return m, fmt.Errorf("%s up (%d have come) and down (%d): %w", amount(checkSize), large.up.Load(), large.down.Load(), err)
 	}
@@ -269,8 +284,11 @@ func (t *tunnel) resets(ctx context.Context) error {
 		return fmt.Errorf("a user from here: %w", err)
 	}
 	defer v.close()
-	if err := v.user.SetReadDeadline(time.Now().Add(addrTimeout)); err != nil {
+	if err := v.user.SetDeadline(time.Now().Add(addrTimeout)); err != nil {
 		return err
+	}
+	if _, err := v.user.Write([]byte{greeting}); err != nil {
+		return fmt.Errorf("a user from here: %w", err)
 	}
 	if _, err := v.user.Read(make([]byte, 1)); !sockerr.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("%w: a reset by the server comes to the user as %s", errChanged, arrivedAs(err))

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"net"
 	"net/netip"
-	"strconv"
 	"time"
 )
 
@@ -118,8 +117,6 @@ func (f *Forwarder) Close() {
 		f.tunnel = nil
 	}
 }
-
-func (f *Forwarder) control() string { return net.JoinHostPort(f.Host, strconv.Itoa(f.Port)) }
 
 // unanswered is why a check is skipped that needs a relay.
 const unanswered = "there is no relay to ask: see above"

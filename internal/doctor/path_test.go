@@ -31,7 +31,8 @@ func (p path) Addr() net.Addr            { return p.public }
 func through(t *testing.T, carry func(user, served *net.TCPConn), change func(*doctor.Forwarder)) results {
 	t.Helper()
 	addr, _ := startRelay(t, node.Config{}, 4)
-	return look(t, addr, looks{protocols: []string{"multiplex"}, change: func(f *doctor.Forwarder) {
+	timeouts := map[string]time.Duration{"multiplex": protocolTimeout}
+	return look(t, addr, looks{protocols: []string{"multiplex"}, timeouts: timeouts, change: func(f *doctor.Forwarder) {
 		f.Listen = func(context.Context, doctor.Ask) (net.Listener, error) {
 			l, err := transport.ListenUsers(loopback + ":0")
 			if err != nil {
@@ -76,6 +77,30 @@ func whole(to, from *net.TCPConn) {
 		return
 	}
 	_ = to.CloseWrite()
+}
+
+// protocolTimeout is shorter than a user would have it, for TestSlow.
+const protocolTimeout = 10 * time.Second
+
+// A slow path is told from one that is broken.
+func TestSlow(t *testing.T) {
+	t.Parallel()
+	slow := func(to, from *net.TCPConn) {
+		const quick, each = 200_000, 100
+		if _, err := io.CopyN(to, from, quick); err == nil {
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for err == nil {
+				<-tick.C
+				_, err = io.CopyN(to, from, each)
+			}
+		}
+		_ = to.CloseWrite()
+	}
+	r := through(t, func(user, served *net.TCPConn) { both(user, served, slow, whole) }, nil)
+	r.want(t, "large packets", doctor.OK)
+	r.want(t, "multiplex", doctor.Warning, "all bytes are right so far, and they are slow", "of 2 MiB in", "kB/s", "bytesPerSecond")
+	r.skipped(t, "protocol")
 }
 
 func TestWholePath(t *testing.T) {

@@ -78,6 +78,7 @@ type looks struct {
 	pinned    bool
 	protocols []string
 	change    func(*doctor.Forwarder)
+	timeouts  map[string]time.Duration // of checks, where those are not as usual
 }
 
 // look has the doctor look at a relay from the forwarder's side.
@@ -115,7 +116,13 @@ func look(t *testing.T, addr string, how looks) results {
 		how.change(f)
 	}
 	defer f.Close()
-	return run(t, f.Checks())
+	checks := f.Checks()
+	for i, c := range checks {
+		if timeout, ok := how.timeouts[c.Name]; ok {
+			checks[i].Timeout = timeout
+		}
+	}
+	return run(t, checks)
 }
 
 type noLease struct{}

@@ -36,7 +36,7 @@ type visitID [16]byte
 const (
 	modePing   = 'p' // each byte is sent back
 	modeBytes  = 'b' // both ends send, and end, one direction after the other
-	modeReset  = 'r' // the serving side resets
+	modeReset  = 'r' // the serving side resets, when a byte has come
 	modeLeaves = 'u' // the user resets
 )
 
@@ -126,6 +126,8 @@ func (t *tunnel) serve(c net.Conn) {
 	case modeBytes:
 		err = v.exchange(c)
 	case modeReset:
+		// A reset overtakes what is on its way: the greeting has to have arrived.
+		_, err = io.ReadFull(c, hello[:1])
 		reset(c)
 	case modeLeaves:
 		_, err = io.Copy(io.Discard, c)

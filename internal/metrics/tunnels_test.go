@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -209,8 +210,8 @@ func TestCountersNeverGoBackwards(t *testing.T) {
 				w.m.Observe(w.live[p][0])
 				w.live[p] = w.live[p][1:]
 			},
-			"wait": func(*rapid.T) { w.now = w.now.Add(metrics.KeepGone) },
-			"":     w.check,
+			"wait":   func(*rapid.T) { w.now = w.now.Add(metrics.KeepGone) },
+			"scrape": w.check,
 		})
 	})
 }
@@ -227,4 +228,51 @@ func (w *world) check(t *rapid.T) {
 	if got := series["relay_received_bytes_total"]; got != float64(w.status.Received) {
 		t.Fatalf("%v bytes in all, want %v", got, w.status.Received)
 	}
+}
+
+// Events come while tunnels come and go and somebody scrapes.
+func TestEventsDuringScrapes(t *testing.T) {
+	const opened, each = 8, 200
+	m := metrics.NewRelay(metrics.Config{Tunnels: 4})
+	n := &node{}
+	m.Watch(n, usage)
+	var users sync.WaitGroup
+	for port := range opened {
+		users.Go(func() {
+			of := observe.Tunnel{Port: 1 + port, Protocol: "pool"}
+			m.Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: of})
+			for range each {
+				m.Observe(observe.Event{Name: observe.UserJoined, Tunnel: of})
+				m.Observe(observe.Event{Name: observe.UserDone, Tunnel: of, EndedBy: observe.ByUser, How: observe.Fin, Received: 1})
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() {
+		users.Wait()
+		close(ended)
+	}()
+	for scraping := true; scraping; {
+		select {
+		case <-ended:
+			scraping = false
+		default:
+		}
+		scrape(t, m)
+	}
+	got, sum := scrape(t, m), 0.0
+	for name, value := range got {
+		if strings.HasPrefix(name, "relay_tunnel_received_bytes_total{") {
+			sum += value
+		}
+	}
+	if sum != opened*each {
+		t.Errorf("all tunnels together have %v bytes, want %d", sum, opened*each)
+	}
+	expect(t, got, map[string]float64{
+		`relay_received_bytes_total`:                         opened * each,
+		`relay_users_joined_total`:                           opened * each,
+		`relay_connections_total{ended_by="user",how="fin"}`: opened * each,
+		`relay_user_wait_seconds_count`:                      opened * each,
+	})
 }

@@ -61,6 +61,7 @@ type Endpoint struct {
 	mu     sync.Mutex    // guards what follows
 	reason error         // why done is closed
 	tunnel *Tunnel       // or nil
+	left   time.Time     // when the last tunnel was unbound
 	bound  chan struct{} // closed while there is a tunnel
 }
 
@@ -283,7 +284,7 @@ func (e *Endpoint) unbind(t *Tunnel, reason error) {
 		e.mu.Unlock()
 		return // it was taken over from
 	}
-	e.tunnel = nil
+	e.tunnel, e.left = nil, time.Now()
 	e.bound = make(chan struct{})
 	e.mu.Unlock()
 	e.CloseIfUnbound(reason)

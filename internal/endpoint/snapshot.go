@@ -18,7 +18,7 @@ type Snapshot struct {
 	roster.Totals
 	Opened  time.Time
 	Served  bool
-	Since   time.Time // when it was Served last, or its relay client left
+	Since   time.Time // when its relay client came, or left
 	Until   time.Time // when the lease of an owner who is away ends
 	Paused  time.Time // since when the operator has users refused; zero is that they are not
 	Late    bool      // another program has the port still
@@ -37,7 +37,10 @@ func (e *Endpoint) Snapshot() Snapshot {
 	if at := e.paused.Load(); at != nil {
 		s.Paused = *at
 	}
-	if t := e.Tunnel(); t != nil {
+	e.mu.Lock()
+	t, left := e.tunnel, e.left
+	e.mu.Unlock()
+	if t != nil {
 		s.Tunnel, s.Served, s.Since = t.about(), true, t.Since
 		if timed, ok := t.Session.(protocol.Timed); ok {
 			s.RoundTrip = timed.RoundTrip()
@@ -47,10 +50,10 @@ func (e *Endpoint) Snapshot() Snapshot {
 	}
 	if e.Lease != nil {
 		is := e.Lease.Lease()
-		s.Name, s.Identity = is.Name, is.Identity
-		if s.Until = is.Until; !s.Until.IsZero() {
-			s.Since = time.Now().Add(-e.Lease.AwayFor())
-		}
+		s.Name, s.Identity, s.Until = is.Name, is.Identity, is.Until
+	}
+	if !left.IsZero() {
+		s.Since = left
 	}
 	s.Health = Health{State: observe.Away, Since: s.Since}
 	return s

@@ -138,8 +138,16 @@ func TestAwayIsAProblem(t *testing.T) {
 	_, stop := listen(t, addr)
 	stop()
 	p := wantProblem(t, a, "away")
-	if tunnels := a.Tunnels(); len(tunnels) != 1 || tunnels[0].ID != p.Tunnel || tunnels[0].State != api.Away || tunnels[0].Until == nil || p.Since == nil {
+	tunnels := a.Tunnels()
+	if len(tunnels) != 1 || tunnels[0].ID != p.Tunnel || tunnels[0].State != api.Away || p.Since == nil || !p.Since.After(*tunnels[0].Opened) {
 		t.Errorf("the problem is %+v, and the tunnels are %+v", p, tunnels)
+	}
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for since := time.Now(); tunnels[0].Until == nil; <-again.C { // the lease is away a moment after the tunnel has ended
+		if tunnels = a.Tunnels(); len(tunnels) != 1 || time.Since(since) > adminPatience {
+			t.Fatalf("the tunnels are %+v", tunnels)
+		}
 	}
 	if s := a.Status(); s.Away != 1 || s.Tunnels != 0 {
 		t.Errorf("the status is %+v", s)

@@ -19,7 +19,7 @@ type Snapshot struct {
 	Opened  time.Time
 	Served  bool
 	Since   time.Time // when its relay client came, or left
-	Until   time.Time // when the lease of an owner who is away ends
+	Until   time.Time // when the lease of an owner who is away ends; zero without Served is a relay client that is about to be
 	Paused  time.Time // since when the operator has users refused; zero is that they are not
 	Late    bool      // another program has the port still
 	Waiting int
@@ -55,7 +55,9 @@ func (e *Endpoint) Snapshot() Snapshot {
 	if !left.IsZero() {
 		s.Since = left
 	}
-	s.Health = Health{State: observe.Away, Since: s.Since}
+	if !s.Until.IsZero() {
+		s.Health = Health{State: observe.Away, Since: s.Since}
+	}
 	return s
 }
 

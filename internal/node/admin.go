@@ -47,9 +47,10 @@ func (a *Admin) Status() api.Status {
 	s, endpoints, totals := a.config.About, a.config.Server.Endpoints(), a.config.Server.Totals()
 	s.Kind, s.Now, s.Draining = api.Relay, time.Now().UTC(), a.config.Server.Draining()
 	for i := range endpoints {
-		if endpoints[i].Served {
+		switch e := &endpoints[i]; {
+		case e.Served:
 			s.Tunnels++
-		} else {
+		case !e.Until.IsZero():
 			s.Away++
 		}
 	}
@@ -96,6 +97,8 @@ func stateOf(e *endpoint.Snapshot) (state api.State, since time.Time, failure st
 	switch {
 	case !e.Paused.IsZero():
 		state, since = api.Paused, e.Paused
+	case !e.Served && e.Until.IsZero():
+		state = api.Connecting
 	case state == "":
 		state = api.Unknown
 	}

@@ -47,8 +47,9 @@ func startAdmin(t *testing.T, c node.Config, a node.AdminConfig) (*node.Admin, s
 	return node.NewAdmin(a), l.Addr().String()
 }
 
-// listen goes online, until the test ends or stop is called, and echoes users.
-func listen(t *testing.T, addr string) (public net.Addr, stop func()) {
+// listen goes online, until the test ends or stop is called, and echoes users. A relay has it
+// served a moment after it has been told its port.
+func listen(t *testing.T, a *node.Admin, addr string) (public net.Addr, stop func()) {
 	t.Helper()
 	l, err := client.Listen(t.Context(), addr, nil)
 	if err != nil {
@@ -69,6 +70,7 @@ func listen(t *testing.T, addr string) (public net.Addr, stop func()) {
 	})
 	stop = sync.OnceFunc(func() { _ = l.Close(); echoing.Wait() })
 	t.Cleanup(stop)
+	wait(t, func() bool { return a.Status().Tunnels == 1 }, func() any { return a.Tunnels() })
 	return l.Addr(), stop
 }
 
@@ -80,29 +82,34 @@ func codes(all []api.Problem) (codes []string) {
 	return codes
 }
 
-// wantProblem waits until a problem is there, and returns it.
-func wantProblem(t *testing.T, a *node.Admin, code string) api.Problem {
+// wait waits until something is so, and fails with what it is if that takes too long.
+func wait(t *testing.T, isSo func() bool, is func() any) {
 	t.Helper()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	for since := time.Now(); ; <-again.C {
-		all := a.Status().Problems
-		if i := slices.Index(codes(all), code); i >= 0 {
-			if all[i].Text == "" {
-				t.Errorf("the problem %s has no text", code)
-			}
-			return all[i]
-		}
+	for since := time.Now(); !isSo(); <-again.C {
 		if time.Since(since) > adminPatience {
-			t.Fatalf("the problems are %q, without %s", codes(all), code)
+			t.Fatalf("it is still %+v", is())
 		}
 	}
+}
+
+// wantProblem waits until a problem is there, and returns it.
+func wantProblem(t *testing.T, a *node.Admin, code string) api.Problem {
+	t.Helper()
+	var all []api.Problem
+	wait(t, func() bool { all = a.Status().Problems; return slices.Contains(codes(all), code) }, func() any { return codes(all) })
+	p := all[slices.Index(codes(all), code)]
+	if p.Text == "" {
+		t.Errorf("the problem %s has no text", code)
+	}
+	return p
 }
 
 func TestNoProblems(t *testing.T) {
 	about := api.Status{Version: "1.2", Control: "127.0.0.1:8080", Ports: "20000-29999", Open: true, Started: time.Now().UTC()}
 	a, addr := startAdmin(t, node.Config{}, node.AdminConfig{About: about, Host: "192.0.2.9"})
-	public, _ := listen(t, addr)
+	public, _ := listen(t, a, addr)
 	s := a.Status()
 	if s.Problems == nil || len(s.Problems) != 0 {
 		t.Errorf("the problems are %+v", s.Problems)
@@ -122,7 +129,7 @@ func TestNoProblems(t *testing.T) {
 
 func TestNearLimitIsAProblem(t *testing.T) {
 	a, addr := startAdmin(t, node.Config{Limits: admission.Limits{Users: 1}}, node.AdminConfig{})
-	public, _ := listen(t, addr)
+	public, _ := listen(t, a, addr)
 	user, err := net.Dial("tcp", public.String())
 	if err != nil {
 		t.Fatal(err)
@@ -135,19 +142,12 @@ func TestNearLimitIsAProblem(t *testing.T) {
 
 func TestAwayIsAProblem(t *testing.T) {
 	a, addr := startAdmin(t, node.Config{}, node.AdminConfig{})
-	_, stop := listen(t, addr)
+	_, stop := listen(t, a, addr)
 	stop()
 	p := wantProblem(t, a, "away")
 	tunnels := a.Tunnels()
-	if len(tunnels) != 1 || tunnels[0].ID != p.Tunnel || tunnels[0].State != api.Away || p.Since == nil || !p.Since.After(*tunnels[0].Opened) {
+	if len(tunnels) != 1 || tunnels[0].ID != p.Tunnel || tunnels[0].State != api.Away || tunnels[0].Until == nil || p.Since == nil || !p.Since.After(*tunnels[0].Opened) {
 		t.Errorf("the problem is %+v, and the tunnels are %+v", p, tunnels)
-	}
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for since := time.Now(); tunnels[0].Until == nil; <-again.C { // the lease is away a moment after the tunnel has ended
-		if tunnels = a.Tunnels(); len(tunnels) != 1 || time.Since(since) > adminPatience {
-			t.Fatalf("the tunnels are %+v", tunnels)
-		}
 	}
 	if s := a.Status(); s.Away != 1 || s.Tunnels != 0 {
 		t.Errorf("the status is %+v", s)
@@ -166,7 +166,7 @@ func (leaseStore) Save(lease.Lease) error { return errors.New("disk full") }
 func TestLeasesThatAreNotKeptAreAProblem(t *testing.T) {
 	a, addr := startAdmin(t, node.Config{Leases: leaseStore{}}, node.AdminConfig{})
 	wantProblem(t, a, "leased_ports_closed") // which is none of the public ports
-	listen(t, addr)
+	listen(t, a, addr)
 	if p := wantProblem(t, a, "leases_not_saved"); !strings.Contains(p.Text, "disk full") || p.Since == nil {
 		t.Errorf("the problem is %+v", p)
 	}
@@ -199,7 +199,7 @@ func TestWhatTheCommandGives(t *testing.T) {
 // A relay that drains says so.
 func TestDrainingIsSeen(t *testing.T) {
 	a, addr := startAdmin(t, node.Config{}, node.AdminConfig{})
-	listen(t, addr)
+	listen(t, a, addr)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_ = node.ServerOf(a).Shutdown(ctx) // its error says that it did not wait
@@ -210,7 +210,7 @@ func TestDrainingIsSeen(t *testing.T) {
 
 func TestLimitsAreAll(t *testing.T) {
 	a, addr := startAdmin(t, node.Config{Limits: admission.Limits{UsersPerSource: -1, HandshakesPerSource: 7, UserWait: 1500 * time.Millisecond}}, node.AdminConfig{})
-	public, _ := listen(t, addr)
+	public, _ := listen(t, a, addr)
 	user, err := net.Dial("tcp", public.String())
 	if err != nil {
 		t.Fatal(err)
@@ -250,7 +250,7 @@ func TestLimitsAreAll(t *testing.T) {
 // Descriptors are a problem before users are reset for want of them: some are not for users.
 func TestNearDescriptorsIsAProblem(t *testing.T) {
 	a, addr := startAdmin(t, node.Config{Limits: admission.Limits{Descriptors: 8}}, node.AdminConfig{})
-	public, _ := listen(t, addr)
+	public, _ := listen(t, a, addr)
 	if got := codes(a.Status().Problems); len(got) > 0 {
 		t.Errorf("without users the problems are %q", got)
 	}

@@ -35,6 +35,8 @@ type flags struct {
 	limits           limitFlags
 	adminServer      adminServerFlags
 
+	linesDropped func() int64 // of the log
+
 	// The flags by who has them.
 	ofForwarder, ofRelay, ofRelayLimits, ofBoth *pflag.FlagSet
 }

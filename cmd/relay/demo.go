@@ -43,11 +43,11 @@ public port, checks every byte, and prints what it measured.`,
 		Example: "  relay demo\n  relay demo --once",
 		Args:    takes(0, "all there is:   relay demo [--once]", "the demo has none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, flush, err := newLogger(stderr, level, "")
+			log, lines, err := newLogger(stderr, level, "")
 			if err != nil {
 				return err
 			}
-			defer flush()
+			defer lines.Close(flushWait)
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), log, once)
 		},
 	}

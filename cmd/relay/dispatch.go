@@ -11,11 +11,12 @@ import (
 // with --localForwardPort.
 func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) error {
 	outliveReaders()
-	log, flush, err := newLogger(stderr, f.logLevel, f.logFormat)
+	log, lines, err := newLogger(stderr, f.logLevel, f.logFormat)
 	if err != nil {
 		return err
 	}
-	defer flush()
+	defer lines.Close(flushWait)
+	f.linesDropped = lines.Dropped
 	if f.drain < 0 {
 		return usagef("for example:   --drain=30s, or --drain=0s to cut connections off", "--drain=%s is negative", f.drain)
 	}

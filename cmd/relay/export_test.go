@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/seed96252745/relay/internal/api"
 )
 
 // Main is the command, for scripts to run.
@@ -56,3 +60,8 @@ func FlagTables() map[string][]*pflag.Flag {
 
 // ExplainSocket adds what to do to the error of a socket.
 var ExplainSocket = explainSocket
+
+// CertificateProblem reports whether a certificate ends soon.
+func CertificateProblem(own func(*tls.ClientHelloInfo) (*tls.Certificate, error), now time.Time) (api.Problem, bool) {
+	return certificateProblem(own, now)
+}

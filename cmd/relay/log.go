@@ -18,9 +18,10 @@ import (
 // once, and the end of the process must not wait for one that has stalled.
 const flushWait = time.Second
 
-// newLogger returns the logger that the flags ask for. Logging never waits for the reader of
-// the log. Flush writes what is left; call it before the process ends.
-func newLogger(w io.Writer, level, format string) (log *slog.Logger, flush func(), err error) {
+// newLogger returns the logger that the flags ask for, and where its lines go. Logging never
+// waits for the reader of the log. What is left is written by lines.Close(flushWait); call
+// that before the process ends.
+func newLogger(w io.Writer, level, format string) (log *slog.Logger, lines *lossy.Writer, err error) {
 	var min slog.Level
 	if err := min.UnmarshalText([]byte(level)); err != nil {
 		return nil, nil, usagef("one of:   --logLevel=debug, info, warn, error", "--logLevel: there is no level %q", level)
@@ -44,9 +45,9 @@ func newLogger(w io.Writer, level, format string) (log *slog.Logger, flush func(
 	default:
 		return nil, nil, usagef("one of:   --logFormat=text, --logFormat=json", "--logFormat: there is no format %q", format)
 	}
-	lines := lossy.NewWriter(w)
+	lines = lossy.NewWriter(w)
 	lines.ReportDropped(func(out io.Writer, lines int) error { return logDropped(handler(out), lines) })
-	return slog.New(handler(lines)), func() { lines.Close(flushWait) }, nil
+	return slog.New(handler(lines)), lines, nil
 }
 
 // logDropped logs how many lines are missing, in their place.

@@ -42,7 +42,7 @@ func (a relayAdmin) sinks() []observe.Sink { return []observe.Sink{a.history, a.
 func (a relayAdmin) start(f *flags, s *server.Server, controlPort int, e encryption, drain func()) (stop func(), err error) {
 	lines := connectLines(f, controlPort, e)
 	c := node.AdminConfig{
-		Server: s, History: a.history, Drain: drain, Host: cmp.Or(f.tls.acmeDomain, f.config.Bind),
+		Server: s, History: a.history, Drain: drain, Problems: relayProblems(f, e), LinesDropped: f.linesDropped, Host: cmp.Or(f.tls.acmeDomain, f.config.Bind),
 		About: api.Status{
 			Version: version(), Started: a.started, Control: net.JoinHostPort(f.config.Bind, strconv.Itoa(controlPort)),
 			Ports: f.ports, Open: f.isOpen(), Connect: lines,

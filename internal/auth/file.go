@@ -27,6 +27,8 @@ type File struct {
 	log    *slog.Logger
 	tokens atomic.Pointer[Tokens]
 
+	trouble atomic.Pointer[string] // why the file cannot be used; nil is that it can
+
 	loadMu       sync.Mutex  // guards what follows
 	loaded       fs.FileInfo // the file that was read last, good or wrong; nil if none was
 	seen         fs.FileInfo // the file at the last check
@@ -64,6 +66,15 @@ func Open(path string, log *slog.Logger) (*File, error) {
 	f.use(tokens)
 	go f.run()
 	return f, nil
+}
+
+// Trouble returns why the file cannot be used as it is now, and the tokens before stay in
+// force, or "". It does not wait.
+func (f *File) Trouble() string {
+	if text := f.trouble.Load(); text != nil {
+		return *text
+	}
+	return ""
 }
 
 // Close stops watching the file. No watch is notified after that, and the tokens stay
@@ -190,6 +201,7 @@ func (f *File) loadLocked() error {
 		return err
 	}
 	f.lastError = ""
+	f.trouble.Store(nil)
 	f.use(tokens)
 	return nil
 }
@@ -201,10 +213,12 @@ func (f *File) use(tokens *Tokens) {
 
 // logErrorLocked logs err, once for as long as it stays the same.
 func (f *File) logErrorLocked(err error) {
-	if f.lastError == err.Error() {
+	text := err.Error()
+	f.trouble.Store(&text)
+	if f.lastError == text {
 		return
 	}
-	f.lastError = err.Error()
+	f.lastError = text
 	f.log.Error("the tokens file cannot be used; the previous tokens stay in force", "path", f.path, "error", err)
 }
 

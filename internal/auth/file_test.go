@@ -173,6 +173,9 @@ func TestFileBecomesWrong(t *testing.T) {
 		if n := r.log.count("stay in force"); n != 1 || r.log.count(r.path+":2: there is only a name") != 1 {
 			r.Errorf("it was logged %d times: %s", n, r.log)
 		}
+		if got := r.Trouble(); !strings.HasPrefix(got, r.path+":2: ") {
+			r.Errorf("its trouble is %q", got)
+		}
 		if err := r.Reload(); err == nil || !strings.HasPrefix(err.Error(), r.path+":2: ") {
 			r.Errorf("reading it again: %v", err)
 		}
@@ -187,6 +190,9 @@ func TestFileBecomesWrong(t *testing.T) {
 		r.overwrite(lineB)
 		r.pass(settle)
 		r.identify("b")
+		if got := r.Trouble(); got != "" {
+			r.Errorf("its trouble is still %q", got)
+		}
 		if !w.told(auth.ErrRevoked) {
 			r.Errorf("the watch got %v", w.reasons())
 		}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,7 @@ const maxKept = 64 << 10
 type Writer struct {
 	out  io.Writer
 	done chan struct{}
+	lost atomic.Int64 // lines, since the start
 
 	mu      sync.Mutex // guards what follows
 	changed sync.Cond
@@ -62,13 +64,18 @@ func (w *Writer) Write(lines []byte) (int, error) {
 	switch {
 	case w.closed:
 	case w.dropped > 0, len(w.queued)+len(lines) > MaxQueued: // one gap, not many
-		w.dropped += countLines(lines)
+		n := countLines(lines)
+		w.dropped += n
+		w.lost.Add(int64(n))
 	default:
 		w.queued = append(w.queued, lines...)
 	}
 	w.changed.Signal()
 	return len(lines), nil
 }
+
+// Dropped returns how many lines were dropped since the start.
+func (w *Writer) Dropped() int64 { return w.lost.Load() }
 
 // Close writes what is queued, if that takes no longer than timeout. Later lines are
 // dropped. If the reader has stalled for longer the goroutine stays behind, since a
@@ -124,7 +131,9 @@ func (w *Writer) writePieces(lines []byte) (failed int) {
 		piece := lines[:pieceEnd(lines)]
 		lines = lines[len(piece):]
 		if _, err := w.out.Write(piece); err != nil {
-			failed += countLines(piece)
+			n := countLines(piece)
+			failed += n
+			w.lost.Add(int64(n))
 		}
 	}
 	return failed

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admin"
@@ -26,6 +27,8 @@ type AdminConfig struct {
 	// Problems returns what the caller knows to be wrong beside what the server does. Nil is
 	// nothing.
 	Problems func() []api.Problem
+	// LinesDropped returns how many lines of the log are missing. Nil is none.
+	LinesDropped func() int64
 	// Reload reads again what is read again with SIGHUP. Nil is that there is nothing.
 	Reload func() error
 	// Drain begins a graceful end. It must not wait.
@@ -35,12 +38,17 @@ type AdminConfig struct {
 }
 
 // Admin is a relay as the admin API sees it. Make it with NewAdmin.
-type Admin struct{ config AdminConfig }
+type Admin struct {
+	config AdminConfig
+
+	mu    sync.Mutex // guards what follows
+	rises map[string]rise
+}
 
 var _ admin.Node = (*Admin)(nil)
 
 // NewAdmin returns the view of a relay.
-func NewAdmin(c AdminConfig) *Admin { return &Admin{c} }
+func NewAdmin(c AdminConfig) *Admin { return &Admin{config: c, rises: make(map[string]rise)} }
 
 // Status returns how the relay does.
 func (a *Admin) Status() api.Status {

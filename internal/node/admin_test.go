@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	client "github.com/seed96252745/relay"
@@ -264,4 +265,38 @@ func TestNearDescriptorsIsAProblem(t *testing.T) {
 	if p := wantProblem(t, a, "limit_near"); !strings.Contains(p.Text, "ulimit") {
 		t.Errorf("the text is %q", p.Text)
 	}
+}
+
+func TestDroppedLinesAreAProblem(t *testing.T) {
+	dropped := int64(0)
+	a, _ := startAdmin(t, node.Config{}, node.AdminConfig{LinesDropped: func() int64 { return dropped }})
+	if got := codes(a.Status().Problems); len(got) > 0 {
+		t.Errorf("the problems are %q", got)
+	}
+	dropped = 7
+	if p := wantProblem(t, a, "log_lines_dropped"); !strings.HasPrefix(p.Text, "7 lines ") || p.Since == nil {
+		t.Errorf("the problem is %+v", p)
+	}
+}
+
+// What has happened once is a problem for an hour.
+func TestProblemsPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, began := node.NewAdmin(node.AdminConfig{}), time.Now()
+		for _, step := range []struct {
+			wait time.Duration
+			n    int64
+			is   bool
+			ago  time.Duration
+		}{
+			{0, 0, false, 0}, {time.Minute, 2, true, 0}, {time.Hour, 2, true, time.Hour}, {time.Minute, 2, false, 0},
+			{time.Minute, 3, true, 0}, {time.Hour, 5, true, time.Hour}, {time.Hour, 5, true, 2 * time.Hour}, {time.Second, 5, false, 0},
+		} {
+			time.Sleep(step.wait)
+			since, is := a.HasRisen("some", step.n)
+			if is != step.is || is && time.Since(since) != step.ago {
+				t.Errorf("%v after the start, %d: %t since %v, want %t", time.Since(began), step.n, is, since, step.is)
+			}
+		}
+	})
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/api"
@@ -78,23 +79,53 @@ func (a *Admin) leases() (all []api.Problem) {
 	return all
 }
 
-// counted returns the problems that counters show. They last until the relay is started
-// again.
+// counted returns the problems that counters show.
 func (a *Admin) counted() (all []api.Problem) {
 	counters := a.config.Server.State().Counters
+	if n := counters.Of(admission.Panics); n > 0 {
+		all = append(all, api.Problem{Code: "panic", Text: fmt.Sprintf(
+			"%d bugs have ended a connection or a tunnel: the log has event=panic with the place; please report it", n)})
+	}
+	dropped := int64(0)
+	if a.config.LinesDropped != nil {
+		dropped = a.config.LinesDropped()
+	}
 	for _, c := range []struct {
-		kind admission.Kind
-		code string
-		text string // of a format with the count
+		code, text string // of a format with the count
+		n          int64
 	}{
-		{admission.Panics, "panic", "%d bugs have ended a connection or a tunnel: the log has event=panic with the place; please report it"},
-		{admission.Shortages, "shortage", "%d connections could not be accepted for want of descriptors or memory: raise the limit of open files (ulimit -n, or LimitNOFILE= under systemd)"},
+		{"shortage", "%d connections could not be accepted for want of descriptors or memory: raise the limit of open files (ulimit -n, or LimitNOFILE= under systemd)", counters.Of(admission.Shortages)},
+		{"log_lines_dropped", "%d lines of the log are missing, as its reader is too slow, or has gone: look at what reads standard error", dropped},
 	} {
-		if n := counters.Of(c.kind); n > 0 {
-			all = append(all, api.Problem{Code: c.code, Text: fmt.Sprintf(c.text, n)})
+		if since, is := a.hasRisen(c.code, c.n); is {
+			all = append(all, api.Problem{Code: c.code, Text: fmt.Sprintf(c.text, c.n), Since: at(since)})
 		}
 	}
 	return all
+}
+
+// rise is when a counter was seen to have risen.
+type rise struct {
+	count       int64
+	first, last time.Time // of those that were not far apart
+}
+
+// passes is for how long a counter that rises no more is a problem.
+const passes = time.Hour
+
+// hasRisen reports whether a counter has risen lately, and since when.
+func (a *Admin) hasRisen(code string, n int64) (since time.Time, is bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, now := a.rises[code], time.Now()
+	if n > r.count {
+		if now.Sub(r.last) > passes {
+			r.first = now
+		}
+		r.count, r.last = n, now
+		a.rises[code] = r
+	}
+	return r.first, !r.last.IsZero() && now.Sub(r.last) <= passes
 }
 
 // problemOf returns what is wrong with a tunnel, and whether something is.

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"crypto/tls"
+	"time"
+
+	"github.com/seed96252745/relay/internal/api"
+)
+
+// renewBefore is for how long a certificate has to be valid still. Authorities renew theirs
+// a month before the end, so that something is wrong by then.
+const renewBefore = 7 * 24 * time.Hour
+
+// relayProblems returns what finds out what is wrong beside what the relay itself does.
+func relayProblems(f *flags, e encryption) func() []api.Problem {
+	own := e.certificate
+	if f.tls.acmeDomain != "" {
+		own = nil // it may ask the authority
+	}
+	return func() (all []api.Problem) {
+		if f.config.Tokens != nil {
+			if text := f.config.Tokens.Trouble(); text != "" {
+				all = append(all, api.Problem{Code: "tokens_file", Text: "the tokens file cannot be used, and the tokens before it stay in force: " + text})
+			}
+		}
+		if p, is := certificateProblem(own, time.Now()); is {
+			all = append(all, p)
+		}
+		return all
+	}
+}
+
+// certificateProblem reports whether a certificate ends soon, and says when.
+func certificateProblem(own getCertificate, now time.Time) (p api.Problem, is bool) {
+	if own == nil {
+		return p, false
+	}
+	cert, err := own(&tls.ClientHelloInfo{})
+	if err != nil || cert.Leaf == nil || cert.Leaf.NotAfter.After(now.Add(renewBefore)) {
+		return p, false
+	}
+	ends := cert.Leaf.NotAfter.UTC().Format(time.DateTime)
+	if cert.Leaf.NotAfter.Before(now) {
+		return api.Problem{Code: "certificate_expired", Text: "the certificate has expired, at " + ends + " UTC: put a new one in its place, which is read at once"}, true
+	}
+	return api.Problem{Code: "certificate_expires", Text: "the certificate expires at " + ends + " UTC: put a new one in its place, which is read at once"}, true
+}

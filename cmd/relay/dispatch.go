@@ -30,7 +30,6 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 		if err := f.tls.check(); err != nil {
 			return err
 		}
-		defer logState(log, nil)()
 		return runForwarder(cmd, args, f, log)
 	}
 	f.takeOldNames()

@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/cmd/relay/forwarder"
 	"github.com/seed96252745/relay/internal/lossy"
 )
 
@@ -59,7 +59,7 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 		return err
 	}
 	options.Keys = stateKeys{f, log}
-	return forward(cmd.Context(), relayAddr, local, options, f.drain)
+	return forward(cmd.Context(), relayAddr, local, f, log)
 }
 
 // forwarderAddrs returns the addresses of the relay and of the local server.
@@ -94,19 +94,43 @@ func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr, loc
 	return net.JoinHostPort(args[0], strconv.Itoa(relayPort)), net.JoinHostPort(f.localForwardHost, strconv.Itoa(localPort)), nil
 }
 
-// forward forwards until ctx is done, and then drains.
-func forward(ctx context.Context, relayAddr, local string, options *relay.Options, drain time.Duration) error {
+// forward forwards until ctx is done, or its operator wants an end, and then drains.
+func forward(ctx context.Context, relayAddr, local string, f *flags, log *slog.Logger) error {
 	forced, forceClose := context.WithCancel(context.Background())
 	defer forceClose()
-	defer onSecondSignal(ctx, options.Logger, forceClose)()
-	options.Cut = forced.Done()
+	defer onSecondSignal(ctx, log, forceClose)()
+	f.options.Cut = forced.Done()
+	ctx, drain := context.WithCancel(ctx)
+	defer drain()
+	n, err := forwarder.New(relayAddr, local, &f.options, forwarder.Config{Version: version(), Drain: drain})
+	if err != nil {
+		return err
+	}
+	stop, err := startForwarderAdmin(f, n, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	defer logState(log, func() slog.LogValuer { return n })()
+	if f.owner.tokenFile != "" {
+		defer onSignal(reloadSignal, func() { reload(n, log) })()
+	}
 	forwarded := make(chan error, 1)
-	go func() { forwarded <- relay.Forward(ctx, relayAddr, local, options) }()
+	go func() { forwarded <- n.Run(ctx) }()
 	select {
 	case err := <-forwarded: // after a signal, only if no connection was left
 		return err
 	case <-ctx.Done():
 	}
-	logShutdown(options.Logger, drain)
+	logShutdown(log, f.drain)
 	return <-forwarded
+}
+
+// reload reads the token file again.
+func reload(n *forwarder.Node, log *slog.Logger) {
+	if err := n.Reload(); err != nil {
+		log.Error("the token cannot be read again; the previous one is shown", "error", err)
+		return
+	}
+	log.Info("the token was read again; it is shown with the next registration")
 }

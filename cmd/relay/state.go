@@ -29,13 +29,7 @@ func (process) LogValue() slog.Value {
 }
 
 // logState logs the state of the process each time the operator asks for it with SIGUSR1,
-// until stop is called. More returns what else there is to log; it may be nil.
+// until stop is called. More returns what else there is to log.
 func logState(log *slog.Logger, more func() slog.LogValuer) (stop func()) {
-	return onSignal(stateSignal, func() {
-		attrs := []any{slog.Any("", process{})}
-		if more != nil {
-			attrs = append(attrs, slog.Any("", more()))
-		}
-		log.Info("state", attrs...)
-	})
+	return onSignal(stateSignal, func() { log.Info("state", slog.Any("", process{}), slog.Any("", more())) })
 }

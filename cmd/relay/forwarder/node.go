@@ -5,6 +5,7 @@ package forwarder
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -225,3 +226,17 @@ func (n *Node) Reload() error { return n.forwarder.Reload() }
 
 // Drain begins a graceful end.
 func (n *Node) Drain() { n.config.Drain() }
+
+// LogValue returns what an operator asks for with a signal.
+func (n *Node) LogValue() slog.Value {
+	t := n.Tunnels()[0]
+	attrs := []slog.Attr{
+		slog.String("state", string(t.State)), slog.String("since", t.Since.Format(time.RFC3339)),
+		slog.Int("users", t.Users), slog.Int("waiting", t.Waiting),
+		slog.Int64("connections", t.Connections), slog.Int64("received", t.Received), slog.Int64("sent", t.Sent),
+	}
+	if t.Error != "" {
+		attrs = append(attrs, slog.String("error", t.Error))
+	}
+	return slog.GroupValue(attrs...)
+}

@@ -18,7 +18,7 @@ import (
 )
 
 // A page under a name that leads to this machine, for which a browser takes the API's
-// answers to be its own, gets none (threat F1).
+// answers to be its own, gets none.
 func TestHost(t *testing.T) {
 	r := start(t, admin.Access{Host: "admin.example.com"})
 	for host, ours := range map[string]bool{
@@ -60,7 +60,7 @@ func TestOwner(t *testing.T) {
 	r.ask("GET", "/debug/pprof/goroutine", "", "Host: relay").wantStatus(t, http.StatusOK)
 }
 
-// Another page cannot have a browser change anything, or work for it (threat F2).
+// Another page cannot have a browser change anything, or work for it.
 func TestCrossSite(t *testing.T) {
 	r := start(t, admin.Access{})
 	const drain = "/api/v1/drain"
@@ -100,7 +100,7 @@ func TestCrossSite(t *testing.T) {
 	}
 }
 
-// Profiles are for the owner, and for those with the token (threat F3). The command line,
+// Profiles are for the owner, and for those with the token. The command line,
 // where others have had secrets, is for nobody.
 func TestProfiles(t *testing.T) {
 	const token = "0123456789abcdef"

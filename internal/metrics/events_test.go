@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,4 +147,27 @@ func TestEveryReasonIsShown(t *testing.T) {
 	if reasons == 0 {
 		t.Error("there are no reasons")
 	}
+}
+
+// An event that is new is counted, or it is said here why not.
+func TestEveryEventIsCounted(t *testing.T) {
+	// What an operator does, who knows it. relay_tunnels has what is paused.
+	byOperator := []observe.Name{observe.TunnelPaused, observe.TunnelResumed, observe.SourceUnbanned}
+	for _, name := range observe.Names() {
+		counted := false
+		for _, m := range []*metrics.Metrics{metrics.NewRelay(metrics.Config{}), metrics.NewForwarder(metrics.Config{})} {
+			before := ours(scrape(t, m))
+			m.Observe(observe.Event{Name: name, Duration: time.Second, Waited: time.Second, Delayed: 1})
+			counted = counted || !maps.Equal(before, ours(scrape(t, m)))
+		}
+		if counted == slices.Contains(byOperator, name) {
+			t.Errorf("whether %s is counted: %v", name, counted)
+		}
+	}
+}
+
+// ours returns the series that are not of the process.
+func ours(series map[string]float64) map[string]float64 {
+	maps.DeleteFunc(series, func(name string, _ float64) bool { return !strings.HasPrefix(name, "relay_") })
+	return series
 }

@@ -88,7 +88,7 @@ that port with the server, byte for byte.`,
 	root.SetGlobalNormalizationFunc(camelCase)
 	completeFlags(root)
 	root.AddCommand(newDemoCommand(stderr))
-	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand())
+	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand(), newSupportCommand())
 	root.AddCommand(newTokenCommand())
 	root.AddCommand(newDoctorCommand())
 	root.InitDefaultCompletionCmd("")

@@ -116,8 +116,9 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	return json.Unmarshal(body, out)
 }
 
-// send returns an answer that is a success. The caller closes its body.
-func (c *Client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+// send returns an answer that is a success. The caller closes its body. Edit adds to the
+// header.
+func (c *Client) send(ctx context.Context, method, path string, in any, edit ...func(http.Header)) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
 		content, err := json.Marshal(in)
@@ -135,6 +136,9 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 	}
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for _, add := range edit {
+		add(request.Header)
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {

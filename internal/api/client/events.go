@@ -24,6 +24,8 @@ type Filter struct {
 	Tunnel   string   // its ID
 	Identity string
 	User     string // an address, with or without the port
+	// Kept has the events that are kept come first, up to a thousand of the last.
+	Kept bool
 }
 
 func (f Filter) query() string {
@@ -42,6 +44,14 @@ func (f Filter) query() string {
 	return "?" + values.Encode()
 }
 
+// header has an event of another process be the last that this reader has seen: all of
+// this one are new then.
+func (f Filter) header(h http.Header) {
+	if f.Kept {
+		h.Set("Last-Event-ID", "none-0")
+	}
+}
+
 // Events yields events as they happen. Where this reader was too slow for some, it yields
 // one named api.EventsDropped, with their count. After an error, with which the stream
 // ends, it yields no more. The end of the process is io.EOF, and that of ctx its error.
@@ -49,7 +59,7 @@ func (c *Client) Events(ctx context.Context, f Filter) iter.Seq2[api.Event, erro
 	return func(yield func(api.Event, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		answer, err := c.send(ctx, http.MethodGet, "/api/v1/events"+f.query(), nil)
+		answer, err := c.send(ctx, http.MethodGet, "/api/v1/events"+f.query(), nil, f.header)
 		if err != nil {
 			yield(api.Event{}, err)
 			return

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/seed96252745/relay/cmd/relay/screen"
 	"github.com/seed96252745/relay/internal/api"
+	"github.com/seed96252745/relay/internal/api/client"
 )
 
 const rightKick = "to end a user:      relay kick <ID that relay users shows>\nto end a tunnel:    relay kick 20001"
@@ -90,23 +92,31 @@ func (f *kickFlags) run(cmd *cobra.Command, arg string) error {
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s is shut out for %s\n", source, screen.Duration(f.ban))
 	}
-	return t.end(ctx, cmd.OutOrStdout())
+	return t.end(ctx, cmd.OutOrStdout(), f.ban > 0)
 }
 
-// end ends the user or the tunnel.
-func (t target) end(ctx context.Context, out io.Writer) error {
+// end ends the user or the tunnel. One that a ban has ended already is not there any more.
+func (t target) end(ctx context.Context, out io.Writer, banned bool) error {
+	var err error
+	said := ""
 	if t.user != nil {
-		if err := t.instance.EndUser(ctx, t.user.ID); err != nil {
-			return t.instance.explain(err)
-		}
-		_, err := fmt.Fprintf(out, "user %s from %s was reset\n", screen.Clean(t.user.ID), screen.Clean(t.user.Address))
-		return err
+		err = t.instance.EndUser(ctx, t.user.ID)
+		said = fmt.Sprintf("user %s from %s was reset", screen.Clean(t.user.ID), screen.Clean(t.user.Address))
+	} else {
+		err = t.instance.CloseTunnel(ctx, t.tunnel.ID)
+		said = fmt.Sprintf("the tunnel at %s has ended, with %s", tunnelLabel(*t.tunnel), users(t.tunnel.Users))
 	}
-	if err := t.instance.CloseTunnel(ctx, t.tunnel.ID); err != nil {
+	if err != nil && !(banned && isUnknown(err)) {
 		return t.instance.explain(err)
 	}
-	_, err := fmt.Fprintf(out, "the tunnel at %s has ended, with %s\n", tunnelLabel(*t.tunnel), users(t.tunnel.Users))
+	_, err = fmt.Fprintln(out, said)
 	return err
+}
+
+// isUnknown reports whether a process says that there is nothing with an ID.
+func isUnknown(err error) bool {
+	said, ok := errors.AsType[*client.StatusError](err)
+	return ok && said.Status == http.StatusNotFound
 }
 
 // users returns a number of users in words.

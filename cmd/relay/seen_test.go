@@ -32,6 +32,7 @@ type fake struct {
 	refusals []api.Refusal
 	events   []api.Event
 	token    string
+	gone     bool // what is to be ended has ended
 
 	mu    sync.Mutex // guards what follows
 	asked []string
@@ -49,6 +50,13 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.asked = append(f.asked, strings.TrimSpace(r.Method+" "+path+" "+string(body)))
+		if f.gone {
+			if path != "/bans" {
+				w.WriteHeader(http.StatusNotFound)
+			}
+			_ = json.NewEncoder(w).Encode(api.Error{Code: "unknown_user", Message: "there is no user with this id"})
+			return
+		}
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -306,6 +314,16 @@ func TestKick(t *testing.T) {
 			t.Errorf("%s: it asked\n%s\nwant\n%s", what, got, tt.asked)
 		}
 	}
+}
+
+// A ban ends the user before kick does. Without one, somebody has to know that nothing was
+// done.
+func TestKickGone(t *testing.T) {
+	dir, f := socketDir(t), newFake()
+	f.gone = true
+	serveSocket(t, dir, api.Relay, 8080, f)
+	runRelay(t, "kick", "--stateDir", dir, "u1", "--ban=1m").want(t, "with a ban", 0, "192.0.2.1/32 is shut out for 1m00s\nuser u1 from 192.0.2.1:1000 was reset", "")
+	runRelay(t, "kick", "--stateDir", dir, "u1").want(t, "without", 1, "", "relay: the relay at port 8080 says: there is no user with this id")
 }
 
 // Where several processes have what is meant nothing is ended.

@@ -66,6 +66,8 @@ var mayImport = []struct {
 		"it shows a forwarder, and knows neither flags nor who looks"},
 	{"internal/roster", []string{"internal/join"},
 		"it lists who is joined, and knows nothing of whom and of what with"},
+	{"cmd/relay/support", []string{"internal/api", "internal/auth"},
+		"it takes what processes say about themselves, and conceals what is secret"},
 	{"cmd/relay/top", []string{"cmd/relay/screen", "internal/api", "charm.land/bubbletea/v2"},
 		"it shows what the admin API says, and is given whom to ask"},
 	{"cmd/relay/screen", []string{"internal/api", "internal/auth", "github.com/charmbracelet/x/ansi", "golang.org/x/term"},

@@ -11,7 +11,7 @@ import (
 type Addresses struct{ names map[netip.Addr]string }
 
 // candidate matches what may be an IPv6 or an IPv4 address, with its zone.
-var candidate = regexp.MustCompile(`[0-9A-Fa-f]*:[0-9A-Fa-f:]+(?:\.\d+){0,3}(?:%[\w.-]+)?|\d+\.\d+\.\d+\.\d+`)
+var candidate = regexp.MustCompile(`(?:\b[0-9A-Fa-f]{1,4})?:[0-9A-Fa-f:]+(?:\.\d+){0,3}(?:%[\w.-]+)?|\d+\.\d+\.\d+\.\d+`)
 
 // Replace returns text with address-1, address-2 and so on in place of addresses. Those of
 // the machine itself, such as 127.0.0.1 and ::, stay.

@@ -24,7 +24,7 @@ const rightLog = "what happens from now on:   relay log --follow\nwhat has happe
 // logFlags say which events are shown.
 type logFlags struct {
 	admin                  adminFlags
-	follow, json           bool
+	follow, recent, json   bool
 	events                 []string
 	tunnel, identity, user string
 	lines                  int
@@ -48,6 +48,7 @@ Names of events and values of fields are those of the log.`,
 	}
 	cmd.Flags().SortFlags = false
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "show each event from now on")
+	cmd.Flags().BoolVar(&f.recent, "recent", false, "with --follow, begin with those that are kept: the last thousand")
 	cmd.Flags().StringSliceVar(&f.events, "event", nil, "events with these names alone, such as user_done")
 	cmd.Flags().StringVar(&f.tunnel, "tunnel", "", "events of the tunnel with this port or name")
 	cmd.Flags().StringVar(&f.identity, "identity", "", "events of tunnels of this identity, which is the name of a token")
@@ -82,6 +83,9 @@ func (f *logFlags) run(cmd *cobra.Command) error {
 	if f.follow && cmd.Flags().Changed("lines") {
 		return usagef(rightLog, "--lines is for what has happened, and --follow shows what happens from now on")
 	}
+	if f.recent && !f.follow {
+		return usagef(rightLog, "--recent is for --follow; without that, --lines says how many are shown")
+	}
 	if f.lines < 1 {
 		return usagef("for example:   --lines=100", "--lines=%d: it has to be 1 or more", f.lines)
 	}
@@ -96,7 +100,7 @@ func (f *logFlags) run(cmd *cobra.Command) error {
 		show = func(e api.Event) error { return encoder.Encode(e) }
 	}
 	if f.follow {
-		return followEvents(cmd.Context(), p, client.Filter{Events: f.events, Identity: f.identity}, match, show)
+		return followEvents(cmd.Context(), p, client.Filter{Events: f.events, Identity: f.identity, Kept: f.recent}, match, show)
 	}
 	found, err := f.past(cmd.Context(), p, match)
 	if err != nil {

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"os"
+	"slices"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed96252745/relay/internal/auth"
+)
+
+// given stands for the value of a setting that leads to something secret.
+const given = "(given)"
+
+// settings returns the flags that are given, and the variables that are set, for a bug
+// report: those that name a file with a secret, or hold one, without their value.
+func settings(fs *pflag.FlagSet) map[string]string {
+	secret := []string{"tokenFile", "tokens", "tlsKey", "adminTokenFile"}
+	found := make(map[string]string)
+	fs.Visit(func(flag *pflag.Flag) {
+		found[flag.Name] = auth.Conceal(flag.Value.String())
+		if slices.Contains(secret, flag.Name) {
+			found[flag.Name] = given
+		}
+	})
+	for _, name := range []string{"RELAY_TOKEN", "RELAY_TOKENS"} {
+		if _, set := os.LookupEnv(name); set {
+			found[name] = given
+		}
+	}
+	return found
+}

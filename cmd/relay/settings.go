@@ -14,15 +14,20 @@ const given = "(given)"
 
 // settings returns the flags that are given, and the variables that are set, for a bug
 // report: those that name a file with a secret, or hold one, without their value.
-func settings(fs *pflag.FlagSet) map[string]string {
+func (f *flags) settings() map[string]string {
 	secret := []string{"tokenFile", "tokens", "tlsKey", "adminTokenFile"}
 	found := make(map[string]string)
-	fs.Visit(func(flag *pflag.Flag) {
-		found[flag.Name] = auth.Conceal(flag.Value.String())
-		if slices.Contains(secret, flag.Name) {
-			found[flag.Name] = given
-		}
-	})
+	for _, group := range f.groups() {
+		group.flags.VisitAll(func(flag *pflag.Flag) {
+			switch {
+			case !flag.Changed:
+			case slices.Contains(secret, flag.Name):
+				found[flag.Name] = given
+			default:
+				found[flag.Name] = auth.Conceal(flag.Value.String())
+			}
+		})
+	}
 	for _, name := range []string{"RELAY_TOKEN", "RELAY_TOKENS"} {
 		if _, set := os.LookupEnv(name); set {
 			found[name] = given

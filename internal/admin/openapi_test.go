@@ -82,7 +82,7 @@ func TestDocumentTypes(t *testing.T) {
 	schemas := served(t).Components.Schemas
 	types := make(map[string]reflect.Type)
 	for _, v := range []any{
-		api.Status{}, api.Tunnel{}, api.User{}, api.Ended{}, api.Refusal{}, api.Limit{}, api.Causes{}, api.Ban{}, api.Event{},
+		api.Status{}, api.Tunnel{}, api.User{}, api.Ended{}, api.Refusal{}, api.Limit{}, api.Causes{}, api.Settings{}, api.Ban{}, api.Event{},
 		api.Error{}, api.Token{}, api.NewBan{}, api.NewToken{}, api.NewSession{},
 	} {
 		collect(reflect.TypeOf(v), types)

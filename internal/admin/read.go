@@ -1,6 +1,11 @@
 package admin
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+
+	"github.com/seed96252745/relay/internal/api"
+)
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	if _, err := parameters(r); err != nil {
@@ -77,6 +82,16 @@ func (s *Server) causes(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	answer(w, http.StatusOK, causes)
+	return nil
+}
+
+func (s *Server) settings(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parameters(r); err != nil {
+		return err
+	}
+	given := make(map[string]string, len(s.Settings)) // {} in JSON, and not null
+	maps.Copy(given, s.Settings)
+	answer(w, http.StatusOK, api.Settings{Flags: given})
 	return nil
 }
 

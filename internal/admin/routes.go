@@ -32,6 +32,7 @@ func (s *Server) operations() []route {
 		{"GET", "/refusals", s.refusals},
 		{"GET", "/limits", s.limits},
 		{"GET", "/causes", s.causes},
+		{"GET", "/settings", s.settings},
 		{"GET", "/bans", s.bans},
 		{"POST", "/bans", s.ban},
 		{"DELETE", "/bans/{source}", s.unban},

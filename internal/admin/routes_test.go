@@ -100,7 +100,7 @@ func TestWrongRequests(t *testing.T) {
 func TestLists(t *testing.T) {
 	r := start(t, admin.Access{})
 	for path, want := range map[string]string{
-		"/ended": "[]\n", "/refusals": "[]\n", "/limits": "[]\n", "/bans": "[]\n", "/users?tunnel=t2": "[]\n",
+		"/ended": "[]\n", "/refusals": "[]\n", "/limits": "[]\n", "/bans": "[]\n", "/users?tunnel=t2": "[]\n", "/settings": `{"flags":{}}` + "\n",
 		"/causes": `{"minutes":[{"at":"0001-01-01T00:00:00Z","ends":{},"resets":{},"refused":{}}]}` + "\n",
 	} {
 		if answer := r.ask("GET", "/api/v1"+path, ""); answer.StatusCode != 200 || answer.body != want {

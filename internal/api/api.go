@@ -191,6 +191,12 @@ type Error struct {
 	Message string `json:"message"`
 }
 
+// Settings are how a process was started: the flags that are given, by name. One that leads
+// to something secret is "(given)".
+type Settings struct {
+	Flags map[string]string `json:"flags"`
+}
+
 // Token is a token that was made.
 type Token struct {
 	Name   string `json:"name"`

@@ -55,15 +55,17 @@ func End(e api.Ended) Cell {
 		text := "reset: " + cmp.Or(e.Limit, e.Reason, "unknown")
 		return Cell{Clean(text), Yellow}
 	}
-	cell := Cell{Text: Clean(e.EndedBy + " " + e.How)}
 	switch e.How {
 	case "fin", "drain":
+		return Cell{Text: Clean(e.EndedBy + " " + e.How)}
 	case "reset":
-		cell.Style = Yellow
-	default:
-		cell.Style = Red
+		return Cell{Clean(e.EndedBy + " " + e.How), Yellow}
+	case "lost", "half_close_timeout", "panic":
+		return Cell{Clean(e.EndedBy + " " + e.How), Red}
 	}
-	return cell
+	// The others are reasons, such as token_revoked, for which only the process itself ends
+	// anybody.
+	return Cell{Clean(e.How), Yellow}
 }
 
 // EndName returns whose tunnel a connection was to.

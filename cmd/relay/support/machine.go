@@ -10,7 +10,7 @@ import (
 )
 
 // machineFiles are what the kernel says about what Relay stands on. None of them says
-// anything about whoever uses the machine.
+// anything about the people who use the machine.
 func machineFiles() []string {
 	const ipv4, core, netfilter = "/proc/sys/net/ipv4/", "/proc/sys/net/core/", "/proc/sys/net/netfilter/"
 	return []string{

@@ -63,7 +63,10 @@ func (m *model) head(s screen.Screen) []string {
 		what = "forwarder to "
 	}
 	first := s.Paint(screen.Bold, what+screen.Clean(st.Control)) + "  up " + screen.Since(st.Started, st.Now)
-	tunnels := fmt.Sprintf("  %s tunnels", screen.Count(int64(st.Tunnels)))
+	tunnels := "  1 tunnel"
+	if st.Tunnels != 1 {
+		tunnels = fmt.Sprintf("  %s tunnels", screen.Count(int64(st.Tunnels)))
+	}
 	if st.Away > 0 {
 		tunnels += fmt.Sprintf(" (%s away)", screen.Count(int64(st.Away)))
 	}

@@ -98,7 +98,8 @@ type Options struct {
 	Token string
 
 	// TokenSource, if not nil, is called for the token before each registration, so that
-	// a new token needs no restart. It is not called concurrently, and should be quick.
+	// a new token needs no restart, and by Forwarder.Reload. It is not called concurrently,
+	// and should be quick.
 	// If it fails, that is logged, and the previous token is shown, at first Token. If
 	// that is empty too, the registration fails.
 	TokenSource func() (string, error)

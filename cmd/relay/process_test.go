@@ -157,9 +157,9 @@ func (s *script) waitFor(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// signal INT|TERM|KILL <name>.
+// signal HUP|INT|TERM|KILL <name>.
 func (s *script) signal(ts *testscript.TestScript, args []string) {
-	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
+	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
 	if err := s.process(ts, args[1]).cmd.Process.Signal(signals[args[0]]); err != nil {
 		ts.Fatalf("%v", err)
 	}

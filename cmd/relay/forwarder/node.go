@@ -5,6 +5,7 @@ package forwarder
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -204,22 +205,29 @@ func (n *Node) change(id string, do func()) error {
 	return nil
 }
 
-// CloseTunnel is not for a forwarder: it ends with its process.
+// CloseTunnel returns an error: the service ends with its process.
 func (n *Node) CloseTunnel(id string) error {
-	return cmp.Or(n.change(id, func() {}), admin.ErrUnsupported)
+	return cmp.Or(n.change(id, func() {}), unsupported("a service ends with its forwarder: shut that down"))
 }
 
-// Ban is the relay's to do: a forwarder says with --deny whom it does not want.
-func (*Node) Ban(netip.Prefix, time.Duration) error { return admin.ErrUnsupported }
+// Ban returns an error: a forwarder says with --deny whom it does not want.
+func (*Node) Ban(netip.Prefix, time.Duration) error {
+	return unsupported("the relay bans sources; a forwarder has --deny")
+}
 
 // Unban returns an error: nobody is banned.
-func (*Node) Unban(netip.Prefix) error { return admin.ErrUnsupported }
+func (*Node) Unban(netip.Prefix) error { return unsupported("the relay bans sources") }
 
 // Bans returns none.
 func (*Node) Bans() []api.Ban { return []api.Ban{} }
 
-// NewToken is the relay's to do.
-func (*Node) NewToken(string) (secret, line string, err error) { return "", "", admin.ErrUnsupported }
+// NewToken returns an error: tokens are the relay's.
+func (*Node) NewToken(string) (secret, line string, err error) {
+	return "", "", unsupported("tokens are made at the relay")
+}
+
+// unsupported returns an admin.ErrUnsupported with what to do instead.
+func unsupported(instead string) error { return fmt.Errorf("%w: %s", admin.ErrUnsupported, instead) }
 
 // Reload reads the token again. A forwarder that is not registered tries at once.
 func (n *Node) Reload() error { return n.forwarder.Reload() }

@@ -64,6 +64,7 @@ export class TunnelView {
     show(this.copy, Boolean(tunnel.public));
     show(this.pause, tunnel.state !== 'paused');
     show(this.resume, tunnel.state === 'paused');
+    show(this.close_, !this.page.services()); // it ends with its forwarder
     this.updateFacts(tunnel);
     const series = this.page.history.tunnels.get(this.id);
     if (series) {

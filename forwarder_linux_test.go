@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -83,12 +84,19 @@ func TestForwarderStateWithoutItsLocalServer(t *testing.T) {
 	})
 }
 
-// A packet takes some time to the relay and back.
+// A packet takes some time to the relay and back, under TLS as well.
 func TestForwarderStateHasTheRoundTrip(t *testing.T) {
+	server := relaytest.Start(t)
+	encrypted, err := server.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
 	eachProtocol(t, func(t *testing.T, options *relay.Options) {
-		f := run(t, relaytest.Start(t).Addr(), "127.0.0.1:1", options)
-		if s := f.State(); s.RoundTrip <= 0 {
-			t.Errorf("the round trip is %v", s.RoundTrip)
+		for _, options.TLS = range []*tls.Config{nil, encrypted} {
+			f := run(t, server.Addr(), "127.0.0.1:1", options)
+			if s := f.State(); s.RoundTrip <= 0 {
+				t.Errorf("the round trip is %v", s.RoundTrip)
+			}
 		}
 	})
 }

@@ -19,9 +19,10 @@ type relayDialer struct {
 	avoid string      // an address to try after all others of the name, or ""
 	tls   *tls.Config // with a server name; nil for plain text
 
-	mu    sync.Mutex // guards what follows
-	at    string     // address of the first connection; "" before
-	first conn.Conn  // below TLS; nil before
+	mu         sync.Mutex // guards what follows
+	at         string     // address of the first connection; "" before
+	registered bool
+	latest     conn.Conn // below TLS, until registered
 }
 
 // elsewhereTimeout bounds the search for an address other than the one that has failed: it
@@ -48,7 +49,11 @@ func (d *relayDialer) start() (c conn.Conn, wait protocol.Dialer) {
 
 func (d *relayDialer) connect(ctx context.Context) (conn.Conn, error) {
 	if at := d.address(); at != "" {
-		return transport.DialRelay(ctx, at)
+		conn, err := transport.DialRelay(ctx, at)
+		if err == nil {
+			d.note(conn)
+		}
+		return conn, err
 	}
 	conn := d.connectElsewhere(ctx)
 	if conn == nil {
@@ -57,10 +62,20 @@ func (d *relayDialer) connect(ctx context.Context) (conn.Conn, error) {
 			return nil, err
 		}
 	}
+	d.note(conn)
+	return conn, nil
+}
+
+// note notes a connection.
+func (d *relayDialer) note(conn conn.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.at, d.first = conn.RemoteAddr().String(), conn
-	return conn, nil
+	if d.at == "" {
+		d.at = conn.RemoteAddr().String()
+	}
+	if !d.registered {
+		d.latest = conn
+	}
 }
 
 // connectElsewhere returns nil if there is no address to avoid, or no other one that
@@ -85,9 +100,12 @@ func (d *relayDialer) address() string {
 	return d.at
 }
 
-// control returns the first connection, or nil.
+// control returns the latest connection, which is the one that has registered: it is called
+// once, after that.
 func (d *relayDialer) control() conn.Conn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.first
+	latest := d.latest
+	d.latest, d.registered = nil, true
+	return latest
 }

@@ -17,11 +17,11 @@ type status struct {
 	since      time.Time
 	public     Addr // of the last registration
 	err        error
-	control    conn.Conn // the first connection of the registration, or nil
+	control    conn.Conn // that has registered, or nil
 	roundTrip  time.Duration
 }
 
-// granted notes a registration whose first connection is control.
+// granted notes a registration that control has made.
 func (s *status) granted(public Addr, control conn.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,8 +18,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed96252745/relay"
-	"github.com/seed96252745/relay/internal/api"
-	"github.com/seed96252745/relay/internal/api/client"
 	"github.com/seed96252745/relay/internal/doctor"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -130,7 +128,7 @@ func (f *doctorFlags) patient(cmd *cobra.Command, args []string) (*doctor.Forwar
 		TLS: options.TLS, Pinned: len(f.tls.pins) > 0 && f.tls.ca == "",
 		Token:     options.Token != "",
 		Protocols: order, Use: protocol, PublicPort: options.Port,
-		Listen: listenAs(net.JoinHostPort(host, strconv.Itoa(port)), options),
+		Listen: listenAs(host, options),
 		Local:  local, ProxyProtocol: options.ProxyProtocol,
 		Idle: f.idle,
 	}, nil
@@ -175,11 +173,15 @@ type noLease struct{}
 // Key returns no key.
 func (noLease) Key(string) (string, error) { return "", nil }
 
-// listenAs returns a function that registers with the token, the encryption and the sessions
-// of a forwarder, and without its name, its lease and its policy.
-func listenAs(relayAddr string, of relay.Options) func(context.Context, doctor.Ask) (net.Listener, error) {
+// listenAs returns a function that registers at the relay with the token and the encryption of
+// a forwarder, and without its name, its lease and its policy.
+func listenAs(host string, of relay.Options) func(context.Context, doctor.Ask) (net.Listener, error) {
+	if of.TLS != nil && of.TLS.ServerName == "" {
+		of.TLS = of.TLS.Clone()
+		of.TLS.ServerName = host // and not one of its addresses
+	}
 	return func(ctx context.Context, ask doctor.Ask) (net.Listener, error) {
-		l, err := relay.Listen(ctx, relayAddr, &relay.Options{
+		l, err := relay.Listen(ctx, ask.Addr, &relay.Options{
 			Protocol: relay.Protocol(ask.Protocol), Port: ask.Port,
 			Token: of.Token, TLS: of.TLS, Name: "relay-doctor", Keys: noLease{},
 		})
@@ -243,74 +245,4 @@ func writeIndented(out io.Writer, v any) error {
 // count returns a number with its noun.
 func count(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + cmp.Or(map[bool]string{true: "", false: "s"}[n == 1], "")
-}
-
-// doctorHere looks at this machine, as one that runs a relay with these flags.
-func (f *doctorFlags) doctorHere(cmd *cobra.Command, args []string) error {
-	if len(args) > 1 {
-		return usagef(rightDoctor, "%s; the doctor has host and port of the relay, or a port of this machine, or none", argumentsGiven(len(args)))
-	}
-	m := &doctor.Machine{Cert: f.tls.cert, Key: f.tls.key, Tokens: f.tokens, Users: f.limits.Users}
-	var err error
-	if len(args) == 1 {
-		if m.Control, err = parsePort(args[0], "port of the relay", rightDoctor); err != nil {
-			return err
-		}
-	}
-	if err := f.limits.check(); err != nil {
-		return err
-	}
-	if err := f.parseRelay(&f.config); err != nil {
-		return err
-	}
-	m.Bind, m.Ports = f.config.Bind, f.config.Ports
-	if m.StateDir, err = f.state(); err != nil {
-		return err
-	}
-	if m.Control == 0 {
-		m.Control = onlyRelay(m.StateDir)
-	}
-	m.Running = f.askRunning(m)
-	if m.Tokens == "" {
-		if m.Tokens, _, err = lookupEnv("RELAY_TOKENS", "the path of a tokens file"); err != nil {
-			return err
-		}
-	}
-	return f.examine(cmd, "relay", "at this machine, as one that runs a relay", m.Checks())
-}
-
-// onlyRelay returns the control port of the only relay that runs with a state directory, or 0.
-func onlyRelay(stateDir string) (port int) {
-	sockets, err := client.Find(stateDir)
-	if err != nil {
-		return 0
-	}
-	for _, s := range sockets {
-		switch {
-		case s.Kind != api.Relay:
-		case port != 0:
-			return 0
-		default:
-			port = s.Number
-		}
-	}
-	return port
-}
-
-// askRunning returns a function that asks the processes of this state directory.
-func (f *doctorFlags) askRunning(m *doctor.Machine) func(context.Context) ([]doctor.Process, error) {
-	return func(ctx context.Context) (all []doctor.Process, err error) {
-		sockets, err := client.Find(m.StateDir)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range sockets {
-			c := client.Dial(s.Path)
-			status, err := c.Status(ctx)
-			c.Close()
-			p := instance{Client: c, socket: s}
-			all = append(all, doctor.Process{Name: p.String(), Status: status, Err: p.explain(err)})
-		}
-		return all, nil
-	}
 }

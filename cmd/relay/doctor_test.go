@@ -1,14 +1,24 @@
 package main_test
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	relay "github.com/seed96252745/relay/cmd/relay"
 	"github.com/seed96252745/relay/internal/api"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/doctor"
@@ -75,6 +85,70 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%s: status %d, stderr %q\n%s\nwant\n%s", tt.protocol, got.status, got.stderr, text, want)
 		}
 	}
+}
+
+// The doctor goes to one address of a name, and verifies the name.
+func TestDoctorVerifiesTheName(t *testing.T) {
+	dir := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+		DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"crt": {Type: "CERTIFICATE", Bytes: der}, "key": {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	control, first := conntest.FreePort(t), conntest.FreePorts(t, 4)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		ended <- relay.Run(ctx, []string{
+			control, "--bind", loopback, "--ports", fmt.Sprintf("%d-%d", first, first+3), "--stateDir", filepath.Join(dir, "state"),
+			"--tlsCert", filepath.Join(dir, "crt"), "--tlsKey", filepath.Join(dir, "key"), "--requireTls", "--drain=0s",
+		}, t.Output(), t.Output())
+	}()
+	t.Cleanup(func() {
+		stop()
+		if status := <-ended; status != 0 {
+			t.Errorf("the relay has ended with status %d", status)
+		}
+	})
+	awaitPort(t, control)
+	r := runRelay(t, "doctor", "--tlsCa", filepath.Join(dir, "crt"), "localhost", control)
+	if r.status != 0 || !strings.Contains(r.stdout, "TLS; the certificate is for localhost, until ") || !strings.Contains(r.stdout, "✓ ok       pool ") {
+		t.Errorf("%+v", r)
+	}
+	r = runRelay(t, "doctor", "--tlsCa", filepath.Join(dir, "crt"), loopback, control)
+	if r.status != 1 || !strings.Contains(r.stdout, "✗ problem  encryption     TLS with 127.0.0.1:"+control) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// awaitPort waits until something listens on a port.
+func awaitPort(t *testing.T, port string) {
+	t.Helper()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for since := time.Now(); time.Since(since) < patience; <-again.C {
+		if conn, err := net.Dial("tcp", net.JoinHostPort(loopback, port)); err == nil {
+			conn.Close()
+			return
+		}
+	}
+	t.Fatalf("nothing listens on port %s", port)
 }
 
 // doctorReport is what --json prints.

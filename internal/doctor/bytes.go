@@ -107,63 +107,6 @@ func (v *visit) watch(done <-chan struct{}, patience time.Duration) error {
 	}
 }
 
-// largePackets finds out whether segments as large as they get pass on the way to the relay.
-func (f *Forwarder) largePackets(ctx context.Context) Finding {
-	if f.tunnel == nil || f.unusable {
-		return skipped("no user gets through: see above")
-	}
-	v, err := f.tunnel.visitWith(ctx, modeBytes, largeSize, net.Dialer{})
-	if err != nil {
-		return problem("see public port above: it has worked a moment ago", "a user from here to %s: %s", f.tunnel.public, whyNot(err))
-	}
-	defer v.close()
-	_, _, err = v.bytes(f.Patience)
-	info, known := lookAt(v.user)
-	switch {
-	case errors.Is(err, errStalled):
-		return f.explainStall(ctx, v, info)
-	case err != nil:
-		return problem(adviceForBytes(err), "%s", plain(err.Error()))
-	case known:
-		return ok("segments of %d bytes pass (MTU %d)", info.segment, info.mtu)
-	}
-	return ok("%s pass each way", amount(largeSize))
-}
-
-// explainStall tells a hop that swallows what is large from one that swallows everything.
-func (f *Forwarder) explainStall(ctx context.Context, v *visit, info tcpInfo) Finding {
-	f.stalled = true
-	arrived, way := v.up.Load(), "to the relay"
-	if arrived == v.size {
-		arrived, way = v.down.Load(), "from the relay"
-	}
-	if err := f.smallPasses(ctx); err != nil {
-		return problem("try again; if it stays so, look for a middlebox between here and the relay, and at the relay's limits",
-			"after %s %s nothing passes any more: %s", amount(arrived), way, whyNot(err))
-	}
-	if arrived >= smallSegment {
-		return problem("the path loses much: look for a bad cable, radio link or overloaded uplink:   mtr "+f.Host,
-			"%s %s stall after %s, while small ones pass", amount(v.size), way, amount(arrived))
-	}
-	size := "large packets"
-	if info.segment > 0 {
-		size = fmt.Sprintf("segments of %d bytes (MTU %d)", info.segment, info.mtu)
-	}
-	return problem("a hop has a smaller MTU, and its ICMP does not get here (path MTU black hole), as with VPN, PPPoE and some clouds: "+
-		"lower the MTU of this machine's network device (ip link set dev eth0 mtu 1400), or have the kernel find it: sysctl net.ipv4.tcp_mtu_probing=1, "+
-		"on this machine and on the relay's; routers can clamp the MSS",
-		"%s %s vanish, while small ones pass", size, way)
-}
-
-func (f *Forwarder) smallPasses(ctx context.Context) error {
-	v, err := f.tunnel.visit(ctx, modePing)
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	return v.ping(ctx)
-}
-
 func adviceForBytes(err error) string {
 	if errors.Is(err, errChanged) {
 		return "something between here and the relay changes or cuts bytes, as a proxy or a scanner does: find it, or encrypt with --tlsPin; " +
@@ -208,9 +151,9 @@ func (f *Forwarder) protocol(ctx context.Context, name string) Finding {
 		f.tunnel, err = f.openAgain(ctx, name, noticeTime) // there may be one at a time
 		switch {
 		case isFull(err):
-			return skipped("there is no second tunnel to be had: %s", plain(err.Error()))
+			return skipped("there is no second tunnel to be had: %s", Plain(err.Error()))
 		case err != nil:
-			return problem("take another protocol, or see the relay's log", "no tunnel: %s", plain(err.Error()))
+			return problem("take another protocol, or see the relay's log", "no tunnel: %s", Plain(err.Error()))
 		}
 	}
 	m, err := f.tunnel.measure(ctx, f.Patience)
@@ -219,13 +162,13 @@ func (f *Forwarder) protocol(ctx context.Context, name string) Finding {
 	}
 	switch {
 	case errors.Is(err, errSlow):
-		return warning("see whether something else uses the line, and whether the relay or the token bounds a tunnel (bytesPerSecond)", "%s", plain(err.Error()))
+		return warning("see whether something else uses the line, and whether the relay or the token bounds a tunnel (bytesPerSecond)", "%s", Plain(err.Error()))
 	case err != nil:
-		return problem(adviceForBytes(err), "%s", plain(err.Error()))
+		return problem(adviceForBytes(err), "%s", Plain(err.Error()))
 	}
 	f.measured = append(f.measured, protocolFigures{name, m})
 	found := fmt.Sprintf("%s each way and not a bit changed; half-close and reset kept; a new connection %s, round trip %s, up %s, down %s",
-		amount(checkSize), seconds(m.FirstByteSeconds), seconds(m.RoundTripSeconds), megabytes(m.UpBytesPerSecond), megabytes(m.DownBytesPerSecond))
+		Amount(checkSize), seconds(m.FirstByteSeconds), seconds(m.RoundTripSeconds), megabytes(m.UpBytesPerSecond), megabytes(m.DownBytesPerSecond))
 	if m.Lost != nil {
 		found += fmt.Sprintf(", %.1f %% sent again", 100**m.Lost)
 	}
@@ -234,7 +177,7 @@ func (f *Forwarder) protocol(ctx context.Context, name string) Finding {
 	return result
 }
 
-func seconds(s float64) string { return millis(time.Duration(s * float64(time.Second))) }
+func seconds(s float64) string { return Millis(time.Duration(s * float64(time.Second))) }
 
 // measure measures what a user gets.
 func (t *tunnel) measure(ctx context.Context, patience time.Duration) (m Measured, err error) {
@@ -263,11 +206,11 @@ func (t *tunnel) measure(ctx context.Context, patience time.Duration) (m Measure
 	up, down, err := large.bytes(patience)
 	if err != nil && ctx.Err() != nil {
 		arrived := large.up.Load() + large.down.Load()
-		return m, fmt.Errorf("%w: %s of %s in %s, %s", errSlow, amount(arrived), amount(2*checkSize), millis(time.Since(begin)),
+		return m, fmt.Errorf("%w: %s of %s in %s, %s", errSlow, Amount(arrived), Amount(2*checkSize), Millis(time.Since(begin)),
 			megabytes(rateOf(arrived, time.Since(begin))))
 	}
 	if err != nil {
-		return m, fmt.Errorf("%s up (%d have come) and down (%d): %w", amount(checkSize), large.up.Load(), large.down.Load(), err)
+		return m, fmt.Errorf("%s up (%d have come) and down (%d): %w", Amount(checkSize), large.up.Load(), large.down.Load(), err)
 	}
 	m.UpBytesPerSecond, m.DownBytesPerSecond = rateOf(checkSize, up), rateOf(checkSize, down)
 	if info, known := lookAt(large.user); known {
@@ -284,7 +227,7 @@ func (t *tunnel) resets(ctx context.Context) error {
 		return fmt.Errorf("a user from here: %w", err)
 	}
 	defer v.close()
-	if err := v.user.SetDeadline(time.Now().Add(addrTimeout)); err != nil {
+	if err := v.user.SetDeadline(time.Now().Add(t.wait)); err != nil {
 		return err
 	}
 	if _, err := v.user.Write([]byte{greeting}); err != nil {
@@ -316,5 +259,5 @@ func arrivedAs(err error) string {
 	case isEnd(err):
 		return "an end"
 	}
-	return plain(err.Error())
+	return Plain(err.Error())
 }

@@ -2,8 +2,8 @@
 // hurt a relay on its machine. It looks in order, from the name of the relay to the bytes
 // of a user, and reports for each step what it has found and what to do.
 //
-// [Forwarder] looks from the forwarder's side, [Machine] at the machine of a relay. Both
-// list [Check]s, and [Run] runs them. Results have hosts and addresses, and no secrets. What
+// [Forwarder] looks from the forwarder's side, package machine at the machine of a relay.
+// Both list [Check]s, and [Run] runs them. Results have hosts and addresses, and no secrets. What
 // a peer has sent is quoted, and at most 60 bytes of it.
 package doctor
 
@@ -85,18 +85,19 @@ func Count(results []Result, s Status) (n int) {
 	return n
 }
 
-func ok(format string, args ...any) Finding {
-	return Finding{Status: OK, Found: fmt.Sprintf(format, args...)}
+// Found returns a finding. What it says is formatted, the advice is not.
+func Found(s Status, advice, format string, args ...any) Finding {
+	return Finding{Status: s, Found: fmt.Sprintf(format, args...), Advice: advice}
 }
 
-func skipped(format string, args ...any) Finding {
-	return Finding{Status: Skipped, Found: fmt.Sprintf(format, args...)}
-}
+func ok(format string, args ...any) Finding { return Found(OK, "", format, args...) }
+
+func skipped(format string, args ...any) Finding { return Found(Skipped, "", format, args...) }
 
 func warning(advice, format string, args ...any) Finding {
-	return Finding{Status: Warning, Found: fmt.Sprintf(format, args...), Advice: advice}
+	return Found(Warning, advice, format, args...)
 }
 
 func problem(advice, format string, args ...any) Finding {
-	return Finding{Status: Problem, Found: fmt.Sprintf(format, args...), Advice: advice}
+	return Found(Problem, advice, format, args...)
 }

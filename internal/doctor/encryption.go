@@ -12,9 +12,9 @@ import (
 	"github.com/seed96252745/relay/internal/transport"
 )
 
-// renewSoon is when a certificate is to be renewed at the latest: authorities renew theirs
+// RenewSoon is when a certificate is to be renewed at the latest: authorities renew theirs
 // with a third of their time left, which is a month.
-const renewSoon = 14 * 24 * time.Hour
+const RenewSoon = 14 * 24 * time.Hour
 
 // encryption verifies the relay as the forwarder would.
 func (f *Forwarder) encryption(ctx context.Context) Finding {
@@ -48,7 +48,7 @@ func (f *Forwarder) verify(ctx context.Context) Finding {
 	secured, err := transport.SecureRelay(ctx, conn, config)
 	if err != nil {
 		f.is.relay = false // to this forwarder
-		return problem(f.adviceForTLS(err), "%s", plain(err.Error()))
+		return problem(f.adviceForTLS(err), "%s", Plain(err.Error()))
 	}
 	_ = secured.Close()
 	leaf := f.leaf()
@@ -58,8 +58,8 @@ func (f *Forwarder) verify(ctx context.Context) Finding {
 	if f.Pinned {
 		return ok("TLS; the relay has the key of --tlsPin")
 	}
-	found := fmt.Sprintf("TLS; the certificate is for %s, until %s", namesOf(leaf), day(leaf.NotAfter))
-	if left := time.Until(leaf.NotAfter); left < renewSoon {
+	found := fmt.Sprintf("TLS; the certificate is for %s, until %s", NamesOf(leaf), Day(leaf.NotAfter))
+	if left := time.Until(leaf.NotAfter); left < RenewSoon {
 		return warning("renew it at the relay, or have it renewed: --acmeDomain does so by itself",
 			"%s: that is in %d days", found, int(left/(24*time.Hour)))
 	}
@@ -80,19 +80,19 @@ func (f *Forwarder) adviceForTLS(err error) string {
 		return "the relay has no TLS: leave the flags out, or have it get a state directory, in which it keeps a certificate"
 	}
 	now := time.Now()
-	shown := fmt.Sprintf("it shows a certificate for %s, good from %s until %s", namesOf(leaf), day(leaf.NotBefore), day(leaf.NotAfter))
+	shown := fmt.Sprintf("it shows a certificate for %s, good from %s until %s", NamesOf(leaf), Day(leaf.NotBefore), Day(leaf.NotAfter))
 	var invalid x509.CertificateInvalidError
 	switch {
 	case now.Before(leaf.NotBefore):
-		return shown + fmt.Sprintf(": by the clock here it is %s, so this clock is probably wrong:   timedatectl", moment(now))
+		return shown + fmt.Sprintf(": by the clock here it is %s, so this clock is probably wrong:   timedatectl", Moment(now))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return shown + fmt.Sprintf("; by the clock here it is %s", moment(now))
+		return shown + fmt.Sprintf("; by the clock here it is %s", Moment(now))
 	}
 	return shown
 }
 
-// namesOf returns who a certificate is for. An authority, or an attacker, has chosen that.
-func namesOf(c *x509.Certificate) string {
+// NamesOf returns who a certificate is for. An authority, or an attacker, has chosen that.
+func NamesOf(c *x509.Certificate) string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
@@ -101,9 +101,9 @@ func namesOf(c *x509.Certificate) string {
 		return "no name"
 	}
 	const most = 4
-	text := plain(some(names, most))
+	text := Plain(Some(names, most))
 	return strings.ReplaceAll(text, ";", "?")
 }
 
-func day(t time.Time) string    { return t.UTC().Format(time.DateOnly) }
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+func Day(t time.Time) string    { return t.UTC().Format(time.DateOnly) }
+func Moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

@@ -38,7 +38,7 @@ func TestFirewalls(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			m := machine(t)
+			m := aMachine(t)
 			m.Ports = port.Range{First: 20000, Last: 29999}
 			var only []doctor.Check
 			for _, c := range m.Checks() {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,6 +17,7 @@ type Resolver interface {
 
 // Ask is what a tunnel is opened with.
 type Ask struct {
+	Addr     string // of the relay: the one of its addresses that is looked at
 	Protocol string
 	Port     int // 0 for any
 }
@@ -52,6 +54,9 @@ type Forwarder struct {
 	ProxyProtocol int
 	// Idle is for how long idle connections are looked at, or 0 for not at all.
 	Idle time.Duration
+	// Wait is how long a peer may take to accept or to answer: 5 s by default, in which two
+	// SYNs follow the first one.
+	Wait time.Duration
 	// Patience is how long bytes may stand still: 8 s by default, in which a segment is sent
 	// five times.
 	Patience time.Duration
@@ -76,38 +81,41 @@ type peer struct {
 	chain []*x509.Certificate // that it shows in TLS; unverified
 }
 
-// addrTimeout bounds connecting to one address: two SYNs after the first one.
-const addrTimeout = 5 * time.Second
+const (
+	usualWait     = 5 * time.Second
+	usualPatience = 8 * time.Second
+)
 
 // Checks lists the checks, in the order in which each needs those before it. Close has to
 // follow the run.
 func (f *Forwarder) Checks() []Check {
-	if f.Resolver == nil {
-		f.Resolver = net.DefaultResolver
-	}
-	if f.Use == "" {
-		f.Use = f.Protocols[0]
-	}
-	if f.Patience == 0 {
-		f.Patience = 8 * time.Second
-	}
+	f.setDefaults()
 	checks := []Check{
-		{"name", 10 * time.Second, f.resolve},
-		{"connect", addrTimeout + time.Second, f.connect},
-		{"relay", 4 * addrTimeout, f.identify},
-		{"encryption", 2 * addrTimeout, f.encryption},
-		{"token", registerTimeout, f.token},
-		{"port", registerTimeout, f.port},
-		{"public port", 2 * addrTimeout, f.publicPort},
-		{"large packets", 4 * f.Patience, f.largePackets},
+		{"name", 2 * f.Wait, f.resolve},
+		{"connect", f.Wait + time.Second, f.connect},
+		{"relay", 6 * f.Wait, f.identify}, // two questions in two ways, each after connecting
+		{"encryption", 2 * f.Wait, f.encryption},
+		{"token", 2 * registerTimeout, f.token}, // with and without the port
+		{"port", time.Second, f.port},
+		{"public port", 3 * f.Wait, f.publicPort},
+		{"large packets", 2*f.Wait + 3*f.Patience, f.largePackets},
 	}
 	for _, p := range f.Protocols {
 		run := func(ctx context.Context) Finding { return f.protocol(ctx, p) }
 		checks = append(checks, Check{p, registerTimeout + bytesTimeout, run})
 	}
 	checks = append(checks, Check{"protocol", time.Second, f.recommend})
-	checks = append(checks, Check{"local server", 2*addrTimeout + surpriseWait, f.localServer})
-	return append(checks, Check{"idle", f.Idle + poolKept + registerTimeout + 2*addrTimeout, f.idle})
+	checks = append(checks, Check{"local server", 2 * f.Wait, f.localServer})
+	return append(checks, Check{"idle", f.Idle + poolKept + registerTimeout + 2*f.Wait, f.idle})
+}
+
+func (f *Forwarder) setDefaults() {
+	f.Use = cmp.Or(f.Use, f.Protocols[0])
+	f.Wait = cmp.Or(f.Wait, usualWait)
+	f.Patience = cmp.Or(f.Patience, usualPatience)
+	if f.Resolver == nil {
+		f.Resolver = net.DefaultResolver
+	}
 }
 
 // Close gives the port back.

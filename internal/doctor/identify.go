@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -17,12 +18,8 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-const (
-	// answerWait is how long a peer may take to answer in its protocol.
-	answerWait = 4 * time.Second
-	// maxAnswer bounds what is read of an answer: a refusal has one line.
-	maxAnswer = 512
-)
+// maxAnswer bounds what is read of an answer: a refusal has one line.
+const maxAnswer = 512
 
 // question is a registration that every relay refuses, whomever it lets in, and before it
 // looks at anything else: no port is 0. An older relay refuses the option before that, which
@@ -74,9 +71,16 @@ func (f *Forwarder) identify(ctx context.Context) Finding {
 			"an older relay answers, %s: it does not know the option %s", modes, quote(refusal.Text))
 	case wire.CodeShutOut:
 		return problem("wait that long; meanwhile see the relay's log for what has come from this address: wrong tokens, mostly",
-			"a relay answers, %s, and has shut this address out: %s", modes, plain(refusal.Text))
+			"a relay answers, %s, and has shut this address out: %s", modes, Plain(refusal.Text))
 	}
-	return ok("a relay answers, %s: %s (%s)", modes, plain(refusal.Text), plain(refusal.Code))
+	return ok("a relay answers, %s: %s (%s)", modes, Plain(refusal.Text), Plain(refusal.Code))
+}
+
+// Identify finds out what answers at a port, and reports whether that is a relay.
+func Identify(ctx context.Context, host string, port int) (found Finding, relay bool) {
+	f := &Forwarder{Host: host, Port: port, Wait: usualWait, addr: net.JoinHostPort(host, strconv.Itoa(port))}
+	found = f.identify(ctx)
+	return found, f.is.relay
 }
 
 // ask asks what only a relay answers, in plain text or in TLS. In TLS nothing is verified:
@@ -87,12 +91,12 @@ func (f *Forwarder) ask(ctx context.Context, encrypted bool) heard {
 		return heard{"", err}
 	}
 	defer func() { _ = conn.Close() }()
-	return converse(ctx, conn, question())
+	return f.converse(ctx, conn, question())
 }
 
 // dial connects to where the relay has answered.
 func (f *Forwarder) dial(ctx context.Context, encrypted bool) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, addrTimeout)
+	ctx, cancel := context.WithTimeout(ctx, f.Wait)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", f.addr)
 	if err != nil || !encrypted {
@@ -114,10 +118,10 @@ func (f *Forwarder) dial(ctx context.Context, encrypted bool) (net.Conn, error) 
 }
 
 // converse says something, and hears the first line of the answer.
-func converse(ctx context.Context, conn net.Conn, what []byte) heard {
+func (f *Forwarder) converse(ctx context.Context, conn net.Conn, what []byte) heard {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := conn.SetDeadline(time.Now().Add(answerWait)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(f.Wait)); err != nil {
 		return heard{"", err}
 	}
 	if _, err := conn.Write(what); err != nil {
@@ -125,7 +129,7 @@ func converse(ctx context.Context, conn net.Conn, what []byte) heard {
 	}
 	var got []byte
 	b := make([]byte, maxAnswer)
-	for len(got) < maxAnswer && !bytes.ContainsRune(got, '\n') {
+	for len(got) < maxAnswer && !bytes.ContainsRune(got, '\n') && serverOf(string(got)) == "" {
 		n, err := conn.Read(b[:maxAnswer-len(got)])
 		got = append(got, b[:n]...)
 		if err != nil {
@@ -187,7 +191,7 @@ func (f *Forwarder) asBrowser(ctx context.Context, encrypted bool) string {
 		return ""
 	}
 	defer func() { _ = conn.Close() }()
-	return converse(ctx, conn, []byte(fmt.Sprintf("HEAD / HTTP/1.0\r\nHost: %s\r\n\r\n", f.Host))).text
+	return f.converse(ctx, conn, []byte(fmt.Sprintf("HEAD / HTTP/1.0\r\nHost: %s\r\n\r\n", f.Host))).text
 }
 
 // serverOf returns what kind of server has sent a text, or "".

@@ -44,7 +44,7 @@ func (f *Forwarder) idle(ctx context.Context) Finding {
 	}
 	var err error
 	if f.tunnel, err = f.openAgain(ctx, f.Use, poolKept); err != nil {
-		return problem("see port above: it has worked a moment ago", "no tunnel: %s", plain(err.Error()))
+		return problem("see port above: it has worked a moment ago", "no tunnel: %s", Plain(err.Error()))
 	}
 	all := ages(f.Idle)
 	results := make([]lived, len(all))

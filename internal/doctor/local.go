@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// surpriseWait is how long the local server may take to say something of its own accord, or
-// to object to a header.
-const surpriseWait = 2 * time.Second
+// surprise returns how long the local server may take to say something of its own accord, or
+// to object to a header: 2 s by default.
+func (f *Forwarder) surprise() time.Duration { return f.Wait * 2 / 5 }
 
 // localServer connects to the local server, and hears what it says. It sends nothing, or
 // with --proxyProtocol the header that says that there is no user, as load balancers send it
@@ -19,7 +19,7 @@ func (f *Forwarder) localServer(ctx context.Context) Finding {
 	if f.Local == "" {
 		return skipped("none is named: add --localForwardPort to have it looked at")
 	}
-	dialing, cancel := context.WithTimeout(ctx, addrTimeout)
+	dialing, cancel := context.WithTimeout(ctx, f.Wait)
 	defer cancel()
 	begin := time.Now()
 	conn, err := new(net.Dialer).DialContext(dialing, "tcp", f.Local)
@@ -27,7 +27,7 @@ func (f *Forwarder) localServer(ctx context.Context) Finding {
 		return problem(f.adviceForLocal(err), "%s: %s", f.Local, whyNot(err))
 	}
 	defer func() { _ = conn.Close() }()
-	found := fmt.Sprintf("%s accepts in %s", f.Local, millis(time.Since(begin)))
+	found := fmt.Sprintf("%s accepts in %s", f.Local, Millis(time.Since(begin)))
 	said, err := f.listenTo(conn)
 	name := serverOf(said)
 	switch {
@@ -45,10 +45,10 @@ func (f *Forwarder) localServer(ctx context.Context) Finding {
 		"%s, and objects to a PROXY header of version %d: it %s%s", found, f.ProxyProtocol, closes(err), asWhat(name, said))
 }
 
-// listenTo returns what the local server says within surpriseWait, and the error after
+// listenTo returns what the local server says within a moment, and the error after
 // that: a time-out if it has not closed.
 func (f *Forwarder) listenTo(conn net.Conn) (said string, err error) {
-	if err := conn.SetDeadline(time.Now().Add(surpriseWait)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(f.surprise())); err != nil {
 		return "", err
 	}
 	if header := f.header(); header != nil {

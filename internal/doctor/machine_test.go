@@ -18,10 +18,14 @@ import (
 	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/doctor"
+	"github.com/seed96252745/relay/internal/doctor/machine"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/port"
 )
+
+// Package machine is tested here, with the relays, the certificates and the strangers that
+// the forwarder's side is tested with.
 
 // settings are files below /proc/sys.
 type settings map[string]string
@@ -35,14 +39,14 @@ func (s settings) root() fstest.MapFS {
 }
 
 // machine returns one on which all is well, with four public ports.
-func machine(t *testing.T) *doctor.Machine {
+func aMachine(t *testing.T) *machine.Machine {
 	t.Helper()
 	first := conntest.FreePorts(t, 4)
 	dir := filepath.Join(t.TempDir(), "relay")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return &doctor.Machine{Bind: loopback, Ports: port.Range{First: first, Last: first + 3}, StateDir: dir, Root: settings{}.root()}
+	return &machine.Machine{Bind: loopback, Ports: port.Range{First: first, Last: first + 3}, StateDir: dir, Root: settings{}.root()}
 }
 
 func TestMachineSettings(t *testing.T) {
@@ -77,7 +81,7 @@ func TestMachineSettings(t *testing.T) {
 		{"little room for descriptors", settings{"fs/file-max": "1"}, "descriptors", doctor.Warning, nil},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			m := machine(t)
+			m := aMachine(t)
 			m.Root = tt.s.root()
 			var only []doctor.Check
 			m.Ports = ports
@@ -92,7 +96,7 @@ func TestMachineSettings(t *testing.T) {
 }
 
 func TestMachineIsWell(t *testing.T) {
-	m := machine(t)
+	m := aMachine(t)
 	tokens, _ := tokensFile(t, func(*auth.Identity) {})
 	addr, _ := startRelay(t, node.Config{Tokens: tokens}, 4)
 	_, control, err := net.SplitHostPort(addr)
@@ -119,7 +123,7 @@ func TestMachineIsWell(t *testing.T) {
 }
 
 func TestMachinePorts(t *testing.T) {
-	m := machine(t)
+	m := aMachine(t)
 	free := conntest.FreePort(t)
 	var err error
 	if m.Control, err = strconv.Atoi(free); err != nil {
@@ -153,7 +157,7 @@ func TestMachinePorts(t *testing.T) {
 }
 
 func TestMachineState(t *testing.T) {
-	m := machine(t)
+	m := aMachine(t)
 	m.Control = 8080
 	leases := filepath.Join(m.StateDir, "leases-8080.db")
 	file, err := lease.Open(leases)
@@ -195,26 +199,26 @@ func TestMachineState(t *testing.T) {
 }
 
 func TestMachineProcesses(t *testing.T) {
-	m := machine(t)
+	m := aMachine(t)
 	started := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	well := doctor.Process{Name: "the relay at port 8080", Status: api.Status{Version: "v1.2.3", Started: started, Tunnels: 1, Users: 2}}
-	ill := doctor.Process{Name: "the relay at port 8081", Status: api.Status{Problems: []api.Problem{{Text: "no descriptor is left\x1b[2J"}}}}
-	dead := doctor.Process{Name: "the relay at port 8082", Err: errors.New("it does not answer")}
+	well := machine.Process{Name: "the relay at port 8080", Status: api.Status{Version: "v1.2.3", Started: started, Tunnels: 1, Users: 2}}
+	ill := machine.Process{Name: "the relay at port 8081", Status: api.Status{Problems: []api.Problem{{Text: "no descriptor is left\x1b[2J"}}}}
+	dead := machine.Process{Name: "the relay at port 8082", Err: errors.New("it does not answer")}
 	for _, tt := range []struct {
 		what  string
-		all   []doctor.Process
+		all   []machine.Process
 		err   error
 		want  doctor.Status
 		parts []string
 	}{
 		{"none", nil, nil, doctor.OK, []string{"none runs"}},
-		{"one", []doctor.Process{well}, nil, doctor.OK, []string{"the relay at port 8080: version v1.2.3, since 2026-11-30 12:00 UTC, 1 tunnel, 2 users"}},
-		{"with a problem", []doctor.Process{well, ill}, nil, doctor.Warning, []string{"no descriptor is left?[2J", "relay status"}},
-		{"dead", []doctor.Process{dead}, nil, doctor.Warning, []string{"it does not answer"}},
+		{"one", []machine.Process{well}, nil, doctor.OK, []string{"the relay at port 8080: version v1.2.3, since 2026-11-30 12:00 UTC, 1 tunnel, 2 users"}},
+		{"with a problem", []machine.Process{well, ill}, nil, doctor.Warning, []string{"no descriptor is left?[2J", "relay status"}},
+		{"dead", []machine.Process{dead}, nil, doctor.Warning, []string{"it does not answer"}},
 		{"of another user", nil, errors.New("permission denied"), doctor.Warning, []string{"permission denied", "as the user who runs relay"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			m.Running = func(context.Context) ([]doctor.Process, error) { return tt.all, tt.err }
+			m.Running = func(context.Context) ([]machine.Process, error) { return tt.all, tt.err }
 			r := run(t, m.Checks())
 			r.want(t, "running", tt.want, tt.parts...)
 			r.arePrintable(t)
@@ -242,7 +246,7 @@ func TestMachineCertificate(t *testing.T) {
 			if tt.mode != 0o600 && runtime.GOOS == "windows" {
 				return // it has no modes
 			}
-			m := machine(t)
+			m := aMachine(t)
 			cert, key := certify(t, tt.from, tt.until)
 			m.Cert, m.Key = filepath.Join(m.StateDir, "crt"), filepath.Join(m.StateDir, "key")
 			writeFile(t, m.Cert, string(cert))
@@ -254,7 +258,7 @@ func TestMachineCertificate(t *testing.T) {
 			r.want(t, "certificate", tt.want, tt.parts...)
 		})
 	}
-	m := machine(t)
+	m := aMachine(t)
 	cert, _ := certify(t, now, now.Add(days))
 	_, other := certify(t, now, now.Add(days))
 	m.Cert, m.Key = filepath.Join(m.StateDir, "crt"), filepath.Join(m.StateDir, "key")
@@ -264,7 +268,7 @@ func TestMachineCertificate(t *testing.T) {
 }
 
 func TestMachineTokens(t *testing.T) {
-	m := machine(t)
+	m := aMachine(t)
 	m.Tokens = filepath.Join(m.StateDir, "tokens")
 	run(t, m.Checks()).want(t, "tokens", doctor.Problem, "give the path of a file that exists")
 

@@ -328,6 +328,9 @@ func TestLocalServers(t *testing.T) {
 			t.Parallel()
 			r := look(t, relayAddr, looks{protocols: []string{"multiplex"}, change: func(f *doctor.Forwarder) {
 				f.Local, f.ProxyProtocol = tt.local, tt.proxy
+				if tt.local == silent { // this is waited for
+					f.Wait = 5 * time.Second
+				}
 			}})
 			r.want(t, "local server", tt.status, tt.parts...)
 			r.arePrintable(t)

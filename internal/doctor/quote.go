@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/seed96252745/relay/internal/auth"
 )
 
 // maxQuoted bounds what is shown of a text that a stranger has sent.
@@ -17,24 +19,25 @@ func quote(text string) string {
 	return fmt.Sprintf("%+q", text)
 }
 
-// plain returns a text in which a stranger may have a part, in one line of printable ASCII.
-// It is for refusals and errors, which have sentences: more of them is shown.
-func plain(text string) string {
+// Plain returns a text in which a stranger may have a part, in one line of printable ASCII,
+// and without what looks like a token. It is for refusals and errors, which have sentences:
+// more of them is shown.
+func Plain(text string) string {
 	const most = 400
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'
 		}
 		return r
-	}, text)
+	}, auth.Conceal(text))
 	if len(text) > most {
 		text = text[:most] + "..."
 	}
 	return text
 }
 
-// millis returns a duration as people compare them.
-func millis(d time.Duration) string {
+// Millis returns a duration as people compare them.
+func Millis(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1e3)
 	}
@@ -57,8 +60,8 @@ func megabytes(rate float64) string {
 	return fmt.Sprintf("%.1f MB/s", rate/1e6)
 }
 
-// amount returns bytes for people.
-func amount(bytes int64) string {
+// Amount returns bytes for people.
+func Amount(bytes int64) string {
 	switch {
 	case bytes >= 1<<30:
 		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
@@ -70,10 +73,18 @@ func amount(bytes int64) string {
 	return fmt.Sprintf("%d bytes", bytes)
 }
 
-// some returns the first of many words, and how many more there are.
-func some(words []string, most int) string {
+// Some returns the first of many words, and how many more there are.
+func Some(words []string, most int) string {
 	if len(words) <= most {
 		return strings.Join(words, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
+}
+
+// Counted returns a number with its noun.
+func Counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

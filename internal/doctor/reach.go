@@ -30,7 +30,7 @@ func (f *Forwarder) resolve(ctx context.Context) Finding {
 	for _, family := range []struct{ network, record string }{{"ip4", "A"}, {"ip6", "AAAA"}} {
 		begin := time.Now()
 		addrs, err := f.Resolver.LookupNetIP(ctx, family.network, f.Host)
-		took := millis(time.Since(begin))
+		took := Millis(time.Since(begin))
 		if err != nil || len(addrs) == 0 {
 			texts = append(texts, fmt.Sprintf("%s: %s (%s)", family.record, whyNoAddr(err), took))
 			failure = errors.Join(failure, err)
@@ -41,7 +41,7 @@ func (f *Forwarder) resolve(ctx context.Context) Finding {
 			f.addrs = append(f.addrs, a.Unmap())
 			words = append(words, a.Unmap().String())
 		}
-		texts = append(texts, fmt.Sprintf("%s: %s (%s)", family.record, some(words, maxAddrs), took))
+		texts = append(texts, fmt.Sprintf("%s: %s (%s)", family.record, Some(words, maxAddrs), took))
 	}
 	found := strings.Join(texts, "; ")
 	if len(f.addrs) > 0 {
@@ -64,7 +64,7 @@ func whyNoAddr(err error) string {
 	case errors.As(err, &dns) && dns.IsTimeout:
 		return "no answer from the resolver"
 	}
-	return plain(err.Error())
+	return Plain(err.Error())
 }
 
 // attempt is connecting to one address.
@@ -83,7 +83,7 @@ func (f *Forwarder) connect(ctx context.Context) Finding {
 	var all sync.WaitGroup
 	for i := range attempts {
 		attempts[i].addr = netip.AddrPortFrom(f.addrs[i], uint16(f.Port)).String() //nolint:gosec // it is a port
-		all.Go(func() { attempts[i].try(ctx) })
+		all.Go(func() { attempts[i].try(ctx, f.Wait) })
 	}
 	all.Wait()
 	var texts []string
@@ -108,8 +108,8 @@ func (f *Forwarder) connect(ctx context.Context) Finding {
 	return ok("%s", found)
 }
 
-func (a *attempt) try(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, addrTimeout)
+func (a *attempt) try(ctx context.Context, wait time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	begin := time.Now()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", a.addr)
@@ -123,7 +123,7 @@ func (a *attempt) String() string {
 	if a.err != nil {
 		return a.addr + ": " + whyNot(a.err)
 	}
-	return fmt.Sprintf("%s in %s", a.addr, millis(a.took))
+	return fmt.Sprintf("%s in %s", a.addr, Millis(a.took))
 }
 
 // isWithoutFamily reports whether this machine itself has no IPv6, or no IPv4.
@@ -149,7 +149,7 @@ func whyNot(err error) string {
 	if errors.As(err, &op) {
 		err = op.Err
 	}
-	return plain(err.Error())
+	return Plain(err.Error())
 }
 
 func isTimeout(err error) bool {

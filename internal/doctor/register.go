@@ -21,7 +21,7 @@ const registerTimeout = 20 * time.Second
 // port that is served or kept for somebody is refused. The root package sends no name that
 // somebody has.
 func (f *Forwarder) open(ctx context.Context, protocol string, port int) (*tunnel, error) {
-	l, err := f.Listen(ctx, Ask{Protocol: protocol, Port: port})
+	l, err := f.Listen(ctx, Ask{Addr: f.addr, Protocol: protocol, Port: port})
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (f *Forwarder) open(ctx context.Context, protocol string, port int) (*tunne
 		_ = l.Close()
 		return nil, err
 	}
-	return newTunnel(l, net.JoinHostPort(host, number)), nil
+	return newTunnel(l, net.JoinHostPort(host, number), f.Wait), nil
 }
 
 const (
@@ -91,16 +91,16 @@ func (f *Forwarder) token(ctx context.Context) Finding {
 		}
 		return ok("none is shown, and none is asked for")
 	}
-	text := plain(refusal.Text)
+	text := Plain(refusal.Text)
 	switch {
 	case refusal.Code == wire.CodeExpired:
-		return problem("have a new one made, at the relay:   relay token new --name=<name>", "it has expired: %s (%s)", text, plain(refusal.Code))
+		return problem("have a new one made, at the relay:   relay token new --name=<name>", "it has expired: %s (%s)", text, Plain(refusal.Code))
 	case !f.Token:
 		return problem("give it with --tokenFile or RELAY_TOKEN; one is made at the relay:   relay token new --name=<name>",
-			"none is shown, and the relay asks for one: %s (%s)", text, plain(refusal.Code))
+			"none is shown, and the relay asks for one: %s (%s)", text, Plain(refusal.Code))
 	}
 	return problem("compare it with the relay's tokens file, which has its hash; a new one is made there:   relay token new --name=<name>",
-		"the relay does not know it: %s (%s)", text, plain(refusal.Code))
+		"the relay does not know it: %s (%s)", text, Plain(refusal.Code))
 }
 
 func (f *Forwarder) refusal() *wire.Refusal {
@@ -132,19 +132,19 @@ func (f *Forwarder) port(context.Context) Finding {
 	if !errors.As(f.asked, &refusal) {
 		return ok("%s", got)
 	}
-	text := plain(refusal.Text)
+	text := Plain(refusal.Text)
 	if refusal.Code == wire.CodeForbidden {
-		return problem("leave --port out, or ask for one of those", "--port=%d: %s (%s); without it %s", f.PublicPort, text, plain(refusal.Code), got)
+		return problem("leave --port out, or ask for one of those", "--port=%d: %s (%s); without it %s", f.PublicPort, text, Plain(refusal.Code), got)
 	}
 	return warning("if your own forwarder serves it or was just stopped, that is as it should be; otherwise choose another port, or leave --port out",
-		"--port=%d: %s (%s); without it %s", f.PublicPort, text, plain(refusal.Code), got)
+		"--port=%d: %s (%s); without it %s", f.PublicPort, text, Plain(refusal.Code), got)
 }
 
 // noPort explains a registration that has failed.
 func (f *Forwarder) noPort() Finding {
 	refusal := f.refusal()
 	if refusal == nil {
-		return problem(adviceForRegistration(f.opened), "%s", plain(f.opened.Error()))
+		return problem(adviceForRegistration(f.opened), "%s", Plain(f.opened.Error()))
 	}
 	advice := map[string]string{
 		wire.CodeNoPort: "every port that you may have is taken: stop a forwarder, or have the operator widen --ports, or ports= of the token; " +
@@ -155,7 +155,7 @@ func (f *Forwarder) noPort() Finding {
 		wire.CodeDraining: "the relay is shutting down: try again in a minute",
 		wire.CodeShutOut:  "wait that long, and then show a token that the relay knows",
 	}[refusal.Code]
-	found := fmt.Sprintf("refused: %s (%s)", plain(refusal.Text), plain(refusal.Code))
+	found := fmt.Sprintf("refused: %s (%s)", Plain(refusal.Text), Plain(refusal.Code))
 	switch refusal.Code {
 	case wire.CodeUnauthorized, wire.CodeExpired:
 		return skipped("there is none without a token: see above")
@@ -185,10 +185,10 @@ func (f *Forwarder) publicPort(ctx context.Context) Finding {
 	}
 	_, number, err := net.SplitHostPort(f.tunnel.public)
 	if err != nil {
-		return problem("", "%s", plain(err.Error()))
+		return problem("", "%s", Plain(err.Error()))
 	}
 	if _, err := strconv.Atoi(number); err != nil {
-		return problem("", "%s", plain(err.Error()))
+		return problem("", "%s", Plain(err.Error()))
 	}
 	v, err := f.tunnel.visit(ctx, modePing)
 	if err != nil {
@@ -200,7 +200,7 @@ func (f *Forwarder) publicPort(ctx context.Context) Finding {
 		f.unusable = true
 		return problem(adviceForUser(err, number), "a user from here to %s: %s", f.tunnel.public, whyNot(err))
 	}
-	return ok("a user from here gets to this forwarder in %s, and comes from %s", millis(v.firstByte), v.seenFrom())
+	return ok("a user from here gets to this forwarder in %s, and comes from %s", Millis(v.firstByte), v.seenFrom())
 }
 
 func adviceForUser(err error, port string) string {

@@ -98,7 +98,7 @@ func look(t *testing.T, addr string, how looks) results {
 	f := &doctor.Forwarder{
 		Host: host, Port: control, TLS: how.tls, Pinned: how.pinned, Token: how.token != "", Protocols: how.protocols,
 		Listen: func(ctx context.Context, ask doctor.Ask) (net.Listener, error) {
-			l, err := relay.Listen(ctx, addr, &relay.Options{
+			l, err := relay.Listen(ctx, ask.Addr, &relay.Options{
 				Protocol: relay.Protocol(ask.Protocol), Port: ask.Port, Token: how.token, TLS: how.tls, Keys: noLease{},
 			})
 			var refused *relay.RefusedError
@@ -110,7 +110,7 @@ func look(t *testing.T, addr string, how looks) results {
 			}
 			return l, nil
 		},
-		Patience: time.Minute, // on a machine that does much else
+		Wait: time.Minute, Patience: time.Minute, // on a machine that does much else
 	}
 	if how.change != nil {
 		how.change(f)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/seed96252745/relay/internal/conntest"
@@ -100,7 +101,7 @@ func TestNoRelay(t *testing.T) {
 func TestSilent(t *testing.T) {
 	t.Parallel()
 	silent := serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-	r := look(t, silent, looks{})
+	r := look(t, silent, looks{change: func(f *doctor.Forwarder) { f.Wait = 3 * time.Second }})
 	r.want(t, "relay", doctor.Problem, "accepts connections, and does not answer")
 }
 

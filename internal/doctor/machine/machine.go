@@ -1,4 +1,6 @@
-package doctor
+// Package machine looks at a machine that runs a relay, or is going to: its ports, its limits,
+// the settings of its kernel, and what the relay keeps. It changes nothing.
+package machine
 
 import (
 	"context"
@@ -13,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed96252745/relay/internal/doctor"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/sockerr"
 )
@@ -43,13 +46,18 @@ type Machine struct {
 }
 
 // Checks lists the checks.
-func (m *Machine) Checks() []Check {
+func (m *Machine) Checks() []doctor.Check {
 	if m.Root == nil {
 		m.Root = os.DirFS("/")
 	}
 	const quick = 5 * time.Second
-	return []Check{
-		{"control port", 2 * addrTimeout, m.controlPort},
+	var checks []doctor.Check
+	for _, c := range []struct {
+		name    string
+		timeout time.Duration
+		run     func(context.Context) doctor.Finding
+	}{
+		{"control port", 30 * time.Second, m.controlPort},
 		{"running", runningTimeout, m.processes},
 		{"public ports", time.Minute, m.publicPorts},
 		{"outgoing ports", quick, m.outgoingPorts},
@@ -63,7 +71,10 @@ func (m *Machine) Checks() []Check {
 		{"certificate", quick, m.certificate},
 		{"tokens", quick, m.tokens},
 		{"clock", quick, m.clock},
+	} {
+		checks = append(checks, doctor.Check{Name: c.name, Timeout: c.timeout, Run: c.run})
 	}
+	return checks
 }
 
 // host is where ports are looked at from here.
@@ -75,11 +86,10 @@ func (m *Machine) host() string {
 }
 
 // controlPort finds out whether a relay runs, or could.
-func (m *Machine) controlPort(ctx context.Context) Finding {
+func (m *Machine) controlPort(ctx context.Context) doctor.Finding {
 	if m.Control == 0 {
 		return skipped("no port is given: relay doctor 8080 has it looked at")
 	}
-	addr := net.JoinHostPort(m.host(), strconv.Itoa(m.Control))
 	l, err := net.Listen("tcp", net.JoinHostPort(m.Bind, strconv.Itoa(m.Control)))
 	switch {
 	case err == nil:
@@ -91,11 +101,10 @@ func (m *Machine) controlPort(ctx context.Context) Finding {
 	case sockerr.Is(err, syscall.EADDRNOTAVAIL):
 		return problem("give an address that this machine has: ip addr", "--bind: this machine does not have %s", m.Bind)
 	case !sockerr.Is(err, syscall.EADDRINUSE):
-		return problem("", "%d cannot be opened: %s", m.Control, plain(err.Error()))
+		return problem("", "%d cannot be opened: %s", m.Control, doctor.Plain(err.Error()))
 	}
-	f := &Forwarder{Host: m.host(), Port: m.Control, addr: addr}
-	found := f.identify(ctx)
-	m.running = f.is.relay
+	found, running := doctor.Identify(ctx, m.host(), m.Control)
+	m.running = running
 	if m.running {
 		found.Found = fmt.Sprintf("%d: %s", m.Control, found.Found)
 		return found
@@ -106,7 +115,7 @@ func (m *Machine) controlPort(ctx context.Context) Finding {
 
 // publicPorts finds out which ports the relay cannot open. While a relay runs it opens none,
 // as the relay may want one at the same moment: it reads who listens.
-func (m *Machine) publicPorts(ctx context.Context) Finding {
+func (m *Machine) publicPorts(ctx context.Context) doctor.Finding {
 	all := m.Ports.Last - m.Ports.First + 1
 	if m.running {
 		taken, known := m.listening()
@@ -135,9 +144,9 @@ func (m *Machine) publicPorts(ctx context.Context) Finding {
 	case len(taken) == all && sockerr.Is(reason, syscall.EACCES):
 		return problem("choose --ports above 1023", "%s need privileges", m.Ports)
 	case len(taken) == all:
-		return problem("choose other --ports, or stop what has them:   ss -ltnp", "none of %s can be opened: %s", m.Ports, plain(reason.Error()))
+		return problem("choose other --ports, or stop what has them:   ss -ltnp", "none of %s can be opened: %s", m.Ports, doctor.Plain(reason.Error()))
 	}
-	return warning("the relay gives the others out; to know who has them:   ss -ltnp", "%d of %s cannot be opened: %s", len(taken), m.Ports, some(taken, most))
+	return warning("the relay gives the others out; to know who has them:   ss -ltnp", "%d of %s cannot be opened: %s", len(taken), m.Ports, doctor.Some(taken, most))
 }
 
 // listening returns the public ports on which somebody listens.
@@ -165,7 +174,7 @@ func (m *Machine) listening() (ports map[int]struct{}, known bool) {
 }
 
 // outgoingPorts finds out whether connections of this machine take public ports.
-func (m *Machine) outgoingPorts(context.Context) Finding {
+func (m *Machine) outgoingPorts(context.Context) doctor.Finding {
 	figures := m.figures("net/ipv4/ip_local_port_range")
 	const both = 2
 	if len(figures) != both {

@@ -1,4 +1,4 @@
-package doctor
+package machine
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/doctor"
 	"github.com/seed96252745/relay/internal/memory"
 )
 
@@ -26,7 +27,7 @@ const (
 )
 
 // descriptors compares what the process may have with the users that are wanted.
-func (m *Machine) descriptors(context.Context) Finding {
+func (m *Machine) descriptors(context.Context) doctor.Finding {
 	n := admission.Limits{}.WithDefaults().Descriptors
 	if n == math.MaxInt {
 		return unreadable
@@ -47,7 +48,7 @@ func (m *Machine) descriptors(context.Context) Finding {
 }
 
 // queues looks at the settings of the kernel for new connections.
-func (m *Machine) queues(context.Context) Finding {
+func (m *Machine) queues(context.Context) doctor.Finding {
 	var shown, short, raise []string
 	for _, s := range []struct{ path, name string }{
 		{"net/core/somaxconn", "net.core.somaxconn"},
@@ -73,7 +74,7 @@ func (m *Machine) queues(context.Context) Finding {
 }
 
 // conntrack looks at the table of a firewall that follows connections.
-func (m *Machine) conntrack(context.Context) Finding {
+func (m *Machine) conntrack(context.Context) doctor.Finding {
 	used, most := m.figure("net/netfilter/nf_conntrack_count"), m.figure("net/netfilter/nf_conntrack_max")
 	if most < 0 {
 		return ok("connections are not followed here, or not for this process to see")
@@ -91,14 +92,14 @@ func (m *Machine) conntrack(context.Context) Finding {
 }
 
 // memory looks at what the process may have, and the kernel's sockets.
-func (m *Machine) memory(context.Context) Finding {
+func (m *Machine) memory(context.Context) doctor.Finding {
 	limit, sockets := memory.Limit(), memory.TCP()
 	if limit == math.MaxInt64 {
 		return unreadable
 	}
-	found := fmt.Sprintf("%s for a process started like this one, by the machine and its control groups", amount(limit))
+	found := fmt.Sprintf("%s for a process started like this one, by the machine and its control groups", doctor.Amount(limit))
 	if sockets < limit {
-		found += fmt.Sprintf("; %s for the buffers of all sockets (tcp_mem)", amount(sockets))
+		found += fmt.Sprintf("; %s for the buffers of all sockets (tcp_mem)", doctor.Amount(sockets))
 	}
 	const littleForSockets = 64 << 20
 	switch {

@@ -1,4 +1,4 @@
-package doctor
+package machine
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/api"
+	"github.com/seed96252745/relay/internal/doctor"
 )
 
 // Process is a relay or a forwarder that runs on this machine, and has been asked how it does.
@@ -17,26 +18,26 @@ type Process struct {
 }
 
 // processes shows how those do that run here.
-func (m *Machine) processes(ctx context.Context) Finding {
+func (m *Machine) processes(ctx context.Context) doctor.Finding {
 	if m.Running == nil {
 		return skipped("nobody was asked")
 	}
 	all, err := m.Running(ctx)
 	if err != nil {
-		return warning("run the doctor as the user who runs relay", "%s", plain(err.Error()))
+		return warning("run the doctor as the user who runs relay", "%s", doctor.Plain(err.Error()))
 	}
 	var texts, troubles []string
 	for _, p := range all {
 		if p.Err != nil {
 			texts = append(texts, p.Name+": no status")
-			troubles = append(troubles, p.Name+": "+plain(p.Err.Error()))
+			troubles = append(troubles, p.Name+": "+doctor.Plain(p.Err.Error()))
 			continue
 		}
 		s := p.Status
 		texts = append(texts, fmt.Sprintf("%s: version %s, since %s, %s, %s",
-			p.Name, plain(s.Version), moment(s.Started), counted(s.Tunnels, "tunnel"), counted(s.Users, "user")))
+			p.Name, doctor.Plain(s.Version), doctor.Moment(s.Started), doctor.Counted(s.Tunnels, "tunnel"), doctor.Counted(s.Users, "user")))
 		for _, t := range s.Problems {
-			troubles = append(troubles, plain(t.Text))
+			troubles = append(troubles, doctor.Plain(t.Text))
 		}
 	}
 	const most = 8
@@ -45,18 +46,10 @@ func (m *Machine) processes(ctx context.Context) Finding {
 	case len(all) == 0:
 		return ok("none runs with this state directory, or it has no socket there")
 	case len(troubles) > 0:
-		return warning("relay status   shows more, and   relay log   what has happened", "%s; %s", found, some(troubles, most))
+		return warning("relay status   shows more, and   relay log   what has happened", "%s; %s", found, doctor.Some(troubles, most))
 	}
 	return ok("%s", found)
 }
 
 // runningTimeout bounds asking processes: one that is stopped does not answer.
 const runningTimeout = 10 * time.Second
-
-// counted returns a number with its noun.
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

@@ -1,4 +1,4 @@
-package doctor
+package machine
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed96252745/relay/internal/doctor"
 )
 
 // freeSpace returns how many bytes can be written below a folder.
@@ -20,8 +22,8 @@ func freeSpace(dir string) (bytes int64, known bool) {
 }
 
 // clock asks the kernel whether the clock is kept in time (adjtimex(2)).
-func (m *Machine) clock(context.Context) Finding {
-	now := moment(time.Now())
+func (m *Machine) clock(context.Context) doctor.Finding {
+	now := doctor.Moment(time.Now())
 	var t unix.Timex
 	if _, err := unix.Adjtimex(&t); err != nil {
 		return skipped("%s; the kernel does not say whether that is right", now)
@@ -30,5 +32,5 @@ func (m *Machine) clock(context.Context) Finding {
 		return warning("have it set by NTP:   timedatectl set-ntp true; certificates and tokens expire by it",
 			"%s; nobody keeps it in time, as far as the kernel knows", now)
 	}
-	return ok("%s", fmt.Sprintf("%s, kept in time, within %s", now, millis(time.Duration(t.Maxerror)*time.Microsecond)))
+	return ok("%s", fmt.Sprintf("%s, kept in time, within %s", now, doctor.Millis(time.Duration(t.Maxerror)*time.Microsecond)))
 }

@@ -1,4 +1,4 @@
-package doctor
+package machine
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed96252745/relay/internal/doctor"
 )
 
 const (
@@ -47,7 +49,7 @@ func dropsByNft(rules string) bool {
 }
 
 // firewall looks for a firewall that drops users. It cannot see that of a provider.
-func (m *Machine) firewall(ctx context.Context) Finding {
+func (m *Machine) firewall(ctx context.Context) doctor.Finding {
 	const elsewhere = "that of a provider cannot be seen from here: from elsewhere   relay doctor <host> <port>   tries it"
 	var seen []string
 	for _, s := range showers() {

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -103,7 +104,11 @@ func TestNoSession(t *testing.T) {
 // A source that tries one token after the other is not heard any more, not even with the
 // right one, and is told when to come back.
 func TestGuessing(t *testing.T) {
-	r := start(t, admin.Access{Token: token})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := startAt(t, elsewhere{l}, admin.Access{Token: token})
 	for range 10_000 {
 		answer := r.ask("GET", "/api/v1/status", "", "Authorization: Bearer guess")
 		if answer.StatusCode == http.StatusUnauthorized {
@@ -113,8 +118,31 @@ func TestGuessing(t *testing.T) {
 		if answer.Header.Get("Retry-After") == "" {
 			t.Error("nothing is said of when to come back")
 		}
+		r.ask("GET", "/api/v1/status", "", "Authorization: Bearer "+token).wantError(t, http.StatusTooManyRequests, "too_many_wrong_tokens")
 		r.ask("GET", "/healthz", "").wantStatus(t, 200)
 		return
 	}
 	t.Fatal("10,000 tokens were tried")
+}
+
+// elsewhere is a listener whose connections come from another machine.
+type elsewhere struct{ net.Listener }
+
+func (l elsewhere) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return stranger{conn}, err
+}
+
+type stranger struct{ net.Conn }
+
+func (stranger) RemoteAddr() net.Addr { return user("192.0.2.7:40000") }
+
+// On loopback everybody may have one address: nobody is shut out there by the tokens that
+// others try.
+func TestWrongTokensOnLoopback(t *testing.T) {
+	r := start(t, admin.Access{Token: token})
+	for range 3 {
+		r.ask("GET", "/api/v1/status", "", "Authorization: Bearer guess").wantError(t, 401, "unauthorized")
+	}
+	r.ask("GET", "/api/v1/status", "", "Authorization: Bearer "+token).wantStatus(t, 200)
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -103,7 +104,7 @@ func protect(h http.Header) {
 
 // crashed reports a panic of a handler, which ends this request and no other.
 func (d *door) crashed(w http.ResponseWriter, value any) {
-	if value == http.ErrAbortHandler {
+	if err, is := value.(error); is && errors.Is(err, http.ErrAbortHandler) {
 		panic(value) // net/http closes the connection
 	}
 	e := crash.Caught(value)
@@ -171,7 +172,7 @@ func (d *door) tlsConfig() *tls.Config {
 		return nil
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		cert, err := d.Access.GetCertificate(hello)
+		cert, err := d.GetCertificate(hello)
 		if err == nil && cert.Leaf != nil {
 			d.shown.Store(cert.Leaf)
 		}

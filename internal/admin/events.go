@@ -121,7 +121,7 @@ func (o *writer) take() (found bool) {
 func (o *writer) event(number uint64, e *entry) {
 	fmt.Fprintf(&o.text, "id: %s\n", o.place.stream.id(number))
 	o.data(api.Event{
-		Seq: number, At: e.at.UTC(), Level: e.event.Level.String(), Event: string(e.event.Name), Fields: fields(&e.event),
+		Seq: number, At: e.at.UTC(), Level: e.event.Level.String(), Event: string(e.event.Name), Tunnel: api.TunnelID(e.event.Tunnel.ID), Fields: fields(&e.event),
 	})
 }
 

@@ -75,10 +75,10 @@ func TestEvent(t *testing.T) {
 	before := time.Now()
 	r.Events.Observe(observe.Event{
 		Name: observe.UserDone, Level: slog.LevelInfo, User: user("192.0.2.7:40000"), Received: 5, Sent: 6,
-		Tunnel: observe.Tunnel{Port: 20001, Identity: "db1"}, Err: errors.New("an error\nof two lines"),
+		Tunnel: observe.Tunnel{ID: 1, Port: 20001, Identity: "db1"}, Err: errors.New("an error\nof two lines"),
 	})
 	e := stream.next()
-	if e.Seq != 1 || e.Level != "INFO" || e.Event != "user_done" || e.At.Before(before.Add(-time.Second)) || e.At.Location() != time.UTC {
+	if e.Seq != 1 || e.Level != "INFO" || e.Event != "user_done" || e.Tunnel != "t1" || e.At.Before(before.Add(-time.Second)) || e.At.Location() != time.UTC {
 		t.Errorf("the event is %+v", e)
 	}
 	for key, want := range map[string]any{
@@ -93,17 +93,18 @@ func TestEvent(t *testing.T) {
 // A filter lets through what it names.
 func TestFilters(t *testing.T) {
 	events := []observe.Event{
-		{Name: observe.UserJoined, Level: slog.LevelDebug, User: user("192.0.2.7:40000"), Tunnel: observe.Tunnel{Port: 20001, Identity: "db1"}},
-		{Name: observe.UserReset, Level: slog.LevelInfo, User: user("[2001:db8::1]:40000"), Tunnel: observe.Tunnel{Port: 20001}},
-		{Name: observe.TunnelClosed, Level: slog.LevelInfo, Tunnel: observe.Tunnel{Port: 20002, Identity: "db1"}},
+		{Name: observe.UserJoined, Level: slog.LevelDebug, User: user("192.0.2.7:40000"), Tunnel: observe.Tunnel{ID: 1, Port: 20001, Identity: "db1"}},
+		{Name: observe.UserReset, Level: slog.LevelInfo, User: user("[2001:db8::1]:40000"), Tunnel: observe.Tunnel{ID: 1, Port: 20001}},
+		{Name: observe.TunnelClosed, Level: slog.LevelInfo, Tunnel: observe.Tunnel{ID: 2, Port: 20001, Identity: "db1"}},
 		{Name: observe.Panicked, Level: slog.LevelError},
+		{Name: observe.LeaseEnded, Level: slog.LevelInfo, Tunnel: observe.Tunnel{Port: 20001}},
 	}
 	for query, want := range map[string][]observe.Name{
-		"":                               {observe.UserJoined, observe.UserReset, observe.TunnelClosed, observe.Panicked},
+		"":                               {observe.UserJoined, observe.UserReset, observe.TunnelClosed, observe.Panicked, observe.LeaseEnded},
 		"?event=user_reset&event=panic":  {observe.UserReset, observe.Panicked},
-		"?level=info":                    {observe.UserReset, observe.TunnelClosed, observe.Panicked},
+		"?level=info":                    {observe.UserReset, observe.TunnelClosed, observe.Panicked, observe.LeaseEnded},
 		"?level=WARN":                    {observe.Panicked},
-		"?tunnel=t1":                     {observe.UserJoined, observe.UserReset},
+		"?tunnel=t1":                     {observe.UserJoined, observe.UserReset, observe.LeaseEnded},
 		"?identity=db1":                  {observe.UserJoined, observe.TunnelClosed},
 		"?user=192.0.2.7":                {observe.UserJoined},
 		"?user=192.0.2.7:40000":          {observe.UserJoined},
@@ -124,7 +125,7 @@ func TestFilters(t *testing.T) {
 		for _, name := range []observe.Name{observe.Panicked, observe.UserDone, observe.SourceBanned} {
 			for _, address := range []string{"192.0.2.7:40000", "192.0.2.7:40001", "[2001:db8::1]:40000"} {
 				r.Events.Observe(observe.Event{
-					Name: name, Level: slog.LevelError, User: user(address), Tunnel: observe.Tunnel{Port: 20001, Identity: "db1"},
+					Name: name, Level: slog.LevelError, User: user(address), Tunnel: observe.Tunnel{ID: 1, Port: 20001, Identity: "db1"},
 				})
 			}
 		}

@@ -21,7 +21,8 @@ const maxEvents = 32
 type filter struct {
 	names    []string // any of these; none is all
 	level    slog.Level
-	port     int // of the tunnel, or 0
+	tunnel   uint64 // its number, or 0 for all
+	port     int    // of that tunnel
 	identity string
 	user     netip.AddrPort // with port 0 for any; zero is all
 }
@@ -51,6 +52,7 @@ func (s *Server) filter(r *http.Request) (f filter, err error) {
 			return f, unknownTunnel()
 		}
 		f.port = tunnels[i].Port
+		f.tunnel, _ = api.ParseTunnelID(id) // a node has no other IDs
 	}
 	return f, nil
 }
@@ -72,7 +74,7 @@ func (f *filter) wants(e *observe.Event) bool {
 	switch {
 	case e.Level < f.level,
 		len(f.names) > 0 && !slices.Contains(f.names, string(e.Name)),
-		f.port != 0 && f.port != e.Tunnel.Port,
+		f.tunnel != 0 && !f.isOf(&e.Tunnel),
 		f.identity != "" && f.identity != e.Tunnel.Identity:
 		return false
 	case !f.user.IsValid():
@@ -82,4 +84,9 @@ func (f *filter) wants(e *observe.Event) bool {
 	}
 	user := conn.AddrPort(e.User)
 	return user.Addr() == f.user.Addr() && (f.user.Port() == 0 || f.user.Port() == user.Port())
+}
+
+// isOf reports whether an event is of the tunnel. That of a lease knows its port alone.
+func (f *filter) isOf(t *observe.Tunnel) bool {
+	return t.ID == f.tunnel || t.ID == 0 && t.Port != 0 && t.Port == f.port
 }

@@ -182,6 +182,7 @@ type Event struct {
 	At     time.Time      `json:"at"`
 	Level  string         `json:"level"`
 	Event  string         `json:"event"`
+	Tunnel string         `json:"tunnel,omitempty"` // its ID
 	Fields map[string]any `json:"fields"`
 }
 

@@ -75,6 +75,16 @@ type table struct {
 	byPort map[int]*place // the latest one of each port
 }
 
+// of returns the place of the tunnel that an event is of, or nil. Mostly that is the latest
+// one of the port, and nobody has to hash names.
+func (t *table) of(tunnel *observe.Tunnel) *place {
+	k := keyOf(tunnel)
+	if p := t.byPort[k.port]; p == nil || p.key == k {
+		return p
+	}
+	return t.byKey[k]
+}
+
 // tunnels are the tunnels that have places. A tunnel that has one keeps it for as long as
 // it lives, and is given one when it opens, or once there is one.
 type tunnels struct {
@@ -98,14 +108,14 @@ func newTunnels(most int, labels func(key) []*dto.LabelPair) *tunnels {
 // total first never finds less in the tunnels.
 
 func (t *tunnels) countJoined(e *observe.Event) {
-	if p := t.table.Load().byKey[keyOf(&e.Tunnel)]; p != nil {
+	if p := t.table.Load().of(&e.Tunnel); p != nil {
 		p.ended.connections.Add(1)
 	}
 	t.all.connections.Add(1)
 }
 
 func (t *tunnels) countDone(e *observe.Event) {
-	if p := t.table.Load().byKey[keyOf(&e.Tunnel)]; p != nil {
+	if p := t.table.Load().of(&e.Tunnel); p != nil {
 		p.ended.received.Add(e.Received)
 		p.ended.sent.Add(e.Sent)
 	}

@@ -101,11 +101,11 @@ func TestFreshToken(t *testing.T) {
 	f.one()
 	p := openTab(t, f.URL)
 	p.visit("#/connect")
-	p.waitText("relay --localForwardPort=80")
-	p.fill("main input", "office")
+	p.waitText("relay --localForwardPort=<its port>")
+	p.fill("main form input", "office")
 	p.button("main", "Make a token")
-	p.waitText("office:s3cret")
-	p.waitText("relay --token=office relay.example.com 8080")
+	p.waitText("echo relay_S3CRET > relay.token")
+	p.waitText("relay --tokenFile=relay.token --localForwardPort=<its port> relay.example.com 8080")
 	f.acted(p, "POST /api/v1/tokens map[name:office]")
 
 	// The secret is gone when the view is left.
@@ -113,7 +113,7 @@ func TestFreshToken(t *testing.T) {
 	p.waitText("20001")
 	p.visit("#/connect")
 	p.waitText("With a fresh token")
-	if eval[bool](p, "document.documentElement.innerHTML.includes('s3cret')") {
+	if eval[bool](p, "document.documentElement.innerHTML.includes('S3CRET')") {
 		t.Error("the secret is still in the document")
 	}
 

@@ -43,7 +43,7 @@ const fixtureCookie = "relay_admin"
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{status: api.Status{
 		Kind: api.Relay, Version: "v1.0.0", Started: time.Now().Add(-50 * time.Hour), Control: "relay.example.com:8080", Ports: "20000-29999",
-		Connect: []string{"relay --localForwardPort=80 relay.example.com 8080"}, Problems: []api.Problem{},
+		Connect: []string{"relay --localForwardPort=<its port> relay.example.com 8080", "relay --tlsPin=sha256//key --localForwardPort=<its port> relay.example.com 8080"}, Problems: []api.Problem{},
 	}}
 	mux := http.NewServeMux()
 	mux.Handle("GET /", page.Handler())
@@ -145,7 +145,7 @@ func (f *fixture) act(w http.ResponseWriter, r *http.Request) {
 	}
 	f.acts = append(f.acts, what)
 	if r.URL.Path == "/api/v1/tokens" {
-		write(w, http.StatusCreated, map[string]string{"name": "office", "secret": "office:s3cret", "line": "relay --token=office relay.example.com 8080"})
+		write(w, http.StatusCreated, map[string]string{"name": "office", "secret": "relay_S3CRET", "line": "relay --tokenFile=<file with its token> --localForwardPort=<its port> relay.example.com 8080"})
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

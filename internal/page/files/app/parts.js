@@ -10,6 +10,13 @@ export function nameOf(tunnel) {
   return tunnel.name ? `${place} ${tunnel.name}` : place;
 }
 
+// roundTrip returns the round trip to a relay client in seconds: as the kernel has measured
+// it, or that of the last probe. It is 0 if neither is known.
+export function roundTrip(tunnel) {
+  const { probe } = tunnel;
+  return tunnel.roundTripSeconds || (probe?.ok ? Math.max(0, probe.tookSeconds - (probe.dialSeconds ?? 0)) : 0);
+}
+
 // detail returns what goes with a state: since when, and why.
 export function detail(tunnel, now) {
   const parts = [];

@@ -4,10 +4,30 @@ import { post } from '../api.js';
 import { copyButton, field } from '../dialog.js';
 import { el, show, text } from '../dom.js';
 
-// commands returns command lines, each with a button that copies it.
+// What the relay leaves open in its command lines.
+const itsPort = '<its port>';
+const itsFile = '<file with its token>';
+
+function command(line, label) {
+  return el('div', null, label ? el('p', { class: 'commandlabel' }, label) : null,
+    el('div', { class: 'command' }, el('pre', { tabindex: '0', 'aria-label': 'Command line' }, el('code', null, line)), copyButton(() => line)));
+}
+
+// commands returns the command lines that put a server online, each with a button that
+// copies it, and a field for the port of that server.
 export function commands(lines) {
-  return el('div', { class: 'commands' }, ...lines.map((line) =>
-    el('div', { class: 'command' }, el('pre', { tabindex: '0', 'aria-label': 'Command line' }, el('code', null, line)), copyButton(() => line))));
+  const encrypted = (line) => /--tls/.test(line);
+  const sorted = [...lines].sort((a, b) => encrypted(b) - encrypted(a));
+  const port = el('input', { type: 'text', inputmode: 'numeric', autocomplete: 'off', placeholder: 'such as 8080', class: 'portfield' });
+  const box = el('div', { class: 'commands' });
+  const fill = () => {
+    const number = /^\d{1,5}$/.test(port.value.trim()) ? port.value.trim() : itsPort;
+    box.replaceChildren(...sorted.map((line) => command(line.replace(itsPort, number),
+      lines.length > 1 ? (encrypted(line) ? 'Encrypted' : 'In plain text') : '')));
+  };
+  port.addEventListener('input', fill);
+  fill();
+  return el('div', { class: 'commands' }, lines.some((line) => line.includes(itsPort)) ? field('Port of your server', port) : null, box);
 }
 
 export class ConnectView {
@@ -60,7 +80,8 @@ export class ConnectView {
       const token = await post('tokens', { name: this.name.value.trim() });
       this.fresh.replaceChildren(
         el('p', { class: 'warnline' }, 'Copy it now: it is not shown again.'),
-        commands([token.line, token.secret].filter(Boolean)));
+        command(`(umask 077; echo ${token.secret} > relay.token)`, 'First, where your server is: keep the secret in a file'),
+        command((token.line ?? '').replace(itsFile, 'relay.token'), 'Then put the server online'));
       this.name.value = '';
     } catch (error) {
       text(this.problem, error.message);

@@ -4,7 +4,7 @@ import { id, query } from '../api.js';
 import { attr, el, keep, show, text } from '../dom.js';
 import * as format from '../format.js';
 import { copyButton } from '../dialog.js';
-import { Badge, nameOf } from '../parts.js';
+import { Badge, nameOf, roundTrip } from '../parts.js';
 import { Curve } from '../curve.js';
 import { EndedTable } from './ended.js';
 import { UsersTable, usersPath } from './users.js';
@@ -85,7 +85,7 @@ export class TunnelView {
       ['Relay client', t.relayClient && [t.relayClient]],
       ['Identity', t.identity && [t.identity]],
       ['Protocol', t.protocol && [t.protocol]],
-      ['Round trip', t.roundTripSeconds && [format.span(t.roundTripSeconds)]],
+      ['Round trip', roundTrip(t) && [format.span(roundTrip(t))]],
       ['Last probe', t.probe && [probeWords(t.probe, now), format.exact(new Date(t.probe.at))]],
       ['State since', date(t.since)],
       ['Opened', date(t.opened)],
@@ -95,7 +95,7 @@ export class TunnelView {
       ['From users', [format.bytes(t.received), `${format.count(t.received)} bytes`]],
       ['To users', [format.bytes(t.sent), `${format.count(t.sent)} bytes`]],
     ].filter(([, value]) => value);
-    keep(this.facts, facts, ([name]) => name, ([name]) => el('div', null, el('dt', null, name), el('dd')), (node, [, [value, title]]) => {
+    keep(this.facts, facts, ([name]) => name, ([name]) => el('div', { class: name === 'Last probe' ? 'broad' : null }, el('dt', null, name), el('dd')), (node, [, [value, title]]) => {
       text(node.lastChild, value);
       attr(node.lastChild, 'title', title ?? value);
     });

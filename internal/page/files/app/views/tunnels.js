@@ -2,7 +2,7 @@
 
 import { attr, el, keep, show, text } from '../dom.js';
 import * as format from '../format.js';
-import { Badge, matcher, nameOf, searchBox } from '../parts.js';
+import { Badge, matcher, nameOf, roundTrip, searchBox } from '../parts.js';
 import { Spark } from '../spark.js';
 import { Table } from '../table.js';
 import * as words from '../words.js';
@@ -65,8 +65,8 @@ export class TunnelsView {
         attr(td, 'title', `${format.count(t.received)} bytes from users, ${format.count(t.sent)} bytes to users`);
       } },
       { key: 'protocol', title: 'Protocol', class: 'c-protocol wide', sort: (t) => t.protocol ?? '', cell: (td) => (t) => text(td, t.protocol || '–') },
-      { key: 'trip', title: 'Round trip', class: 'c-trip num wide', sort: (t) => t.roundTripSeconds ?? 0, descending: true,
-        cell: (td) => (t) => text(td, t.roundTripSeconds ? format.span(t.roundTripSeconds) : '–') },
+      { key: 'trip', title: 'Round trip', class: 'c-trip num wide', sort: roundTrip, descending: true,
+        cell: (td) => (t) => text(td, roundTrip(t) ? format.span(roundTrip(t)) : '–') },
     ];
   }
 

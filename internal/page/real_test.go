@@ -130,9 +130,13 @@ func newWorld(t *testing.T, args ...string) *world {
 	t.Helper()
 	const ports = 16
 	first := conntest.FreePorts(t, ports+2)
+	public := fmt.Sprintf("%d-%d", first+2, first+1+ports)
+	if *screenshots != "" {
+		public = "20001-20016" // as people see them
+	}
 	w := &world{T: t, control: strconv.Itoa(first), origin: "http://127.0.0.1:" + strconv.Itoa(first+1)}
 	w.args = append([]string{
-		"--bind=127.0.0.1", "--ports=" + fmt.Sprintf("%d-%d", first+2, first+1+ports), "--adminListen=127.0.0.1:" + strconv.Itoa(first+1),
+		"--bind=127.0.0.1", "--ports=" + public, "--adminListen=127.0.0.1:" + strconv.Itoa(first+1),
 		"--probe=5s", "--stateDir=" + t.TempDir(), "--logFormat=json",
 	}, args...)
 	w.args = append(w.args, w.control)

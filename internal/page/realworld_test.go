@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/seed96252745/relay/internal/conntest"
 )
 
 // screenshots is where TestScreenshots puts its pictures. docs/how-to/see-in-a-browser.md
@@ -71,11 +73,7 @@ func TestScreenshots(t *testing.T) {
 	} else if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	var args []string
-	if *screenshots != "" {
-		args = []string{"--ports=20001-20016"} // as people see them
-	}
-	w := newWorld(t, args...)
+	w := newWorld(t)
 	down := newServer(t, echo)
 	_, downPort := w.forward("backup", down)
 	ports := []int{}
@@ -190,4 +188,35 @@ func (w *world) visit(port, busy, round int, over <-chan struct{}) {
 	if round%4 == 3 {
 		_ = c.(*net.TCPConn).SetLinger(0) // a reset
 	}
+}
+
+// TestRealForwarder looks at the page of a forwarder, and ends one of its users there.
+func TestRealForwarder(t *testing.T) {
+	w := newWorld(t)
+	s := newServer(t, echo)
+	origin := "127.0.0.1:" + conntest.FreePort(t)
+	_, port := w.forward("web", s, "--adminListen="+origin)
+	p := openTab(t, "http://"+origin)
+	p.waitText("Services")
+	p.waitText("127.0.0.1:" + s.port)
+	p.wait("document.querySelector('td.c-state').textContent.startsWith('Up')")
+	stays, goes := w.user(port), w.user(port)
+	p.wait("document.querySelector('td.c-users').textContent === '2'")
+	p.click("a.rowlink")
+	p.waitText("Accepted in")
+	p.wait("document.querySelectorAll('td.c-acts button').length === 2") // there are no bans
+	// The one who has sent most stands first.
+	w.exchange(goes, "more than the other one")
+	p.button("th", "From user")
+	p.wait("document.querySelector('td.c-bytes')?.textContent === '28 B'")
+	p.button("td", "End")
+	p.confirm("is reset", "End user")
+	w.reset(goes)
+	w.exchange(stays, "still there")
+	p.button(".parts", "Last ends")
+	p.waitText("Ended by the operator")
+
+	w.relay.kill(t)
+	p.wait("document.querySelector('.head .badge').textContent.startsWith('Connecting')")
+	p.clean()
 }

@@ -20,10 +20,10 @@ export class Acts {
   endUser(user) {
     return run({
       title: 'End this user?',
-      words: [`The connection of ${user.address} is reset. The user may connect again.`],
+      words: [`The connection of ${user.address || user.id} is reset. The user may connect again.`],
       verb: 'End user',
       act: () => del(`users/${id(user.id)}`),
-    }, `${user.address} was ended.`, this.after);
+    }, `${user.address || user.id} was ended.`, this.after);
   }
 
   closeTunnel(tunnel, name) {

@@ -86,7 +86,7 @@ export class TunnelView {
       ['Identity', t.identity && [t.identity]],
       ['Protocol', t.protocol && [t.protocol]],
       ['Round trip', roundTrip(t) && [format.span(roundTrip(t))]],
-      ['Last probe', t.probe && [probeWords(t.probe, now), format.exact(new Date(t.probe.at))]],
+      ['Last probe', t.probe && [probeWords(t.probe, now, this.page.services()), format.exact(new Date(t.probe.at))]],
       ['State since', date(t.since)],
       ['Opened', date(t.opened)],
       ['Port kept until', date(t.until)],
@@ -108,9 +108,10 @@ export class TunnelView {
   }
 }
 
-function probeWords(probe, now) {
+function probeWords(probe, now, services) {
   const when = format.ago(new Date(probe.at), now);
   if (!probe.ok) return `${words.plain(probe.error || 'failed')}, ${when}`;
+  if (services) return `Accepted in ${format.span(probe.dialSeconds || probe.tookSeconds)}, ${when}`;
   const dial = probe.dialSeconds ? `, of it ${format.span(probe.dialSeconds)} at the local server` : '';
   return `Answered in ${format.span(probe.tookSeconds)}${dial}, ${when}`;
 }

@@ -46,7 +46,7 @@ export class UsersTable {
     const more = el('div', { class: 'narrow' });
     td.append(address, more);
     return (u) => {
-      text(address, u.address);
+      text(address, u.address || 'not known');
       attr(td, 'title', u.address);
       text(more, [ofAll ? this.nameOf(u) : '', format.ago(new Date(u.joined), this.page.now())].filter(Boolean).join(' · '));
     };
@@ -64,7 +64,7 @@ export class UsersTable {
     if (!this.page.services()) td.append(ban);
     return (u) => {
       user = u;
-      attr(end, 'aria-label', `End user ${u.address}`);
+      attr(end, 'aria-label', `End user ${u.address || u.id}`);
       attr(ban, 'aria-label', `Ban ${addressOf(u.address)}`);
     };
   }

@@ -64,6 +64,11 @@ export function clock(date, now = new Date()) {
   return date.toDateString() === now.toDateString() ? time.format(date) : dayAndTime.format(date);
 }
 
+// minute returns the same without seconds, where there is little room.
+export function minute(date, now) {
+  return clock(date, now).replace(/:\d\d$/, (seconds) => (date.toDateString() === now.toDateString() ? '' : seconds));
+}
+
 export function exact(date) {
   return `${dateAndTime.format(date)} (${date.toISOString()})`;
 }

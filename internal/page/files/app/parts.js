@@ -20,10 +20,10 @@ export function roundTrip(tunnel) {
 // detail returns what goes with a state: since when, and why.
 export function detail(tunnel, now) {
   const parts = [];
-  if (tunnel.state !== 'up' && tunnel.since) parts.push(`since ${format.clock(new Date(tunnel.since), now)}`);
+  if (tunnel.state !== 'up' && tunnel.since) parts.push(`since ${format.minute(new Date(tunnel.since), now)}`);
   const why = tunnel.error || (tunnel.state === 'local_server_down' ? tunnel.probe?.error : '');
   if (why) parts.push(`(${why})`);
-  if (tunnel.state === 'away' && tunnel.until) parts.push(`kept until ${format.clock(new Date(tunnel.until), now)}`);
+  if (tunnel.state === 'away' && tunnel.until) parts.push(`kept until ${format.minute(new Date(tunnel.until), now)}`);
   return parts.join(' ');
 }
 
@@ -45,7 +45,7 @@ export class Badge {
     text(this.word, state.word);
     const more = detail(tunnel, now);
     text(this.detail, more);
-    attr(this.node, 'title', [`${state.word} ${more}`.trim(), state.why].filter(Boolean).join('\n'));
+    attr(this.node, 'title', [`${state.word} ${more}`.trim(), tunnel.since && `Since ${format.exact(new Date(tunnel.since))}`, state.why].filter(Boolean).join('\n'));
   }
 }
 

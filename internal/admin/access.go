@@ -46,6 +46,7 @@ func newDoor(s *Server, a Access) *door {
 	register(d.mux, d.sessionOperations())
 	private := http.NewServeMux()
 	register(private, s.operations())
+	private.HandleFunc("GET /readyz/{tunnel}", s.readyTunnel)
 	private.HandleFunc("/", nothingHere)
 	if s.Metrics != nil {
 		private.Handle("/metrics", readOnly(s.Metrics))
@@ -55,7 +56,7 @@ func newDoor(s *Server, a Access) *door {
 	} else {
 		private.HandleFunc("/debug/", refuseProfiles)
 	}
-	for _, pattern := range []string{"/api/", "/debug/", "/metrics"} {
+	for _, pattern := range []string{"/api/", "/debug/", "/metrics", "/readyz/"} {
 		d.mux.Handle(pattern, d.authorized(private))
 	}
 	if s.Page != nil {

@@ -25,6 +25,27 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// readyTunnel reports whether a tunnel, by its public port or its ID, serves users. One of
+// which that is not known does not.
+func (s *Server) readyTunnel(w http.ResponseWriter, r *http.Request) {
+	which := r.PathValue("tunnel")
+	for _, t := range s.Node.Tunnels() {
+		if which != t.ID && which != strconv.Itoa(t.Port) {
+			continue
+		}
+		status, text := http.StatusServiceUnavailable, string(t.State)
+		if t.State == api.Up {
+			status = http.StatusOK
+		}
+		if t.Error != "" {
+			text += ": " + t.Error
+		}
+		say(w, status, text)
+		return
+	}
+	say(w, http.StatusNotFound, "unknown_tunnel")
+}
+
 func say(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)

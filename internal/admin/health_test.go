@@ -28,6 +28,32 @@ func TestReady(t *testing.T) {
 	}
 }
 
+// A tunnel is ready if it is known to be up, and is found by its port and by its ID.
+func TestReadyTunnel(t *testing.T) {
+	r := start(t, admin.Access{})
+	r.node.has(
+		api.Tunnel{ID: "t2", Port: 20002, State: api.LocalServerDown, Error: "connection refused"},
+		api.Tunnel{ID: "t3", Port: 20003, State: api.Unknown},
+	)
+	for path, want := range map[string]struct {
+		status int
+		body   string
+	}{
+		"20001": {200, "up\n"},
+		"t1":    {200, "up\n"},
+		"20002": {503, "local_server_down: connection refused\n"},
+		"t3":    {503, "unknown\n"},
+		"20004": {404, "unknown_tunnel\n"},
+		"web":   {404, "unknown_tunnel\n"},
+	} {
+		answer := r.ask("GET", "/readyz/"+path, "")
+		answer.wantStatus(t, want.status)
+		if answer.body != want.body {
+			t.Errorf("%s: the answer is %q, want %q", path, answer.body, want.body)
+		}
+	}
+}
+
 // A node that cannot do what is asked of it, or that fails, is told of in its own words.
 func TestFailures(t *testing.T) {
 	r := start(t, admin.Access{})

@@ -25,7 +25,15 @@ type node struct {
 	mu     sync.Mutex // guards what follows
 	asked  []string
 	status api.Status
+	more   []api.Tunnel
 	fails  error
+}
+
+// has gives the node more tunnels.
+func (n *node) has(more ...api.Tunnel) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.more = more
 }
 
 func (n *node) is(status api.Status) {
@@ -66,7 +74,9 @@ func (n *node) Status() api.Status {
 }
 
 func (n *node) Tunnels() []api.Tunnel {
-	return []api.Tunnel{{ID: "t1", Port: 20001, Name: "web", State: api.Up}}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]api.Tunnel{{ID: "t1", Port: 20001, Name: "web", State: api.Up}}, n.more...)
 }
 
 func (n *node) Users(tunnel string, limit int) []api.User {

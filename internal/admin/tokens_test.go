@@ -17,7 +17,7 @@ func TestStrangers(t *testing.T) {
 	for path, status := range map[string]int{
 		"/healthz": 200, "/readyz": 200, "/": 200, "/app/main.js": 200,
 		"/metrics": 401, "/api/v1/status": 401, "/api/v1/openapi.yaml": 401, "/api/v1/nothing": 401, "/api/": 401,
-		"/debug/pprof/": 401, "/debug/": 401, "/metrics/": 200, // is a path of the page, which has none
+		"/readyz/20001": 401, "/readyz/": 401, "/debug/pprof/": 401, "/debug/": 401, "/metrics/": 200, // is a path of the page, which has none
 	} {
 		r.ask("GET", path, "").wantStatus(t, status)
 	}

@@ -3,10 +3,16 @@
 package lab_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed96252745/relay/internal/api"
 )
 
 const (
@@ -25,12 +31,49 @@ func (r *rig) becomes(state string, since int) time.Duration {
 	return time.Since(begin)
 }
 
-// knows breaks something, and waits until the relay knows.
-func (r *rig) knows(state string, breakIt func()) {
+// stated is a rig with a relay whose status can be asked for.
+type stated struct {
+	*play
+	dir string // the relay's state directory
+}
+
+func newStated(t *testing.T, protocol string, args ...string) *stated {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "relay") // a socket's path has to be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	r := &stated{newPlayRig(t, protocol, setup{verbose: true, args: args, relayArgs: []string{"--stateDir=" + dir}}), dir}
+	r.becomes("up", 0)
+	return r
+}
+
+// status checks what relay status has of the only tunnel, and its exit status.
+func (r *stated) status(state string) {
 	r.t.Helper()
+	out, err := exec.Command(binary(r.t, "relay"), "status", "--stateDir="+r.dir, "--json").Output()
+	status, exit := 0, new(exec.ExitError)
+	if errors.As(err, &exit) {
+		status = exit.ExitCode()
+	}
+	var seen []struct{ Tunnels []api.Tunnel }
+	if err := json.Unmarshal(out, &seen); err != nil || len(seen) != 1 || len(seen[0].Tunnels) != 1 {
+		r.t.Fatalf("relay status: %v, %v: %s", status, err, out)
+	}
+	if got := seen[0].Tunnels[0].State; got != api.State(state) || status == 0 && state != "up" {
+		r.t.Errorf("relay status has %q and exits with %d, want %q", got, status, state)
+	}
+}
+
+// knows breaks something, and waits until the relay knows.
+func (r *stated) knows(state string, breakIt func()) {
+	r.t.Helper()
+	r.status("up")
 	since := r.relay.Lines()
 	breakIt()
 	took := r.becomes(state, since)
+	r.status(state)
 	if took > known+knownSlack {
 		r.t.Errorf("%s after %v, want at most %v", state, took, known)
 	}
@@ -38,32 +81,28 @@ func (r *rig) knows(state string, breakIt func()) {
 }
 
 // mends makes good what was broken, and waits until the relay knows that, too.
-func (r *rig) mends(mend func()) {
+func (r *stated) mends(mend func()) {
 	r.t.Helper()
 	since := r.relay.Lines()
 	mend()
 	r.becomes("up", since)
+	r.status("up")
 }
 
 // eachState runs the test with a tunnel that is up, for every protocol, and for multiplex
 // with several sessions.
-func eachState(t *testing.T, row string, test func(t *testing.T, r *rig)) {
-	run := func(t *testing.T, protocol string, args ...string) {
-		r := newPlayRig(t, protocol, setup{verbose: true, args: args}).rig
-		r.becomes("up", 0)
-		test(t, r)
-	}
-	eachProtocol(t, row, func(t *testing.T, protocol string) { run(t, protocol) })
+func eachState(t *testing.T, row string, test func(t *testing.T, r *stated)) {
+	eachProtocol(t, row, func(t *testing.T, protocol string) { test(t, newStated(t, protocol)) })
 	t.Run(row+"/multiplex-3", func(t *testing.T) {
 		t.Parallel()
-		run(t, "multiplex", "--sessions=3")
+		test(t, newStated(t, "multiplex", "--sessions=3"))
 	})
 }
 
 // A way that swallows everything shows as such before the connection is given up.
 func TestStateBlackHole(t *testing.T) {
 	t.Parallel()
-	eachState(t, "row18_state-black-hole", func(t *testing.T, r *rig) {
+	eachState(t, "row18_state-black-hole", func(t *testing.T, r *stated) {
 		gone := r.ClientGone()
 		r.knows("relay_client_unreachable", func() { r.inject(gone) })
 		r.mends(func() { r.heal(gone) })
@@ -73,7 +112,7 @@ func TestStateBlackHole(t *testing.T) {
 // A forwarder that is stopped shows as one that is silent.
 func TestStateFrozen(t *testing.T) {
 	t.Parallel()
-	eachState(t, "row18_state-frozen", func(t *testing.T, r *rig) {
+	eachState(t, "row18_state-frozen", func(t *testing.T, r *stated) {
 		signal := func(s syscall.Signal) {
 			if err := r.forwarder.Signal(s); err != nil {
 				t.Fatal(err)
@@ -91,8 +130,7 @@ func TestStateLocalServer(t *testing.T) {
 	for _, protocol := range []string{"multiplex", "pool", "event"} {
 		t.Run("row18_state-local-server/"+protocol, func(t *testing.T) {
 			t.Parallel()
-			p := newPlayRig(t, protocol, setup{verbose: true})
-			p.becomes("up", 0)
+			p := newStated(t, protocol)
 			p.knows("local_server_down", p.server.Kill)
 			p.line(p.relay, 0, startPatience, `"to":"local_server_down"`, `"error":"connection refused"`)
 			p.mends(p.startServer)

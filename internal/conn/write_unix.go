@@ -2,7 +2,10 @@
 
 package conn
 
-import "syscall"
+import (
+	"io"
+	"syscall"
+)
 
 // WriteNow writes what c takes of b without waiting, if it is a Controller, and returns how
 // much that was. It leaves errors to the next Write. Nobody else may be writing.
@@ -13,4 +16,23 @@ func WriteNow(c Conn, b []byte) (n int) {
 	}
 	_ = socket.Control(func(fd uintptr) { n, _ = syscall.Write(int(fd), b) }) // fails when closed
 	return max(n, 0)
+}
+
+// ReadNow reads what has come on c, if it is a Controller, without waiting, or returns
+// EAGAIN. Nobody else may be reading.
+func ReadNow(c Conn, b []byte) (n int, err error) {
+	socket, ok := Innermost(c).(Controller)
+	if !ok {
+		return 0, syscall.EAGAIN
+	}
+	closed := socket.Control(func(fd uintptr) { n, err = syscall.Read(int(fd), b) })
+	switch {
+	case closed != nil:
+		return 0, closed
+	case err == syscall.EINTR:
+		return 0, syscall.EAGAIN
+	case err == nil && n == 0:
+		return 0, io.EOF
+	}
+	return max(n, 0), err
 }

@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -86,18 +85,20 @@ func (t *Tunnel) startHealth() {
 	}
 }
 
-// endHealth ends all probes. It does not wait for them: they are counted like users.
+// endHealth ends all probes. Their goroutines are counted like users.
 func (t *Tunnel) endHealth() {
 	h := &t.health
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.timer != nil && !h.ended {
 		h.timer.Stop()
 		t.endpoint.group.pacer.tunnels.Add(-1)
 	}
 	h.ended = true
-	for _, p := range h.open {
-		p.cancel()
+	open := h.open
+	h.open = nil
+	h.mu.Unlock()
+	for _, p := range open {
+		p.abort()
 	}
 }
 
@@ -108,26 +109,29 @@ func (h *health) tick() {
 			h.tunnel.endpoint.group.Crashed(c)
 		}
 	}()
-	h.report(h.step())
+	next, changed := h.step()
+	if next != nil {
+		next.start()
+	}
+	h.report(changed)
 }
 
-// step does what is due, and returns what to report.
-func (h *health) step() observe.Event {
+// step does what is due. It returns the probe to start, if there is one, and what to report.
+func (h *health) step() (next *probe, changed observe.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.open = slices.DeleteFunc(h.open, (*probe).endIfLost)
 	latest := h.latestLocked()
 	switch {
 	case h.ended:
-		return observe.Event{}
+		return nil, observe.Event{}
 	case latest != nil && !latest.late:
 		latest.late = true
-		h.tunnel.endpoint.group.pacer.end()
 	case len(h.open) < maxOpenProbes:
-		h.beginLocked()
-		return observe.Event{}
+		return h.beginLocked(), observe.Event{}
 	}
 	h.timer.Reset(h.nextPauseLocked())
-	return h.changeLocked(h.silenceLocked(), "")
+	return nil, h.changeLocked(h.silenceLocked(), "")
 }
 
 // latestLocked returns the probe that was begun last and is open, or nil.
@@ -138,33 +142,24 @@ func (h *health) latestLocked() *probe {
 	return h.open[len(h.open)-1]
 }
 
-// beginLocked begins a probe, unless it has to wait for its turn.
-func (h *health) beginLocked() {
+// beginLocked returns a probe to start, or nil if it has to wait for its turn.
+func (h *health) beginLocked() *probe {
 	g := h.tunnel.endpoint.group
 	if !h.hasTurn {
 		h.hasTurn = true
 		if wait := g.pacer.takeTurn(g.config.Probe); wait > 0 {
 			h.timer.Reset(wait)
-			return
+			return nil
 		}
-	}
-	if !g.pacer.begin() {
-		h.timer.Reset(fullWait)
-		return
 	}
 	h.hasTurn = false
 	if !h.tunnel.enter() {
-		g.pacer.end()
-		return // it has ended
+		return nil // it has ended
 	}
-	p := &probe{began: time.Now()}
-	p.ctx, p.cancel = context.WithCancel(g.closed)
+	p := &probe{health: h, began: time.Now()}
 	h.open = append(h.open, p)
 	h.timer.Reset(probeTimeout)
-	go func() {
-		defer h.tunnel.users.Done()
-		h.run(p)
-	}()
+	return p
 }
 
 // nextPauseLocked returns the pause before the next probe after something has gone wrong.
@@ -173,30 +168,31 @@ func (h *health) nextPauseLocked() time.Duration {
 	return h.pause
 }
 
-// endedLocked removes a probe that has ended, and the older ones if it was answered: they
-// have nothing to add.
-func (h *health) endedLocked(p *probe, answered bool) {
-	p.cancel()
-	if !p.late {
-		h.tunnel.endpoint.group.pacer.end()
-	}
+// removeLocked removes a probe that has ended, and reports whether it is one that counts.
+func (h *health) removeLocked(p *probe) bool {
 	at := slices.Index(h.open, p)
-	if answered {
-		for _, older := range h.open[:at] {
-			older.cancel()
-		}
+	if at < 0 {
+		return false
 	}
 	h.open = slices.Delete(h.open, at, at+1)
+	return true
 }
 
 // answered notes an answer, and returns what to report.
 func (h *health) answered(p *probe, a wire.ProbeAnswer) observe.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	late := p.late
-	if h.endedLocked(p, true); h.ended {
+	if !h.removeLocked(p) {
 		return observe.Event{}
 	}
+	// Those that are older have nothing to add.
+	h.open = slices.DeleteFunc(h.open, func(o *probe) bool {
+		older := o.began.Before(p.began)
+		if older {
+			o.abort()
+		}
+		return older
+	})
 	h.failed = 0
 	h.now.Probe = &Probe{At: time.Now(), Took: time.Since(p.began), Dial: a.Took}
 	state := observe.Up
@@ -208,7 +204,7 @@ func (h *health) answered(p *probe, a wire.ProbeAnswer) observe.Event {
 	latest, interval := h.latestLocked(), h.tunnel.endpoint.group.config.Probe
 	switch {
 	case latest != nil && !latest.late: // its tick is to come
-	case state == observe.Up && !late:
+	case state == observe.Up && !p.late:
 		h.timer.Reset(max(interval-time.Since(p.began), 0))
 	default: // a late answer may have been on its way for long
 		h.timer.Reset(h.nextPauseLocked())
@@ -221,7 +217,7 @@ func (h *health) answered(p *probe, a wire.ProbeAnswer) observe.Event {
 func (h *health) unanswered(p *probe, err error) observe.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.endedLocked(p, false); h.ended {
+	if !h.removeLocked(p) {
 		return observe.Event{}
 	}
 	if latest := h.latestLocked(); latest == nil || latest.late {

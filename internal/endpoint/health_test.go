@@ -26,15 +26,15 @@ const interval = 15 * time.Second
 
 // probed is a session whose relay client is the test.
 type probed struct {
-	*starter
-	asked chan *conntest.MemoryConn
-	full  atomic.Bool // Open fails
+	ending *starter // of which only the end is used
+	asked  chan *conntest.MemoryConn
+	full   atomic.Bool // Open fails
 	// unreachable is what Unreachable returns.
 	unreachable atomic.Bool
 }
 
 func newProbed() *probed {
-	return &probed{starter: newStarter(), asked: make(chan *conntest.MemoryConn, 100)}
+	return &probed{ending: newStarter(), asked: make(chan *conntest.MemoryConn, 100)}
 }
 
 func (s *probed) Open(ctx context.Context) (conn.Conn, error) {
@@ -49,6 +49,10 @@ func (s *probed) Open(ctx context.Context) (conn.Conn, error) {
 		return nil, context.Cause(ctx)
 	}
 }
+
+func (s *probed) Ended() context.Context { return s.ending.Ended() }
+
+func (s *probed) Close() error { return s.ending.Close() }
 
 func (s *probed) Unreachable(time.Duration) bool { return s.unreachable.Load() }
 
@@ -276,8 +280,7 @@ func TestProbesAreNotNumbered(t *testing.T) {
 		if wait := p.endpoint.Serve(proxyproto.NewConn(user, addr, addr), nil); wait != nil {
 			p.Fatal("there is no place for the user")
 		}
-		near, far := conntest.Memory()
-		go p.session.opened(near)
+		far := <-p.session.asked
 		_, _, details, err := proxyproto.ReadDetails(far)
 		if want := (proxyproto.Sequence{Number: 1}); err != nil || details.Sequence != want || details.Probe {
 			p.Errorf("the user comes with %+v, %v", details, err)
@@ -290,7 +293,7 @@ func TestProbesAreNotNumbered(t *testing.T) {
 func TestProbesEnd(t *testing.T) {
 	for name, end := range map[string]func(p *probing){
 		"taken over": func(p *probing) { p.serve(newProbed()) },
-		"lost":       func(p *probing) { p.session.end(protocol.ErrTunnelEnded) },
+		"lost":       func(p *probing) { p.session.ending.end(protocol.ErrTunnelEnded) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			withProbing(t, func(p *probing) {

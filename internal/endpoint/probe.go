@@ -1,9 +1,13 @@
 package endpoint
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"sync"
-	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -16,70 +20,260 @@ import (
 
 // probe is a connection to the relay client as for a user, on which it answers whether it
 // could serve one. It is no user: it counts against no limit, has no number, and is in no
-// event.
+// event. While it waits it has a goroutine only where that cannot be helped, as with TLS: a
+// relay client that never answers costs little.
 type probe struct {
+	health *health
 	began  time.Time
-	ctx    context.Context // done when it is to end
-	cancel context.CancelFunc
-	conn   atomic.Pointer[conn.Conn] // nil until it is opened
-	late   bool                      // health.mu guards it
+	late   bool // health.mu guards it
+
+	mu      sync.Mutex         // guards what follows
+	ended   bool               // nothing more is done with conn
+	opening protocol.Opening   // by which conn is to come, or nil
+	conn    conn.Conn          // or nil
+	cancel  context.CancelFunc // of what waits for conn, or nil
+	unwatch func()             // or nil
+	unsent  []byte             // of the header
+	line    []byte             // of the answer, read so far
 }
 
-// run waits for the answer of a probe.
-func (h *health) run(p *probe) {
-	answer, err := wire.ProbeAnswer{}, error(nil)
-	defer func() {
-		if c := crash.Caught(recover()); c != nil {
-			h.tunnel.endpoint.group.Crashed(c)
-			err = c
-		}
-		if err != nil {
-			h.report(h.unanswered(p, err))
-			return
-		}
-		h.report(h.answered(p, answer))
+// run runs f on a goroutine, unless the probe has ended. The tunnel counts it as a user.
+func (p *probe) run(f func()) {
+	users := &p.health.tunnel.users
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return
+	}
+	users.Add(1)
+	go func() {
+		defer users.Done()
+		defer func() {
+			if c := crash.Caught(recover()); c != nil {
+				p.health.tunnel.endpoint.group.Crashed(c)
+				p.fail(c)
+			}
+		}()
+		f()
 	}()
-	answer, err = p.ask(h.tunnel.Session)
 }
 
-// ask asks the relay client of a session. It waits until p.ctx is done.
-func (p *probe) ask(s protocol.Session) (wire.ProbeAnswer, error) {
-	c, err := p.openConn(s)
-	if err != nil {
-		return wire.ProbeAnswer{}, err
-	}
-	p.conn.Store(&c)
-	stop := context.AfterFunc(p.ctx, func() { _ = c.Reset() })
-	defer stop()
-	_ = c.SetWriteDeadline(time.Now().Add(headerTimeout)) // fails as the write does
-	if _, err := c.Write(proxyproto.ProbeHeader()); err != nil {
-		_ = c.Reset()
-		return wire.ProbeAnswer{}, err
-	}
-	answer, err := wire.ReadProbeAnswer(wire.NewReader(c))
-	if err != nil {
-		_ = c.Reset()
-		return wire.ProbeAnswer{}, err
-	}
-	_ = c.Close()
-	return answer, nil
-}
-
-// openConn opens the connection, in one piece with the header if that is possible.
-func (p *probe) openConn(s protocol.Session) (conn.Conn, error) {
+// start asks the session for a connection. It does not wait.
+func (p *probe) start() {
+	s := p.health.tunnel.Session
 	if o, ok := s.(protocol.TryOpener); ok {
 		if c := o.TryOpen(); c != nil {
-			return c, nil
+			p.opened(c)
+			return
 		}
 	}
-	return s.Open(p.ctx)
+	starter, ok := s.(protocol.Starter)
+	if !ok {
+		p.open(s)
+		return
+	}
+	opening, err := starter.Start(p.opened)
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	p.mu.Lock()
+	ended := p.ended
+	p.opening = opening
+	p.mu.Unlock()
+	if ended {
+		p.giveUp(opening)
+	}
+}
+
+// open waits for the connection on a goroutine.
+func (p *probe) open(s protocol.Session) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.mu.Lock()
+	p.cancel = cancel
+	if p.ended {
+		cancel()
+	}
+	p.mu.Unlock()
+	p.run(func() {
+		c, err := s.Open(ctx)
+		if err != nil {
+			p.fail(err)
+			return
+		}
+		p.opened(c)
+	})
+}
+
+// opened sends the header on the connection, which has come. It does not wait.
+func (p *probe) opened(c conn.Conn) {
+	p.mu.Lock()
+	p.conn = c
+	ended := p.ended
+	if p.unsent = proxyproto.ProbeHeader(); !ended && conn.TryWrite(c, p.unsent) {
+		p.unsent = nil
+	} else if !ended {
+		p.unsent = p.unsent[conn.WriteNow(c, p.unsent):]
+	}
+	sent := len(p.unsent) == 0
+	p.mu.Unlock()
+	switch {
+	case ended:
+		_ = c.Reset()
+	case !sent || !p.watch():
+		p.run(p.waitForAnswer)
+	}
+}
+
+// watch has the answer read when it comes. It reports false if that has to be waited for.
+func (p *probe) watch() bool {
+	read := func() { p.run(p.read) }
+	if s, ok := conn.Innermost(p.conn).(conn.Stream); ok {
+		s.Attach(read, func() {})
+		read() // what has come before
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return true
+	}
+	p.unwatch = p.health.tunnel.endpoint.group.engine.WhenReadable(p.conn, read)
+	return p.unwatch != nil
+}
+
+// maxAnswer is more than an answer has.
+const maxAnswer = 128
+
+// read reads what has come of the answer, and waits for no more.
+func (p *probe) read() {
+	p.mu.Lock()
+	if p.ended {
+		p.mu.Unlock()
+		return
+	}
+	b := make([]byte, maxAnswer)
+	n, err := conn.TryRead(p.conn, b)
+	if errors.Is(err, syscall.EAGAIN) {
+		n, err = conn.ReadNow(p.conn, b) // a socket that TryRead leaves to the runtime's poller
+	}
+	p.line = append(p.line, b[:n]...)
+	line := p.line
+	p.mu.Unlock()
+	switch {
+	case bytes.IndexByte(line, '\n') >= 0 || len(line) > maxAnswer:
+		p.end(wire.ReadProbeAnswer(bytes.NewReader(line)))
+	case errors.Is(err, syscall.EAGAIN), err == nil:
+		if _, stream := conn.Innermost(p.conn).(conn.Stream); !stream && !p.watch() {
+			p.waitForAnswer()
+		}
+	default:
+		p.fail(err)
+	}
+}
+
+// waitForAnswer sends the header, unless that was done, and reads the answer.
+func (p *probe) waitForAnswer() {
+	p.mu.Lock()
+	unsent, line := p.unsent, p.line
+	p.mu.Unlock()
+	if len(unsent) > 0 {
+		_ = p.conn.SetWriteDeadline(time.Now().Add(headerTimeout)) // fails as the write does
+		if _, err := p.conn.Write(unsent); err != nil {
+			p.fail(err)
+			return
+		}
+	}
+	p.end(wire.ReadProbeAnswer(bufio.NewReader(io.MultiReader(bytes.NewReader(line), p.conn))))
+}
+
+func (p *probe) fail(err error) { p.end(wire.ProbeAnswer{}, err) }
+
+// end ends the probe with an answer or an error. Only the first call counts.
+func (p *probe) end(answer wire.ProbeAnswer, err error) {
+	if !p.close(err != nil) {
+		return
+	}
+	h := p.health
+	defer h.tunnel.users.Done()
+	if err != nil {
+		h.report(h.unanswered(p, err))
+		return
+	}
+	h.report(h.answered(p, answer))
+}
+
+// abort ends the probe without an answer that anybody wants.
+func (p *probe) abort() {
+	if p.close(true) {
+		p.health.tunnel.users.Done()
+	}
+}
+
+// close ends the connection. It reports whether it is the first call that does.
+func (p *probe) close(reset bool) bool {
+	p.mu.Lock()
+	first := !p.ended
+	p.ended = true
+	c, unwatch, opening, cancel := p.conn, p.unwatch, p.opening, p.cancel
+	p.mu.Unlock()
+	if !first {
+		return false
+	}
+	if cancel != nil {
+		cancel()
+	}
+	switch {
+	case c == nil && opening != nil:
+		p.giveUp(opening)
+	case c == nil:
+	case reset:
+		unwatchAnd(unwatch, c.Reset)
+	default:
+		unwatchAnd(unwatch, c.Close)
+	}
+	return true
+}
+
+func unwatchAnd(unwatch func(), end func() error) {
+	if unwatch != nil {
+		unwatch()
+	}
+	_ = end()
+}
+
+// giveUp takes a connection back that is yet to come.
+func (p *probe) giveUp(o protocol.Opening) {
+	if !o.Hold() {
+		return // opened has it, or is about to
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if c, err := o.Wait(over); err == nil {
+		_ = c.Reset() // it came at the last moment
+	}
 }
 
 // isUnacknowledged reports whether the relay client's machine has acknowledged nothing of
 // the probe for so long.
 func (p *probe) isUnacknowledged(limit time.Duration) bool {
-	c := p.conn.Load()
-	return c != nil && tcpstate.Unacknowledged(*c) >= limit
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conn != nil && !p.ended && tcpstate.Unacknowledged(p.conn) >= limit
+}
+
+// probeLost is after how long without an acknowledgment the connection of a probe is lost, as
+// other connections to relay clients are. A pool would have it for as long as the kernel
+// goes on trying.
+const probeLost = 30 * time.Second
+
+// endIfLost ends the probe if its connection is lost, and reports whether it is.
+func (p *probe) endIfLost() bool {
+	lost := p.late && p.isUnacknowledged(probeLost)
+	if lost {
+		p.abort()
+	}
+	return lost
 }
 
 // enter counts somebody in who uses the tunnel's session. It reports false if the tunnel
@@ -93,54 +287,3 @@ func (t *Tunnel) enter() bool {
 	t.users.Add(1)
 	return true
 }
-
-const (
-	// maxProbing bounds the probes that are not late, of all tunnels: each is a goroutine.
-	// If no relay client answers any more it is enough for 15,000 of them.
-	maxProbing = 4096
-	// probeSpread is the share of an interval within which all tunnels can be probed: one
-	// of so many.
-	probeSpread = 4
-	// maxProbeGap is the most that lies between the probes of two tunnels.
-	maxProbeGap = 5 * time.Millisecond
-	// fullWait is the pause when there are maxProbing.
-	fullWait = 100 * time.Millisecond
-)
-
-// pacer spreads the probes of all tunnels. Tunnels that register together, after a restart
-// of the relay, are probed one after the other, and a fixed interval keeps them so. The
-// zero value is ready.
-type pacer struct {
-	tunnels atomic.Int64 // that are probed
-	probing atomic.Int64
-
-	mu   sync.Mutex // guards what follows
-	next time.Time  // when the next probe may begin that has no turn yet
-}
-
-// takeTurn returns how long to wait before the next probe may begin, and keeps that moment
-// for the caller.
-func (p *pacer) takeTurn(interval time.Duration) (wait time.Duration) {
-	gap := min(interval/time.Duration(probeSpread*max(p.tunnels.Load(), 1)), maxProbeGap)
-	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	at := p.next
-	if at.Before(now) {
-		at = now
-	}
-	p.next = at.Add(gap)
-	return at.Sub(now)
-}
-
-// begin counts a probe, for which end has to follow. It reports false if there are too
-// many.
-func (p *pacer) begin() bool {
-	if p.probing.Add(1) <= maxProbing {
-		return true
-	}
-	p.end()
-	return false
-}
-
-func (p *pacer) end() { p.probing.Add(-1) }

@@ -14,6 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/node"
+	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/transport"
@@ -46,6 +47,7 @@ func TestAmplification(t *testing.T) {
 	t.Run("requests", func(t *testing.T) { amplifyRequests(t, fresh) })
 	t.Run("claims", func(t *testing.T) { amplifyClaims(t, fresh) })
 	t.Run("tunnels", func(t *testing.T) { amplifyTunnels(t, fresh) })
+	t.Run("probes", func(t *testing.T) { amplifyProbes(t, fresh) })
 	t.Run("TLS", func(t *testing.T) { amplifyTLS(t, fresh) })
 }
 
@@ -137,6 +139,26 @@ func amplifyTunnels(t *testing.T, fresh memory) {
 	}
 }
 
+// amplifyProbes is about tunnels whose relay clients have promised to answer probes, and do
+// not.
+func amplifyProbes(t *testing.T, fresh memory) {
+	const both = 2 * time.Second // after which a second probe is open, beside the first one
+	for _, verb := range []string{"multiplex\n", "+sessions 2\nmultiplex\n", "pool\nnew\n", "event\nnew\n"} {
+		t.Run(strings.Fields(verb)[0], func(t *testing.T) {
+			r := startWith(t, node.Config{Probe: 15 * time.Second})
+			m := r.measure(t, fresh, "+proxy v2\n+probe v1\n"+verb, func(c *stranger) { c.line(t) }, func() (silent int) {
+				for _, e := range r.Endpoints() {
+					if e.Health.State == observe.Silent && time.Since(e.Health.Since) > both {
+						silent++
+					}
+				}
+				return silent
+			})
+			m.check(t, most)
+		})
+	}
+}
+
 // amplifyClaims is about a connection that joins a pool, and one for which the
 // pool has no room.
 func amplifyClaims(t *testing.T, fresh memory) {
@@ -171,6 +193,11 @@ type relay struct {
 
 func start(t *testing.T, changes ...func(*admission.Limits)) *relay {
 	t.Helper()
+	return startWith(t, node.Config{}, changes...)
+}
+
+func startWith(t *testing.T, c node.Config, changes ...func(*admission.Limits)) *relay {
+	t.Helper()
 	limits := admission.Limits{
 		HandshakeTimeout: time.Hour, Handshakes: -1, HandshakesPerSource: -1, WrongClaims: -1, TunnelsPerSource: -1,
 		Idle: -1, IdleInAll: -1, Descriptors: -1,
@@ -180,10 +207,9 @@ func start(t *testing.T, changes ...func(*admission.Limits)) *relay {
 	}
 	own, err := certificate.New()
 	check(t, err)
-	s, err := node.Relay(node.Config{
-		Bind: "127.0.0.1", Ports: port.Range{First: 20000, Last: 29999}, Limits: limits,
-		TLS: certificate.ServerConfig{GetCertificate: certificate.Fixed(own)}.TLS(),
-	})
+	c.Bind, c.Ports, c.Limits = "127.0.0.1", port.Range{First: 20000, Last: 29999}, limits
+	c.TLS = certificate.ServerConfig{GetCertificate: certificate.Fixed(own)}.TLS()
+	s, err := node.Relay(c)
 	check(t, err)
 	l, err := transport.ListenRelayClients("127.0.0.1:0")
 	if err != nil {

@@ -92,9 +92,9 @@ func runDoctor(cmd *cobra.Command, args []string, f *doctorFlags) error {
 	return f.examine(cmd, "forwarder", title, patient.Checks())
 }
 
+// isNoPort reports whether an argument was not meant to be a port of this machine.
 func isNoPort(arg string) bool {
-	_, err := strconv.ParseUint(arg, 10, 16)
-	return err != nil
+	return strings.ContainsFunc(arg, func(r rune) bool { return r < '0' || r > '9' })
 }
 
 // patient returns what to look at from the forwarder's side. It reads the flags as the

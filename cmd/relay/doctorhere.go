@@ -29,7 +29,7 @@ func (f *doctorFlags) doctorHere(cmd *cobra.Command, args []string) error {
 	if err := f.parseRelay(&f.config); err != nil {
 		return err
 	}
-	m.Bind, m.Ports = f.config.Bind, f.config.Ports
+	m.Bind, m.Ports, m.PortsGiven = f.config.Bind, f.config.Ports, cmd.Flags().Changed("ports")
 	if m.StateDir, err = f.stateHere(); err != nil {
 		return err
 	}
@@ -87,7 +87,11 @@ func (f *doctorFlags) askRunning(m *machine.Machine) func(context.Context) ([]ma
 			status, err := c.Status(ctx)
 			c.Close()
 			p := instance{Client: c, socket: s}
-			all = append(all, machine.Process{Name: p.String(), Status: status, Err: p.explain(err)})
+			process := machine.Process{Name: p.String(), Status: status, Err: p.explain(err)}
+			if s.Kind == api.Relay {
+				process.Port = s.Number
+			}
+			all = append(all, process)
 		}
 		return all, nil
 	}

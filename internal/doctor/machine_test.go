@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -265,6 +266,43 @@ func TestMachineCertificate(t *testing.T) {
 	writeFile(t, m.Cert, string(cert))
 	writeFile(t, m.Key, string(other))
 	run(t, m.Checks()).want(t, "certificate", doctor.Problem, "one certificate and its key")
+}
+
+// One from an authority is where package acme keeps it.
+func TestMachineCertificateFromAuthority(t *testing.T) {
+	m := aMachine(t)
+	dir := filepath.Join(m.StateDir, "acme", "certificates", "acme.example.com-directory", "relay.example.com")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cert, _ := certify(t, time.Now().Add(-time.Hour), time.Now().Add(5*24*time.Hour+time.Hour))
+	name := filepath.Join(dir, "relay.example.com.crt")
+	writeFile(t, name, string(cert))
+	run(t, m.Checks()).want(t, "certificate", doctor.Warning, "relay.example.com", "in 5 days")
+	writeFile(t, name, "none")
+	run(t, m.Checks()).want(t, "certificate", doctor.Problem, "no certificate in PEM")
+}
+
+// What nobody has said is what the relay that runs says.
+func TestMachineAdopts(t *testing.T) {
+	m := aMachine(t)
+	m.Control = 8080
+	ports := m.Ports
+	for _, given := range []bool{false, true} {
+		m.Ports, m.PortsGiven = port.Range{First: ports.First, Last: ports.First + 1}, given
+		m.Running = func(context.Context) ([]machine.Process, error) {
+			return []machine.Process{{Name: "a relay", Port: 8080, Status: api.Status{Kind: api.Relay, Ports: ports.String()}}}, nil
+		}
+		r := run(t, m.Checks())
+		r.want(t, "tokens", doctor.OK, "lets in those whom it knows")
+		want := ports
+		if given {
+			want = m.Ports
+		}
+		if !strings.Contains(r["public ports"].Found, want.String()) {
+			t.Errorf("given %v: %s, want %s", given, r["public ports"].Found, want)
+		}
+	}
 }
 
 func TestMachineTokens(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,7 +96,7 @@ func (m *Machine) leases(context.Context) doctor.Finding {
 // certificate looks at what the relay shows in TLS.
 func (m *Machine) certificate(context.Context) doctor.Finding {
 	if m.Cert == "" {
-		return m.ownCertificate()
+		return m.keptCertificate()
 	}
 	pair, err := tls.LoadX509KeyPair(m.Cert, m.Key)
 	if err != nil {
@@ -125,6 +126,28 @@ func explainCertificate(name string, leaf *x509.Certificate) doctor.Finding {
 	return ok("%s", found)
 }
 
+// keptCertificate looks at the certificate in the state directory: one from an authority, if
+// there is any.
+func (m *Machine) keptCertificate() doctor.Finding {
+	names, err := filepath.Glob(filepath.Join(m.StateDir, "acme", "certificates", "*", "*", "*.crt"))
+	if err != nil || len(names) == 0 {
+		return m.ownCertificate()
+	}
+	content, err := os.ReadFile(names[0])
+	if err != nil {
+		return problem("run the doctor as the user who runs relay", "%s", doctor.Plain(err.Error()))
+	}
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return problem("remove it, and the relay gets another one", "%s has no certificate in PEM", names[0])
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return problem("remove it, and the relay gets another one", "%s: %s", names[0], doctor.Plain(err.Error()))
+	}
+	return explainCertificate(names[0], leaf)
+}
+
 // ownCertificate looks at the certificate that the relay makes itself.
 func (m *Machine) ownCertificate() doctor.Finding {
 	name := filepath.Join(m.StateDir, "selfsigned.pem")
@@ -141,7 +164,10 @@ func (m *Machine) ownCertificate() doctor.Finding {
 
 // tokens reads the tokens file as the relay does.
 func (m *Machine) tokens(context.Context) doctor.Finding {
-	if m.Tokens == "" {
+	switch {
+	case m.Tokens == "" && m.knows:
+		return ok("the relay that runs lets in those whom it knows; with --tokens its file is looked at")
+	case m.Tokens == "":
 		return warning("to let in only those you know:   relay token new --name=<name> >>tokens, and --tokens=tokens",
 			"none: anybody who finds the relay may open ports on this machine")
 	}

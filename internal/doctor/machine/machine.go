@@ -26,8 +26,10 @@ type Machine struct {
 	Control int
 	// Bind is the address of its ports, or "" for all.
 	Bind string
-	// Ports are its public ports.
-	Ports port.Range
+	// Ports are its public ports. Those of the relay that runs at Control replace them
+	// unless PortsGiven is set.
+	Ports      port.Range
+	PortsGiven bool
 	// Users is how many users it shall have, or 0 for what descriptors allow.
 	Users int
 	// StateDir is where it keeps leases, keys and certificates.
@@ -43,6 +45,7 @@ type Machine struct {
 	Root fs.FS
 
 	running bool // a relay answers at Control
+	knows   bool // that one lets in only whom it knows
 }
 
 // Checks lists the checks.

@@ -8,11 +8,13 @@ import (
 
 	"github.com/seed96252745/relay/internal/api"
 	"github.com/seed96252745/relay/internal/doctor"
+	"github.com/seed96252745/relay/internal/port"
 )
 
 // Process is a relay or a forwarder that runs on this machine, and has been asked how it does.
 type Process struct {
 	Name   string // for people
+	Port   int    // the control port of a relay
 	Status api.Status
 	Err    error // why there is no status
 }
@@ -34,6 +36,7 @@ func (m *Machine) processes(ctx context.Context) doctor.Finding {
 			continue
 		}
 		s := p.Status
+		m.adopt(p)
 		texts = append(texts, fmt.Sprintf("%s: version %s, since %s, %s, %s",
 			p.Name, doctor.Plain(s.Version), doctor.Moment(s.Started), doctor.Counted(s.Tunnels, "tunnel"), doctor.Counted(s.Users, "user")))
 		for _, t := range s.Problems {
@@ -49,6 +52,17 @@ func (m *Machine) processes(ctx context.Context) doctor.Finding {
 		return warning("relay status   shows more, and   relay log   what has happened", "%s; %s", found, doctor.Some(troubles, most))
 	}
 	return ok("%s", found)
+}
+
+// adopt takes from the relay that is looked at what nobody has said.
+func (m *Machine) adopt(p Process) {
+	if p.Port == 0 || p.Port != m.Control {
+		return
+	}
+	m.knows = !p.Status.Open
+	if ports, err := port.ParseRange(p.Status.Ports); err == nil && !m.PortsGiven {
+		m.Ports = ports
+	}
 }
 
 // runningTimeout bounds asking processes: one that is stopped does not answer.

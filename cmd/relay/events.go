@@ -112,9 +112,9 @@ func (f *logFlags) run(cmd *cobra.Command) error {
 		}
 	}
 	if len(found) == 0 {
-		fmt.Fprintln(cmd.ErrOrStderr(), "No such connection has ended yet, and no such request was refused.\n"+rightLog)
+		_, err = fmt.Fprintln(cmd.ErrOrStderr(), "No such connection has ended yet, and no such request was refused.\n"+rightLog)
 	}
-	return nil
+	return err
 }
 
 // matcher returns a function that reports whether an event is one that the flags ask for.

@@ -22,6 +22,12 @@ func TestEmptyFlags(t *testing.T) {
 		{[]string{"--help"}, []string{"--localForwardPort=6379", "localhost", "8080"}},
 		{[]string{"token", "new", "--help"}, []string{"token", "new"}},
 		{[]string{"demo", "--help"}, []string{"demo"}},
+		{[]string{"status", "--help"}, []string{"status"}},
+		{[]string{"top", "--help"}, []string{"top"}},
+		{[]string{"users", "--help"}, []string{"users"}},
+		{[]string{"kick", "--help"}, []string{"kick", "u1"}},
+		{[]string{"log", "--help"}, []string{"log"}},
+		{[]string{"support", "--help"}, []string{"support"}},
 	} {
 		flags := flagsOf(t, tt.help)
 		if len(flags) < 2 {

@@ -106,7 +106,10 @@ func (t target) end(ctx context.Context, out io.Writer, banned bool) error {
 		err = t.instance.CloseTunnel(ctx, t.tunnel.ID)
 		said = fmt.Sprintf("the tunnel at %s has ended, with %s", tunnelLabel(*t.tunnel), users(t.tunnel.Users))
 	}
-	if err != nil && !(banned && isUnknown(err)) {
+	if banned && isUnknown(err) {
+		err = nil
+	}
+	if err != nil {
 		return t.instance.explain(err)
 	}
 	_, err = fmt.Fprintln(out, said)
@@ -208,7 +211,7 @@ func (f *kickFlags) confirm(cmd *cobra.Command, t target) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "End the tunnel at %s, with %s? [y/N] ", tunnelLabel(*t.tunnel), users(t.tunnel.Users))
 	answer, err := readLine(cmd.Context(), in)
 	if err != nil {
-		fmt.Fprintln(cmd.ErrOrStderr()) // behind the question
+		fmt.Fprint(cmd.ErrOrStderr(), "\n") // behind the question
 		return err
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {

@@ -53,7 +53,7 @@ func status(ctx context.Context, out io.Writer, admin *adminFlags, asJSON, all b
 	processes, err := admin.find()
 	if err != nil {
 		if asJSON && errors.Is(err, errNothingRuns) {
-			fmt.Fprintln(out, "[]")
+			err = errors.Join(printJSON(out, []seen{}), err)
 		}
 		return err
 	}

@@ -26,7 +26,7 @@ const leastTunnels = 5
 // shown.
 func showStatus(s screen.Screen, n seen, all bool) {
 	lines := facts(s, n.Status)
-	problems := problemLines(s, n)
+	problems := problemLines(s, n, all)
 	if len(n.Tunnels) == 0 {
 		lines = append(lines, howToConnect(s, n.Status)...)
 	} else {
@@ -160,13 +160,17 @@ func roundTrip(t api.Tunnel) string {
 	return screen.Duration(screen.Seconds(t.RoundTripSeconds))
 }
 
-// problemLines returns what is wrong, and what to do.
-func problemLines(s screen.Screen, n seen) []string {
+// problemLines returns what is wrong, and what to do. On a screen, unless all is set, the
+// problems take up to a third of it.
+func problemLines(s screen.Screen, n seen, all bool) []string {
 	if len(n.Status.Problems) == 0 {
 		return nil
 	}
 	lines := []string{"", s.Paint(screen.Red, "Problems:")}
-	for _, p := range n.Status.Problems {
+	for i, p := range n.Status.Problems {
+		if s.Height > 0 && !all && i > 0 && len(lines) >= s.Height/3 {
+			return append(lines, fmt.Sprintf("and %s more: relay status --all", screen.Count(int64(len(n.Status.Problems)-i))))
+		}
 		text := screen.Clean(p.Text)
 		if i := slices.IndexFunc(n.Tunnels, func(t api.Tunnel) bool { return t.ID == p.Tunnel }); i >= 0 {
 			text = tunnelLabel(n.Tunnels[i]) + ": " + text

@@ -247,6 +247,8 @@ func explainSocket(err error, path string) error {
 		return fmt.Errorf("%s is its owner's alone: %s", path, asOwner(path))
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no socket %s: its process has ended, or it is another one", path)
+	case isTimeout(err):
+		return fmt.Errorf("%s: its process runs, and does not answer: it is stopped, or has too much to do", path)
 	case refusedConnection(err):
 		return fmt.Errorf("nobody answers at %s: its process has ended", path)
 	}

@@ -61,6 +61,11 @@ func asOwner(path string) string {
 	}
 }
 
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
+
 func refusedConnection(err error) bool { return sockerr.Is(err, syscall.ECONNREFUSED) }
 
 func isLoopback(host string) bool {

@@ -452,6 +452,9 @@ func TestSocketErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	runRelay(t, "status", "--socket", missing).want(t, "left behind", 1, "", "relay: nobody answers at "+missing+": its process has ended")
+	if got := relay.ExplainSocket(os.ErrDeadlineExceeded, missing).Error(); got != missing+": its process runs, and does not answer: it is stopped, or has too much to do" {
+		t.Error(got)
+	}
 	if got := relay.ExplainSocket(&fs.PathError{Op: "open", Path: missing, Err: fs.ErrPermission}, missing).Error(); !strings.HasPrefix(got, missing+" is its owner's alone: run this as its owner:   sudo -u ") {
 		t.Error(got)
 	}

@@ -1,7 +1,6 @@
 package history
 
 import (
-	"sync"
 	"time"
 
 	"github.com/seed96252745/relay/internal/api"
@@ -31,14 +30,8 @@ type cause struct {
 	word string
 }
 
-// causes counts the causes in each of the last minutes. Its methods may be called
-// concurrently.
-type causes struct {
-	start time.Time // of minute 0
-
-	mu      sync.Mutex // guards what follows
-	minutes [hour]minute
-}
+// causes counts the causes in each of the last minutes. Its owner locks it.
+type causes struct{ minutes [hour]minute }
 
 // minute has what happened in one minute.
 type minute struct {
@@ -46,13 +39,9 @@ type minute struct {
 	counts map[cause]int64
 }
 
-func (c *causes) minuteOf(t time.Time) int64 { return int64(t.Sub(c.start) / time.Minute) }
-
-// add counts a cause.
-func (c *causes) add(now time.Time, why cause) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	number := c.minuteOf(now)
+// add counts a cause, so long after the start.
+func (c *causes) add(at time.Duration, why cause) {
+	number := int64(at / time.Minute)
 	m := &c.minutes[number%hour]
 	if m.counts == nil {
 		m.counts = make(map[cause]int64)
@@ -69,19 +58,19 @@ func (c *causes) add(now time.Time, why cause) {
 
 // Causes returns the causes of the last 60 minutes, this one included.
 func (h *History) Causes() api.Causes {
-	c := &h.causes
 	now := time.Now()
-	last := c.minuteOf(now)
+	passed := now.Sub(h.start)
+	last := int64(passed / time.Minute)
 	all := make([]api.Minute, 0, hour)
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for number := last - hour + 1; number <= last; number++ {
-		ago := now.Sub(c.start) - time.Duration(number)*time.Minute
+		ago := passed - time.Duration(number)*time.Minute
 		said := api.Minute{
 			At:   now.Add(-ago).UTC(),
 			Ends: map[string]int64{}, Resets: map[string]int64{}, Refused: map[string]int64{},
 		}
-		if m := &c.minutes[(number+hour)%hour]; m.number == number {
+		if m := &h.causes.minutes[(number+hour)%hour]; m.number == number {
 			m.tell(&said)
 		}
 		all = append(all, said)

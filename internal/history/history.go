@@ -9,6 +9,8 @@ package history
 import (
 	"cmp"
 	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/seed96252745/relay/internal/api"
@@ -28,8 +30,13 @@ const (
 // History is a sink of events. Make it with New. Its methods may be called concurrently,
 // and do not wait for anybody who reads.
 type History struct {
-	joined, resets       *ring[ended]
-	refusals, handshakes *ring[refusal]
+	start time.Time
+
+	mu                   sync.Mutex // guards what follows
+	joined, resets       ring[ended]
+	refusals, handshakes ring[refusal]
+	words                words
+	tunnels              tunnels
 	causes               causes
 }
 
@@ -38,78 +45,31 @@ var _ observe.Sink = (*History)(nil)
 // New returns a History without events.
 func New() *History {
 	return &History{
+		start:  time.Now(),
 		joined: newRing[ended](keptJoined), resets: newRing[ended](keptResets),
 		refusals: newRing[refusal](keptRefusals), handshakes: newRing[refusal](keptHandshakes),
-		causes: causes{start: time.Now()},
+		words: words{numbers: make(map[string]word)}, tunnels: tunnels{numbers: make(map[tunnel]uint32)},
 	}
 }
 
 // Observe remembers an event, if it is one of those.
 func (h *History) Observe(e observe.Event) {
-	now := time.Now()
 	switch e.Name {
 	case observe.UserDone:
-		h.joined.add(endedOf(&e, now))
-		h.causes.add(now, cause{ends, e.EndedBy, string(e.How)})
+		h.addEnded(&h.joined, &e, time.Now(), cause{ends, e.EndedBy, string(e.How)})
 	case observe.UserReset:
-		h.resets.add(endedOf(&e, now))
-		h.causes.add(now, cause{resets, "", string(e.Reason)})
+		h.addEnded(&h.resets, &e, time.Now(), cause{resets, "", string(e.Reason)})
 	case observe.RequestRefused, observe.SourceBanned:
-		h.refusals.add(refusalOf(&e, now))
-		h.causes.add(now, cause{refusals, "", cmp.Or(e.Code, string(e.Reason), string(e.Name))})
+		h.addRefusal(&h.refusals, &e, time.Now(), cmp.Or(e.Code, string(e.Reason), string(e.Name)))
 	case observe.HandshakeFailed, observe.ProxyHeaderFailed, observe.HandshakesLimited:
-		h.handshakes.add(refusalOf(&e, now))
-		h.causes.add(now, cause{refusals, "", cmp.Or(string(e.Reason), string(e.Name))})
-	}
-}
-
-// ended is a user's connection that is over.
-type ended struct {
-	at               time.Time
-	tunnel           uint64
-	port             int
-	identity, name   string
-	user             netip.AddrPort
-	waited, duration time.Duration
-	received, sent   int64
-	endedBy          observe.Party
-	how              observe.How
-	reason           observe.Reason
-	limit            string
-	err              error
-	joined           bool
-}
-
-func endedOf(e *observe.Event, now time.Time) ended {
-	return ended{
-		at: now, tunnel: e.Tunnel.ID, port: e.Tunnel.Port, identity: e.Tunnel.Identity, name: e.Tunnel.Name, user: conn.AddrPort(e.User),
-		waited: cmp.Or(e.Waited, e.DialTime), duration: e.Duration, received: e.Received, sent: e.Sent,
-		endedBy: e.EndedBy, how: e.How, reason: e.Reason, limit: e.Limit, err: e.Err, joined: e.Name == observe.UserDone,
-	}
-}
-
-func (e *ended) api() api.Ended {
-	return api.Ended{
-		At: e.at.UTC(), Tunnel: api.TunnelID(e.tunnel), Port: e.port, Identity: e.identity, Name: e.name,
-		Address: addressText(e.user),
-		Joined:  e.joined, WaitedSeconds: e.waited.Seconds(), DurationSeconds: e.duration.Seconds(), Received: e.received, Sent: e.sent,
-		EndedBy: string(e.endedBy), How: string(e.how), Reason: string(e.reason), Limit: observe.Identifier(e.limit), Error: errorText(e.err),
+		h.addRefusal(&h.handshakes, &e, time.Now(), cmp.Or(string(e.Reason), string(e.Name)))
 	}
 }
 
 // Ended returns the last connections that are over, the latest first, of one tunnel or of
 // all if it is 0: at most limit.
 func (h *History) Ended(tunnel uint64, limit int) []api.Ended {
-	collect := func(from *ring[ended]) (all []api.Ended) {
-		from.last(func(e *ended) bool {
-			if len(all) < limit && (tunnel == 0 || e.tunnel == tunnel) {
-				all = append(all, e.api())
-			}
-			return len(all) < limit
-		})
-		return all
-	}
-	return latest(collect(h.joined), collect(h.resets), limit, func(e *api.Ended) time.Time { return e.At })
+	return latest(h.lastEnded(&h.joined, tunnel, limit), h.lastEnded(&h.resets, tunnel, limit), limit, func(e *api.Ended) time.Time { return e.At })
 }
 
 // refusal is what was refused at the control port.
@@ -122,24 +82,51 @@ type refusal struct {
 	code     string
 	reason   observe.Reason
 	limit    string
-	err      error
 }
 
-func refusalOf(e *observe.Event, now time.Time) refusal {
-	r := refusal{
-		at: now, event: e.Name, source: e.Source, client: conn.AddrPort(e.Tunnel.RelayClient), identity: e.Tunnel.Identity,
-		code: e.Code, reason: e.Reason, limit: e.Limit, err: e.Err,
+// addRefusal remembers what was refused.
+func (h *History) addRefusal(r *ring[refusal], e *observe.Event, now time.Time, why string) {
+	client := conn.AddrPort(e.Tunnel.RelayClient)
+	if !client.IsValid() {
+		client = conn.AddrPort(e.Proxy)
 	}
-	if !r.client.IsValid() {
-		r.client = conn.AddrPort(e.Proxy)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	*r.next(e.Err) = refusal{
+		at: now, event: e.Name, source: e.Source, client: client, identity: e.Tunnel.Identity,
+		code: e.Code, reason: e.Reason, limit: e.Limit,
 	}
-	return r
+	h.causes.add(now.Sub(h.start), cause{refusals, "", why})
+}
+
+// lastRefusals returns the last refusals of a ring, the latest first: at most limit.
+func (h *History) lastRefusals(r *ring[refusal], limit int) (all []api.Refusal) {
+	h.mu.Lock()
+	end := r.added
+	h.mu.Unlock()
+	for len(all) < limit {
+		h.mu.Lock()
+		items, errs, start := r.before(end)
+		items, errs = slices.Clone(items), slices.Clone(errs)
+		h.mu.Unlock()
+		if len(items) == 0 {
+			return all
+		}
+		end = start
+		for i := len(items) - 1; i >= 0 && len(all) < limit; i-- {
+			all = append(all, items[i].api())
+			if errs != nil {
+				all[len(all)-1].Error = errorText(errs[i])
+			}
+		}
+	}
+	return all
 }
 
 func (r *refusal) api() api.Refusal {
 	a := api.Refusal{
 		At: r.at.UTC(), Event: string(r.event), Source: addressText(r.client), Identity: r.identity,
-		Code: r.code, Reason: cmp.Or(string(r.reason), observe.Identifier(r.limit)), Error: errorText(r.err),
+		Code: r.code, Reason: cmp.Or(string(r.reason), observe.Identifier(r.limit)),
 	}
 	if a.Source == "" && r.source.IsValid() {
 		a.Source = observe.SourceString(r.source)
@@ -149,16 +136,7 @@ func (r *refusal) api() api.Refusal {
 
 // Refusals returns the last requests that were refused, the latest first: at most limit.
 func (h *History) Refusals(limit int) []api.Refusal {
-	collect := func(from *ring[refusal]) (all []api.Refusal) {
-		from.last(func(r *refusal) bool {
-			if len(all) < limit {
-				all = append(all, r.api())
-			}
-			return len(all) < limit
-		})
-		return all
-	}
-	return latest(collect(h.refusals), collect(h.handshakes), limit, func(r *api.Refusal) time.Time { return r.At })
+	return latest(h.lastRefusals(&h.refusals, limit), h.lastRefusals(&h.handshakes, limit), limit, func(r *api.Refusal) time.Time { return r.At })
 }
 
 // latest returns the items of both, which are in this order already, the latest first: at

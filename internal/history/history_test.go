@@ -244,3 +244,64 @@ func BenchmarkObserve(b *testing.B) {
 		h.Observe(e)
 	}
 }
+
+// Each connection has its own tunnel and error, however many of both there are, and also
+// when those before it are forgotten.
+func TestEndedOfManyTunnels(t *testing.T) {
+	h := history.New()
+	const all = 25_000
+	for i := range all {
+		e := done(i % 60_000)
+		e.Tunnel = observe.Tunnel{ID: uint64(i/3 + 1), Port: 20000 + i/3, Identity: fmt.Sprint("id", i/3), Name: fmt.Sprint("name", i/3)}
+		if i%1000 == 0 {
+			e.Err = fmt.Errorf("error %d", i)
+		}
+		h.Observe(e)
+	}
+	ends := h.Ended(0, 10_000)
+	if len(ends) != 10_000 {
+		t.Fatalf("there are %d", len(ends))
+	}
+	for k, e := range ends {
+		i := all - 1 - k
+		failure := ""
+		if i%1000 == 0 {
+			failure = fmt.Sprintf("error %d", i)
+		}
+		if e.Tunnel != fmt.Sprint("t", i/3+1) || e.Port != 20000+i/3 || e.Identity != fmt.Sprint("id", i/3) || e.Name != fmt.Sprint("name", i/3) || e.Error != failure {
+			t.Fatalf("%d is %+v", i, e)
+		}
+	}
+	last := uint64((all-1)/3 + 1)
+	if got := h.Ended(last, 10); len(got) == 0 || len(got) > 3 || got[0].Tunnel != api.TunnelID(last) {
+		t.Errorf("of the last tunnel there is %+v", got)
+	}
+}
+
+// Addresses of all kinds come back as they were.
+func TestAddresses(t *testing.T) {
+	h := history.New()
+	want := []string{"192.0.2.1:80", "[2001:db8::1]:443", "0.0.0.0:0", "[::]:1", ""}
+	for _, text := range want {
+		e := observe.Event{Name: observe.UserDone}
+		if text != "" {
+			e.User = net.TCPAddrFromAddrPort(netip.MustParseAddrPort(text))
+		}
+		h.Observe(e)
+	}
+	slices.Reverse(want)
+	if got := addresses(h.Ended(0, 10)); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What is no identifier takes no memory without end.
+func TestWordsAreBounded(t *testing.T) {
+	h := history.New()
+	for i := range 1000 {
+		h.Observe(observe.Event{Name: observe.UserReset, Reason: observe.Reason(fmt.Sprint("reason", i))})
+	}
+	if got := h.Ended(0, 1000); len(got) != 1000 || got[999].Reason != "reason0" || got[0].Reason == "" {
+		t.Errorf("there are %d, from %+v to %+v", len(got), got[len(got)-1], got[0])
+	}
+}

@@ -100,7 +100,7 @@ func forward(ctx context.Context, relayAddr, local string, f *flags, log *slog.L
 	defer forceClose()
 	defer onSecondSignal(ctx, log, forceClose)()
 	f.options.Cut = forced.Done()
-	ctx, drain := context.WithCancel(ctx)
+	ctx, drain := untilDrained(ctx)
 	defer drain()
 	n, err := forwarder.New(relayAddr, local, &f.options, forwarder.Config{Version: version(), Drain: drain})
 	if err != nil {

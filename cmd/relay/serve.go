@@ -55,7 +55,7 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	ctx, drain := context.WithCancel(ctx)
+	ctx, drain := untilDrained(ctx)
 	defer drain()
 	stop, err := seen.start(f, s, controlPort, encryption, drain)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -17,22 +18,28 @@ const forceWait = 5 * time.Second
 // a graceful end. At the second one connections are reset (see onSecondSignal). If that
 // takes too long, or at the third one, the process exits at once: its connections are
 // reset then, and nothing is logged. Stop ends the handling of signals.
-func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
+func untilSignal(parent context.Context) (_ context.Context, stop func()) {
 	second, forceClose := context.WithCancel(context.WithoutCancel(parent))
-	ctx, cancel := context.WithCancel(context.WithValue(parent, secondSignal{}, second))
+	drained := make(chan struct{})
+	ctx := context.WithValue(parent, secondSignal{}, second)
+	ctx = context.WithValue(ctx, firstSignal{}, sync.OnceFunc(func() { close(drained) }))
+	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	stopped, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		var overdue <-chan time.Time
+		asked := drained // in place of the first signal only
 		for _, heard := range []func(){cancel, forceClose, exit} {
 			select {
 			case <-signals:
+			case <-asked:
 			case <-overdue:
 			case <-stopped:
 				return
 			}
+			asked = nil
 			heard()
 			if second.Err() != nil {
 				overdue = time.After(forceWait)
@@ -54,6 +61,18 @@ func exit() { os.Exit(exitOK) }
 // them then fails instead of ending the process. A relay or a forwarder serves others than
 // the operator who looked at its first line.
 func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
+
+// firstSignal is the key of the function that does what the first signal does.
+type firstSignal struct{}
+
+// untilDrained returns a context that is done when drain is called, which is what the first
+// signal does: the next signal is the second one then.
+func untilDrained(ctx context.Context) (_ context.Context, drain func()) {
+	if first, ok := ctx.Value(firstSignal{}).(func()); ok {
+		return ctx, first
+	}
+	return context.WithCancel(ctx)
+}
 
 // secondSignal is the key of the context that is done at the second signal, in the context
 // of untilSignal: that one passes through cobra.

@@ -58,6 +58,9 @@ func TestForwarderStateWithoutItsLocalServer(t *testing.T) {
 		if err := turnedAway(f.public); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("a user sees %v, want a reset", err)
 		}
+		if e := f.event(t, "tunnel_state_changed"); e.From != "unknown" || e.To != "local_server_down" || !errors.Is(e.Err, syscall.ECONNREFUSED) {
+			t.Errorf("the change of the local server is %+v", e)
+		}
 		if e := f.event(t, "user_reset"); e.Reason != "dial_failed" || !errors.Is(e.Err, syscall.ECONNREFUSED) {
 			t.Errorf("the event is %+v", e)
 		}
@@ -76,6 +79,9 @@ func TestForwarderStateWithoutItsLocalServer(t *testing.T) {
 		serveGreeting(t, listen())
 		if err := greeted(f.public); err != nil {
 			t.Fatal(err)
+		}
+		if e := f.event(t, "tunnel_state_changed"); e.From != "local_server_down" || e.To != "up" || e.Err != nil {
+			t.Errorf("the change of the local server is %+v", e)
 		}
 		back := f.State().LocalServer
 		if back.Err != nil || back.Since != back.Tried || back.Took <= 0 {

@@ -405,16 +405,17 @@ func TestOnEvent(t *testing.T) {
 		user := use(t, opened.Public)
 		bounce(t, user, "x")
 		_ = user.Close()
+		up := within(t, events, "the local server")
 		done := within(t, events, "a user")
 		cancel()
 		closed := within(t, events, "the end")
 		if err := <-ended; err != nil {
 			t.Errorf("Forward: %v", err)
 		}
-		for _, e := range []relay.TunnelEvent{opened, done, closed} {
+		for _, e := range []relay.TunnelEvent{opened, up, done, closed} {
 			names = append(names, e.Name)
 		}
-		if got := strings.Join(names, " "); got != "tunnel_opened user_done tunnel_closed" {
+		if got := strings.Join(names, " "); got != "tunnel_opened tunnel_state_changed user_done tunnel_closed" {
 			t.Errorf("the events are %s", got)
 		}
 		if done.DialTime <= 0 || done.Duration <= 0 {

@@ -61,7 +61,7 @@ func (f *Forwarder) connect(conn conn.Conn) {
 	if local != nil {
 		<-f.dials
 		took := time.Since(began)
-		f.local.tried(took, nil)
+		f.tried(took, nil)
 		f.join(conn, local, took)
 		return
 	}
@@ -93,13 +93,13 @@ func (f *Forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Cont
 	<-f.dials
 	took := time.Since(began)
 	if err == nil {
-		f.local.tried(took, nil)
+		f.tried(took, nil)
 		f.join(conn, local, took)
 		return
 	}
 	cut := f.closed.Err() != nil // and it might have been reached
 	if !cut {
-		f.local.tried(took, err)
+		f.tried(took, err)
 		f.prober.forget()
 	}
 	f.reset(conn, observe.DialFailed, err)
@@ -112,6 +112,27 @@ func (f *Forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Cont
 		}
 		f.log.Error("the local server cannot be reached; users are reset", "local", f.local.addr, "error", withAdvice(err))
 	})
+}
+
+// tried notes how an attempt to connect to the local server has ended.
+func (f *Forwarder) tried(took time.Duration, err error) {
+	from, to := f.local.tried(took, err)
+	if from == to {
+		return
+	}
+	changed := observe.Event{Name: observe.TunnelStateChanged, From: from, To: to, Err: err}
+	switch {
+	case to != observe.Up:
+		changed.Level = slog.LevelWarn
+	case from == observe.Unknown: // as is expected
+		changed.Level = slog.LevelDebug
+	}
+	defer func() {
+		if c := crash.Caught(recover()); c != nil { // in a sink, and no user's
+			f.logPanic(c)
+		}
+	}()
+	f.events.Observe(changed)
 }
 
 // reset resets a user who is not joined.

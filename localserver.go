@@ -3,6 +3,8 @@ package relay
 import (
 	"sync"
 	"time"
+
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // LocalServer is what the last connection to a local server has shown. A Forwarder connects
@@ -28,15 +30,31 @@ type localServer struct {
 	seen LocalServer
 }
 
-// tried notes how an attempt to connect has ended.
-func (s *localServer) tried(took time.Duration, err error) {
+// tried notes how an attempt to connect has ended. It returns how the local server did
+// before, and does now.
+func (s *localServer) tried(took time.Duration, err error) (from, to observe.State) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seen.Tried.IsZero() || (s.seen.Err == nil) != (err == nil) {
+	from, to = stateOf(&s.seen), observe.Up
+	if err != nil {
+		to = observe.LocalServerDown
+	}
+	if from != to {
 		s.seen.Since = now
 	}
 	s.seen.Tried, s.seen.Took, s.seen.Err = now, took, err
+	return from, to
+}
+
+func stateOf(s *LocalServer) observe.State {
+	switch {
+	case s.Tried.IsZero():
+		return observe.Unknown
+	case s.Err != nil:
+		return observe.LocalServerDown
+	}
+	return observe.Up
 }
 
 func (s *localServer) state() LocalServer {

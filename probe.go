@@ -125,7 +125,7 @@ func (f *Forwarder) probe(ctx context.Context) wire.ProbeAnswer {
 		err = fmt.Errorf("it has not accepted within %v: %w", probeDialTimeout, err)
 	}
 	if !errors.Is(ctx.Err(), context.Canceled) { // with the registration
-		f.local.tried(took, err)
+		f.tried(took, err)
 	}
 	if err != nil {
 		return wire.ProbeAnswer{Failure: probeFailure(err)}

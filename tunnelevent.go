@@ -11,7 +11,7 @@ import (
 // TunnelEvent is something that has happened to a [Forwarder] or to a [Listener]: what a line of
 // the log with event= says, for programs. A field that does not apply is zero.
 //
-// Name, EndedBy, How, Reason, Limit and Code are identifiers, which do not change.
+// Name, From, To, EndedBy, How, Reason, Limit and Code are identifiers, which do not change.
 // docs/operating.md lists them.
 type TunnelEvent struct {
 	Name  string     // such as "user_done"
@@ -26,6 +26,8 @@ type TunnelEvent struct {
 	Sent     int64         // bytes to the user
 
 	Delayed, Reset int64 // users that met Limit
+
+	From, To string // of the local server: unknown, up or local_server_down
 
 	EndedBy string
 	How     string
@@ -53,7 +55,7 @@ func (s eventSink) Observe(e observe.Event) {
 		s(TunnelEvent{
 			Name: string(e.Name), Level: e.Level, User: e.User,
 			DialTime: e.DialTime, Duration: e.Duration, Received: e.Received, Sent: e.Sent,
-			Delayed: e.Delayed, Reset: e.Reset,
+			Delayed: e.Delayed, Reset: e.Reset, From: string(e.From), To: string(e.To),
 			EndedBy: string(e.EndedBy), How: string(e.How), Reason: string(e.Reason), Limit: observe.Identifier(e.Limit), Code: e.Code, Err: e.Err,
 		})
 	}

@@ -72,7 +72,7 @@ func (n *Node) observe(e relay.TunnelEvent) {
 		Name: observe.Name(e.Name), Level: e.Level, User: e.User,
 		Tunnel:   observe.Tunnel{ID: service, Protocol: string(n.options.Protocol), Name: n.options.Name},
 		DialTime: e.DialTime, Duration: e.Duration, Received: e.Received, Sent: e.Sent,
-		Delayed: e.Delayed, Reset: e.Reset,
+		Delayed: e.Delayed, Reset: e.Reset, From: observe.State(e.From), To: observe.State(e.To),
 		EndedBy: observe.Party(e.EndedBy), How: observe.How(e.How), Reason: observe.Reason(e.Reason), Limit: e.Limit, Code: e.Code, Err: e.Err,
 	}
 	n.met.count(&seen)

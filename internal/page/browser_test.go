@@ -188,6 +188,23 @@ func (p *tab) wait(condition string) {
 	}
 }
 
+// waitReloaded returns when a condition holds in the document that comes after this one: a
+// wait in this one ends with it.
+func (p *tab) waitReloaded(condition string) {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	for {
+		done, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
+		if done {
+			return
+		}
+		if ctx.Err() != nil {
+			p.Fatalf("%s does not come to hold: %v", condition, err)
+		}
+	}
+}
+
 // waitText returns when the page shows a text.
 func (p *tab) waitText(text string) {
 	p.Helper()

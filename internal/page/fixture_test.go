@@ -30,12 +30,13 @@ type fixture struct {
 	causes   api.Causes
 	bans     []api.Ban
 
-	flowing  bool     // bytes go through between any two updates
-	gone     bool     // each connection is reset
-	token    string   // that a browser has to log in with, or ""
-	refuse   string   // what acts are refused with, or ""
-	acts     []string // that came
-	statuses int      // how often the status was asked for
+	flowing     bool     // bytes go through between any two updates
+	gone        bool     // each connection is reset
+	misdirected string   // what all requests are refused with, or ""
+	token       string   // that a browser has to log in with, or ""
+	refuse      string   // what acts are refused with, or ""
+	acts        []string // that came
+	statuses    int      // how often the status was asked for
 }
 
 const fixtureCookie = "relay_admin"
@@ -124,6 +125,10 @@ func (f *fixture) read(mux *http.ServeMux, name string, what func(*http.Request)
 		defer f.Unlock()
 		if !f.authorized(r) {
 			write(w, http.StatusUnauthorized, api.Error{Code: "unauthorized", Message: "no token"})
+			return
+		}
+		if f.misdirected != "" {
+			write(w, http.StatusMisdirectedRequest, api.Error{Code: "wrong_host", Message: f.misdirected})
 			return
 		}
 		write(w, http.StatusOK, what(r))

@@ -130,6 +130,31 @@ func TestRelayGoneAndBack(t *testing.T) {
 	p.clean()
 }
 
+// TestAnotherVersion has the relay come back as another version, which has a page of its
+// own.
+func TestAnotherVersion(t *testing.T) {
+	f := newFixture(t)
+	f.one()
+	p := openTab(t, f.URL)
+	p.waitText("v1.0.0")
+	eval[bool](p, mark)
+	f.change(func() { f.status.Version = "v1.1.0" })
+	p.waitReloaded("document.body?.innerText.includes('v1.1.0') && !(" + sameDocument + ")")
+	p.clean()
+}
+
+// TestRefused has the relay refuse the page, which says why.
+func TestRefused(t *testing.T) {
+	f := newFixture(t)
+	f.one()
+	p := openTab(t, f.URL)
+	p.waitText("20001")
+	f.change(func() { f.misdirected = "it is not served under this name" })
+	p.wait("/The relay refuses this page since [\\d:]+: it is not served under this name\\./.test(document.querySelector('#gone').innerText)")
+	f.change(func() { f.misdirected = "" })
+	p.wait("!document.querySelector('#gone').checkVisibility()")
+}
+
 func TestLogin(t *testing.T) {
 	f := newFixture(t)
 	f.one()

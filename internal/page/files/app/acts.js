@@ -83,7 +83,7 @@ export class Acts {
   reload() {
     return run({
       title: 'Read the files again?',
-      words: ['Tokens, certificates and what else is read again with SIGHUP. Whose token is gone is closed.'],
+      words: ['The process reads the same files again as after SIGHUP. Tunnels whose token is gone are closed.'],
       verb: 'Reload',
       danger: false,
       act: () => post('reload'),

@@ -1,6 +1,6 @@
 // The bar at the top: where one is, how the relay does, and what can be done to it.
 
-import { logOut } from './api.js';
+import { logOut, Refused } from './api.js';
 import { tell } from './dialog.js';
 import { attr, el, keep, show, text } from './dom.js';
 import * as format from './format.js';
@@ -71,7 +71,7 @@ export class Header {
     attr(this.live, 'data-tone', null);
   }
 
-  gone(since) {
+  gone(since, problem) {
     const box = byID('gone');
     show(box, Boolean(since));
     document.documentElement.classList.toggle('old', Boolean(since));
@@ -79,7 +79,8 @@ export class Header {
     text(this.live, 'Not reached');
     attr(this.live, 'data-tone', 'bad');
     const what = this.page.status?.kind === 'forwarder' ? 'The forwarder' : 'The relay';
-    text(box, `${what} cannot be reached since ${format.clock(since)}. What you see is from before. This page tries again by itself.`);
+    const how = problem instanceof Refused ? `refuses this page since ${format.clock(since)}: ${problem.message}` : `cannot be reached since ${format.clock(since)}`;
+    text(box, `${what} ${how.replace(/\.$/, '')}. What you see is from before. This page tries again by itself.`);
   }
 
   nextTheme() {

@@ -20,6 +20,7 @@ export class Live {
     this.timer = 0;
     this.asking = false;
     this.again = false;
+    this.out = false;
     document.addEventListener('visibilitychange', () => this.now());
   }
 
@@ -39,42 +40,38 @@ export class Live {
     this.asking = true;
     this.again = false;
     this.last = performance.now();
+    const answers = await this.ask();
+    this.asking = false;
+    this.took = performance.now() - this.last;
+    // Another view is in front by now, or what is known is old, if it has to ask again.
     try {
-      await this.ask();
+      if (answers && !this.again) this.show(answers);
+    } finally {
+      if (this.again) this.now();
+      // A relay whose answers are long is asked less often: three quarters of the time are
+      // its own. Somebody who has to log in asks by that.
+      else if (!this.out) this.plan(Math.max(rest - this.took, this.took * 3));
+    }
+  }
+
+  // ask returns the answers, or null if there are none.
+  async ask() {
+    this.out = false;
+    try {
+      const answers = await fetchAll({ status: 'status', tunnels: 'tunnels', ...this.paths() });
+      this.found();
+      return answers;
     } catch (problem) {
-      if (problem instanceof Refused && problem.login) {
+      this.out = problem instanceof Refused && problem.login;
+      if (this.out) {
         this.found();
         this.login();
       } else {
-        this.lost(problem);
+        this.since ??= new Date();
+        this.gone(this.since, problem);
       }
+      return null;
     }
-    this.asking = false;
-    this.took = performance.now() - this.last;
-    // A relay whose answers are long is asked less often: three quarters of the time are
-    // its own.
-    if (this.again) this.now();
-    else this.plan(Math.max(rest - this.took, this.took * 3));
-  }
-
-  async ask() {
-    const wanted = { status: 'status', tunnels: 'tunnels', ...this.paths() };
-    const names = Object.keys(wanted);
-    const results = await Promise.allSettled(names.map((name) => get(wanted[name])));
-    const answers = {};
-    results.forEach((result, i) => {
-      const name = names[i];
-      if (result.status === 'fulfilled') {
-        answers[name] = result.value;
-        return;
-      }
-      // What a view wants may be over by now. Without the rest there is nothing to show.
-      const mild = result.reason instanceof Refused && !result.reason.login && name !== 'status' && name !== 'tunnels';
-      if (!mild) throw result.reason;
-      answers[name] = null;
-    });
-    this.found();
-    if (!this.again) this.show(answers);
   }
 
   found() {
@@ -82,9 +79,22 @@ export class Live {
     this.since = null;
     this.gone(null);
   }
+}
 
-  lost(problem) {
-    this.since ??= new Date();
-    this.gone(this.since, problem);
-  }
+async function fetchAll(wanted) {
+  const names = Object.keys(wanted);
+  const results = await Promise.allSettled(names.map((name) => get(wanted[name])));
+  const answers = {};
+  results.forEach((result, i) => {
+    const name = names[i];
+    if (result.status === 'fulfilled') {
+      answers[name] = result.value;
+      return;
+    }
+    // What a view wants may be over by now. Without the rest there is nothing to show.
+    const mild = result.reason instanceof Refused && !result.reason.login && name !== 'status' && name !== 'tunnels';
+    if (!mild) throw result.reason;
+    answers[name] = null;
+  });
+  return answers;
 }

@@ -28,7 +28,7 @@ class Page {
     this.live = new Live({
       paths: () => this.view.paths(),
       show: (answers) => this.show(answers),
-      gone: (since) => this.header.gone(since),
+      gone: (since, problem) => this.header.gone(since, problem),
       login: () => this.login(),
     });
     this.go();
@@ -90,6 +90,8 @@ class Page {
     answers.tunnels = list(answers.tunnels);
     const { status } = answers;
     if (this.status && this.status.started !== status.started) this.history.reset();
+    // The files of another version go with its API, and not these.
+    if (this.status && this.status.version !== status.version) location.reload();
     const kind = this.status?.kind;
     this.status = status;
     this.answers = answers;

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -270,4 +271,24 @@ func TestBaseProtocolHasNoProbes(t *testing.T) {
 		t.Errorf("the first id is not the user's: it has %q", hello)
 	}
 	p.awaitState(t, observe.Unknown)
+}
+
+// A relay client that answers with anything else, however much that is, is silent, and harms
+// nobody.
+func TestHostileAnswer(t *testing.T) {
+	t.Parallel()
+	p := startProbing(t, time.Second)
+	_, control := rawClient(t, p.addr, "+proxy v2\n+probe v1\nevent\nnew\n")
+	for _, answer := range []string{"\n", strings.Repeat("x", 1<<20), "failed \x1b[2J\n", "ok"} {
+		id := readLine(t, control)
+		claim := dial(t, p.addr)
+		_, err := io.WriteString(claim, "event\n"+id+"\n")
+		must(t, err)
+		_, err = io.ReadFull(claim, make([]byte, 19))
+		must(t, err)
+		_, _ = io.WriteString(claim, answer) // of which the relay reads a part, and resets it
+		_ = claim.CloseWrite()
+		_, _ = io.Copy(io.Discard, claim)
+	}
+	p.awaitState(t, observe.Silent)
 }

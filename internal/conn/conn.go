@@ -14,7 +14,7 @@ import (
 
 // Conn is a connection that can be joined. It may implement more than that: see Socket,
 // Controller, Detachable, Polled, Settler, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter,
-// TryReadWriter and Wrapper.
+// TryReadWriter, Notifier and Wrapper.
 type Conn interface {
 	net.Conn
 	// CloseWrite ends this side's direction, as FIN does, and leaves the other.
@@ -117,6 +117,13 @@ type TryReadWriter interface {
 	// TryWrite writes all of b if that takes no waiting, or else none of it, and reports
 	// which. It is for a few bytes at the beginning, which always fit.
 	TryWrite(b []byte) bool
+}
+
+// Notifier is a TryReadWriter that reports when there is something to read.
+type Notifier interface {
+	// OnReadable has f called whenever TryRead may return something, or the end. F must not
+	// wait.
+	OnReadable(f func())
 }
 
 // Flusher is a Conn that may hold what was written to it until Flush.

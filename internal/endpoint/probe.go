@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -107,17 +108,7 @@ func (p *probe) open(s protocol.Session) {
 
 // opened sends the header on the connection, which has come. It does not wait.
 func (p *probe) opened(c conn.Conn) {
-	p.mu.Lock()
-	p.conn = c
-	ended := p.ended
-	if p.unsent = proxyproto.ProbeHeader(); !ended && conn.TryWrite(c, p.unsent) {
-		p.unsent = nil
-	} else if !ended {
-		p.unsent = p.unsent[conn.WriteNow(c, p.unsent):]
-	}
-	sent := len(p.unsent) == 0
-	p.mu.Unlock()
-	switch {
+	switch ended, sent := p.sendNow(c); {
 	case ended:
 		_ = c.Reset()
 	case !sent || !p.watch():
@@ -125,11 +116,26 @@ func (p *probe) opened(c conn.Conn) {
 	}
 }
 
+// sendNow sends as much of the header on c as takes no waiting, and reports whether that is
+// all, or the probe has ended.
+func (p *probe) sendNow(c conn.Conn) (ended, sent bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn = c; p.ended {
+		return true, false
+	}
+	header := proxyproto.ProbeHeader()
+	if !conn.TryWrite(c, header) {
+		p.unsent = header[conn.WriteNow(c, header):]
+	}
+	return false, len(p.unsent) == 0
+}
+
 // watch has the answer read when it comes. It reports false if that has to be waited for.
 func (p *probe) watch() bool {
 	read := func() { p.run(p.read) }
-	if s, ok := conn.Innermost(p.conn).(conn.Stream); ok {
-		s.Attach(read, func() {})
+	if n, ok := conn.Innermost(p.conn).(conn.Notifier); ok {
+		n.OnReadable(read)
 		read() // what has come before
 		return true
 	}
@@ -147,10 +153,26 @@ const maxAnswer = 128
 
 // read reads what has come of the answer, and waits for no more.
 func (p *probe) read() {
+	line, err := p.readMore()
+	switch {
+	case errors.Is(err, net.ErrClosed): // by end
+	case bytes.IndexByte(line, '\n') >= 0 || len(line) > maxAnswer:
+		p.end(wire.ReadProbeAnswer(bytes.NewReader(line)))
+	case errors.Is(err, syscall.EAGAIN), err == nil:
+		if _, notified := conn.Innermost(p.conn).(conn.Notifier); !notified && !p.watch() {
+			p.waitForAnswer()
+		}
+	default:
+		p.fail(err)
+	}
+}
+
+// readMore returns what has come so far.
+func (p *probe) readMore() (line []byte, err error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.ended {
-		p.mu.Unlock()
-		return
+		return nil, net.ErrClosed
 	}
 	b := make([]byte, maxAnswer)
 	n, err := conn.TryRead(p.conn, b)
@@ -158,18 +180,7 @@ func (p *probe) read() {
 		n, err = conn.ReadNow(p.conn, b) // a socket that TryRead leaves to the runtime's poller
 	}
 	p.line = append(p.line, b[:n]...)
-	line := p.line
-	p.mu.Unlock()
-	switch {
-	case bytes.IndexByte(line, '\n') >= 0 || len(line) > maxAnswer:
-		p.end(wire.ReadProbeAnswer(bytes.NewReader(line)))
-	case errors.Is(err, syscall.EAGAIN), err == nil:
-		if _, stream := conn.Innermost(p.conn).(conn.Stream); !stream && !p.watch() {
-			p.waitForAnswer()
-		}
-	default:
-		p.fail(err)
-	}
+	return p.line, err
 }
 
 // waitForAnswer sends the header, unless that was done, and reads the answer.

@@ -6,7 +6,10 @@ const maxStreamFrames = 2
 
 // attachment is called back when something happens on a stream, instead of waiting for
 // it.
-type attachment struct{ onReadable, onWritable func() }
+type attachment struct {
+	onReadable, onWritable func()
+	copied                 bool // what comes is read with TryRead, and so nothing comes in pipes
+}
 
 // Attach has onReadable called whenever PourTo may have something to write, and
 // onWritable when FillFrom is possible again after it returned EAGAIN. Neither callback
@@ -17,7 +20,15 @@ type attachment struct{ onReadable, onWritable func() }
 func (st *Stream) Attach(onReadable, onWritable func()) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.attached = &attachment{onReadable, onWritable}
+	st.attached = &attachment{onReadable: onReadable, onWritable: onWritable}
+}
+
+// OnReadable has f called whenever there may be something for TryRead, and at the end. F is
+// called as Attach has it, and there is one of both.
+func (st *Stream) OnReadable(f func()) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.attached = &attachment{onReadable: f, onWritable: func() {}, copied: true}
 }
 
 // notifyWritable tells the attachment that it may write again, if it waits for that.

@@ -92,7 +92,7 @@ func (st *Stream) afterDelivery(d delivery) {
 func (st *Stream) acceptsPipes() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.attached != nil && !st.discardsLocked() && st.received.pipes < maxStreamPipes
+	return st.attached != nil && !st.attached.copied && !st.discardsLocked() && st.received.pipes < maxStreamPipes
 }
 
 // growSendWindow adds n bytes to what this side may send.

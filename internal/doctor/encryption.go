@@ -105,5 +105,8 @@ func NamesOf(c *x509.Certificate) string {
 	return strings.ReplaceAll(text, ";", "?")
 }
 
-func Day(t time.Time) string    { return t.UTC().Format(time.DateOnly) }
+// Day returns the day of a time, for people.
+func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// Moment returns a time to the minute, for people.
 func Moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

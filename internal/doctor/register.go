@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -17,9 +16,8 @@ import (
 // registerTimeout bounds a registration; the root package has the same bound.
 const registerTimeout = 20 * time.Second
 
-// open opens a tunnel of the doctor's own. It takes nobody's port: it has no lease, and a
-// port that is served or kept for somebody is refused. The root package sends no name that
-// somebody has.
+// open opens a tunnel of the doctor's own, without a lease. The relay refuses a port that is
+// served, or kept for somebody else.
 func (f *Forwarder) open(ctx context.Context, protocol string, port int) (*tunnel, error) {
 	l, err := f.Listen(ctx, Ask{Addr: f.addr, Protocol: protocol, Port: port})
 	if err != nil {
@@ -183,13 +181,7 @@ func (f *Forwarder) publicPort(ctx context.Context) Finding {
 	if f.tunnel == nil {
 		return skipped("there is no port: see above")
 	}
-	_, number, err := net.SplitHostPort(f.tunnel.public)
-	if err != nil {
-		return problem("", "%s", Plain(err.Error()))
-	}
-	if _, err := strconv.Atoi(number); err != nil {
-		return problem("", "%s", Plain(err.Error()))
-	}
+	_, number, _ := net.SplitHostPort(f.tunnel.public) // which open has joined
 	v, err := f.tunnel.visit(ctx, modePing)
 	if err != nil {
 		f.unusable = true

@@ -30,7 +30,7 @@ const (
 func (m *Machine) descriptors(context.Context) doctor.Finding {
 	n := admission.Limits{}.WithDefaults().Descriptors
 	if n == math.MaxInt {
-		return unreadable
+		return unreadable()
 	}
 	users := max(n-min(reserve, n/4), 0) / eachUser
 	found := fmt.Sprintf("%d for a process started like this one: %d users", n, users)
@@ -66,7 +66,7 @@ func (m *Machine) queues(context.Context) doctor.Finding {
 	found := strings.Join(shown, ", ")
 	switch {
 	case found == "":
-		return unreadable
+		return unreadable()
 	case len(short) > 0:
 		return warning("sysctl "+strings.Join(raise, " "), "%s: users who come all at once wait for a second or more", found)
 	}
@@ -95,7 +95,7 @@ func (m *Machine) conntrack(context.Context) doctor.Finding {
 func (m *Machine) memory(context.Context) doctor.Finding {
 	limit, sockets := memory.Limit(), memory.TCP()
 	if limit == math.MaxInt64 {
-		return unreadable
+		return unreadable()
 	}
 	found := fmt.Sprintf("%s for a process started like this one, by the machine and its control groups", doctor.Amount(limit))
 	if sockets < limit {

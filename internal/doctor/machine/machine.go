@@ -181,7 +181,7 @@ func (m *Machine) outgoingPorts(context.Context) doctor.Finding {
 	figures := m.figures("net/ipv4/ip_local_port_range")
 	const both = 2
 	if len(figures) != both {
-		return unreadable
+		return unreadable()
 	}
 	outgoing := port.Range{First: int(figures[0]), Last: int(figures[1])}
 	if outgoing.Last < m.Ports.First || m.Ports.Last < outgoing.First {
@@ -196,8 +196,8 @@ func (m *Machine) outgoingPorts(context.Context) doctor.Finding {
 		"connections that this machine makes take %s, and %s are public ports: one that is in use when its owner comes back is refused", outgoing, overlap)
 }
 
-// unreadable is the finding about a setting that this system does not show.
-var unreadable = skipped("this system does not show it")
+// unreadable returns the finding about a setting that this system does not show.
+func unreadable() doctor.Finding { return skipped("this system does not show it") }
 
 // setting returns what is in a file below /proc/sys, or "".
 func (m *Machine) setting(name string) string {

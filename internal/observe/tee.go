@@ -6,13 +6,15 @@ func Tee(sinks ...Sink) Sink {
 	if len(sinks) == 1 {
 		return sinks[0]
 	}
-	return tee(sinks)
+	return &tee{sinks}
 }
 
-type tee []Sink
+// tee is called through a pointer, since an event is large: a value would have it copied
+// once more.
+type tee struct{ sinks []Sink }
 
-func (t tee) Observe(e Event) {
-	for _, s := range t {
+func (t *tee) Observe(e Event) {
+	for _, s := range t.sinks {
 		s.Observe(e)
 	}
 }

@@ -70,7 +70,7 @@ func status(ctx context.Context, out io.Writer, admin *adminFlags, asJSON, all b
 		}
 		if !asJSON {
 			if len(found) > 0 {
-				fmt.Fprintln(s)
+				fmt.Fprint(s, "\n")
 			}
 			showStatus(s, n, all)
 		}

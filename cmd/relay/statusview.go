@@ -39,7 +39,7 @@ func showStatus(s screen.Screen, n seen, all bool) {
 		lines = append(lines, "")
 		lines = append(lines, tunnelLines(s, n.Status, n.Tunnels, room)...)
 	}
-	fmt.Fprintln(s, strings.Join(append(lines, problems...), "\n"))
+	fmt.Fprint(s, strings.Join(append(lines, problems...), "\n")+"\n")
 }
 
 // facts returns what a process is.

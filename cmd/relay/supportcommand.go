@@ -99,10 +99,10 @@ func (f *supportFlags) explain(s screen.Screen, b *support.Bundle, path string, 
 	}
 	fmt.Fprintf(s, "\nIt has no tokens and no keys, and names of tunnels, tokens and hosts. %s\nLook at it before you send it:   tar -xzf %s\n", addresses, quoteArg(path))
 	if alone {
-		fmt.Fprintln(s, s.Paint(screen.Yellow, "Nothing runs here that could be asked, so it is about this machine alone."))
+		fmt.Fprint(s, s.Paint(screen.Yellow, "Nothing runs here that could be asked, so it is about this machine alone.")+"\n")
 	}
 	for _, missing := range b.Missing() {
-		fmt.Fprintln(s, s.Paint(screen.Yellow, "It is without "+screen.Clean(missing)))
+		fmt.Fprint(s, s.Paint(screen.Yellow, "It is without "+screen.Clean(missing))+"\n")
 	}
 	return nil
 }

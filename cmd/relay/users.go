@@ -103,7 +103,7 @@ func (f *usersFlags) run(ctx context.Context, out io.Writer, tunnel string) erro
 	s := screen.On(out)
 	for i, of := range found {
 		if i > 0 {
-			fmt.Fprintln(s)
+			fmt.Fprint(s, "\n")
 		}
 		of.show(s, len(found) > 1)
 	}
@@ -165,10 +165,10 @@ func unknownTunnel(arg string) error {
 // show writes the users as a table.
 func (of *usersOf) show(s screen.Screen, whose bool) {
 	if whose {
-		fmt.Fprintln(s, s.Paint(screen.Bold, cmp.Or(of.Socket, of.URL)))
+		fmt.Fprint(s, s.Paint(screen.Bold, cmp.Or(of.Socket, of.URL))+"\n")
 	}
 	if len(of.Users) == 0 {
-		fmt.Fprintln(s, "There are no users.")
+		fmt.Fprint(s, "There are no users.\n")
 		return
 	}
 	table := &screen.Table{Columns: []screen.Column{
@@ -184,7 +184,7 @@ func (of *usersOf) show(s screen.Screen, whose bool) {
 		table.Add(screen.Clean(u.ID), screen.TunnelPort(t), screen.Name(t), screen.Clean(u.Address),
 			screen.Since(u.Since, of.now), screen.Bytes(u.Received), screen.Bytes(u.Sent))
 	}
-	fmt.Fprintln(s, strings.Join(table.Lines(s), "\n"))
+	fmt.Fprint(s, strings.Join(table.Lines(s), "\n")+"\n")
 	if left := of.total - len(of.Users); left > 0 {
 		fmt.Fprintf(s, "and %s more: --limit=%d\n", screen.Count(int64(left)), of.total)
 	}

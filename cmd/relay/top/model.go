@@ -25,8 +25,9 @@ type model struct {
 
 	now   snapshot
 	rates rates
-	asked bool  // the node has answered once
-	err   error // of the last poll
+	since snapshot // where the next rates begin
+	asked bool     // the node has answered once
+	err   error    // of the last poll
 
 	place    place
 	sort     map[bool]order // by place.users
@@ -76,8 +77,8 @@ func (m *model) take(p polled) {
 	if p.err != nil || p.of != m.place { // the latter was asked before somebody went elsewhere
 		return
 	}
-	if m.asked {
-		m.rates = ratesBetween(&m.now, &p.snapshot)
+	if r, ok := ratesBetween(&m.since, &p.snapshot); ok {
+		m.rates, m.since = r, p.snapshot
 	}
 	m.now, m.asked = p.snapshot, true
 }

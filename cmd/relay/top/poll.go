@@ -91,12 +91,21 @@ func (s *snapshot) moved() (tunnels, users map[string]moved) {
 	return tunnels, users
 }
 
-// ratesBetween returns how much moved from a to b. What is not in both has no rate.
-func ratesBetween(a, b *snapshot) rates {
-	seconds := b.status.Now.Sub(a.status.Now).Seconds()
-	if seconds <= 0 || !a.status.Started.Equal(b.status.Started) {
-		return rates{} // the process has started anew
+// leastGap is the least time between two snapshots that rates are computed from: a user who
+// goes to another place has the node asked in between.
+const leastGap = pollEvery / 2
+
+// ratesBetween returns how much moved from a to b, and reports whether that can be told.
+// What is not in both has no rate.
+func ratesBetween(a, b *snapshot) (rates, bool) {
+	gap := b.status.Now.Sub(a.status.Now)
+	if !a.status.Started.Equal(b.status.Started) {
+		return rates{}, true // the process has started anew
 	}
+	if gap < leastGap {
+		return rates{}, false
+	}
+	seconds := gap.Seconds()
 	between := func(a, b moved) rate {
 		// What has ended may leave a sum.
 		return rate{max(0, float64(b.received-a.received)/seconds), max(0, float64(b.sent-a.sent)/seconds)}
@@ -116,5 +125,5 @@ func ratesBetween(a, b *snapshot) rates {
 		all:     between(moved{a.status.Received, a.status.Sent}, moved{b.status.Received, b.status.Sent}),
 		tunnels: each(oldTunnels, newTunnels),
 		users:   each(oldUsers, newUsers),
-	}
+	}, true
 }

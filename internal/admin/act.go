@@ -14,8 +14,8 @@ import (
 // longestBan bounds a ban: a mistaken one is forgotten some day.
 const longestBan = 366 * 24 * time.Hour
 
-// act has the node do something, and logs who wanted it. What is unknown is refused with
-// the refusal that is given.
+// act has the node do something, and logs who wanted it. If there is nothing of that name it
+// returns unknown, unless that is nil.
 func (s *Server) act(r *http.Request, what, whom string, do func() error, unknown *refusal) error {
 	by := r.RemoteAddr
 	if by == "" || by == "@" {
@@ -24,7 +24,7 @@ func (s *Server) act(r *http.Request, what, whom string, do func() error, unknow
 	err := do()
 	if err != nil {
 		s.Log.Info("an act of the admin API has failed", "act", what, "of", whom, "by", by, "error", err)
-		if errors.Is(err, ErrUnknown) {
+		if unknown != nil && errors.Is(err, ErrUnknown) {
 			return unknown
 		}
 		return err

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/seed96252745/relay/internal/api"
@@ -12,17 +13,43 @@ import (
 // healthz reports that the process answers.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") }
 
+// readyTime is how long a readiness holds. Strangers may ask for it, and a status of 10,000
+// tunnels takes milliseconds.
+const readyTime = 100 * time.Millisecond
+
+// readiness is whether the process takes users, as it was a moment ago. It may be used
+// concurrently.
+type readiness struct {
+	mu     sync.Mutex // guards what follows
+	asked  time.Time
+	status int
+	text   string
+}
+
 // readyz reports whether the process takes users.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	status := s.Node.Status()
-	switch {
-	case status.Draining:
-		say(w, http.StatusServiceUnavailable, "draining")
-	case status.Kind == api.Forwarder && status.Tunnels == 0:
-		say(w, http.StatusServiceUnavailable, "not registered at the relay")
-	default:
-		say(w, http.StatusOK, "ready")
+	status, text := s.ready.of(s.Node)
+	say(w, status, text)
+}
+
+func (r *readiness) of(n Node) (status int, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked.IsZero() || time.Since(r.asked) >= readyTime {
+		r.status, r.text = readinessOf(n.Status())
+		r.asked = time.Now()
 	}
+	return r.status, r.text
+}
+
+func readinessOf(s api.Status) (status int, text string) {
+	switch {
+	case s.Draining:
+		return http.StatusServiceUnavailable, "draining"
+	case s.Kind == api.Forwarder && s.Tunnels == 0:
+		return http.StatusServiceUnavailable, "not registered at the relay"
+	}
+	return http.StatusOK, "ready"
 }
 
 // readyTunnel reports whether a tunnel, by its public port or its ID, serves users. One of

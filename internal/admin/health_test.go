@@ -16,14 +16,15 @@ func TestReady(t *testing.T) {
 		status api.Status
 		ready  int
 	}{
-		{api.Status{Kind: api.Relay}, 200},
+		{api.Status{Kind: api.Relay}, 200}, // each is another one than the one before it
 		{api.Status{Kind: api.Relay, Draining: true}, 503},
-		{api.Status{Kind: api.Forwarder}, 503},
 		{api.Status{Kind: api.Forwarder, Tunnels: 1}, 200},
+		{api.Status{Kind: api.Forwarder}, 503},
+		{api.Status{Kind: api.Relay}, 200},
 		{api.Status{Kind: api.Forwarder, Tunnels: 1, Draining: true}, 503},
 	} {
 		r.node.is(tt.status)
-		r.ask("GET", "/readyz", "").wantStatus(t, tt.ready)
+		waitFor(t, func() bool { return r.ask("GET", "/readyz", "").StatusCode == tt.ready })
 		r.ask("GET", "/healthz", "").wantStatus(t, 200)
 	}
 }

@@ -51,7 +51,8 @@ type Config struct {
 // Server serves the admin API. Its methods may be called concurrently.
 type Server struct {
 	Config
-	readerWait time.Duration   // see the constant
+	readerWait time.Duration // see the constant
+	ready      readiness
 	closing    context.Context // of all requests
 	close      context.CancelFunc
 

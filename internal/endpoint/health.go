@@ -127,6 +127,12 @@ func (h *health) step() (next *probe, changed observe.Event) {
 		return nil, observe.Event{}
 	case latest != nil && !latest.late:
 		latest.late = true
+		if h.now.State == observe.Unknown && len(h.open) < maxOpenProbes {
+			// After a restart of the relay all relay clients have much to do: the next one
+			// may be answered.
+			h.timer.Reset(h.nextPauseLocked())
+			return nil, observe.Event{}
+		}
 	case len(h.open) < maxOpenProbes:
 		return h.beginLocked(), observe.Event{}
 	}

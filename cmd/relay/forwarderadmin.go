@@ -18,7 +18,7 @@ func startForwarderAdmin(f *flags, n *forwarder.Node, log *slog.Logger) (stop fu
 	counted := metrics.NewForwarder(metrics.Config{Version: version(), Tunnels: f.adminServer.metricsTunnels, Logger: log})
 	counted.Watch(n, nil)
 	n.AddSink(events)
-	n.AddSink(counted)
+	n.AddSink(counted.Sink())
 	return adminServer{
 		flags: f, kind: api.Forwarder, number: os.Getpid(), log: log,
 		certificate: f.ownCertificate,

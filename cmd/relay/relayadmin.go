@@ -36,7 +36,9 @@ func newRelayAdmin(f *flags, log *slog.Logger) relayAdmin {
 }
 
 // sinks returns what the relay tells its events to.
-func (a relayAdmin) sinks() []observe.Sink { return []observe.Sink{a.history, a.events, a.metrics} }
+func (a relayAdmin) sinks() []observe.Sink {
+	return []observe.Sink{a.history, a.events, a.metrics.Sink()}
+}
 
 // start serves the admin API of a relay until stop is called. Drain begins its end.
 func (a relayAdmin) start(f *flags, s *server.Server, controlPort int, e encryption, drain func()) (stop func(), err error) {

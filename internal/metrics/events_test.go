@@ -37,7 +37,7 @@ func TestEventsOfRelay(t *testing.T) {
 		{Name: observe.SourceBanned},
 		{Name: observe.Panicked},
 	} {
-		m.Observe(e)
+		m.Sink().Observe(e)
 	}
 	expect(t, scrape(t, m), map[string]float64{
 		`relay_tunnels_opened_total{protocol="multiplex"}`:                         1,
@@ -67,13 +67,13 @@ func TestEventsOfRelay(t *testing.T) {
 
 func TestEventsOfForwarder(t *testing.T) {
 	m := metrics.NewForwarder(metrics.Config{})
-	m.Observe(observe.Event{Name: observe.UserDone, EndedBy: observe.ByServer, How: observe.Reset, DialTime: 30 * time.Millisecond})
-	m.Observe(observe.Event{Name: observe.UserReset, Reason: observe.DialFailed})
-	m.Observe(observe.Event{Name: observe.TunnelOpened})
-	m.Observe(observe.Event{Name: observe.TunnelClosed, Reason: observe.RelayLost})
-	m.Observe(observe.Event{Name: observe.RegistrationFailed})
-	m.Observe(observe.Event{Name: observe.RequestRefused, Code: "no-port"})
-	m.Observe(observe.Event{Name: observe.UsersLimited, Limit: "users", Reset: 1}) // which the relay counts
+	m.Sink().Observe(observe.Event{Name: observe.UserDone, EndedBy: observe.ByServer, How: observe.Reset, DialTime: 30 * time.Millisecond})
+	m.Sink().Observe(observe.Event{Name: observe.UserReset, Reason: observe.DialFailed})
+	m.Sink().Observe(observe.Event{Name: observe.TunnelOpened})
+	m.Sink().Observe(observe.Event{Name: observe.TunnelClosed, Reason: observe.RelayLost})
+	m.Sink().Observe(observe.Event{Name: observe.RegistrationFailed})
+	m.Sink().Observe(observe.Event{Name: observe.RequestRefused, Code: "no-port"})
+	m.Sink().Observe(observe.Event{Name: observe.UsersLimited, Limit: "users", Reset: 1}) // which the relay counts
 	got := scrape(t, m)
 	expect(t, got, map[string]float64{
 		`relay_forwarder_connections_total{ended_by="server",how="reset"}`: 1,
@@ -95,7 +95,7 @@ func TestEventsOfForwarder(t *testing.T) {
 // Events come on the goroutines that serve users.
 func TestAnEventAllocatesNothing(t *testing.T) {
 	relay, forwarder := metrics.NewRelay(metrics.Config{Tunnels: 5}), metrics.NewForwarder(metrics.Config{Tunnels: 5})
-	relay.Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: web})
+	relay.Sink().Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: web})
 	for _, e := range []observe.Event{
 		{Name: observe.UserJoined, Tunnel: web, Waited: time.Millisecond},
 		{Name: observe.UserDone, Tunnel: web, EndedBy: observe.ByRelayClient, How: observe.Lost, DialTime: 1, Received: 1 << 40, Sent: 1, Duration: time.Hour},
@@ -109,7 +109,7 @@ func TestAnEventAllocatesNothing(t *testing.T) {
 			if e.Reason == observe.DialFailed && of == "relay" {
 				continue // which never has it
 			}
-			if n := testing.AllocsPerRun(100, func() { m.Observe(e) }); n != 0 {
+			if n := testing.AllocsPerRun(100, func() { m.Sink().Observe(e) }); n != 0 {
 				t.Errorf("%s: %s %s allocates %v times", of, e.Name, e.Reason, n)
 			}
 		}
@@ -157,7 +157,7 @@ func TestEveryEventIsCounted(t *testing.T) {
 		counted := false
 		for _, m := range []*metrics.Metrics{metrics.NewRelay(metrics.Config{}), metrics.NewForwarder(metrics.Config{})} {
 			before := ours(scrape(t, m))
-			m.Observe(observe.Event{Name: name, Duration: time.Second, Waited: time.Second, Delayed: 1})
+			m.Sink().Observe(observe.Event{Name: name, Duration: time.Second, Waited: time.Second, Delayed: 1})
 			counted = counted || !maps.Equal(before, ours(scrape(t, m)))
 		}
 		if counted == slices.Contains(byOperator, name) {

@@ -1,5 +1,5 @@
-// Package metrics shows Prometheus how a relay or a forwarder does. [Metrics] is a sink of
-// events, which it counts, and looks at a snapshot of the node each time that it is scraped.
+// Package metrics shows Prometheus how a relay or a forwarder does. [Metrics] has a sink
+// of events, which it counts, and looks at a snapshot of the node each time that it is scraped.
 //
 // The names of a relay begin with relay_, and those of a forwarder with relay_forwarder_.
 // A user is seen by both, and Prometheus' rule is that the sum over all series of one name
@@ -99,9 +99,10 @@ func newMetrics(c Config, s *snapshot) *Metrics {
 // Watch has node shown from now on. Usage returns what it does not tell; nil is nothing.
 func (m *Metrics) Watch(node Node, usage func() Usage) { m.snapshot.watch(node, usage) }
 
-// Observe counts e. It allocates nothing, and takes no lock, but for events of tunnels that
-// begin.
-func (m *Metrics) Observe(e observe.Event) { m.sink.Observe(e) }
+// Sink returns the sink that counts events. It allocates nothing, and takes no lock, but for
+// events of tunnels that begin. Metrics is no Sink itself, which would copy each event once
+// more.
+func (m *Metrics) Sink() observe.Sink { return m.sink }
 
 // Handler returns the handler of /metrics. It answers in Prometheus' text format, or in
 // OpenMetrics where the client prefers that.

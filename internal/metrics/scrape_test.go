@@ -91,8 +91,8 @@ func BenchmarkUser(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			m.Observe(joined)
-			m.Observe(done)
+			m.Sink().Observe(joined)
+			m.Sink().Observe(done)
 		}
 	})
 }

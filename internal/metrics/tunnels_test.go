@@ -59,10 +59,10 @@ func TestTheLastOfATunnelIsCounted(t *testing.T) {
 	m := metrics.NewRelay(metrics.Config{Tunnels: 1})
 	n := full()
 	m.Watch(n, nil)
-	m.Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: web})
+	m.Sink().Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: web})
 	scrape(t, m)
 	n.tunnels, n.status.Users, n.status.Received = nil, 0, 170
-	m.Observe(observe.Event{Name: observe.UserDone, Tunnel: web, Received: 170, Sent: 230})
+	m.Sink().Observe(observe.Event{Name: observe.UserDone, Tunnel: web, Received: 170, Sent: 230})
 	expect(t, scrape(t, m), map[string]float64{
 		`relay_tunnel_received_bytes_total` + webLabels: 170,
 		`relay_tunnel_sent_bytes_total` + webLabels:     230,
@@ -177,7 +177,7 @@ func TestCountersNeverGoBackwards(t *testing.T) {
 					w.open[p] = &api.Tunnel{ID: fmt.Sprint(w.nextID), Port: p, State: api.Up}
 				}
 				w.open[p].Protocol = rapid.SampledFrom([]string{"pool", "event"}).Draw(t, "protocol")
-				w.m.Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: about(w.open[p])})
+				w.m.Sink().Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: about(w.open[p])})
 			},
 			"close": func(t *rapid.T) { delete(w.open, port.Draw(t, "port")) },
 			"join": func(t *rapid.T) {
@@ -188,7 +188,7 @@ func TestCountersNeverGoBackwards(t *testing.T) {
 				of.Connections++
 				w.status.Connections++
 				w.live[of.Port] = append(w.live[of.Port], observe.Event{Name: observe.UserDone, Tunnel: about(of)})
-				w.m.Observe(observe.Event{Name: observe.UserJoined, Tunnel: about(of)})
+				w.m.Sink().Observe(observe.Event{Name: observe.UserJoined, Tunnel: about(of)})
 			},
 			"move": func(t *rapid.T) {
 				p := port.Draw(t, "port")
@@ -207,7 +207,7 @@ func TestCountersNeverGoBackwards(t *testing.T) {
 				if len(w.live[p]) == 0 {
 					return
 				}
-				w.m.Observe(w.live[p][0])
+				w.m.Sink().Observe(w.live[p][0])
 				w.live[p] = w.live[p][1:]
 			},
 			"wait":   func(*rapid.T) { w.now = w.now.Add(metrics.KeepGone) },
@@ -240,10 +240,10 @@ func TestEventsDuringScrapes(t *testing.T) {
 	for port := range opened {
 		users.Go(func() {
 			of := observe.Tunnel{Port: 1 + port, Protocol: "pool"}
-			m.Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: of})
+			m.Sink().Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: of})
 			for range each {
-				m.Observe(observe.Event{Name: observe.UserJoined, Tunnel: of})
-				m.Observe(observe.Event{Name: observe.UserDone, Tunnel: of, EndedBy: observe.ByUser, How: observe.Fin, Received: 1})
+				m.Sink().Observe(observe.Event{Name: observe.UserJoined, Tunnel: of})
+				m.Sink().Observe(observe.Event{Name: observe.UserDone, Tunnel: of, EndedBy: observe.ByUser, How: observe.Fin, Received: 1})
 			}
 		})
 	}

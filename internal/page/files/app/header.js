@@ -30,6 +30,7 @@ export class Header {
 
   // place shows which view is in front.
   place(hash) {
+    if (this.menu.matches(':popover-open')) this.menu.hidePopover();
     const views = [['#/', this.page.services() ? 'Services' : 'Tunnels'], ['#/users', 'Users'], ['#/ends', 'Ends'], ['#/limits', 'Limits']];
     if (!this.page.services()) views.push(['#/connect', 'Put online']);
     keep(this.nav, views, ([href]) => href, ([href]) => el('a', { href }), (link, [href, name]) => {

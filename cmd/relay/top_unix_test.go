@@ -165,7 +165,7 @@ func TestNoColor(t *testing.T) {
 		env    string
 		colors bool
 	}{{"X=", true}, {"NO_COLOR=1", false}} {
-		terminal, err := termtest.Start(exec.Command("sh", "-c", tt.env+" relay status --stateDir "+dir+"; :"), 120, 40)
+		terminal, err := termtest.Start(exec.Command("sh", "-c", "unset NO_COLOR; "+tt.env+" TERM=xterm-256color relay status --stateDir "+dir+"; :"), 120, 40)
 		if err != nil {
 			t.Fatal(err)
 		}

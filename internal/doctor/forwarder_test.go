@@ -40,7 +40,7 @@ func (r results) skipped(t *testing.T, checks ...string) {
 }
 
 func TestAllIsWell(t *testing.T) {
-	addr, _ := startRelay(t, node.Config{}, 4)
+	addr, _ := startRelay(t, node.Config{}, 8) // it keeps the pools for a minute
 	for _, first := range []string{"multiplex", "pool", "event"} {
 		others := slices.DeleteFunc([]string{"multiplex", "pool", "event"}, func(p string) bool { return p == first })
 		r := look(t, addr, looks{protocols: append([]string{first}, others...)})

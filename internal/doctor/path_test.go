@@ -301,7 +301,7 @@ func TestNames(t *testing.T) {
 
 func TestLocalServers(t *testing.T) {
 	t.Parallel()
-	relayAddr, _ := startRelay(t, node.Config{}, 4)
+	relayAddr, _ := startRelay(t, node.Config{}, 16)
 	free := net.JoinHostPort(loopback, conntest.FreePort(t))
 	silent := serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	objects := serve(t, func(c net.Conn) {

@@ -17,6 +17,10 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 )
 
+// fuzzed bounds how long the relay is fuzzed: three runs, of which none may take longer than
+// patience.
+const fuzzed = 4 * patience
+
 // fuzzerFiles has what the fuzzer is installed and set up with.
 const fuzzerFiles = "../python/schemathesis"
 
@@ -90,10 +94,10 @@ func newAdministered(t *testing.T) *administered {
 		t.Fatal(err)
 	}
 	port := conntest.FreePort(t)
-	a.relay = start(t, command(t, relayCommand, "--bind="+loopback, "--ports=24000-24999", "--stateDir="+dir, "--tokens="+tokens, "--drain=100ms",
+	a.relay = start(t, commandFor(t, fuzzed, relayCommand, "--bind="+loopback, "--ports=24000-24999", "--stateDir="+dir, "--tokens="+tokens, "--drain=100ms",
 		"--adminListen="+strings.TrimPrefix(a.base, "http://"), "--adminTokenFile="+adminToken, port))
 	a.relay.await(t, "relay is ready")
-	line := start(t, command(t, relayCommand, "--localForwardHost="+loopback, "--localForwardPort="+local, "--tokenFile="+secret,
+	line := start(t, commandFor(t, fuzzed, relayCommand, "--localForwardHost="+loopback, "--localForwardPort="+local, "--tokenFile="+secret,
 		"--stateDir="+t.TempDir(), loopback, port)).await(t, " -> ")
 	public, _, _ := strings.Cut(line, " -> ")
 	keepUsing(t, public)

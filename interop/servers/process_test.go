@@ -40,7 +40,12 @@ func program(t *testing.T, name, packages string) string {
 // command prepares a program. It takes no settings from the environment, and is killed
 // when the test or the test binary has ended.
 func command(t *testing.T, path string, args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	return commandFor(t, patience, path, args...)
+}
+
+// commandFor is command for a program that may run for so long.
+func commandFor(t *testing.T, most time.Duration, path string, args ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(t.Context(), most)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}

@@ -58,7 +58,8 @@ func (s *Stream) Observe(e observe.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last++
-	s.ring[s.last%ringSize] = entry{now, e}
+	place := &s.ring[s.last%ringSize]
+	place.at, place.event = now, e // in place: an event is large
 	for r := range s.readers {
 		if r.asleep {
 			r.asleep = false

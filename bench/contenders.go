@@ -33,6 +33,8 @@ type contender struct {
 	protocol, relay string
 	// encrypted is true if the two hops speak TLS with each other.
 	encrypted bool
+	// watched is true if the relay is watched while it is measured.
+	watched bool
 	// hops says what runs on the two sides.
 	hops string
 	// programs that it needs, and how to install them.
@@ -54,9 +56,13 @@ type setup struct {
 	addrs     []string // for users
 	control   string   // for relay clients, of a relay
 	near, far []*process
+	watcher   *process // that watches a relay, if one does
 }
 
 func (s *setup) stop() {
+	if s.watcher != nil {
+		s.watcher.kill()
+	}
 	for _, p := range append(s.far, s.near...) {
 		p.kill()
 	}
@@ -89,9 +95,15 @@ func (s *setup) startFar(cmd *exec.Cmd) error {
 	return err
 }
 
-// allContenders returns those of the relay command, those of the command before it if
-// there is one, and other programs.
-func allContenders(relay, before string) []contender {
+// The names of relays begin so.
+const (
+	relayName  = "relay"
+	beforeName = "before"
+)
+
+// allContenders returns those of the relay command, which are watched or not, those of the
+// command before it if there is one, and other programs.
+func allContenders(relay, before string, watched bool) []contender {
 	all := []contender{{name: "direct", hops: "none: users reach the backend", start: startDirect}}
 	for _, c := range []contender{
 		relayContender("multiplex", false),
@@ -102,9 +114,13 @@ func allContenders(relay, before string) []contender {
 		relayContender("event", true),
 	} {
 		if before != "" {
-			all = append(all, c.of("before", before))
+			all = append(all, c.of(beforeName, before))
 		}
-		all = append(all, c.of("relay", relay))
+		c = c.of(relayName, relay)
+		if c.watched = watched; watched {
+			c.hops += "; watched"
+		}
+		all = append(all, c)
 	}
 	return append(all,
 		contender{

@@ -32,6 +32,7 @@ type options struct {
 	aims       bool
 	relay      string
 	before     string
+	watched    bool
 	json       string
 	svg        string
 	markdown   string
@@ -61,6 +62,9 @@ func dispatch(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == "load" {
 		return loadMain(ctx, args[1], os.Stdin, os.Stdout)
 	}
+	if len(args) == 2 && args[0] == "watch" {
+		return watchMain(ctx, args[1], os.Stdout)
+	}
 	if len(args) > 2 && args[0] == "page" {
 		return pageMain(args[1], args[2:])
 	}
@@ -84,6 +88,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.aims, "aims", false, "only the scenarios that have aims, and only the contenders that these need")
 	fs.StringVar(&o.relay, "relay", "", "the relay command to measure (default: built from this tree)")
 	fs.StringVar(&o.before, "before", "", "a relay command of another build, to measure beside relay-... as before-..., in turns")
+	fs.BoolVar(&o.watched, "watched", false, "watch the relays of relay-...: scrape their metrics and ask what the admin page asks, each second, with an event stream open that nobody reads")
 	fs.StringVar(&o.json, "json", "", "file for all figures as JSON")
 	fs.StringVar(&o.svg, "svg", "", "directory for a chart of each scenario")
 	fs.StringVar(&o.markdown, "markdown", "", "file for the tables as Markdown")
@@ -125,7 +130,7 @@ func benchMain(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer b.close()
-	contenders, err := choose(allContenders(b.relay, b.before), o.contenders, func(c contender) string { return c.name })
+	contenders, err := choose(allContenders(b.relay, b.before, o.watched), o.contenders, func(c contender) string { return c.name })
 	if err != nil {
 		return fmt.Errorf("-contenders: %w", err)
 	}
@@ -135,6 +140,9 @@ func benchMain(ctx context.Context, o options, stdout, stderr io.Writer) error {
 			"as a process may have only %d descriptors here.", wanted, o.idle, limit))
 	}
 	report.Scenarios = b.run(ctx, scenarios, contenders)
+	if o.watched {
+		report.Notes = append(report.Notes, b.watching.note())
+	}
 	report.Finished = time.Now().UTC().Truncate(time.Second)
 	if err := report.write(o, stdout); err != nil {
 		return err

@@ -5,8 +5,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -81,14 +83,72 @@ func (r *scenarioReport) compare() []comparison {
 			all = append(all, c)
 		}
 	}
+	if c := r.compareBuilds(); len(c.rows) > 0 {
+		all = append(all, c)
+	}
 	return all
 }
 
-// cell returns a ratio as it is printed.
+// compareBuilds returns the ratios of all relays to those of the other build, of each round
+// and the median of these: what slows both down in a round does not count.
+func (r *scenarioReport) compareBuilds() comparison {
+	c := comparison{against: "the same of " + beforeName}
+	for _, column := range r.Columns {
+		if column.Better != "" {
+			c.columns = append(c.columns, column)
+		}
+	}
+	for _, of := range r.Rows {
+		name, isRelay := strings.CutPrefix(of.Contender, relayName+"-")
+		at := slices.IndexFunc(r.Rows, func(other row) bool { return isRelay && other.Contender == beforeName+"-"+name })
+		if at < 0 || of.Median == nil || r.Rows[at].Median == nil {
+			continue
+		}
+		c.rows = append(c.rows, ratiosOf(of, r.Rows[at], c.columns))
+	}
+	return c
+}
+
+// ratiosOf returns a row with the ratios of a row's rounds to another row's.
+func ratiosOf(of, to row, columns []column) row {
+	ratios := row{Contender: of.Contender, Median: make(figures)}
+	for i := range min(len(of.Rounds), len(to.Rounds)) {
+		ratios.Rounds = append(ratios.Rounds, make(figures))
+		for _, c := range columns {
+			figure, ok := of.Rounds[i][c.Key]
+			if other := to.Rounds[i][c.Key]; ok && other > 0 {
+				ratios.Rounds[i][c.Key] = figure / other
+			}
+		}
+	}
+	for _, c := range columns {
+		if values := ratios.values(c); len(values) > 0 {
+			ratios.Median[c.Key] = median(values)
+		}
+	}
+	return ratios
+}
+
+// values returns the figures that rounds have in a column.
+func (r row) values(c column) (values []float64) {
+	for _, round := range r.Rounds {
+		if value, ok := round[c.Key]; ok && !math.IsNaN(value) && !math.IsInf(value, 0) {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// cell returns a ratio as it is printed: with the quartiles of the rounds, if they were
+// compared one by one.
 func (c comparison) cell(r row, column column) string {
 	value, ok := r.Median[column.Key]
 	if !ok {
 		return "–"
+	}
+	if values := r.values(column); len(values) > 1 {
+		lower, upper := quartiles(values)
+		return fmt.Sprintf("%.3f (%.2f–%.2f)", value, lower, upper)
 	}
 	return strconv.FormatFloat(value, 'f', 2, 64)
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -114,13 +113,7 @@ func (r *scenarioReport) conclude() {
 		}
 		row.Median = make(figures)
 		for _, column := range r.Columns {
-			var values []float64
-			for _, round := range row.Rounds {
-				if value, ok := round[column.Key]; ok && !math.IsNaN(value) && !math.IsInf(value, 0) {
-					values = append(values, value)
-				}
-			}
-			if len(values) > 0 {
+			if values := row.values(column); len(values) > 0 {
 				row.Median[column.Key] = median(values)
 			}
 		}

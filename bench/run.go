@@ -37,6 +37,7 @@ type bench struct {
 	mu sync.Mutex
 	// networks counts those that were made.
 	networks atomic.Int64
+	watching watching
 }
 
 func newBench(ctx context.Context, o options, limit int, stderr io.Writer) (*bench, error) {
@@ -194,7 +195,15 @@ func (b *bench) measure(ctx context.Context, s scenario, c contender, round int)
 	if err != nil {
 		return m, fmt.Errorf("starting %s: %w", c.name, err)
 	}
+	if c.watched {
+		if err := running.watch(ctx, b, at); err != nil {
+			return m, err
+		}
+	}
 	m, err = b.underLoad(ctx, s, c, at, running, n)
+	if err == nil {
+		err = running.watched()
+	}
 	if err != nil {
 		return m, errors.Join(err, said(backend.errors.String()), said(running.complaints()))
 	}
@@ -253,6 +262,11 @@ func (b *bench) between(ctx context.Context, s scenario, at *site, running *setu
 	if err != nil {
 		return "", err
 	}
+	began := time.Now()
+	watcher, err := usageOf(running.watchers())
+	if err != nil {
+		return "", err
+	}
 	if _, err := io.WriteString(load.stdin, "go\n"); err != nil {
 		return "", fmt.Errorf("starting the load: %w", err)
 	}
@@ -275,6 +289,13 @@ func (b *bench) between(ctx context.Context, s scenario, at *site, running *setu
 		return "", err
 	}
 	m.around = aroundAfter.minus(around)
+	watcherAfter, err := usageOf(running.watchers())
+	if err != nil {
+		return "", err
+	}
+	if running.watcher != nil {
+		b.watching.add(watcherAfter.minus(watcher).cpu, time.Since(began))
+	}
 	nearAfter, farAfter, err := running.usage()
 	m.near, m.far = nearAfter.minus(near), farAfter.minus(far)
 	return line, err

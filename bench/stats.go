@@ -21,6 +21,16 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
+// quartiles returns the values that a quarter of all do not exceed, and that a quarter are
+// not less than.
+func quartiles(values []float64) (lower, upper float64) {
+	if len(values) == 0 {
+		return 0, 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/4], sorted[len(sorted)-1-len(sorted)/4]
+}
+
 // percentile returns a percentile of sorted samples: the smallest that p percent of them
 // do not exceed.
 func percentile(sorted []time.Duration, p int) time.Duration {

@@ -87,10 +87,16 @@ func (e *Endpoint) about() observe.Tunnel {
 func (g *Group) EndBanned() {
 	match := g.config.Admission.Bans.Has
 	for _, e := range g.allKnown() {
-		e.roster.StopAll(func(u *joinedUser) bool { return match(u.addr) || match(u.tunnel.Addr) }, errBanned)
-		if t := e.Tunnel(); t != nil && match(t.Addr) {
-			t.end(errBanned)
-			g.Go(func() { _ = t.Session.Close() })
+		e.roster.StopAll(func(u *joinedUser) bool { return match(u.addr) || u.tunnel.isBanned() }, errBanned)
+		if t := e.Tunnel(); t != nil && t.isBanned() {
+			t.endBanned()
 		}
 	}
+}
+
+func (t *Tunnel) isBanned() bool { return t.endpoint.group.config.Admission.Bans.Has(t.Addr) }
+
+func (t *Tunnel) endBanned() {
+	t.end(errBanned)
+	t.endpoint.group.Go(func() { _ = t.Session.Close() })
 }

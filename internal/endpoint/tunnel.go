@@ -76,6 +76,9 @@ func (e *Endpoint) Bind(c Client) error {
 	t.watch()
 	t.startHealth()
 	context.AfterFunc(c.Session.Ended(), func() { t.end(context.Cause(c.Session.Ended())) })
+	if t.isBanned() {
+		t.endBanned() // since a moment ago, when EndBanned did not find it
+	}
 	return nil
 }
 

@@ -225,7 +225,7 @@ func (u *user) join() {
 	options := join.Options{Limiter: t.policy.Bytes(), Prefix: int64(len(u.first))}
 	h := g.engine.Join(t.alive, u.conn, reached, options, j.end)
 	r.Joined(&j.place, h)
-	if g.config.Admission.Bans.Has(u.addr) {
+	if g.config.Admission.Bans.Has(u.addr) || t.isBanned() {
 		h.Stop(errBanned) // since a moment ago, when the user was not in the roster
 	}
 }

@@ -103,7 +103,7 @@ func (h *handshake) answer() {
 	defer context.AfterFunc(h.endpoints.Closed(), func() { _ = raw.Reset() })()
 	switch {
 	case !h.readRequest():
-	case h.banned:
+	case h.banned, h.admission.Bans.Has(h.conn.RemoteAddr()): // perhaps since the connection was admitted
 		h.refuseBanned()
 	case h.req.IsClaim():
 		_ = h.conn.SetWriteDeadline(noDeadline)

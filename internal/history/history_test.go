@@ -70,9 +70,9 @@ func TestEndedKeepsTheLast(t *testing.T) {
 		const kept, all = 10_000, 25_000
 		for i := range all {
 			h.Observe(done(i))
-			time.Sleep(time.Millisecond) // of the bubble: no time passes
+			pass(time.Millisecond)
 			h.Observe(observe.Event{Name: observe.UserReset, Reason: observe.Paused})
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 		}
 		ends := slices.DeleteFunc(h.Ended(0, 1<<30), func(e api.Ended) bool { return !e.Joined })
 		if len(ends) < kept {
@@ -107,7 +107,7 @@ func TestRefusals(t *testing.T) {
 			{Name: observe.TunnelOpened},
 		} {
 			h.Observe(e)
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		want := []api.Refusal{
 			{Event: "handshakes_limited", Source: "192.0.2.1", Reason: "handshakes_per_source"},
@@ -142,7 +142,7 @@ func TestCauses(t *testing.T) {
 			h.Observe(observe.Event{Name: observe.HandshakeFailed, Reason: observe.HandshakeEnded})
 			h.Observe(observe.Event{Name: observe.HandshakesLimited})
 			if i < 89 {
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 			}
 		}
 		minutes := h.Causes().Minutes
@@ -158,7 +158,7 @@ func TestCauses(t *testing.T) {
 				t.Fatalf("minute %d is %v, want %v", i, m, want)
 			}
 		}
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		for _, m := range h.Causes().Minutes {
 			if len(m.Ends)+len(m.Resets)+len(m.Refused) > 0 || m.Ends == nil {
 				t.Errorf("after two hours there is %v", m)
@@ -305,3 +305,6 @@ func TestWordsAreBounded(t *testing.T) {
 		t.Errorf("there are %d, from %+v to %+v", len(got), got[len(got)-1], got[0])
 	}
 }
+
+// pass lets time pass, in a bubble of synctest.
+func pass(d time.Duration) { <-time.After(d) }

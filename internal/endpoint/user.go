@@ -119,6 +119,9 @@ func (u *user) open(ctx context.Context) (err error) {
 			reason = err // the session is about to end
 		}
 		u.tunnel.end(reason) // or else it would be bound still
+		if closed := context.Cause(u.endpoint.group.closed); closed != nil {
+			return closed // which is why the session has ended
+		}
 	}
 	return err
 }

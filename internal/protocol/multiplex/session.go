@@ -15,6 +15,7 @@ var (
 	_ protocol.TryOpener = (*session)(nil)
 	_ protocol.Drainer   = (*session)(nil)
 	_ protocol.Reacher   = (*session)(nil)
+	_ protocol.Timed     = (*session)(nil)
 )
 
 // session opens a stream for each user.
@@ -65,6 +66,9 @@ func (s *session) TryOpen() conn.Conn {
 func (s *session) Unreachable(limit time.Duration) bool {
 	return tcpstate.Unacknowledged(s.conn) >= limit
 }
+
+// RoundTrip returns the round trip of the connection.
+func (s *session) RoundTrip() time.Duration { return tcpstate.RoundTrip(s.conn) }
 
 // Ended returns a context that is done when no more streams can be opened.
 func (s *session) Ended() context.Context { return s.yamux.Refusing() }

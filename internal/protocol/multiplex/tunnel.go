@@ -10,7 +10,6 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/tcpstate"
 )
 
 // tunnel is several sessions of one relay client, over which its users are spread. It
@@ -240,7 +239,7 @@ func (t *tunnel) Unreachable(limit time.Duration) bool {
 // RoundTrip returns the shortest round trip of a session: the others wait behind bytes.
 func (t *tunnel) RoundTrip() (shortest time.Duration) {
 	for _, s := range t.all() {
-		if took := tcpstate.RoundTrip(s.conn); took > 0 && (shortest == 0 || took < shortest) {
+		if took := s.RoundTrip(); took > 0 && (shortest == 0 || took < shortest) {
 			shortest = took
 		}
 	}

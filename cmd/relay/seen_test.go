@@ -99,7 +99,7 @@ func newFake() *fake {
 		status: api.Status{
 			Kind: api.Relay, Version: "v1.2.3", Started: before(75 * time.Minute), Now: moment, Control: ":8080", Ports: "20000-29999",
 			Tunnels: 2, Users: 3, Connections: 4311, Received: 1_250_000_000, Sent: 8_900_000_000,
-			Problems: []api.Problem{{Code: "local_server_down", Tunnel: "t2", Text: "the local server refuses connections: start it", Since: &since}},
+			Problems: []api.Problem{{Code: "local_server_down", Tunnel: "t2", Text: "port 20002 (evil\x1b[2J): the local server refuses connections: start it", Since: &since}},
 		},
 		tunnels: []api.Tunnel{
 			{ID: "t1", Port: 20001, Name: "web", Identity: "alice", Protocol: "multiplex", RelayClient: "198.51.100.7:4000", State: api.Up, Since: before(time.Hour), Users: 2, Received: 1000, Sent: 2000, RoundTripSeconds: 0.0123},

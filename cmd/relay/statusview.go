@@ -172,9 +172,6 @@ func problemLines(s screen.Screen, n seen, all bool) []string {
 			return append(lines, fmt.Sprintf("and %s more: relay status --all", screen.Count(int64(len(n.Status.Problems)-i))))
 		}
 		text := screen.Clean(p.Text)
-		if i := slices.IndexFunc(n.Tunnels, func(t api.Tunnel) bool { return t.ID == p.Tunnel }); i >= 0 {
-			text = tunnelLabel(n.Tunnels[i]) + ": " + text
-		}
 		if p.Since != nil {
 			text += " (for " + screen.Since(*p.Since, n.Status.Now) + ")"
 		}

@@ -66,7 +66,7 @@ type Status struct {
 type Problem struct {
 	Code   string     `json:"code"`             // an identifier
 	Tunnel string     `json:"tunnel,omitempty"` // its ID
-	Text   string     `json:"text"`             // for people, with what to do
+	Text   string     `json:"text"`             // for people, with what it is about and what to do
 	Since  *time.Time `json:"since,omitempty"`
 }
 

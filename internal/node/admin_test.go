@@ -104,6 +104,9 @@ func wantProblem(t *testing.T, a *node.Admin, code string) api.Problem {
 	if p.Text == "" {
 		t.Errorf("the problem %s has no text", code)
 	}
+	if p.Tunnel != "" && !strings.HasPrefix(p.Text, "port ") {
+		t.Errorf("the problem %s does not say whose it is: %s", code, p.Text)
+	}
 	return p
 }
 

@@ -112,11 +112,7 @@ func (m *model) problems(s screen.Screen) (lines []string) {
 		if i == maxProblems {
 			return append(lines, s.Paint(screen.Red, fmt.Sprintf("! and %d more: relay status", len(all)-i)))
 		}
-		text := screen.Clean(p.Text)
-		if p.Tunnel != "" {
-			text = tunnelLabel(m.tunnel(p.Tunnel)) + ": " + text
-		}
-		lines = append(lines, s.Paint(screen.Red, "! "+text))
+		lines = append(lines, s.Paint(screen.Red, "! "+screen.Clean(p.Text)))
 	}
 	return lines
 }

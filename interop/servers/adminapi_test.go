@@ -140,14 +140,18 @@ func keepUsing(t *testing.T, address string) {
 // changes.
 func (a *administered) fuzz(t *testing.T, path string, args ...string) {
 	t.Helper()
-	document := filepath.Join(t.TempDir(), "openapi.yaml")
+	dir := t.TempDir() // where it also writes what it remembers
+	if err := os.CopyFS(dir, os.DirFS(fuzzerFiles)); err != nil {
+		t.Fatal(err)
+	}
+	document := filepath.Join(dir, "openapi.yaml")
 	if err := os.WriteFile(document, api.OpenAPI, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	args = append([]string{"--config-file=schemathesis.toml", "run", document, "--url=" + a.base + "/api/v1", "--seed=1",
 		"--request-timeout=60", "--suppress-health-check=all", "--no-color", "--continue-on-failure"}, args...)
 	fuzz := command(t, path, args...)
-	fuzz.Dir = fuzzerFiles
+	fuzz.Dir = dir
 	fuzz.Env = append(fuzz.Env, "SCHEMATHESIS_HOOKS=checks", "PYTHONDONTWRITEBYTECODE=1", "HYPOTHESIS_STORAGE_DIRECTORY="+t.TempDir(), "PYTHONUTF8=1")
 	if out, err := fuzz.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", fuzz, err, out)

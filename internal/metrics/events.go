@@ -39,6 +39,14 @@ func (c *counters[K]) of(k K) prometheus.Counter {
 	return c.vec.WithLabelValues(string(k))
 }
 
+// ofKnown returns the counter of k, or that of rest for a k that is not known.
+func (c *counters[K]) ofKnown(k, rest K) prometheus.Counter {
+	if known, ok := c.known[k]; ok {
+		return known
+	}
+	return c.of(rest)
+}
+
 // limits are the counters of limits, by the names that the relay's own counters have.
 type limits struct {
 	vec   *prometheus.CounterVec
@@ -235,6 +243,6 @@ func (f *forwarderEvents) Observe(e observe.Event) {
 	case observe.RegistrationFailed:
 		f.failed.Inc()
 	case observe.RequestRefused:
-		f.refused.of(e.Code).Inc()
+		f.refused.ofKnown(e.Code, string(observe.Other)).Inc() // a relay may answer with any word
 	}
 }

@@ -73,6 +73,7 @@ func TestEventsOfForwarder(t *testing.T) {
 	m.Sink().Observe(observe.Event{Name: observe.TunnelClosed, Reason: observe.RelayLost})
 	m.Sink().Observe(observe.Event{Name: observe.RegistrationFailed})
 	m.Sink().Observe(observe.Event{Name: observe.RequestRefused, Code: "no-port"})
+	m.Sink().Observe(observe.Event{Name: observe.RequestRefused, Code: "word-of-a-hostile-relay"})
 	m.Sink().Observe(observe.Event{Name: observe.UsersLimited, Limit: "users", Reset: 1}) // which the relay counts
 	got := scrape(t, m)
 	expect(t, got, map[string]float64{
@@ -84,8 +85,12 @@ func TestEventsOfForwarder(t *testing.T) {
 		`relay_forwarder_tunnels_closed_total{reason="relay_lost"}`:        1,
 		`relay_forwarder_registrations_failed_total`:                       1,
 		`relay_forwarder_requests_refused_total{code="no-port"}`:           1,
+		`relay_forwarder_requests_refused_total{code="other"}`:             1,
 	})
 	for name := range got {
+		if strings.Contains(name, "hostile") {
+			t.Errorf("a relay has made the series %s", name)
+		}
 		if strings.HasPrefix(name, "relay_") && !strings.HasPrefix(name, "relay_forwarder_") {
 			t.Errorf("%s has the name of a relay's", name)
 		}

@@ -198,16 +198,22 @@ func (a *adminFlags) one(command string) (instance, error) {
 	if len(all) == 1 {
 		return all[0], nil
 	}
-	var relays []instance
-	for _, p := range all {
-		if p.socket.Kind == api.Relay {
-			relays = append(relays, p)
-		}
-	}
-	if len(relays) == 1 {
-		return relays[0], nil
+	if relay, ok := theRelay(all); ok {
+		return relay, nil
 	}
 	return instance{}, several(all, command, "several run here")
+}
+
+// theRelay returns the relay among processes, if there is exactly one.
+func theRelay(all []instance) (relay instance, ok bool) {
+	relays := 0
+	for _, p := range all {
+		if p.socket.Kind == api.Relay {
+			relay = p
+			relays++
+		}
+	}
+	return relay, relays == 1
 }
 
 // several returns the error of a command that has to be told which process it means.

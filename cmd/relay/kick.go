@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,26 +138,49 @@ func (f *kickFlags) find(ctx context.Context, arg string) (target, error) {
 		return target{}, err
 	}
 	var found []target
-	var at []instance
 	for _, p := range processes {
 		targets, err := targetsAt(ctx, p, arg)
 		if err != nil {
 			return target{}, err
 		}
-		if len(targets) > 0 {
-			at = append(at, p)
-		}
 		found = append(found, targets...)
 	}
+	all := found
+	if len(processes) > 1 {
+		found = slices.DeleteFunc(slices.Clone(all), func(t target) bool { return !t.isMeantBy(arg, processes) })
+	}
 	switch {
-	case len(found) == 0:
+	case len(all) == 0:
 		return target{}, fmt.Errorf("there is no user and no tunnel %+.60q: relay users shows the IDs, and relay status the ports", arg)
-	case len(at) > 1:
-		return target{}, several(at, "kick "+quoteArg(arg), "several have "+arg)
+	case len(found) == 0:
+		return target{}, several(instancesOf(all), "kick "+quoteArg(arg), "each process has IDs of its own")
+	case len(instancesOf(found)) > 1:
+		return target{}, several(instancesOf(found), "kick "+quoteArg(arg), "several have "+arg)
 	case len(found) > 1:
 		return target{}, ambiguous(arg, found)
 	}
 	return found[0], nil
+}
+
+// isMeantBy reports whether arg can mean t where several processes run. Each counts its users
+// from u1: an ID whose user has left may be that of somebody else at another process. So it is
+// the ID of the only relay, as relay top and relay log show it.
+func (t target) isMeantBy(arg string, processes []instance) bool {
+	if t.user == nil || t.user.ID != arg {
+		return true
+	}
+	relay, ok := theRelay(processes)
+	return ok && relay.socket == t.instance.socket
+}
+
+// instancesOf returns the processes that have these targets.
+func instancesOf(targets []target) (at []instance) {
+	for _, t := range targets {
+		if len(at) == 0 || at[len(at)-1] != t.instance {
+			at = append(at, t.instance)
+		}
+	}
+	return at
 }
 
 func ambiguous(arg string, found []target) error {

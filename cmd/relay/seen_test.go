@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -284,6 +285,22 @@ and 1 more: --limit=2`, ""},
 	}
 }
 
+// Of more users than a process lists those that are not there are counted, too.
+func TestManyUsers(t *testing.T) {
+	dir, f := socketDir(t), newFake()
+	f.users = slices.Repeat(f.users[:1], 10_000)
+	f.status.Users, f.tunnels[0].Users = 12_000, 11_000
+	serveSocket(t, dir, api.Relay, 8080, f)
+	const table = `
+ID   PORT  NAME          ADDRESS         FOR  RECEIVED  SENT
+u1  20001  web of alice  192.0.2.1:1000   3s      10 B  20 B
+`
+	runRelay(t, "users", "--limit=1", "--stateDir", dir).want(t, "all", 0,
+		table+"and 11,999 more: of each process the 10,000 oldest are looked at, relay users <port> has those of one tunnel", "")
+	runRelay(t, "users", "web", "--limit=1", "--stateDir", dir).want(t, "of a tunnel", 0,
+		table+"and 10,999 more: of each process the 10,000 oldest are looked at, relay users <port> has those of one tunnel", "")
+}
+
 func TestKick(t *testing.T) {
 	for _, tt := range []struct {
 		args           []string
@@ -340,6 +357,27 @@ for the forwarder with process ID 77:   relay kick 20001 --socket=`+filepath.Joi
 	if got := a.take() + b.take(); got != "DELETE /users/u1" {
 		t.Errorf("it asked %s", got)
 	}
+}
+
+// Each process counts its users from u1. An ID means a user of the relay, and nobody else has to
+// go when that one has left.
+func TestKickOfAnotherProcess(t *testing.T) {
+	dir := socketDir(t)
+	a, b := newFake(), newFake()
+	serveSocket(t, dir, api.Relay, 8080, a)
+	serveSocket(t, dir, api.Forwarder, 77, b)
+	socket := filepath.Join(dir, "admin-forwarder-77.sock")
+	runRelay(t, "kick", "--stateDir", dir, "u1").want(t, "a user of both", 0, "user u1 from 192.0.2.1:1000 was reset", "")
+	if got := b.take(); got != "" {
+		t.Errorf("it asked the forwarder %s", got)
+	}
+	a.users = nil
+	runRelay(t, "kick", "--stateDir", dir, "u1").want(t, "a user who has left the relay", 2, "", `relay: each process has IDs of its own: say which one is meant
+for the forwarder with process ID 77:   relay kick u1 --socket=`+socket)
+	if got := a.take() + b.take(); got != "DELETE /users/u1" {
+		t.Errorf("it asked more: %s", got)
+	}
+	runRelay(t, "kick", "--socket", socket, "u1").want(t, "at its socket", 0, "user u1 from 192.0.2.1:1000 was reset", "")
 }
 
 func TestLog(t *testing.T) {

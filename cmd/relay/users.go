@@ -90,8 +90,8 @@ func (f *usersFlags) run(ctx context.Context, out io.Writer, tunnel string) erro
 			continue
 		}
 		slices.SortStableFunc(of.Users, order)
-		of.total = len(of.Users)
-		of.Users = of.Users[:min(f.limit, of.total)]
+		of.total = max(of.total, len(of.Users))
+		of.Users = of.Users[:min(f.limit, len(of.Users))]
 		found = append(found, of)
 	}
 	if len(found) == 0 {
@@ -130,12 +130,12 @@ func listUsers(ctx context.Context, p instance, tunnel string) (of usersOf, know
 		return of, false, err
 	}
 	of = usersOf{Socket: n.Socket, URL: n.URL, Users: []api.User{}, tunnels: n.Tunnels, kind: n.Status.Kind, now: n.Status.Now}
-	tunnels := n.Tunnels
-	ids := []string{""}
+	ids, total := []string{""}, n.Status.Users
 	if tunnel != "" {
-		ids = nil
-		for _, t := range matching(tunnels, tunnel) {
+		ids, total = nil, 0
+		for _, t := range matching(n.Tunnels, tunnel) {
 			ids = append(ids, t.ID)
+			total += t.Users
 		}
 	}
 	for _, id := range ids {
@@ -144,6 +144,9 @@ func listUsers(ctx context.Context, p instance, tunnel string) (of usersOf, know
 			return of, false, p.explain(err)
 		}
 		of.Users = append(of.Users, users...)
+		if len(users) == maxListed {
+			of.total = total
+		}
 	}
 	return of, len(ids) > 0, nil
 }
@@ -185,7 +188,12 @@ func (of *usersOf) show(s screen.Screen, whose bool) {
 			screen.Since(u.Since, of.now), screen.Bytes(u.Received), screen.Bytes(u.Sent))
 	}
 	fmt.Fprint(s, strings.Join(table.Lines(s), "\n")+"\n")
-	if left := of.total - len(of.Users); left > 0 {
+	left := of.total - len(of.Users)
+	switch {
+	case left <= 0:
+	case of.total > maxListed:
+		fmt.Fprintf(s, "and %s more: of each process the %s oldest are looked at, relay users <port> has those of one tunnel\n", screen.Count(int64(left)), screen.Count(maxListed))
+	default:
 		fmt.Fprintf(s, "and %s more: --limit=%d\n", screen.Count(int64(left)), of.total)
 	}
 }

@@ -19,7 +19,8 @@ func (p *pendingConn) answer() {
 	defer p.releaseOnPanic()
 	_ = p.conn.SetDeadline(time.Now().Add(headerTimeout)) // fails as the write does
 	answer := p.next.answerProbe(p.registered)
-	if _, err := answer.WriteTo(p.conn); err == nil && p.unbind() {
+	_, err := answer.WriteTo(p.conn)
+	if bound := p.unbind(); err == nil && bound {
 		_ = p.conn.Close()
 	} else {
 		_ = p.conn.Reset() // unless end has done so

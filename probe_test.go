@@ -5,14 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -167,5 +172,46 @@ func TestProbeFailure(t *testing.T) {
 		if got := relay.ProbeFailure(tt.err); got != tt.want {
 			t.Errorf("%v: got %q, want %q", tt.err, got, tt.want)
 		}
+	}
+}
+
+// bound counts the functions that wait for the end of a context.
+type bound struct {
+	context.Context
+	waiting atomic.Int64
+}
+
+// Value keeps package context from looking inside.
+func (*bound) Value(any) any { return nil }
+
+func (b *bound) AfterFunc(f func()) (stop func() bool) {
+	b.waiting.Add(1)
+	end := context.AfterFunc(b.Context, f)
+	return func() bool {
+		b.waiting.Add(-1)
+		return end()
+	}
+}
+
+// unwritable is a connection on which no answer can be written.
+type unwritable struct{ conn.Conn }
+
+func (unwritable) Write([]byte) (int, error) { return 0, syscall.ECONNRESET }
+
+// A probe that the relay gives up leaves nothing behind: there may be many in the time of a
+// registration.
+func TestProbeIsForgotten(t *testing.T) {
+	accept, wait := relay.NewHeaderReader(func(_ context.Context, c conn.Conn) {
+		t.Error("a probe is taken for a user")
+		_ = c.Reset()
+	}, nil, slog.New(slog.DiscardHandler))
+	registered := &bound{Context: t.Context()}
+	near, far := conntest.Memory()
+	accept(registered, unwritable{near})
+	conntest.Write(t, far, string(proxyproto.ProbeHeader()))
+	conntest.WantReset(t, far)
+	wait()
+	if n := registered.waiting.Load(); n != 0 {
+		t.Errorf("%d functions wait for the end of the registration still", n)
 	}
 }

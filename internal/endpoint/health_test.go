@@ -263,6 +263,43 @@ func TestProbesThatBreak(t *testing.T) {
 	})
 }
 
+// A relay client may lose what it was asked for, as when it is short of descriptors. That it
+// is back is seen nevertheless.
+func TestProbesThatAreNeverClaimed(t *testing.T) {
+	seen := new(states)
+	withProbedPort(t, interval, seen, func(p *port) {
+		s := newStarter()
+		claimed, asked := make(chan *conntest.MemoryConn), 0
+		s.starting = func() {
+			if asked++; asked <= 2 {
+				return
+			}
+			near, far := conntest.Memory()
+			s.opened(near)
+			claimed <- far
+		}
+		if err := p.endpoint.Bind(endpoint.Client{Session: s, Protocol: "event", Addr: new(net.TCPAddr), Proxy: true, Probe: true}); err != nil {
+			p.Fatal(err)
+		}
+		var far *conntest.MemoryConn
+		select {
+		case far = <-claimed:
+		case <-time.After(time.Hour):
+			p.Fatalf("there is no probe after the %d that were lost", asked)
+		}
+		if _, _, details, err := proxyproto.ReadDetails(far); err != nil || !details.Probe {
+			p.Fatalf("a probe begins with %+v, %v", details, err)
+		}
+		if _, err := io.WriteString(far, "ok\n"); err != nil {
+			p.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, far) // until the relay ends it
+		_ = far.Close()
+		synctest.Wait()
+		seen.want(p.T, "unknown>relay_client_silent", "relay_client_silent>up")
+	})
+}
+
 // A session that is full says nothing about its relay client.
 func TestProbeOfFullSession(t *testing.T) {
 	withProbing(t, func(p *probing) {

@@ -273,14 +273,23 @@ func (p *probe) isUnacknowledged(limit time.Duration) bool {
 	return p.conn != nil && !p.ended && tcpstate.Unacknowledged(p.conn) >= limit
 }
 
+// isUnconnected reports whether no connection has come for so long.
+func (p *probe) isUnconnected(limit time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conn == nil && !p.ended && time.Since(p.began) >= limit
+}
+
 // probeLost is after how long without an acknowledgment the connection of a probe is lost, as
 // other connections to relay clients are. A pool would have it for as long as the kernel
-// goes on trying.
+// goes on trying. A probe is lost as well whose connection does not come in that time: a relay
+// client forgets a claim that it cannot make, as when it is short of descriptors, and
+// probes that nobody answers any more would keep out further ones.
 const probeLost = 30 * time.Second
 
 // endIfLost ends the probe if its connection is lost, and reports whether it is.
 func (p *probe) endIfLost() bool {
-	lost := p.late && p.isUnacknowledged(probeLost)
+	lost := p.late && (p.isUnacknowledged(probeLost) || p.isUnconnected(probeLost))
 	if lost {
 		p.abort()
 	}

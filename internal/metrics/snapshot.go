@@ -66,14 +66,14 @@ type snapshot struct {
 	mu     sync.Mutex // guards what follows
 	node   Node
 	usage  func() Usage
-	before map[string]count // of the last snapshot
-	total  count            // shown last
-	rest   count            // likewise, of tunnels without places
-	size   int              // how many samples there were
+	before map[string]last // of the last snapshot
+	total  count           // shown last
+	rest   count           // likewise, of tunnels without places
+	size   int             // how many samples there were
 }
 
 func newSnapshot(prefix string, kind *kind, tunnels *tunnels) *snapshot {
-	s := &snapshot{prefix: prefix, kind: kind, tunnels: tunnels, before: make(map[string]count)}
+	s := &snapshot{prefix: prefix, kind: kind, tunnels: tunnels, before: make(map[string]last)}
 	s.families = s.newFamilies()
 	return s
 }

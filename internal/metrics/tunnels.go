@@ -182,11 +182,11 @@ func (t *tunnels) freeLocked() *place {
 	return longest
 }
 
-// findLocked returns the place that a tunnel in a snapshot has, or nil. A lease that is away
-// has no protocol: it has the place of its last tunnel.
-func (t *tunnels) findLocked(k key, state api.State) *place {
+// findLocked returns the place that a tunnel in a snapshot has, or nil. One that nobody
+// serves, as a lease that is away, has no protocol: it has the place of its last tunnel.
+func (t *tunnels) findLocked(k key) *place {
 	in := t.table.Load()
-	if p := in.byKey[k]; p != nil || state != api.Away {
+	if p := in.byKey[k]; p != nil || k.protocol != "" {
 		return p
 	}
 	if p := in.byPort[k.port]; p != nil && p.key.name == k.name && p.key.owner == k.owner {
@@ -195,13 +195,19 @@ func (t *tunnels) findLocked(k key, state api.State) *place {
 	return nil
 }
 
+// last is what a snapshot had of a tunnel, and its place, or nil.
+type last struct {
+	count
+	place *place
+}
+
 // others is what tunnels without places have now.
 type others struct{ users, waiting int }
 
 // update records a snapshot, and calls show for each place while it holds the lock. It
 // returns what all places together have counted, those included that were given to others.
 // Before has what the last snapshot had of each tunnel, by its ID, and is updated.
-func (t *tunnels) update(snapshot []api.Tunnel, before map[string]count, keyOf func(*api.Tunnel) key, show func(*place)) (counted count, rest others) {
+func (t *tunnels) update(snapshot []api.Tunnel, before map[string]last, keyOf func(*api.Tunnel) key, show func(*place)) (counted count, rest others) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	seen, without := t.placeLocked(snapshot, before, keyOf)
@@ -211,7 +217,10 @@ func (t *tunnels) update(snapshot []api.Tunnel, before map[string]count, keyOf f
 	}
 	clear(before)
 	for i := range snapshot {
-		before[snapshot[i].ID] = countOf(&snapshot[i])
+		before[snapshot[i].ID] = last{count: countOf(&snapshot[i])}
+	}
+	for p := range seen {
+		before[p.id] = last{countOf(p.now), p}
 	}
 	counted = t.given
 	for _, p := range t.table.Load().byKey {
@@ -226,13 +235,20 @@ func (t *tunnels) update(snapshot []api.Tunnel, before map[string]count, keyOf f
 
 // placeLocked records the tunnels of a snapshot, and returns the places of those that have
 // one, and the others. Those that have a place by now come first: it is theirs to keep.
-func (t *tunnels) placeLocked(snapshot []api.Tunnel, before map[string]count, keyOf func(*api.Tunnel) key) (seen map[*place]bool, without []*api.Tunnel) {
+func (t *tunnels) placeLocked(snapshot []api.Tunnel, before map[string]last, keyOf func(*api.Tunnel) key) (seen map[*place]bool, without []*api.Tunnel) {
 	seen = make(map[*place]bool, len(snapshot))
 	record := func(p *place, of *api.Tunnel) bool {
 		if p == nil || seen[p] {
 			return false
 		}
-		p.seen(of, before[of.ID])
+		was, known := before[of.ID]
+		moved := known && was.place != p
+		if q := was.place; moved && q != nil { // those who came to it since are not p's
+			shown := q.shown
+			q.show(count{})
+			was.count = was.plus(q.shown.minus(shown))
+		}
+		p.seen(of, was.count, moved)
 		seen[p] = true
 		return true
 	}
@@ -240,8 +256,8 @@ func (t *tunnels) placeLocked(snapshot []api.Tunnel, before map[string]count, ke
 	for i := range snapshot {
 		of := &snapshot[i]
 		switch {
-		case record(t.findLocked(keyOf(of), of.State), of):
-		case of.State == api.Away: // nobody has served it since the start
+		case record(t.findLocked(keyOf(of)), of):
+		case keyOf(of).protocol == "": // nobody has served it since the start, or does yet
 			without = append(without, of)
 		default:
 			candidates = append(candidates, of)
@@ -259,9 +275,11 @@ func (t *tunnels) placeLocked(snapshot []api.Tunnel, before map[string]count, ke
 	return seen, without
 }
 
-// seen records what a snapshot has of a tunnel. Before is what the last snapshot had of it.
-func (p *place) seen(of *api.Tunnel, before count) {
-	if p.id != of.ID {
+// seen records what a snapshot has of a tunnel. Before is what the last snapshot had of it,
+// and moved whether it had that in another place: a port keeps its ID and its numbers when
+// it is served over another protocol.
+func (p *place) seen(of *api.Tunnel, before count, moved bool) {
+	if p.id != of.ID || moved {
 		p.id, p.base = of.ID, p.shown.minus(before)
 	}
 	p.now, p.gone = of, time.Time{}

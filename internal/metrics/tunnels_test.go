@@ -95,6 +95,43 @@ func TestALeaseThatIsAway(t *testing.T) {
 	}
 }
 
+// A port keeps its ID and its numbers when its relay client comes back over another
+// protocol, and while it registers anew. Nobody is counted twice for that.
+func TestAnotherProtocol(t *testing.T) {
+	m := metrics.NewRelay(metrics.Config{Tunnels: 5})
+	n := &node{}
+	m.Watch(n, nil)
+	tunnel := api.Tunnel{ID: "a", Port: 20001, Name: "web", Identity: "alice", State: api.Up}
+	var got map[string]float64
+	for _, protocol := range []string{"", "multiplex", "pool", "multiplex", "", "multiplex", "", "pool"} {
+		tunnel.Protocol, tunnel.State = protocol, api.Up
+		if protocol == "" {
+			tunnel.State = api.Connecting
+		}
+		for range 2 {
+			n.tunnels, n.status.Connections = []api.Tunnel{tunnel}, tunnel.Connections
+			got = scrape(t, m)
+			sum := 0.0
+			for name, value := range got {
+				if strings.HasPrefix(name, "relay_tunnel_users_joined_total{") {
+					sum += value
+				}
+			}
+			if total := got["relay_users_joined_total"]; sum != total {
+				t.Errorf("over %q: the tunnels have had %v users, and all together %v", protocol, sum, total)
+			}
+			if protocol != "" {
+				tunnel.Connections++
+			}
+		}
+	}
+	for name := range got {
+		if strings.Contains(name, `port="20001",protocol=""`) {
+			t.Errorf("nobody serves without a protocol: %s", name)
+		}
+	}
+}
+
 // A tunnel keeps its place. One that finds none is in the rest until a tunnel has been gone
 // for long enough.
 func TestPlaces(t *testing.T) {

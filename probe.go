@@ -103,9 +103,13 @@ func (p *prober) forget() {
 	p.at = time.Time{}
 }
 
-// answerProbe connects to the local server, unless the options forbid that.
+// answerProbe connects to the local server, unless the options forbid that, or no user would
+// get there.
 func (f *Forwarder) answerProbe(ctx context.Context) wire.ProbeAnswer {
-	if !f.probeLocal {
+	switch {
+	case f.paused.Load() != nil:
+		return wire.ProbeAnswer{Failure: wire.ProbePaused}
+	case !f.probeLocal:
 		return wire.ProbeAnswer{}
 	}
 	return f.prober.answer(ctx, f.probe)

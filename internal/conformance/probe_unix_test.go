@@ -4,6 +4,7 @@ package conformance_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"io"
 	"log/slog"
@@ -132,6 +133,33 @@ func TestForwarderIsFrozen(t *testing.T) {
 		if n := len(p.Endpoints()); n != 1 {
 			t.Errorf("there are %d ports", n)
 		}
+	})
+}
+
+// A forwarder that is paused resets every user, so its tunnel is not up.
+func TestPausedForwarderIsNotUp(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
+		t.Parallel()
+		p := startProbing(t, time.Second)
+		local := serveLocal(t, func(c *net.TCPConn) { _ = c.Close() })
+		f, err := relay.NewForwarder(p.addr, local, with(protocol, relay.Options{Drain: -1}))
+		must(t, err)
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := within(t, ended, "the forwarder to end"); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		}()
+		p.awaitState(t, observe.Up)
+		f.Pause()
+		if s := p.awaitState(t, observe.LocalServerDown); s.Health.Failure != "users are paused at the relay client" {
+			t.Errorf("paused: %+v", s.Health)
+		}
+		f.Resume()
+		p.awaitState(t, observe.Up)
 	})
 }
 

@@ -47,8 +47,8 @@ func (e *Endpoint) End() {
 	}
 }
 
-// Pause has new users reset, and those who wait, until Resume. Users who are joined go on,
-// and so does the lease.
+// Pause has new users reset until Resume. A user who waits already is reset instead of being
+// joined. Users who are joined go on, and so does the lease.
 func (e *Endpoint) Pause() {
 	now := time.Now()
 	if e.paused.CompareAndSwap(nil, &now) {

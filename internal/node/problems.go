@@ -139,7 +139,7 @@ func problemOf(e *endpoint.Snapshot) (p api.Problem, is bool) {
 	p.Code = string(state)
 	switch state {
 	case api.LocalServerDown:
-		p.Text = fmt.Sprintf("%s: the relay client cannot reach the local server (%s): start it, or correct its address there", nameOf(e), failure)
+		p.Text = fmt.Sprintf("%s: users cannot be served (%s): look at the relay client, and at the local server behind it", nameOf(e), failure)
 	case api.Silent:
 		p.Text = nameOf(e) + ": the relay client does not answer, though its machine does: look at its process"
 	case api.Unreachable:

@@ -30,6 +30,7 @@ const (
 	ProbeUnknownHost   ProbeFailure = "unknown-host"
 	ProbeNoDescriptors ProbeFailure = "no-descriptors"
 	ProbeNotAccepted   ProbeFailure = "not-accepted"
+	ProbePaused        ProbeFailure = "paused"
 	ProbeOther         ProbeFailure = "other"
 )
 
@@ -49,6 +50,8 @@ func (f ProbeFailure) String() string {
 		return "too many open files at the relay client"
 	case ProbeNotAccepted:
 		return "the program does not accept connections"
+	case ProbePaused:
+		return "users are paused at the relay client"
 	}
 	return "the relay client cannot connect to it"
 }
@@ -109,7 +112,7 @@ func parseTook(text string) (ProbeAnswer, error) {
 
 func knownFailure(f ProbeFailure) ProbeFailure {
 	switch f {
-	case ProbeRefused, ProbeTimedOut, ProbeNoRoute, ProbeUnknownHost, ProbeNoDescriptors, ProbeNotAccepted:
+	case ProbeRefused, ProbeTimedOut, ProbeNoRoute, ProbeUnknownHost, ProbeNoDescriptors, ProbeNotAccepted, ProbePaused:
 		return f
 	}
 	return ProbeOther

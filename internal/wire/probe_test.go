@@ -23,6 +23,7 @@ func TestProbeAnswer(t *testing.T) {
 		"failed unknown-host\n":   {Failure: wire.ProbeUnknownHost},
 		"failed no-descriptors\n": {Failure: wire.ProbeNoDescriptors},
 		"failed not-accepted\n":   {Failure: wire.ProbeNotAccepted},
+		"failed paused\n":         {Failure: wire.ProbePaused},
 		"failed other\n":          {Failure: wire.ProbeOther},
 	} {
 		r := strings.NewReader(line + "more")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -136,7 +137,7 @@ func (f *logFlags) matcher() (func(api.Event) bool, error) {
 			return true // it may have been one of those
 		}
 		return (len(f.events) == 0 || slices.Contains(f.events, e.Event)) &&
-			(f.tunnel == "" || f.tunnel == fieldText(e, "port") || f.tunnel == fieldText(e, "name")) &&
+			(f.tunnel == "" || f.tunnel == fieldText(e, "port") || f.tunnel == cmp.Or(fieldText(e, "name"), fieldText(e, "identity"))) &&
 			(f.identity == "" || f.identity == fieldText(e, "identity")) &&
 			(networks == nil || isFrom(networks, e))
 	}, nil

@@ -285,6 +285,23 @@ and 1 more: --limit=2`, ""},
 	}
 }
 
+// A tunnel without a name is shown under that of its token, and found by it.
+func TestTunnelOfAToken(t *testing.T) {
+	dir, f := socketDir(t), newFake()
+	f.tunnels[1].Name, f.tunnels[1].Identity = "", "db1"
+	f.ended[1].Identity = "db1"
+	serveSocket(t, dir, api.Relay, 8080, f)
+	runRelay(t, "users", "db1", "--stateDir", dir).want(t, "users", 0, `
+ID   PORT  NAME  ADDRESS         FOR  RECEIVED  SENT
+u3  20002  db1   192.0.2.9:1002   1s       0 B   0 B`, "")
+	if r := runRelay(t, "log", "--tunnel=db1", "--stateDir", dir); strings.Count(r.stdout, "\n") != 1 || !strings.Contains(r.stdout, "192.0.2.9:998") {
+		t.Errorf("log: %s%s", r.stdout, r.stderr)
+	}
+	if r := runRelay(t, "users", "alice", "--stateDir", dir); r.status != 1 {
+		t.Errorf("a tunnel that has a name is found by its owner's: %d, %s", r.status, r.stdout)
+	}
+}
+
 // Of more users than a process lists those that are not there are counted, too.
 func TestManyUsers(t *testing.T) {
 	dir, f := socketDir(t), newFake()

@@ -151,10 +151,11 @@ func listUsers(ctx context.Context, p instance, tunnel string) (of usersOf, know
 	return of, len(ids) > 0, nil
 }
 
-// matching returns the tunnels that an argument means: by port, by name or by ID.
+// matching returns the tunnels that an argument means: by port, by ID, or by name. One
+// without a name is shown under that of its owner.
 func matching(tunnels []api.Tunnel, arg string) (found []api.Tunnel) {
 	for _, t := range tunnels {
-		if arg == strconv.Itoa(t.Port) || arg == t.Name || arg == t.ID {
+		if arg == strconv.Itoa(t.Port) || arg == t.ID || arg == cmp.Or(t.Name, t.Identity) {
 			found = append(found, t)
 		}
 	}

@@ -39,11 +39,18 @@ func (a *adminServerFlags) define(fs *pflag.FlagSet) {
 
 const rightAdminListen = "for example:   --adminListen=127.0.0.1:8081"
 
-// check refuses values without a meaning.
-func (a *adminServerFlags) check() error {
+// check returns what is wrong with values that have no meaning.
+func (a *adminServerFlags) check() (wrong []error) {
 	if a.metricsTunnels < 0 {
-		return usagef("for example:   --metricsTunnels=500", "--metricsTunnels=%d is negative", a.metricsTunnels)
+		wrong = append(wrong, usagef("for example:   --metricsTunnels=500", "--metricsTunnels=%d is negative", a.metricsTunnels))
 	}
+	if err := a.checkListen(); err != nil {
+		wrong = append(wrong, err)
+	}
+	return wrong
+}
+
+func (a *adminServerFlags) checkListen() error {
 	if a.listen == "" {
 		if a.tokenFile != "" {
 			return usagef(rightAdminListen+" --adminTokenFile="+a.tokenFile, "--adminTokenFile is for --adminListen, which is missing")

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/config"
 	"github.com/seed96252745/relay/internal/node"
 )
 
@@ -24,6 +25,7 @@ type flags struct {
 	ports            string
 	drain            time.Duration
 	probe            string
+	configFile       string
 	logLevel         string
 	logFormat        string
 	stateDir         string
@@ -36,6 +38,9 @@ type flags struct {
 	adminServer      adminServerFlags
 
 	linesDropped func() int64 // of the log
+
+	from map[string]origin // of flags whose value is not from the command line
+	file *config.File      // that values may come from, or nil
 
 	// The flags by who has them.
 	ofForwarder, ofRelay, ofRelayLimits, ofBoth *pflag.FlagSet
@@ -101,6 +106,7 @@ that port with the server, byte for byte.`,
 // define defines the flags, each in the set of who has it.
 func (f *flags) define() {
 	f.ofForwarder, f.ofRelay, f.ofRelayLimits, f.ofBoth = newFlagSet(), newFlagSet(), newFlagSet(), newFlagSet()
+	f.from = make(map[string]origin)
 
 	fs := f.ofForwarder
 	fs.StringVar(&f.localForwardPort, "localForwardPort", "", "port of the server to put online")
@@ -124,6 +130,7 @@ func (f *flags) define() {
 	f.limits.define(f.ofRelayLimits)
 
 	fs = f.ofBoth
+	fs.StringVar(&f.configFile, "config", "", "file that says what this process is: a relay, services to put online, or both; flags win over it")
 	fs.StringVar(&f.stateDir, "stateDir", "", "folder for what outlives a restart: leases, keys and certificates (default ~/.local/state/relay)")
 	f.tls.defineBoth(fs)
 	fs.StringVar(&f.probe, "probe", "", "of a relay: how often it asks each forwarder whether its server accepts connections, 0 is never (default 15s); of a forwarder: local to find out by connecting, session to answer without that, off to answer nothing (default local)")

@@ -43,10 +43,10 @@ public port, checks every byte, and prints what it measured.`,
 		Example: "  relay demo\n  relay demo --once",
 		Args:    takes(0, "all there is:   relay demo [--once]", "the demo has none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, lines, err := newLogger(stderr, level, "")
-			if err != nil {
+			if err := checkLevel(level); err != nil {
 				return err
 			}
+			log, lines := newLogger(stderr, level, "")
 			defer lines.Close(flushWait)
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), log, once)
 		},

@@ -8,26 +8,20 @@ import (
 )
 
 // dispatch runs the relay or the forwarder, which share one command: it is the forwarder
-// with --localForwardPort.
+// with --localForwardPort, and what a file says with --config.
 func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) error {
 	outliveReaders()
-	log, lines, err := newLogger(stderr, f.logLevel, f.logFormat)
-	if err != nil {
+	if f.configFile != "" {
+		return runFile(cmd, args, f, stderr)
+	}
+	if err := firstOf(f.checkProcess()); err != nil {
 		return err
 	}
+	log, lines := newLogger(stderr, f.logLevel, f.logFormat)
 	defer lines.Close(flushWait)
 	f.linesDropped = lines.Dropped
-	if f.drain < 0 {
-		return usagef("for example:   --drain=30s, or --drain=0s to cut connections off", "--drain=%s is negative", f.drain)
-	}
-	if err := f.adminServer.check(); err != nil {
-		return err
-	}
 	if cmd.Flags().Changed("localForwardPort") {
 		if err := refuseFlags("the forwarder has no", f.ofRelay, f.ofRelayLimits); err != nil {
-			return err
-		}
-		if err := f.tls.check(); err != nil {
 			return err
 		}
 		return runForwarder(cmd, args, f, log)
@@ -36,16 +30,7 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 	if err := refuseFlags("the relay has no", f.ofForwarder); err != nil {
 		return err
 	}
-	if f.config.Lease <= 0 {
-		return usagef("for example:   --lease=5m", "--lease=%s: that is no time at all", f.config.Lease)
-	}
-	if f.config.TokenLease <= 0 {
-		return usagef("for example:   --tokenLease=24h", "--tokenLease=%s: that is no time at all", f.config.TokenLease)
-	}
-	if err := f.limits.check(); err != nil {
-		return err
-	}
-	if err := f.tls.check(); err != nil {
+	if err := firstOf(f.checkRelay()); err != nil {
 		return err
 	}
 	controlPort, err := relayPort(cmd, args)

@@ -78,8 +78,8 @@ func runDoctor(cmd *cobra.Command, args []string, f *doctorFlags) error {
 	switch {
 	case f.idle < 0 || f.idle > doctor.MaxIdle:
 		return usagef("for example:   --idle=2m", "--idle=%s: it can be up to %s", f.idle, doctor.MaxIdle)
-	case f.tls.check() != nil:
-		return f.tls.check()
+	case len(f.tls.check()) > 0:
+		return firstOf(f.tls.check())
 	case len(args) != 2 && f.localForwardPort == "" && !slices.ContainsFunc(args, isNoPort):
 		return f.doctorHere(cmd, args)
 	}
@@ -104,12 +104,11 @@ func (f *doctorFlags) patient(cmd *cobra.Command, args []string) (*doctor.Forwar
 	if err != nil {
 		return nil, err
 	}
-	protocol := strings.ToLower(f.protocol)
-	if !slices.Contains(protocols(), protocol) {
-		return nil, usagef("one of:   --protocol="+strings.Join(protocols(), ", --protocol="), "--protocol: there is no protocol %q", f.protocol)
+	if err := firstOf(f.checkForwarder()); err != nil {
+		return nil, err
 	}
-	options := f.options
-	if err := f.owner.apply(cmd.Flags(), &options); err != nil {
+	options, protocol := f.options, string(f.options.Protocol)
+	if options.Token, err = f.owner.token(); err != nil {
 		return nil, err
 	}
 	if options.TLS, err = f.tls.client(slog.New(slog.DiscardHandler)); err != nil {

@@ -23,10 +23,7 @@ func (f *doctorFlags) doctorHere(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	if err := f.limits.check(); err != nil {
-		return err
-	}
-	if err := f.parseRelay(&f.config); err != nil {
+	if err := firstOf(f.checkRelay()); err != nil {
 		return err
 	}
 	m.Bind, m.Ports, m.PortsGiven = f.config.Bind, f.config.Ports, cmd.Flags().Changed("ports")

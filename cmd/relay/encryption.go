@@ -47,16 +47,30 @@ func (f *tlsFlags) defineRelay(fs *pflag.FlagSet, required *bool) {
 	fs.StringVar(&f.clientCA, "tlsClientCa", "", "file with authorities: a relay client with a certificate from one needs no token, and others need one")
 }
 
-// check refuses combinations without a meaning, of relay and forwarder.
-func (f *tlsFlags) check() error {
+// check returns what is wrong with combinations without a meaning, of relay and forwarder.
+func (f *tlsFlags) check() (wrong []error) {
 	if (f.cert == "") != (f.key == "") {
-		return usagef("for example:   --tlsCert=relay.crt --tlsKey=relay.key", "--tlsCert and --tlsKey go together")
+		wrong = append(wrong, usagef("for example:   --tlsCert=relay.crt --tlsKey=relay.key", "--tlsCert and --tlsKey go together"))
 	}
 	if err := certificate.CheckPins(f.pins); err != nil {
-		return usagef("for example:   --tlsPin=sha256//..., as the relay's log has it", "--tlsPin: %v", err)
+		wrong = append(wrong, usagef("for example:   --tlsPin=sha256//..., as the relay's log has it", "--tlsPin: %v", err))
 	}
-	return f.checkACME()
+	if err := f.checkACME(); err != nil {
+		wrong = append(wrong, err)
+	}
+	return wrong
 }
+
+// checkTrust refuses encryption by a forwarder that does not say which relay it trusts.
+func (f *tlsFlags) checkTrust() error {
+	if f.encrypts() || f.cert == "" && f.serverName == "" {
+		return nil
+	}
+	return usagef("for example:   --tls", "--tls, --tlsCa or --tlsPin is missing: each says which relay to trust")
+}
+
+// encrypts reports whether the forwarder encrypts. Flags that are given are never empty.
+func (f *tlsFlags) encrypts() bool { return f.on || f.ca != "" || len(f.pins) > 0 }
 
 // checkACME refuses combinations without a meaning, of a certificate authority's flags.
 func (f *tlsFlags) checkACME() error {
@@ -83,11 +97,8 @@ func (f *tlsFlags) checkACME() error {
 
 // client returns the settings of the forwarder, or nil for plain text.
 func (f *tlsFlags) client(log *slog.Logger) (*tls.Config, error) {
-	if !f.on && f.ca == "" && len(f.pins) == 0 { // flags that are given are never empty
-		if f.cert != "" || f.serverName != "" {
-			return nil, usagef("for example:   --tls", "--tls, --tlsCa or --tlsPin is missing: each says which relay to trust")
-		}
-		return nil, nil
+	if !f.encrypts() {
+		return nil, f.checkTrust()
 	}
 	config, err := certificate.ClientConfig{
 		CAFile: f.ca, Pins: f.pins, ServerName: f.serverName, CertFile: f.cert, KeyFile: f.key, Logger: log,

@@ -15,7 +15,6 @@ import (
 
 	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/cmd/relay/forwarder"
-	"github.com/seed96252745/relay/internal/lossy"
 )
 
 // runForwarder runs relay --localForwardPort=<port> <host> <port>.
@@ -24,32 +23,54 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 	if err != nil {
 		return err
 	}
+	if err := firstOf(f.checkForwarder()); err != nil {
+		return err
+	}
+	printed := newPrinted(cmd.OutOrStdout(), log)
+	defer printed.Close(flushWait)
+	if err := f.openForwarder(local, printed, log); err != nil {
+		return err
+	}
+	return forward(cmd.Context(), relayAddr, local, f, log)
+}
+
+// checkForwarder parses the forwarder's flags into options, and returns what is wrong with
+// them.
+func (f *flags) checkForwarder() (wrong []error) {
 	options := &f.options
 	if options.PoolSize < 1 || options.PoolSize > relay.MaxPoolSize {
-		return usagef("for example:   --poolSize=16", "--poolSize=%d: a pool has 1 to %d connections", options.PoolSize, relay.MaxPoolSize)
+		wrong = append(wrong, usagef("for example:   --poolSize=16", "--poolSize=%d: a pool has 1 to %d connections", options.PoolSize, relay.MaxPoolSize))
 	}
-	if cmd.Flags().Changed("sessions") && (options.Sessions < 1 || options.Sessions > relay.MaxSessions) {
-		return usagef("for example:   --sessions=4", "--sessions=%d: there are 1 to %d connections", options.Sessions, relay.MaxSessions)
+	if f.ofForwarder.Changed("sessions") && (options.Sessions < 1 || options.Sessions > relay.MaxSessions) {
+		wrong = append(wrong, usagef("for example:   --sessions=4", "--sessions=%d: there are 1 to %d connections", options.Sessions, relay.MaxSessions))
 	}
 	protocol := strings.ToLower(f.protocol)
 	if !slices.Contains(protocols(), protocol) {
-		return usagef("one of:   --protocol="+strings.Join(protocols(), ", --protocol="), "--protocol: there is no protocol %q", f.protocol)
+		wrong = append(wrong, usagef("one of:   --protocol="+strings.Join(protocols(), ", --protocol="), "--protocol: there is no protocol %q", f.protocol))
 	}
-	printed := lossy.NewWriter(cmd.OutOrStdout())
-	defer printed.Close(flushWait)
-	printed.ReportDropped(func(_ io.Writer, lines int) error {
-		log.Warn("nobody reads standard output: public addresses are missing there", "lines", lines)
-		return nil
-	})
+	var err error
 	if options.Probe, err = f.probeAnswer(); err != nil {
-		return err
+		wrong = append(wrong, err)
 	}
-	options.Protocol, options.Logger = relay.Protocol(protocol), log
+	options.Protocol = relay.Protocol(protocol)
 	options.Drain = cmp.Or(f.drain, -1) // "not at all", where zero is the default
-	options.OnRegister = func(public net.Addr) {
-		fmt.Fprintf(printed, "%s -> %s (%s)\n", public, local, protocol)
+	wrong = append(wrong, f.owner.apply(f.ofForwarder, options)...)
+	wrong = append(wrong, f.tls.check()...)
+	if err := f.tls.checkTrust(); err != nil {
+		wrong = append(wrong, err)
 	}
-	if err := f.owner.apply(f.ofForwarder, options); err != nil {
+	return wrong
+}
+
+// openForwarder adds to the options what is read from files and what is written to. It comes
+// after checkForwarder.
+func (f *flags) openForwarder(local string, printed io.Writer, log *slog.Logger) (err error) {
+	options := &f.options
+	options.Logger = log
+	options.OnRegister = func(public net.Addr) {
+		fmt.Fprintf(printed, "%s -> %s (%s)\n", public, local, options.Protocol)
+	}
+	if options.Token, err = f.owner.token(); err != nil {
 		return err
 	}
 	if f.owner.tokenFile != "" {
@@ -59,7 +80,7 @@ func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger)
 		return err
 	}
 	options.Keys = stateKeys{f, log}
-	return forward(cmd.Context(), relayAddr, local, f, log)
+	return nil
 }
 
 // forwarderAddrs returns the addresses of the relay and of the local server.

@@ -30,3 +30,13 @@ func (k stateKeys) Key(name string) (key string, err error) {
 	k.log.Warn("the key of the public port cannot be kept: the port will change at the next start; give a folder with --stateDir", "error", err)
 	return rand.Text(), nil
 }
+
+// serviceKeys keeps the key of a service of a file under the relay's address and the service's
+// name, so that it has the same port when its local server is another one.
+type serviceKeys struct {
+	keys relay.KeyStore
+	name string
+}
+
+// Key returns the key of the service, whatever the library would keep it under.
+func (k serviceKeys) Key(string) (key string, err error) { return k.keys.Key(k.name) }

@@ -50,23 +50,23 @@ func (l *limitFlags) define(fs *pflag.FlagSet) {
 	}
 }
 
-// check refuses values without a meaning.
-func (l *limitFlags) check() error {
+// check returns what is wrong with values that have no meaning.
+func (l *limitFlags) check() (wrong []error) {
 	for _, f := range l.counts() {
 		if *f.value < 0 {
 			none := "no limit"
 			if f.value == &l.Users {
 				none = "what descriptors allow" // there is always that limit
 			}
-			return usagef("for example:   --"+f.name+"=100, or 0 for "+none, "--%s=%d: there is no negative limit", f.name, *f.value)
+			wrong = append(wrong, usagef("for example:   --"+f.name+"=100, or 0 for "+none, "--%s=%d: there is no negative limit", f.name, *f.value))
 		}
 	}
 	for _, f := range l.durations() {
 		if *f.value <= 0 {
-			return usagef("for example:   --"+f.name+"=10s", "--%s=%v: that is no time at all", f.name, *f.value)
+			wrong = append(wrong, usagef("for example:   --"+f.name+"=10s", "--%s=%v: that is no time at all", f.name, *f.value))
 		}
 	}
-	return nil
+	return wrong
 }
 
 // limits returns the limits, in which no limit is a negative number.

@@ -18,14 +18,12 @@ import (
 // once, and the end of the process must not wait for one that has stalled.
 const flushWait = time.Second
 
-// newLogger returns the logger that the flags ask for, and where its lines go. Logging never
+// newLogger returns the logger that flags ask for that have been checked, and where its lines go. Logging never
 // waits for the reader of the log. What is left is written by lines.Close(flushWait); call
 // that before the process ends.
-func newLogger(w io.Writer, level, format string) (log *slog.Logger, lines *lossy.Writer, err error) {
+func newLogger(w io.Writer, level, format string) (log *slog.Logger, lines *lossy.Writer) {
 	var min slog.Level
-	if err := min.UnmarshalText([]byte(level)); err != nil {
-		return nil, nil, usagef("one of:   --logLevel=debug, info, warn, error", "--logLevel: there is no level %q", level)
-	}
+	_ = min.UnmarshalText([]byte(level)) // which checkLevel has tried
 	file, isFile := w.(*os.File)
 	terminal := isFile && term.IsTerminal(int(file.Fd()))
 	if format == "" {
@@ -42,12 +40,25 @@ func newLogger(w io.Writer, level, format string) (log *slog.Logger, lines *loss
 		}
 	case "json":
 		handler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: min}) }
-	default:
-		return nil, nil, usagef("one of:   --logFormat=text, --logFormat=json", "--logFormat: there is no format %q", format)
 	}
 	lines = lossy.NewWriter(w)
 	lines.ReportDropped(func(out io.Writer, lines int) error { return logDropped(handler(out), lines) })
-	return slog.New(handler(lines)), lines, nil
+	return slog.New(handler(lines)), lines
+}
+
+func checkLevel(level string) error {
+	if err := new(slog.Level).UnmarshalText([]byte(level)); err != nil {
+		return usagef("one of:   --logLevel=debug, info, warn, error", "--logLevel: there is no level %q", level)
+	}
+	return nil
+}
+
+func checkFormat(format string) error {
+	switch strings.ToLower(format) {
+	case "", "text", "json":
+		return nil
+	}
+	return usagef("one of:   --logFormat=text, --logFormat=json", "--logFormat: there is no format %q", format)
 }
 
 // logDropped logs how many lines are missing, in their place.

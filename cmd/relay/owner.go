@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -14,7 +15,11 @@ import (
 
 // ownerFlags say who the forwarder is, and what it asks for on its public port, as far as
 // that has to be parsed.
-type ownerFlags struct{ tokenFile, proxyProtocol, allow, deny, bytesPerSecond string }
+type ownerFlags struct {
+	tokenFile, proxyProtocol, allow, deny, bytesPerSecond string
+
+	secret string // the token itself, from a configuration file
+}
 
 // define defines the flags, of which some fill options.
 func (o *ownerFlags) define(fs *pflag.FlagSet, options *relay.Options) {
@@ -29,18 +34,14 @@ func (o *ownerFlags) define(fs *pflag.FlagSet, options *relay.Options) {
 	fs.StringVar(&o.bytesPerSecond, "bytesPerSecond", "", "bytes through the tunnel, both ways added up, such as 10MB (default no bound)")
 }
 
-// apply checks options, and sets those that have to be parsed. Fs knows which flags are
-// given.
-func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) error {
-	var err error
-	if options.Token, err = o.token(); err != nil {
-		return err
-	}
+// apply sets the options that have to be parsed, and returns what is wrong with all of them.
+// Fs knows which flags are given.
+func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) (wrong []error) {
 	if err := policy.CheckName(options.Name); options.Name != "" && err != nil {
-		return usagef("for example:   --name=web", "--name=%q: %v", options.Name, err)
+		wrong = append(wrong, usagef("for example:   --name=web", "--name=%q: %v", options.Name, err))
 	}
 	if fs.Changed("port") && (options.Port < 1 || options.Port > 65535) {
-		return usagef("for example:   --port=20001", "--port=%d: ports are numbers from 1 to 65535", options.Port)
+		wrong = append(wrong, usagef("for example:   --port=20001", "--port=%d: ports are numbers from 1 to 65535", options.Port))
 	}
 	switch strings.ToLower(o.proxyProtocol) {
 	case "":
@@ -49,19 +50,19 @@ func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) error {
 	case "v2":
 		options.ProxyProtocol = 2
 	default:
-		return usagef("one of:   --proxyProtocol=v1, --proxyProtocol=v2", "--proxyProtocol: there is no version %q", o.proxyProtocol)
+		wrong = append(wrong, usagef("one of:   --proxyProtocol=v1, --proxyProtocol=v2", "--proxyProtocol: there is no version %q", o.proxyProtocol))
 	}
-	return o.applyPolicy(fs, options)
+	return append(wrong, o.applyPolicy(fs, options)...)
 }
 
-func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) error {
+func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) (wrong []error) {
 	for _, count := range []struct {
 		flag  string
 		value int
 	}{{"users", options.Users}, {"usersPerSecond", options.UsersPerSecond}} {
 		if fs.Changed(count.flag) && count.value < 1 {
-			return usagef("for example:   --"+count.flag+"=10; without it, the relay's limits hold",
-				"--%s=%d: it has to be 1 or more", count.flag, count.value)
+			wrong = append(wrong, usagef("for example:   --"+count.flag+"=10; without it, the relay's limits hold",
+				"--%s=%d: it has to be 1 or more", count.flag, count.value))
 		}
 	}
 	for _, list := range []struct {
@@ -73,18 +74,32 @@ func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) erro
 		}
 		networks, err := policy.ParseNetworks(list.text)
 		if err != nil {
-			return usagef("for example:   --"+list.flag+"=192.0.2.0/24,2001:db8::/32", "--%s: %v", list.flag, err)
+			wrong = append(wrong, usagef("for example:   --"+list.flag+"=192.0.2.0/24,2001:db8::/32", "--%s: %v", list.flag, err))
 		}
 		*list.to = networks
 	}
 	if o.bytesPerSecond != "" {
 		n, err := policy.ParseBytes(o.bytesPerSecond)
 		if err != nil {
-			return usagef("for example:   --bytesPerSecond=10MB", "--bytesPerSecond: %v", err)
+			wrong = append(wrong, usagef("for example:   --bytesPerSecond=10MB", "--bytesPerSecond: %v", err))
 		}
 		options.BytesPerSecond = n
 	}
-	return nil
+	return wrong
+}
+
+// takeSecret takes the token of a service or else of its relay, which a file has in it, unless
+// the command line or the environment names a file with another. It reports whether it did.
+func (o *ownerFlags) takeSecret(ofService, ofRelay string, elsewhere bool) bool {
+	if o.tokenFile != "" && ofService == "" {
+		ofRelay = "" // the service has a file of its own
+	}
+	secret := cmp.Or(ofService, ofRelay)
+	if elsewhere || secret == "" {
+		return false
+	}
+	o.secret = secret
+	return true
 }
 
 // token returns the secret. It is never on the command line, where others could see it.
@@ -92,7 +107,7 @@ func (o *ownerFlags) token() (string, error) {
 	if o.tokenFile == "" {
 		token, set, err := lookupEnv("RELAY_TOKEN", "the token")
 		if !set || err != nil {
-			return "", err
+			return o.secret, err
 		}
 		if err := auth.CheckSecret(token); err != nil {
 			return "", usagef("to make a token, at the relay:   relay token new --name db1", "RELAY_TOKEN: %v", err)

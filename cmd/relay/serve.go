@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/seed96252745/relay/internal/auth"
@@ -22,9 +23,6 @@ import (
 // runRelay runs relay <localport>.
 func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) (err error) {
 	c := &f.config
-	if err := f.parseRelay(c); err != nil {
-		return err
-	}
 	if ctx.Err() != nil {
 		return nil // a signal came first
 	}
@@ -68,25 +66,18 @@ func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) 
 	return serve(ctx, s, listener, f, log)
 }
 
-// parseRelay parses the relay's flags into c.
-func (f *flags) parseRelay(c *node.Config) (err error) {
-	if c.Ports, err = port.ParseRange(f.ports); err != nil {
-		return usagef("for example:   --ports=20000-29999", "--ports: %v", err)
+// parseRelay parses the relay's flags into c, and returns what is wrong with them.
+func (f *flags) parseRelay(c *node.Config) (wrong []error) {
+	var errs [5]error
+	if c.Ports, errs[0] = port.ParseRange(f.ports); errs[0] != nil {
+		errs[0] = usagef("for example:   --ports=20000-29999", "--ports: %v", errs[0])
 	}
-	if err := checkBind(c.Bind); err != nil {
-		return err
-	}
-	if c.TrustedProxies, err = parseProxies("trustedProxies", f.trustedProxies); err != nil {
-		return err
-	}
-	if c.ControlProxies, err = parseProxies("controlProxies", f.controlProxies); err != nil {
-		return err
-	}
-	if c.Probe, err = f.probeInterval(); err != nil {
-		return err
-	}
+	errs[1] = checkBind(c.Bind)
+	c.TrustedProxies, errs[2] = parseProxies("trustedProxies", f.trustedProxies)
+	c.ControlProxies, errs[3] = parseProxies("controlProxies", f.controlProxies)
+	c.Probe, errs[4] = f.probeInterval()
 	c.Limits = f.limits.limits()
-	return nil
+	return slices.DeleteFunc(errs[:], func(err error) bool { return err == nil })
 }
 
 // parseProxies returns the networks of load balancers that a flag has.

@@ -28,7 +28,7 @@ func examples() map[string]string {
 		"maxUsers": "10000", "maxUsersPerSource": "256", "maxUsersPerSecond": "100", "userWait": "10s",
 		"maxTunnelsPerSource": "100", "maxTunnelsPerNetwork": "1000", "maxHandshakes": "256", "maxHandshakesPerSource": "64", "handshakeTimeout": "5s",
 
-		"stateDir": "/var/lib/relay", "tlsCert": "relay.crt", "tlsKey": "relay.key",
+		"config": "relay.toml", "stateDir": "/var/lib/relay", "tlsCert": "relay.crt", "tlsKey": "relay.key",
 		"probe": "15s", "drain": "30s", "adminListen": "127.0.0.1:8081", "adminTokenFile": "admin.token", "metricsTunnels": "500", "logLevel": "info", "logFormat": "json", "idle": "2m",
 	}
 }
@@ -110,7 +110,11 @@ func explainFlag(err error, right string, of map[string]string) error {
 	if !errors.As(err, &invalid) {
 		return usagef(right, "%v", err)
 	}
-	flag, value := invalid.GetFlag(), invalid.GetValue()
+	return explainValue(invalid.GetFlag(), invalid.GetValue(), err, of)
+}
+
+// explainValue adds an example to the error of a value that cannot be parsed.
+func explainValue(flag *pflag.Flag, value string, err error, of map[string]string) error {
 	if twice := new(givenTwice); errors.As(err, &twice) {
 		return usagef(twice.oneOf(flag), "--%s is given twice; it has one value", flag.Name)
 	}

@@ -12,6 +12,30 @@ import (
 // not the path, which may lead to another file by then. It also returns the information
 // of a file that was opened and refused.
 func Open(path string) (*os.File, fs.FileInfo, error) {
+	file, info, err := open(path)
+	if err == nil {
+		err = Check(file)
+	}
+	if err != nil {
+		closeIfOpen(file)
+		return nil, info, err
+	}
+	return file, info, nil
+}
+
+// OpenPlain opens a plain file, which others may read too. It never waits for a pipe that nobody
+// writes to.
+func OpenPlain(path string) (*os.File, error) {
+	file, _, err := open(path)
+	if err != nil {
+		closeIfOpen(file)
+		return nil, err
+	}
+	return file, nil
+}
+
+// open returns also a file that was opened and has an error.
+func open(path string) (*os.File, fs.FileInfo, error) {
 	if path == "" {
 		return nil, nil, errors.New("the path of the file is empty")
 	}
@@ -23,14 +47,13 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 	if err == nil {
 		err = checkKind(path, info.Mode())
 	}
-	if err == nil {
-		err = Check(file)
-	}
-	if err != nil {
+	return file, info, err
+}
+
+func closeIfOpen(file *os.File) {
+	if file != nil {
 		_ = file.Close()
-		return nil, info, err
 	}
-	return file, info, nil
 }
 
 func checkKind(path string, mode fs.FileMode) error {

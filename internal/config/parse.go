@@ -1,0 +1,328 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/seed96252745/relay/internal/policy"
+)
+
+// parser fills a file from its text, expression by expression, so that it finds all faults:
+// a decoder stops at the first.
+type parser struct {
+	data   []byte
+	lines  []int // where each begins
+	toml   unstable.Parser
+	base   int // where in data toml has begun
+	file   *File
+	faults []Fault
+
+	headers map[string]Position // of tables, by their dotted names
+	current table               // that the next keys are for
+	partial bool                // there is text that was not understood
+}
+
+// table is a table of the file.
+type table struct {
+	name  string        // dotted
+	value reflect.Value // of its struct; not valid for a table that does not exist
+	given map[string]Position
+}
+
+// key is one part of a dotted key.
+type key struct {
+	name string
+	at   Position
+}
+
+func parse(data []byte) *parser {
+	p := &parser{data: data, lines: []int{0}, file: &File{at: make(map[string]Position)}, headers: make(map[string]Position)}
+	for i, b := range data {
+		if b == '\n' {
+			p.lines = append(p.lines, i+1)
+		}
+	}
+	p.current = p.root()
+	p.toml.Reset(data)
+	for {
+		for p.toml.NextExpression() {
+			p.expression(p.toml.Expression())
+		}
+		if !p.recovers() {
+			break
+		}
+	}
+	p.checkDocument()
+	return p
+}
+
+func (p *parser) root() table {
+	return table{value: reflect.ValueOf(p.file).Elem(), given: p.file.at}
+}
+
+// fault adds a fault.
+func (p *parser) fault(at Position, key, wrong, right string) {
+	p.faults = append(p.faults, Fault{Position: at, Key: key, Wrong: wrong, Right: right})
+}
+
+// position returns the position of an offset in the text.
+func (p *parser) position(offset int) Position {
+	line, found := slices.BinarySearch(p.lines, offset)
+	if !found {
+		line--
+	}
+	return Position{Line: line + 1, Column: utf8.RuneCount(p.data[p.lines[line]:offset]) + 1}
+}
+
+func (p *parser) keys(it unstable.Iterator) (keys []key) {
+	for it.Next() {
+		n := it.Node()
+		keys = append(keys, key{name: string(n.Data), at: p.position(p.base + int(n.Raw.Offset))})
+	}
+	return keys
+}
+
+// maxSyntax bounds the faults of syntax that are looked for: each later one is more likely to
+// come of an earlier one.
+const maxSyntax = 10
+
+// recovers reports a fault of syntax, if there is one, and reports whether parsing goes on
+// after it.
+func (p *parser) recovers() bool {
+	err := p.toml.Error()
+	if err == nil {
+		return false
+	}
+	at := len(p.data)
+	var wrong *unstable.ParserError
+	text := err.Error()
+	if errors.As(err, &wrong) {
+		text = wrong.Message
+		if offset := cap(p.data) - cap(wrong.Highlight); offset >= p.base && offset < len(p.data) {
+			at = offset // it is a part of data
+		}
+	}
+	p.fault(p.position(at), "", "this is no TOML: "+text, p.missingQuotes(at))
+	p.partial = true
+	return len(p.faults) < maxSyntax && p.skipLine(at)
+}
+
+// missingQuotes returns what is right where a text without quotes is what is wrong.
+func (p *parser) missingQuotes(at int) string {
+	line := p.data[bytes.LastIndexByte(p.data[:at], '\n')+1:]
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	name, value, _ := strings.Cut(string(line), "=")
+	value, _, _ = strings.Cut(strings.TrimSpace(value), " ")
+	if first, _ := utf8.DecodeRuneInString(value); !unicode.IsLetter(first) || strings.ContainsAny(value, "\"'[{=#") {
+		return ""
+	}
+	return fmt.Sprintf("a text has quotes: %s = %+.60q", strings.TrimSpace(name), value)
+}
+
+// skipLine goes on at the line after a fault. It reports false if that would be in the middle
+// of something.
+func (p *parser) skipLine(at int) bool {
+	begin := bytes.LastIndexByte(p.data[:at], '\n') + 1
+	length := bytes.IndexByte(p.data[at:], '\n')
+	if length < 0 {
+		return false
+	}
+	line := p.data[begin : at+length]
+	_, value, _ := bytes.Cut(line, []byte("="))
+	if len(value) == 0 && !bytes.HasPrefix(bytes.TrimSpace(line), []byte("[")) || bytes.ContainsAny(value, "[{") ||
+		bytes.Contains(line, []byte(`"""`)) || bytes.Contains(line, []byte(`'''`)) {
+		return false
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(line), []byte("[")) {
+		p.current = table{} // whose keys follow is not known
+	}
+	p.base = at + length + 1
+	p.toml.Reset(p.data[p.base:])
+	return true
+}
+
+// checkDocument has the library say what else is wrong, such as a table that is extended after
+// it was written inline.
+func (p *parser) checkDocument() {
+	var decode *toml.DecodeError
+	if len(p.faults) > 0 {
+		return
+	}
+	if err := toml.Unmarshal(p.data, new(map[string]any)); errors.As(err, &decode) {
+		line, column := decode.Position()
+		p.fault(Position{line, column}, strings.Join(decode.Key(), "."), strings.TrimPrefix(decode.Error(), "toml: "), "")
+	} else if err != nil {
+		p.fault(Position{}, "", err.Error(), "")
+	}
+}
+
+func (p *parser) expression(n *unstable.Node) {
+	switch n.Kind {
+	case unstable.Table:
+		p.header(p.keys(n.Key()))
+	case unstable.ArrayTable:
+		keys := p.keys(n.Key())
+		p.current = table{}
+		name := dotted("", keys)
+		p.fault(keys[0].at, name, "two brackets begin a list of tables, and there is none", "write ["+name+"]")
+	case unstable.KeyValue:
+		p.set(p.current, p.keys(n.Key()), n.Value())
+	}
+}
+
+// header enters the table of a header.
+func (p *parser) header(keys []key) {
+	last := keys[len(keys)-1]
+	name := dotted("", keys)
+	p.current = p.descend(p.root(), keys)
+	if !p.current.value.IsValid() {
+		return
+	}
+	if p.current.value.Type() == reflect.TypeFor[[]Service]() {
+		return // [services] alone, for services.web.local
+	}
+	first, twice := p.headers[name]
+	if !twice {
+		p.headers[name] = last.at
+		return
+	}
+	right := "put what both have into one of them"
+	if strings.HasPrefix(name, "services.") {
+		right = "give one of the services another name"
+	}
+	p.fault(last.at, name, fmt.Sprintf("this table is there twice, first in line %d", first.Line), right)
+	p.current.value = reflect.New(p.current.value.Type()).Elem() // faults in it are found, too
+	p.current.given = make(map[string]Position)
+}
+
+// descend returns the table that keys lead to from t, or one that is not valid after a fault.
+func (p *parser) descend(t table, keys []key) table {
+	for _, k := range keys {
+		switch {
+		case !t.value.IsValid():
+			return t
+		case t.value.Type() == reflect.TypeFor[[]Service]():
+			t = p.service(t, k)
+		default:
+			t = p.child(t, k)
+		}
+	}
+	return t
+}
+
+// child returns a table in t.
+func (p *parser) child(t table, k key) table {
+	field, tag, ok := fieldOf(t.value, k.name)
+	name := join(t.name, k.name)
+	switch {
+	case !ok:
+		p.unknown(t, k)
+		return table{}
+	case tag.isTable && field.Kind() == reflect.Pointer:
+		if field.IsNil() {
+			field.Set(reflect.New(field.Type().Elem()))
+		}
+		field = field.Elem()
+	case !tag.isTable:
+		p.fault(k.at, name, "it has a value, and is no table", "for example: "+tag.literal(k.name))
+		return table{}
+	}
+	if _, known := p.file.at[name]; !known {
+		p.file.at[name] = k.at
+	}
+	return table{name: name, value: field, given: p.file.at}
+}
+
+// service returns the table of a service, which it adds to the list the first time.
+func (p *parser) service(list table, k key) table {
+	name := join(list.name, k.name)
+	t := table{name: name, given: p.file.at}
+	for i, s := range p.file.Services {
+		if s.Name == k.name {
+			t.value = reflect.ValueOf(&p.file.Services[i]).Elem()
+			return t
+		}
+	}
+	if err := policy.CheckName(k.name); err != nil {
+		p.fault(k.at, name, "that is no name of a service: "+err.Error(), "for example: [services.web]")
+		t.value, t.given = reflect.New(reflect.TypeFor[Service]()).Elem(), make(map[string]Position)
+		return t
+	}
+	p.file.at[name] = k.at
+	p.file.Services = append(p.file.Services, Service{Name: k.name})
+	t.value = reflect.ValueOf(&p.file.Services[len(p.file.Services)-1]).Elem()
+	return t
+}
+
+// set gives a key of t its value.
+func (p *parser) set(t table, keys []key, n *unstable.Node) {
+	t = p.descend(t, keys[:len(keys)-1])
+	last := keys[len(keys)-1]
+	if !t.value.IsValid() {
+		return
+	}
+	if t.value.Type() == reflect.TypeFor[[]Service]() {
+		p.inline(p.descend(t, keys[len(keys)-1:]), last, n)
+		return
+	}
+	field, tag, ok := fieldOf(t.value, last.name)
+	if !ok {
+		p.unknown(t, last)
+		return
+	}
+	if tag.isTable {
+		p.inline(p.child(t, last), last, n)
+		return
+	}
+	name := join(t.name, last.name)
+	if first, twice := t.given[name]; twice {
+		p.fault(last.at, name, fmt.Sprintf("it is given twice, first in line %d", first.Line), "leave one of them out")
+		return
+	}
+	t.given[name] = last.at
+	p.value(field, setting{key: last, name: name, tag: tag}, n)
+}
+
+// inline fills a table from a value in braces.
+func (p *parser) inline(t table, k key, n *unstable.Node) {
+	if !t.value.IsValid() {
+		return
+	}
+	if n.Kind != unstable.InlineTable {
+		p.fault(k.at, t.name, "it is a table, and has no value", "write ["+t.name+"] in a line of its own, and its keys below")
+		return
+	}
+	for it := n.Children(); it.Next(); {
+		if pair := it.Node(); pair.Kind == unstable.KeyValue {
+			p.set(t, p.keys(pair.Key()), pair.Value())
+		}
+	}
+}
+
+// dotted returns the name of a key below a table.
+func dotted(table string, keys []key) string {
+	for _, k := range keys {
+		table = join(table, k.name)
+	}
+	return table
+}
+
+// join returns the name of a key in a table, with quotes where TOML has them.
+func join(table, name string) string {
+	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+		name = fmt.Sprintf("%+.60q", name)
+	}
+	if table == "" {
+		return name
+	}
+	return table + "." + name
+}

@@ -14,12 +14,11 @@ import (
 // Accounts has the accounts that somebody holds, and those whose rates are not yet as if
 // nobody had used them. Make it with NewAccounts. Its methods may be called concurrently.
 type Accounts struct {
-	userRate, userBurst int // of one source, by the relay's own limits
-
-	mu     sync.Mutex // guards what follows
-	byKey  map[accountKey]*Account
-	closed map[string]map[int]*Account // by owner and port: with users, and without a port
-	idle   list.List                   // of *Account that nobody holds; the first has been so for longest
+	mu                  sync.Mutex // guards what follows
+	userRate, userBurst int        // of one source, by the relay's own limits
+	byKey               map[accountKey]*Account
+	closed              map[string]map[int]*Account // by owner and port: with users, and without a port
+	idle                list.List                   // of *Account that nobody holds; the first has been so for longest
 }
 
 // maxIdleAccounts bounds the accounts that nobody holds. Each has cost its owner a
@@ -29,13 +28,23 @@ const maxIdleAccounts = 4096
 
 // NewAccounts returns accounts under the relay's own limits.
 func NewAccounts(l Limits) *Accounts {
+	a := &Accounts{byKey: make(map[accountKey]*Account), closed: make(map[string]map[int]*Account)}
+	a.setUserRate(l)
+	return a
+}
+
+// setUserRate has another rate of users hold from now on, for all accounts. What a source
+// has left stays, if it is not more than the new burst.
+func (a *Accounts) setUserRate(l Limits) {
 	burst := math.MaxInt
 	if l.UsersPerSecond < math.MaxInt/2 {
 		burst = 2 * l.UsersPerSecond
 	}
-	return &Accounts{
-		userRate: l.UsersPerSecond, userBurst: burst,
-		byKey: make(map[accountKey]*Account), closed: make(map[string]map[int]*Account),
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.userRate, a.userBurst = l.UsersPerSecond, burst
+	for _, account := range a.byKey {
+		account.rate.Set(float64(a.userRate), a.userBurst)
 	}
 }
 

@@ -3,6 +3,7 @@ package admission
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/seed96252745/relay/internal/observe"
 )
@@ -10,8 +11,8 @@ import (
 // Controller has all limiters of a relay, so that limits are asked in one place. Make it
 // with NewController, and close it. Its methods may be called concurrently.
 type Controller struct {
-	limits  Limits
-	proxies []netip.Prefix // where private addresses are shared: see Source.IsShared
+	limits  atomic.Pointer[Limits]
+	proxies atomic.Pointer[[]netip.Prefix] // where private addresses are shared: see Source.IsShared
 	events  observe.Sink
 
 	// Counters count what the limiters refuse, and other events.
@@ -66,8 +67,6 @@ const rateSources = 1024
 // handshakes meet, and bans.
 func NewController(l Limits, proxies []netip.Prefix, events observe.Sink) *Controller {
 	c := &Controller{
-		limits:      l,
-		proxies:     proxies,
 		events:      events,
 		Reserve:     NewReserve(reserved),
 		Accounts:    NewAccounts(l),
@@ -79,7 +78,20 @@ func NewController(l Limits, proxies []netip.Prefix, events observe.Sink) *Contr
 		savedLeases: NewRateLimiter(savedLeasesPerSecond, savedLeasesBurst, rateSources),
 		descriptors: NewDescriptorBudget(l.Descriptors),
 	}
+	c.limits.Store(&l)
+	c.proxies.Store(&proxies)
 	return c
+}
+
+// Reconfigure has other limits and other proxies hold from now on. A peer that is admitted
+// stays so. Of the limits those hold that an operator can set: the others are of tables that
+// are made once, or of the process.
+func (c *Controller) Reconfigure(l Limits, proxies []netip.Prefix) {
+	c.limits.Store(&l)
+	c.proxies.Store(&proxies)
+	c.Accounts.setUserRate(l)
+	c.handshakes.set(l.Handshakes, l.HandshakesPerSource)
+	c.headers.set(l.Handshakes, l.Handshakes)
 }
 
 // Close stops what runs, and frees the reserve.
@@ -95,7 +107,7 @@ func (c *Controller) SourceOf(peer net.Addr, named bool) Source {
 	if named {
 		return source
 	}
-	return source.MarkShared(c.proxies)
+	return source.MarkShared(*c.proxies.Load())
 }
 
 // AllowSavedLease reports whether a new lease of a source without an identity may be

@@ -18,11 +18,10 @@ import (
 // probability that grows until, at seven eighths, they get no more. The rest is for
 // newcomers.
 type HandshakeLimiter struct {
+	mu               sync.Mutex // guards what follows
 	total, perSource int
-
-	mu      sync.Mutex // guards what follows
-	slots   list.List  // of *Slot; the oldest is first
-	sources map[Source]*sourceSlots
+	slots            list.List // of *Slot; the oldest is first
+	sources          map[Source]*sourceSlots
 }
 
 // sourceSlots are the slots of one source.
@@ -34,6 +33,14 @@ type sourceSlots struct {
 // NewHandshakeLimiter returns a limiter with so many slots.
 func NewHandshakeLimiter(total, perSource int) *HandshakeLimiter {
 	return &HandshakeLimiter{total: total, perSource: perSource, sources: make(map[Source]*sourceSlots)}
+}
+
+// set has other bounds hold from now on. Connections that have a slot keep it: they need it
+// for a moment.
+func (h *HandshakeLimiter) set(total, perSource int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.total, h.perSource = total, perSource
 }
 
 // Slot belongs to one connection in its handshake.

@@ -57,14 +57,15 @@ func (c *Controller) AdmitTunnel(identity string, limit int, source Source) (rel
 
 // admitTunnelOf counts a public port against a source and the network of that.
 func (c *Controller) admitTunnelOf(source Source) (release func(), err error) {
-	if !c.tunnels.Acquire(source, c.limits.TunnelsPerSource) {
+	limits := c.limits.Load()
+	if !c.tunnels.Acquire(source, limits.TunnelsPerSource) {
 		c.Counters.Add(TunnelsPerSource)
-		return nil, fmt.Errorf("%w: %d", ErrTunnelsPerSource, c.limits.TunnelsPerSource)
+		return nil, fmt.Errorf("%w: %d", ErrTunnelsPerSource, limits.TunnelsPerSource)
 	}
-	if !c.networks.Acquire(source.Network(), c.limits.TunnelsPerNetwork) {
+	if !c.networks.Acquire(source.Network(), limits.TunnelsPerNetwork) {
 		c.tunnels.Release(source)
 		c.Counters.Add(TunnelsPerNetwork)
-		return nil, fmt.Errorf("%w: %d", ErrTunnelsPerNetwork, c.limits.TunnelsPerNetwork)
+		return nil, fmt.Errorf("%w: %d", ErrTunnelsPerNetwork, limits.TunnelsPerNetwork)
 	}
 	return func() { c.releaseTunnelOf(source) }, nil
 }

@@ -53,8 +53,9 @@ func (c *Controller) AdmitUser(a *Account, p *TunnelPolicy, from net.Addr, sourc
 // acquireUser takes what a user needs of what all tunnels share, or returns the limit in
 // the way.
 func (c *Controller) acquireUser(t *Ticket) (reason Kind) {
+	limits := c.limits.Load()
 	switch {
-	case !c.users.Acquire(c.limits.Users):
+	case !c.users.Acquire(limits.Users):
 		return Users
 	case !c.descriptors.TakeForUser(userDescriptors):
 		c.users.Release()
@@ -66,7 +67,7 @@ func (c *Controller) acquireUser(t *Ticket) (reason Kind) {
 	switch {
 	case !ok:
 		reason = UsersPerSecond
-	case !t.account.perSource.Acquire(t.Source, c.limits.UsersPerSource):
+	case !t.account.perSource.Acquire(t.Source, limits.UsersPerSource):
 		reason = UsersPerSource
 	default:
 		if delay > t.Delay {

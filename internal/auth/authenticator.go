@@ -57,7 +57,7 @@ func (a Authenticator) Identify(c conn.Conn, token string) (Identity, error) {
 // the reason as its error. An identity of a certificate holds for as long as there is an
 // authority.
 func (a Authenticator) WatchOwner(name string, number int, ended func(reason error)) (stop func(), err error) {
-	isCertificate := strings.HasPrefix(name, certificatePrefix)
+	isCertificate := strings.HasPrefix(name, CertificatePrefix)
 	switch {
 	case isCertificate && !a.Certificates:
 		return nil, errNoAuthority
@@ -107,9 +107,9 @@ func byToken(tokens *File, token string) (Identity, error) {
 	return id, nil
 }
 
-// certificatePrefix stands before names from certificates: no name of a token has
+// CertificatePrefix stands before names from certificates: no name of a token has
 // a colon.
-const certificatePrefix = "certificate:"
+const CertificatePrefix = "certificate:"
 
 var errCertificateExpired = observe.WithReason(errors.New("the certificate has expired"), observe.CertificateExpired)
 
@@ -133,7 +133,7 @@ func byCertificate(c conn.Conn, without string) (Identity, error) {
 		}, errCertificateExpired)
 	}
 	return Identity{
-		Name: certificatePrefix + name,
+		Name: CertificatePrefix + name,
 		Watch: func(ended func(error)) (stop func()) {
 			timer := time.AfterFunc(time.Until(until), func() {
 				ended(fmt.Errorf("%w: %w", ErrIdentityChanged, errCertificateExpired))

@@ -23,13 +23,13 @@ const pollInterval = time.Second
 //
 // Make it with Open. Its methods may be called concurrently.
 type File struct {
-	path   string
 	log    *slog.Logger
 	tokens atomic.Pointer[Tokens]
 
 	trouble atomic.Pointer[string] // why the file cannot be used; nil is that it can
 
-	loadMu       sync.Mutex  // guards what follows
+	loadMu       sync.Mutex // guards what follows
+	path         string
 	loaded       fs.FileInfo // the file that was read last, good or wrong; nil if none was
 	seen         fs.FileInfo // the file at the last check
 	replacements int         // checks in a row that found another file
@@ -141,6 +141,23 @@ func (f *File) Reload() error {
 	defer f.loadMu.Unlock()
 	f.lastError = "" // the caller asks again, so the error is logged again
 	return f.loadLocked()
+}
+
+// Prepare reads the tokens file at path, which may be another one than before. Use puts it in
+// force in place of the one before: identities that both have in the same way hold on, and
+// the others end as if their lines had gone.
+func (f *File) Prepare(path string) (use func(), err error) {
+	tokens, info, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		f.loadMu.Lock()
+		f.path, f.loaded, f.seen, f.replacements, f.lastError = path, info, info, 0, ""
+		f.trouble.Store(nil)
+		f.use(tokens)
+		f.loadMu.Unlock()
+	}, nil
 }
 
 func (f *File) run() {

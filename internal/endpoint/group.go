@@ -59,6 +59,8 @@ type Group struct {
 	draining, impatient, closed context.Context
 	running                     sync.WaitGroup // entries, users who wait, and tunnels
 
+	userWait, probe atomic.Int64 // of the configuration, as it is now: see Reconfigure
+
 	lastEndpoint, lastUser atomic.Uint64 // the IDs given last
 
 	mu      sync.Mutex // guards what follows, and that nothing starts after its end
@@ -77,6 +79,8 @@ func NewGroup(c Config) *Group {
 		known:   make(map[*Endpoint]struct{}),
 		tunnels: make(map[admission.Source]map[*Tunnel]struct{}),
 	}
+	g.userWait.Store(int64(c.UserWait))
+	g.probe.Store(int64(c.Probe))
 	crashed := func(e *crash.Error) { g.Crashed(e) }
 	g.engine.OnCrash, g.watcher.OnCrash = crashed, crashed
 	g.engine.Reserve = c.Admission.Reserve

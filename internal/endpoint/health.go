@@ -74,12 +74,12 @@ type health struct {
 // startHealth begins to probe the tunnel, which is bound.
 func (t *Tunnel) startHealth() {
 	h, g := &t.health, t.endpoint.group
-	if !t.Probe || g.config.Probe <= 0 {
+	if !t.Probe || g.probeInterval() <= 0 {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.ended {
+	if !h.ended && h.timer == nil {
 		g.pacer.tunnels.Add(1)
 		h.timer = time.AfterFunc(0, h.tick)
 	}
@@ -123,7 +123,7 @@ func (h *health) step() (next *probe, changed observe.Event) {
 	h.open = slices.DeleteFunc(h.open, (*probe).endIfLost)
 	latest := h.latestLocked()
 	switch {
-	case h.ended:
+	case h.ended, h.timer == nil:
 		return nil, observe.Event{}
 	case latest != nil && !latest.late:
 		latest.late = true
@@ -153,7 +153,7 @@ func (h *health) beginLocked() *probe {
 	g := h.tunnel.endpoint.group
 	if !h.hasTurn {
 		h.hasTurn = true
-		if wait := g.pacer.takeTurn(g.config.Probe); wait > 0 {
+		if wait := g.pacer.takeTurn(g.probeInterval()); wait > 0 {
 			h.timer.Reset(wait)
 			return nil
 		}
@@ -170,7 +170,7 @@ func (h *health) beginLocked() *probe {
 
 // nextPauseLocked returns the pause before the next probe after something has gone wrong.
 func (h *health) nextPauseLocked() time.Duration {
-	h.pause = min(max(2*h.pause, soonestProbe), max(h.tunnel.endpoint.group.config.Probe/3, soonestProbe))
+	h.pause = min(max(2*h.pause, soonestProbe), max(h.tunnel.endpoint.group.probeInterval()/3, soonestProbe))
 	return h.pause
 }
 
@@ -207,7 +207,7 @@ func (h *health) answered(p *probe, a wire.ProbeAnswer) observe.Event {
 	} else {
 		h.pause = 0
 	}
-	latest, interval := h.latestLocked(), h.tunnel.endpoint.group.config.Probe
+	latest, interval := h.latestLocked(), h.tunnel.endpoint.group.probeInterval()
 	switch {
 	case latest != nil && !latest.late: // its tick is to come
 	case state == observe.Up && !p.late:

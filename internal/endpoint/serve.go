@@ -126,7 +126,7 @@ func (u *user) await() error {
 	e := u.endpoint
 	ctx, giveUp := context.WithCancelCause(e.group.impatient)
 	defer giveUp(nil)
-	defer time.AfterFunc(e.group.config.UserWait, func() { giveUp(protocol.ErrTooLong) }).Stop()
+	defer time.AfterFunc(time.Duration(e.group.userWait.Load()), func() { giveUp(protocol.ErrTooLong) }).Stop()
 	watch := e.group.watcher.Start(u.conn, tcpstate.Dead, func() { giveUp(errUserGone) })
 	defer watch.Stop()
 	defer func() { <-e.waiting }()

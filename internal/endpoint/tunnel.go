@@ -18,16 +18,17 @@ import (
 
 // Client is the relay client of a tunnel, as it has registered.
 type Client struct {
-	Session  protocol.Session
-	Protocol string // the verb
-	Addr     net.Addr
-	Source   admission.Source
-	Identity string // empty is nobody in particular
-	Instance string // which process it is, of those that have the lease
-	Name     string
-	Policy   policy.Policy // of its users
-	Proxy    bool          // each user's bytes come behind a PROXY protocol header
-	Probe    bool          // it answers probes
+	Session   protocol.Session
+	Protocol  string // the verb
+	Addr      net.Addr
+	Source    admission.Source
+	Identity  string // empty is nobody in particular
+	Instance  string // which process it is, of those that have the lease
+	Name      string
+	Policy    policy.Policy // of its users
+	Proxy     bool          // each user's bytes come behind a PROXY protocol header
+	Probe     bool          // it answers probes
+	Encrypted bool          // its control connection is
 	// Watch has revoked called, once, when the identity no longer holds, and stop ends
 	// that. Revoked must not wait. Nil is an identity that holds for ever.
 	Watch func(revoked func(reason error)) (stop func())

@@ -39,7 +39,18 @@ type Config struct {
 	// ones are not accepted until there is room.
 	MaxHeaders int
 
+	trusted atomic.Pointer[[]netip.Prefix] // in place of TrustedProxies, once Trust is called
 	headers atomic.Int64
+}
+
+// Trust has other load balancers be believed from now on.
+func (c *Config) Trust(proxies []netip.Prefix) { c.trusted.Store(&proxies) }
+
+func (c *Config) trustedProxies() []netip.Prefix {
+	if changed := c.trusted.Load(); changed != nil {
+		return *changed
+	}
+	return c.TrustedProxies
 }
 
 // Headers returns how many connections wait for a header now.
@@ -52,7 +63,7 @@ type Port struct {
 	listener conn.Listener
 	find     Find
 	// headers holds one for each connection whose header is being read, or that waits at
-	// its endpoint since. It and closed are nil where no headers are read.
+	// its endpoint since.
 	headers chan struct{}
 	closed  chan struct{} // closed by Close
 	reading sync.WaitGroup
@@ -63,19 +74,16 @@ const mostHeaders = 1 << 20
 
 // NewPort returns the port with this number, whose users arrive at l.
 func NewPort(c *Config, number int, l conn.Listener) *Port {
-	p := &Port{config: c, number: number, listener: l}
-	if len(c.TrustedProxies) > 0 {
-		p.headers, p.closed = make(chan struct{}, min(c.MaxHeaders, mostHeaders)), make(chan struct{})
+	return &Port{
+		config: c, number: number, listener: l,
+		headers: make(chan struct{}, min(c.MaxHeaders, mostHeaders)), closed: make(chan struct{}),
 	}
-	return p
 }
 
 // Close closes the port, and has Serve return. It may be called once.
 func (p *Port) Close() {
 	_ = p.listener.Close()
-	if p.closed != nil {
-		close(p.closed)
-	}
+	close(p.closed)
 }
 
 // Serve takes users until Close, or until ctx is done, and waits for the connections whose
@@ -95,7 +103,7 @@ func (p *Port) turnAway(c conn.Conn) {
 
 // handle hands a connection on, once it is known whose it is.
 func (p *Port) handle(ctx context.Context, c conn.Conn) (wait func()) {
-	if p.headers == nil || !conn.ComesFrom(c, p.config.TrustedProxies) {
+	if !conn.ComesFrom(c, p.config.trustedProxies()) {
 		return p.hand(c)
 	}
 	select {

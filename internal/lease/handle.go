@@ -23,7 +23,6 @@ func (r Revoked) Unwrap() error { return r.error }
 // Handle is a lease of a Registry. It is active while an instance serves it, or has come
 // and is about to; away, until a time; or ended.
 type Handle struct {
-	TTL time.Duration // how long it stands while its owner is away
 	// Ephemeral says that the next start need not know of the lease. It is set before the
 	// lease is acquired.
 	Ephemeral bool
@@ -51,6 +50,9 @@ type Handle struct {
 }
 
 const maxSuperseded = 16
+
+// TTL returns how long the lease stands while its owner is away.
+func (h *Handle) TTL() time.Duration { return h.registry.ttl(h.lease.Identity) }
 
 // Port returns the public port.
 func (h *Handle) Port() int { return h.lease.Port }
@@ -120,7 +122,7 @@ func (h *Handle) Succeed(old *Handle, instance string) {
 
 // Away has a lease that is active end after its TTL, or when its owner may not have it
 // any more. It fails if that is so by now: then the lease is for the caller to release.
-func (h *Handle) Away() error { return h.awayUntil(time.Now().Add(h.TTL)) }
+func (h *Handle) Away() error { return h.awayUntil(time.Now().Add(h.TTL())) }
 
 func (h *Handle) awayUntil(until time.Time) error {
 	r := h.registry

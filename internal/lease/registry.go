@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -35,8 +36,9 @@ type Config struct {
 // away or ended. Its methods, and those of its handles, may be called concurrently and
 // under the lock of an endpoint: the Registry calls nobody with its own lock held.
 type Registry struct {
-	config Config
-	often  rate.Sometimes // to log that the store fails
+	config              Config
+	anyTTL, identityTTL atomic.Int64   // Config.TTL and IdentityTTL, as they are now
+	often               rate.Sometimes // to log that the store fails
 	// saving is held while a lease is saved or deleted, so that the store keeps its last
 	// state: for each key always the same one of these, and mostly another one for another
 	// key, as a store may write many at once.
@@ -79,24 +81,33 @@ const storeLogInterval = 10 * time.Second
 
 // NewRegistry returns a Registry without leases.
 func NewRegistry(c Config) *Registry {
-	return &Registry{
+	r := &Registry{
 		config: c, often: rate.Sometimes{First: 1, Interval: storeLogInterval},
 		handles: make(map[Key]*Handle), names: make(map[ownName]Key),
 		away: make(absent), shelved: make(map[Key]Lease),
 	}
+	r.SetTTL(c.TTL, c.IdentityTTL)
+	return r
+}
+
+// SetTTL has leases stand for other times than those of Config: the next time that each is
+// away. A lease that is away already ends when it was to end.
+func (r *Registry) SetTTL(ttl, identityTTL time.Duration) {
+	r.anyTTL.Store(int64(ttl))
+	r.identityTTL.Store(int64(identityTTL))
 }
 
 // New returns a lease of owner that is not acquired yet. If the lease ends while it is
 // away the Registry calls ended with the reason, and its endpoint is to close.
 func (r *Registry) New(l Lease, owner string, ended func(reason error)) *Handle {
-	return &Handle{TTL: r.ttl(l.Identity), registry: r, ended: ended, lease: l, unsaved: true, owner: owner}
+	return &Handle{registry: r, ended: ended, lease: l, unsaved: true, owner: owner}
 }
 
 func (r *Registry) ttl(identity string) time.Duration {
 	if identity != "" {
-		return r.config.IdentityTTL
+		return time.Duration(r.identityTTL.Load())
 	}
-	return r.config.TTL
+	return time.Duration(r.anyTTL.Load())
 }
 
 // Find returns the lease of a key, or nil.

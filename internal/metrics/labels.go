@@ -14,7 +14,7 @@ import (
 // identityEnds are why an identity no longer holds, and with it tunnels, users and leases.
 var identityEnds = []observe.Reason{
 	observe.TokenRevoked, observe.TokenExpired, observe.TokenReplaced, observe.TokenChanged,
-	observe.CertificateExpired, observe.TokensDisabled, observe.CertificatesDisabled,
+	observe.CertificateExpired, observe.TokensDisabled, observe.CertificatesDisabled, observe.SettingsChanged,
 	observe.PortForbidden, observe.PortTaken,
 }
 

@@ -55,6 +55,7 @@ type Node interface {
 // with NewRelay or NewForwarder. The methods may be called concurrently.
 type Metrics struct {
 	sink     observe.Sink
+	tunnels  *tunnels
 	registry *prometheus.Registry
 	snapshot *snapshot
 	handler  http.Handler
@@ -65,6 +66,7 @@ func NewRelay(c Config) *Metrics {
 	const prefix = "relay_"
 	tunnels := newTunnels(c.Tunnels, ofRelay.labels)
 	m := newMetrics(c, newSnapshot(prefix, &ofRelay, tunnels))
+	m.tunnels = tunnels
 	m.sink = newRelayEvents(factory{prefix, m.registry}, tunnels)
 	return m
 }
@@ -74,6 +76,7 @@ func NewForwarder(c Config) *Metrics {
 	const prefix = "relay_forwarder_"
 	tunnels := newTunnels(c.Tunnels, ofForwarder.labels)
 	m := newMetrics(c, newSnapshot(prefix, &ofForwarder, tunnels))
+	m.tunnels = tunnels
 	m.sink = newForwarderEvents(factory{prefix, m.registry}, tunnels)
 	return m
 }
@@ -98,6 +101,10 @@ func newMetrics(c Config, s *snapshot) *Metrics {
 
 // Watch has node shown from now on. Usage returns what it does not tell; nil is nothing.
 func (m *Metrics) Watch(node Node, usage func() Usage) { m.snapshot.watch(node, usage) }
+
+// SetTunnels changes how many tunnels have series of their own. Tunnels that have them keep
+// them.
+func (m *Metrics) SetTunnels(n int) { m.tunnels.setMost(n) }
 
 // Sink returns the sink that counts events. It allocates nothing, and takes no lock, but for
 // events of tunnels that begin. Metrics is no Sink itself, which would copy each event once

@@ -88,13 +88,13 @@ func (t *table) of(tunnel *observe.Tunnel) *place {
 // tunnels are the tunnels that have places. A tunnel that has one keeps it for as long as
 // it lives, and is given one when it opens, or once there is one.
 type tunnels struct {
-	most   int
 	labels func(key) []*dto.LabelPair
 	table  atomic.Pointer[table]
 	all    tally // of all tunnels
 
 	mu    sync.Mutex // guards what follows, and who replaces table
-	given count      // what was shown of tunnels whose places were given to others
+	most  int
+	given count // what was shown of tunnels whose places were given to others
 	now   func() time.Time
 }
 
@@ -102,6 +102,13 @@ func newTunnels(most int, labels func(key) []*dto.LabelPair) *tunnels {
 	t := &tunnels{most: most, labels: labels, now: time.Now}
 	t.table.Store(&table{make(map[key]*place), make(map[int]*place)})
 	return t
+}
+
+// setMost changes how many tunnels have places from now on.
+func (t *tunnels) setMost(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.most = n
 }
 
 // countJoined, countDone and countReset count for the tunnel first: a reader that reads the

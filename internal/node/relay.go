@@ -62,8 +62,7 @@ type Config struct {
 // Relay gives a server that does nothing yet, and has to be closed. It fails if
 // descriptors are short.
 func Relay(c Config) (*server.Server, error) {
-	limits := c.Limits.WithDefaults()
-	clients := auth.Authenticator{Tokens: c.Tokens, Certificates: c.TLS != nil && c.TLS.ClientCAs != nil, Ports: c.Ports}
+	limits, now := c.Limits.WithDefaults(), settings(c)
 	return server.New(server.Config{
 		Protocols: []protocol.Relay{
 			&multiplex.Relay{
@@ -84,24 +83,24 @@ func Relay(c Config) (*server.Server, error) {
 				Served:     admission.NewRecentSet[wire.Key](),
 			}),
 		},
-		Ports: c.Ports,
+		Ports: now.Ports,
 		Listen: func(port int) (conn.Listener, error) {
 			return transport.ListenUsers(net.JoinHostPort(c.Bind, strconv.Itoa(port)))
 		},
-		TrustedProxies: c.TrustedProxies,
-		ControlProxies: c.ControlProxies,
+		TrustedProxies: now.TrustedProxies,
+		ControlProxies: now.ControlProxies,
 		Introduce:      proxyproto.ReadClient,
-		Limits:         limits,
+		Limits:         now.Limits,
 		Logger:         c.Logger,
 		Sinks:          c.Sinks,
-		Secure:         secure(c.TLS, c.RequireTLS),
-		Encrypted:      c.RequireTLS,
-		Identify:       clients.Identify,
-		WatchOwner:     clients.WatchOwner,
+		Secure:         now.Secure,
+		Encrypted:      now.Encrypted,
+		Identify:       now.Identify,
+		WatchOwner:     now.WatchOwner,
 		Leases:         c.Leases,
-		Lease:          c.Lease,
-		IdentityLease:  c.TokenLease,
-		Probe:          c.Probe,
+		Lease:          now.Lease,
+		IdentityLease:  now.IdentityLease,
+		Probe:          now.Probe,
 	})
 }
 

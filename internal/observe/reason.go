@@ -35,6 +35,7 @@ const (
 	TokensDisabled       Reason = "tokens_disabled"
 	CertificatesDisabled Reason = "certificates_disabled"
 	PortForbidden        Reason = "port_forbidden"
+	SettingsChanged      Reason = "settings_changed"
 	PortTaken            Reason = "port_taken"
 )
 

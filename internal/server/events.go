@@ -11,7 +11,7 @@ import (
 
 // sinks returns a sink of all that get events, of which the log is one.
 func (s *Server) sinks(log *observe.Log) observe.Sink {
-	return observe.Tee(slices.Concat([]observe.Sink{log}, s.config.Sinks)...)
+	return observe.Tee(slices.Concat([]observe.Sink{log}, s.config.Load().Sinks)...)
 }
 
 // tunnelLines is how many times as many lines there may be about a source's tunnels:

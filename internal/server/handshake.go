@@ -38,11 +38,11 @@ func (s *Server) startHandshake(c conn.Conn) {
 // not pass by a source that is banned, though.
 func (s *Server) answerSoon(c conn.Conn) (soon bool) {
 	defer s.resetOnPanic(c)
-	if conn.ComesFrom(c, s.config.ControlProxies) {
+	if conn.ComesFrom(c, s.config.Load().ControlProxies) {
 		s.startProxied(c)
 		return true
 	}
-	if !s.config.Encrypted && !s.admission.MayBeBanned(c.RemoteAddr()) && s.claimNow(c) {
+	if !s.config.Load().Encrypted && !s.admission.MayBeBanned(c.RemoteAddr()) && s.claimNow(c) {
 		return false
 	}
 	h := &handshake{Server: s, conn: c}
@@ -93,7 +93,7 @@ func (h *handshake) answer() {
 	defer h.slot.Release()
 	defer h.resetOnPanic(h.conn)
 	// It took a moment to get here. Waiting is dear, and that has often been enough.
-	if !h.banned && !h.config.Encrypted && h.readClaimNow() {
+	if !h.banned && !h.config.Load().Encrypted && h.readClaimNow() {
 		if h.slot.Release() {
 			h.refused(h.claim())
 		}
@@ -117,8 +117,8 @@ func (h *handshake) answer() {
 // one. If it does not come in time, or is none, the connection is closed. What is left of
 // the time bounds what is written next.
 func (h *handshake) readRequest() bool {
-	_ = h.conn.SetDeadline(time.Now().Add(h.config.Limits.HandshakeTimeout)) // fails as the read does
-	carried, err := h.config.Secure(h.conn)
+	_ = h.conn.SetDeadline(time.Now().Add(h.config.Load().Limits.HandshakeTimeout)) // fails as the read does
+	carried, err := h.config.Load().Secure(h.conn)
 	if err == nil {
 		h.conn = carried
 		h.req, err = wire.ReadRequest(wire.NewReader(carried), h.verbs)
@@ -179,7 +179,7 @@ func (h *handshake) claim() error {
 		_ = h.conn.Reset()
 		return err
 	}
-	identity, err := h.config.Identify(h.conn, said.Token)
+	identity, err := h.config.Load().Identify(h.conn, said.Token)
 	if err != nil {
 		_ = h.conn.Reset()
 		if errors.Is(err, auth.ErrUnauthorized) {

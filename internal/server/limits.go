@@ -20,7 +20,7 @@ const PerOwner = -1
 
 // Limits returns all of [admission.Limits].
 func (s *Server) Limits() []Limit {
-	l, state := &s.config.Limits, s.State()
+	l, state := &s.config.Load().Limits, s.State()
 	met := state.Counters.Of
 	return []Limit{
 		{"users", bound(l.Users), int64(state.Users), met(admission.Users)},

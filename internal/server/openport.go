@@ -106,7 +106,7 @@ func (r *registrar) openNew(a *applicant, wanted int, owners []string) (*opened,
 	case a.Ports != nil:
 		listener, number, err = r.ports.Open(a.Ports, owners...)
 	default:
-		listener, number, err = r.ports.Open(port.Set{r.config.Ports}, owners...)
+		listener, number, err = r.ports.Open(port.Set{r.config.Load().Ports}, owners...)
 	}
 	if err != nil {
 		release()

@@ -38,8 +38,8 @@ func (s *Server) startProxied(c conn.Conn) {
 func (h *handshake) readHeader() error {
 	raw := h.conn
 	defer context.AfterFunc(h.endpoints.Closed(), func() { _ = raw.Reset() })()
-	_ = raw.SetReadDeadline(time.Now().Add(h.config.Limits.HandshakeTimeout)) // fails as the read does
-	named, err := h.config.Introduce(raw)
+	_ = raw.SetReadDeadline(time.Now().Add(h.config.Load().Limits.HandshakeTimeout)) // fails as the read does
+	named, err := h.config.Load().Introduce(raw)
 	if err == nil {
 		h.conn = named
 	}

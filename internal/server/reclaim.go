@@ -114,7 +114,7 @@ const defaultEvictAfter = time.Minute
 // the address. It reports whether there was one.
 func (r *registrar) evict(a *applicant) bool {
 	for _, h := range r.leases.Away(a.owner()) {
-		if e := r.leased(h); e != nil && !e.HasUsers() && h.AwayFor() >= r.config.EvictAfter {
+		if e := r.leased(h); e != nil && !e.HasUsers() && h.AwayFor() >= r.config.Load().EvictAfter {
 			return h.EndAway(errEvicted)
 		}
 	}

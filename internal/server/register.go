@@ -28,7 +28,7 @@ func (h *handshake) register() error {
 	}()
 	answer := wire.Answer{Port: e.Port}
 	if e.Lease != nil {
-		answer.Lease = e.Lease.TTL
+		answer.Lease = e.Lease.TTL()
 	}
 	session, err := h.protocols[h.req.Verb].Register(h.conn, protocol.Grant{
 		Answer: answer, Owner: a.Name, Holder: a.holder(), Sessions: a.wish.Sessions,
@@ -38,23 +38,25 @@ func (h *handshake) register() error {
 	}
 	_ = h.conn.SetWriteDeadline(noDeadline) // what is left of the handshake's
 	err = e.Bind(endpoint.Client{
-		Session:  session,
-		Protocol: h.req.Verb.Name,
-		Addr:     h.conn.RemoteAddr(),
-		Source:   a.source,
-		Identity: a.Name,
-		Instance: a.wish.Instance,
-		Name:     a.wish.Name,
-		Policy:   a.wish.Policy.Within(a.Policy),
-		Proxy:    a.wish.Proxy,
-		Probe:    a.wish.Probe,
-		Watch:    a.Watch,
+		Session:   session,
+		Protocol:  h.req.Verb.Name,
+		Addr:      h.conn.RemoteAddr(),
+		Source:    a.source,
+		Identity:  a.Name,
+		Instance:  a.wish.Instance,
+		Name:      a.wish.Name,
+		Policy:    a.wish.Policy.Within(a.Policy),
+		Proxy:     a.wish.Proxy,
+		Probe:     a.wish.Probe,
+		Encrypted: isEncrypted(h.conn),
+		Watch:     a.Watch,
 	})
 	if err != nil {
 		_ = session.Close()
 		return err
 	}
 	e = nil // which is served
+	h.endIfOutdated(session, a.config)
 	return nil
 }
 
@@ -64,7 +66,8 @@ func (h *handshake) findEndpoint() (*applicant, *endpoint.Endpoint, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	identity, err := h.config.Identify(h.conn, wish.Token)
+	config := h.config.Load()
+	identity, err := config.Identify(h.conn, wish.Token)
 	if err != nil {
 		h.delayRefusal(wish.Token, err)
 		return nil, nil, err
@@ -75,7 +78,7 @@ func (h *handshake) findEndpoint() (*applicant, *endpoint.Endpoint, error) {
 	if wish.Session != "" { // of a tunnel whose protocol has claims by id
 		return nil, nil, &wire.OptionError{Key: wire.OptionSession, Want: "it is for further connections of multiplex"}
 	}
-	a := &applicant{Identity: identity, source: h.source(), wish: wish}
+	a := &applicant{Identity: identity, config: config, source: h.source(), wish: wish}
 	e, err := h.registrar.endpointFor(a)
 	return a, e, err
 }
@@ -96,7 +99,7 @@ func (h *handshake) delayRefusal(token string, err error) {
 	case <-time.After(delay):
 	case <-h.endpoints.Draining().Done(): // and when it is closed
 	}
-	_ = h.conn.SetWriteDeadline(time.Now().Add(h.config.Limits.HandshakeTimeout)) // fails as the write does
+	_ = h.conn.SetWriteDeadline(time.Now().Add(h.config.Load().Limits.HandshakeTimeout)) // fails as the write does
 }
 
 // refuse tells a relay client why it is not registered.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
@@ -25,7 +26,7 @@ const (
 
 // registrar finds the endpoint for each registration: the one of its lease, or a new one.
 type registrar struct {
-	config    *Config
+	config    *atomic.Pointer[Config]
 	log       *slog.Logger
 	events    observe.Sink
 	admission *admission.Controller
@@ -38,6 +39,7 @@ type registrar struct {
 // applicant is a relay client that registers, and what it asks for.
 type applicant struct {
 	auth.Identity
+	config *Config // under which it was identified
 	source admission.Source
 	wish   wire.Preamble
 }
@@ -79,7 +81,7 @@ func (a *applicant) wants(port int) bool { return a.wish.Port == 0 || a.wish.Por
 // mayHave reports whether an identity may have a port, asked for or not.
 func (r *registrar) mayHave(i auth.Identity, number int) bool {
 	if i.Ports == nil {
-		return r.config.Ports.Contains(number)
+		return r.config.Load().Ports.Contains(number)
 	}
 	return i.Ports.Contains(number)
 }
@@ -89,10 +91,10 @@ func (r *registrar) mayHave(i auth.Identity, number int) bool {
 func (r *registrar) mayAskFor(a *applicant) error {
 	wanted := a.wish.Port
 	switch {
-	case wanted == 0, a.Name == "" && r.config.Ports.Contains(wanted), a.Name != "" && a.Ports.Contains(wanted):
+	case wanted == 0, a.Name == "" && r.config.Load().Ports.Contains(wanted), a.Name != "" && a.Ports.Contains(wanted):
 		return nil
 	case a.Name == "":
-		return fmt.Errorf("you %w %d: it is none of %s", errForbiddenPort, wanted, r.config.Ports)
+		return fmt.Errorf("you %w %d: it is none of %s", errForbiddenPort, wanted, r.config.Load().Ports)
 	case a.Ports != nil:
 		return fmt.Errorf("your token or certificate %w %d: it is none of %s, which its line has", errForbiddenPort, wanted, a.Ports)
 	}

@@ -17,12 +17,12 @@ import (
 // mayRestore returns an error if a port is none that its owner may have.
 func (r *registrar) mayRestore(l lease.Lease) error {
 	if l.Identity == "" {
-		if !r.config.Ports.Contains(l.Port) {
-			return observe.WithReason(fmt.Errorf("it is none of the public ports %s", r.config.Ports), observe.PortForbidden)
+		if !r.config.Load().Ports.Contains(l.Port) {
+			return observe.WithReason(fmt.Errorf("it is none of the public ports %s", r.config.Load().Ports), observe.PortForbidden)
 		}
 		return nil
 	}
-	stop, err := r.config.WatchOwner(l.Identity, l.Port, func(error) {})
+	stop, err := r.config.Load().WatchOwner(l.Identity, l.Port, func(error) {})
 	if err == nil {
 		stop()
 	}

@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
@@ -116,7 +117,7 @@ var ErrServerClosed = errors.New("relay closed")
 
 // Server is a relay. Make it with New. Its methods may be called concurrently.
 type Server struct {
-	config    Config
+	config    atomic.Pointer[Config] // in force: see Reconfigure
 	log       *slog.Logger
 	events    observe.Sink
 	protocols map[wire.Verb]protocol.Relay
@@ -141,7 +142,6 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config:    config,
 		log:       config.Logger,
 		protocols: make(map[wire.Verb]protocol.Relay),
 		listeners: make(map[conn.Listener]struct{}),
@@ -150,6 +150,7 @@ func New(config Config) (*Server, error) {
 		s.protocols[p.Verb()] = p
 		s.verbs = append(s.verbs, p.Verb())
 	}
+	s.config.Store(&config)
 	s.events = s.sinks(newLog(config.Logger, config.Limits.LogLines, func() { s.admission.Counters.Add(admission.LogLines) }))
 	s.admission = admission.NewController(config.Limits, slices.Concat(config.TrustedProxies, config.ControlProxies), s.events)
 	s.entries = &entry.Config{
@@ -169,7 +170,7 @@ func New(config Config) (*Server, error) {
 			// No source has caused that the relay was down: no budget holds.
 			Events: s.sinks(&observe.Log{Logger: s.log}), IdentityTTL: config.IdentityLease,
 			Watch: func(identity string, port int, ended func(error)) (stop func(), err error) {
-				return config.WatchOwner(identity, port, func(reason error) { s.endpoints.Go(func() { ended(reason) }) })
+				return s.config.Load().WatchOwner(identity, port, func(reason error) { s.endpoints.Go(func() { ended(reason) }) })
 			},
 		}),
 	}

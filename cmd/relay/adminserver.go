@@ -76,6 +76,8 @@ type adminServer struct {
 	// kind and number name the socket: see api.SocketName.
 	kind   string
 	number int
+	// listens reports that --adminListen is for this one, of those that the process has.
+	listens bool
 	// certificate returns the certificate for --adminListen elsewhere than on loopback.
 	certificate func() (getCertificate, error)
 	log         *slog.Logger
@@ -141,7 +143,7 @@ const minAdminToken = 16
 // listen listens at --adminListen, if that is given.
 func (a adminServer) listen() (l net.Listener, access admin.Access, err error) {
 	of := a.flags.adminServer
-	if of.listen == "" {
+	if of.listen == "" || !a.listens {
 		return nil, access, nil
 	}
 	if of.tokenFile != "" {

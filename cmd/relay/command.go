@@ -93,7 +93,7 @@ that port with the server, byte for byte.`,
 	root.SetGlobalNormalizationFunc(camelCase)
 	completeFlags(root)
 	root.AddCommand(newDemoCommand(stderr))
-	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand(), newSupportCommand())
+	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand(), newReloadCommand(), newSupportCommand())
 	root.AddCommand(newTokenCommand())
 	root.AddCommand(newDoctorCommand())
 	root.InitDefaultCompletionCmd("")

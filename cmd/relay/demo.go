@@ -46,7 +46,7 @@ public port, checks every byte, and prints what it measured.`,
 			if err := checkLevel(level); err != nil {
 				return err
 			}
-			log, lines := newLogger(stderr, level, "")
+			log, lines := newLogger(stderr, parseLevel(level), "")
 			defer lines.Close(flushWait)
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), log, once)
 		},

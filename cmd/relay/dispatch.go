@@ -14,30 +14,43 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 	if f.configFile != "" {
 		return runFile(cmd, args, f, stderr)
 	}
-	if err := firstOf(f.checkProcess()); err != nil {
-		return err
-	}
-	log, lines := newLogger(stderr, f.logLevel, f.logFormat)
-	defer lines.Close(flushWait)
-	f.linesDropped = lines.Dropped
-	if cmd.Flags().Changed("localForwardPort") {
-		if err := refuseFlags("the forwarder has no", f.ofRelay, f.ofRelayLimits); err != nil {
-			return err
-		}
-		return runForwarder(cmd, args, f, log)
-	}
-	f.takeOldNames()
-	if err := refuseFlags("the relay has no", f.ofForwarder); err != nil {
-		return err
-	}
-	if err := firstOf(f.checkRelay()); err != nil {
-		return err
-	}
-	controlPort, err := relayPort(cmd, args)
+	s, err := f.setupOfFlags(cmd, args)
 	if err != nil {
 		return err
 	}
-	return runRelay(cmd.Context(), controlPort, f, log)
+	return runSetup(cmd.Context(), s, outputs{cmd.OutOrStdout(), stderr}, nil)
+}
+
+// setupOfFlags returns what a command line says without a file: a relay, or a forwarder.
+func (f *flags) setupOfFlags(cmd *cobra.Command, args []string) (*setup, error) {
+	s := &setup{process: f}
+	if err := firstOf(f.checkProcess()); err != nil {
+		return nil, err
+	}
+	if cmd.Flags().Changed("localForwardPort") {
+		if err := refuseFlags("the forwarder has no", f.ofRelay, f.ofRelayLimits); err != nil {
+			return nil, err
+		}
+		relayAddr, local, err := forwarderAddrs(cmd, args, f)
+		if err != nil {
+			return nil, err
+		}
+		s.services = []serviceFlags{{relay: relayAddr, local: local, flags: f}}
+		return s, firstOf(f.checkForwarder())
+	}
+	f.takeOldNames()
+	if err := refuseFlags("the relay has no", f.ofForwarder); err != nil {
+		return nil, err
+	}
+	if err := firstOf(f.checkRelay()); err != nil {
+		return nil, err
+	}
+	controlPort, err := relayPort(cmd, args)
+	if err != nil {
+		return nil, err
+	}
+	s.relay = &relaySetup{flags: f, port: controlPort}
+	return s, nil
 }
 
 // takeOldNames accepts flags of a relay by their old names. --usersPerSecond is the

@@ -111,13 +111,13 @@ type encryption struct {
 	config      *tls.Config    // nil without encryption
 	certificate getCertificate // likewise
 	pin         string         // of a certificate that the relay has made itself
-	close       func()
+	acme        *acme.Manager  // or nil
 }
 
 // server returns the settings of the relay at a control port that is open already. Without
-// a certificate the relay makes one, if it can keep it.
-func (f *tlsFlags) server(flags *flags, port int, log *slog.Logger) (encryption, error) {
-	e := encryption{close: func() {}}
+// a certificate the relay makes one, if it can keep it. Before is what the relay has used so
+// far, if anything: a manager of certificates from an authority goes on.
+func (f *tlsFlags) server(before encryption, flags *flags, port int, log *slog.Logger) (e encryption, err error) {
 	var config certificate.ServerConfig
 	if f.clientCA != "" {
 		pool, err := certificate.ReadAuthorities(f.clientCA)
@@ -138,11 +138,12 @@ func (f *tlsFlags) server(flags *flags, port int, log *slog.Logger) (encryption,
 		if dirErr != nil {
 			return e, fmt.Errorf("--acmeDomain needs a folder for certificates: give one with --stateDir: %w", dirErr)
 		}
-		manager, err := f.startACME(flags, filepath.Join(dir, "acme"), port, log)
-		if err != nil {
-			return e, err
+		if e.acme = before.acme; e.acme == nil {
+			if e.acme, err = f.startACME(flags, filepath.Join(dir, "acme"), port, log); err != nil {
+				return e, err
+			}
 		}
-		config.GetCertificate, config.Authority, e.close = manager.GetCertificate, true, manager.Close
+		config.GetCertificate, config.Authority = e.acme.GetCertificate, true
 	default:
 		if err := e.makeOwn(&config, dir, dirErr); err != nil {
 			if flags.stateDir != "" || flags.config.RequireTLS || f.clientCA != "" {
@@ -154,6 +155,13 @@ func (f *tlsFlags) server(flags *flags, port int, log *slog.Logger) (encryption,
 	}
 	e.config, e.certificate = config.TLS(), config.GetCertificate
 	return e, nil
+}
+
+// close ends what runs for the certificate.
+func (e encryption) close() {
+	if e.acme != nil {
+		e.acme.Close()
+	}
 }
 
 // makeOwn uses a certificate that the relay has made itself.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,23 +15,6 @@ import (
 	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/cmd/relay/forwarder"
 )
-
-// runForwarder runs relay --localForwardPort=<port> <host> <port>.
-func runForwarder(cmd *cobra.Command, args []string, f *flags, log *slog.Logger) error {
-	relayAddr, local, err := forwarderAddrs(cmd, args, f)
-	if err != nil {
-		return err
-	}
-	if err := firstOf(f.checkForwarder()); err != nil {
-		return err
-	}
-	printed := newPrinted(cmd.OutOrStdout(), log)
-	defer printed.Close(flushWait)
-	if err := f.openForwarder(local, printed, log); err != nil {
-		return err
-	}
-	return forward(cmd.Context(), relayAddr, local, f, log)
-}
 
 // checkForwarder parses the forwarder's flags into options, and returns what is wrong with
 // them.
@@ -113,38 +95,6 @@ func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr, loc
 		return "", "", usagef(rightHost(err, strconv.Itoa(relayPort), rightForwarder, line), "host of the relay: %v", err)
 	}
 	return net.JoinHostPort(args[0], strconv.Itoa(relayPort)), net.JoinHostPort(f.localForwardHost, strconv.Itoa(localPort)), nil
-}
-
-// forward forwards until ctx is done, or its operator wants an end, and then drains.
-func forward(ctx context.Context, relayAddr, local string, f *flags, log *slog.Logger) error {
-	forced, forceClose := context.WithCancel(context.Background())
-	defer forceClose()
-	defer onSecondSignal(ctx, log, forceClose)()
-	f.options.Cut = forced.Done()
-	ctx, drain := untilDrained(ctx)
-	defer drain()
-	n, err := forwarder.New(relayAddr, local, &f.options, forwarder.Config{Version: version(), Drain: drain})
-	if err != nil {
-		return err
-	}
-	stop, err := startForwarderAdmin(f, n, log)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	defer logState(log, func() slog.LogValuer { return n })()
-	if f.owner.tokenFile != "" {
-		defer onSignal(reloadSignal, func() { reload(n, log) })()
-	}
-	forwarded := make(chan error, 1)
-	go func() { forwarded <- n.Run(ctx) }()
-	select {
-	case err := <-forwarded: // after a signal, only if no connection was left
-		return err
-	case <-ctx.Done():
-	}
-	logShutdown(log, f.drain)
-	return <-forwarded
 }
 
 // reload reads the token file again.

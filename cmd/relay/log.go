@@ -18,12 +18,10 @@ import (
 // once, and the end of the process must not wait for one that has stalled.
 const flushWait = time.Second
 
-// newLogger returns the logger that flags ask for that have been checked, and where its lines go. Logging never
-// waits for the reader of the log. What is left is written by lines.Close(flushWait); call
+// newLogger returns a logger of a format that has been checked, and where its lines go. The
+// level may change while it is in use. Logging never waits for the reader of the log. What is left is written by lines.Close(flushWait); call
 // that before the process ends.
-func newLogger(w io.Writer, level, format string) (log *slog.Logger, lines *lossy.Writer) {
-	var min slog.Level
-	_ = min.UnmarshalText([]byte(level)) // which checkLevel has tried
+func newLogger(w io.Writer, level slog.Leveler, format string) (log *slog.Logger, lines *lossy.Writer) {
 	file, isFile := w.(*os.File)
 	terminal := isFile && term.IsTerminal(int(file.Fd()))
 	if format == "" {
@@ -36,14 +34,20 @@ func newLogger(w io.Writer, level, format string) (log *slog.Logger, lines *loss
 	switch strings.ToLower(format) {
 	case "text":
 		handler = func(w io.Writer) slog.Handler {
-			return tint.NewTextHandler(w, &tint.Options{Level: min, TimeFormat: time.TimeOnly, NoColor: !terminal})
+			return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal})
 		}
 	case "json":
-		handler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: min}) }
+		handler = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}) }
 	}
 	lines = lossy.NewWriter(w)
 	lines.ReportDropped(func(out io.Writer, lines int) error { return logDropped(handler(out), lines) })
 	return slog.New(handler(lines)), lines
+}
+
+// parseLevel returns a level that checkLevel has taken.
+func parseLevel(text string) (level slog.Level) {
+	_ = level.UnmarshalText([]byte(text))
+	return level
 }
 
 func checkLevel(level string) error {

@@ -11,23 +11,21 @@ import (
 // a month before the end, so that something is wrong by then.
 const renewBefore = 7 * 24 * time.Hour
 
-// relayProblems returns what finds out what is wrong beside what the relay itself does.
-func relayProblems(f *flags, e encryption) func() []api.Problem {
-	own := e.certificate
-	if f.tls.acmeDomain != "" {
+// problems returns what is wrong beside what the relay itself does.
+func (n *relayNow) problems() (all []api.Problem) {
+	own := n.encryption.certificate
+	if n.flags.tls.acmeDomain != "" {
 		own = nil // it may ask the authority
 	}
-	return func() (all []api.Problem) {
-		if f.config.Tokens != nil {
-			if text := f.config.Tokens.Trouble(); text != "" {
-				all = append(all, api.Problem{Code: "tokens_file", Text: "the tokens file cannot be used, and the tokens before it stay in force: " + text})
-			}
+	if tokens := n.flags.config.Tokens; tokens != nil {
+		if text := tokens.Trouble(); text != "" {
+			all = append(all, api.Problem{Code: "tokens_file", Text: "the tokens file cannot be used, and the tokens before it stay in force: " + text})
 		}
-		if p, is := certificateProblem(own, time.Now()); is {
-			all = append(all, p)
-		}
-		return all
 	}
+	if p, is := certificateProblem(own, time.Now()); is {
+		all = append(all, p)
+	}
+	return all
 }
 
 // certificateProblem reports whether a certificate ends soon, and says when.

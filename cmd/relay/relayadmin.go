@@ -2,9 +2,9 @@ package main
 
 import (
 	"cmp"
+	"crypto/tls"
+	"errors"
 	"log/slog"
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admin"
@@ -40,29 +40,42 @@ func (a relayAdmin) sinks() []observe.Sink {
 	return []observe.Sink{a.history, a.events, a.metrics.Sink()}
 }
 
-// start serves the admin API of a relay until stop is called. Drain begins its end.
-func (a relayAdmin) start(f *flags, s *server.Server, controlPort int, e encryption, drain func()) (stop func(), err error) {
-	lines := connectLines(f, controlPort, e)
+// startAdmin serves the admin API of a relay until stop is called. Drain begins the end of
+// the process. Shown is what the process adds to what its node shows.
+func (p *relayPart) startAdmin(adminListen bool, drain func(), shown func(admin.Node) admin.Node) (stop func(), err error) {
+	f := p.now.Load().flags
 	c := node.AdminConfig{
-		Server: s, History: a.history, Drain: drain, Problems: relayProblems(f, e), LinesDropped: f.linesDropped, Host: cmp.Or(f.tls.acmeDomain, f.config.Bind),
-		About: api.Status{
-			Version: version(), Started: a.started, Control: net.JoinHostPort(f.config.Bind, strconv.Itoa(controlPort)),
-			Ports: f.ports, Open: f.isOpen(), Connect: lines,
-		},
+		Server: p.server, History: p.seen.history, Drain: drain, LinesDropped: f.linesDropped, About: p.about(),
+		Problems: func() []api.Problem { return p.now.Load().problems() },
+		Host:     cmp.Or(f.tls.acmeDomain, f.config.Bind),
 	}
 	if tokens := f.config.Tokens; tokens != nil {
 		c.Reload = tokens.Reload
 		c.NewToken = func(name string) (secret, line string, err error) {
 			secret, err = tokens.Add(name)
+			lines := p.about().Connect
 			return secret, lines[len(lines)-1], err // encrypted, if there is encryption
 		}
 	}
-	n := node.NewAdmin(c)
-	a.metrics.Watch(n, func() metrics.Usage { return usageOf(s.State()) })
+	p.admin = node.NewAdmin(c)
+	n := shown(p.admin)
+	p.seen.metrics.Watch(n, func() metrics.Usage { return usageOf(p.server.State()) })
 	return adminServer{
-		flags: f, kind: api.Relay, number: controlPort, log: a.log,
-		certificate: func() (getCertificate, error) { return e.certificate, nil },
-	}.start(admin.Config{Node: n, Events: a.events, Metrics: a.metrics.Handler(), Page: page.Handler(), Log: a.log})
+		flags: f, kind: api.Relay, number: p.port, log: p.log, listens: adminListen, certificate: p.adminCertificate,
+	}.start(admin.Config{Node: n, Events: p.seen.events, Metrics: p.seen.metrics.Handler(), Page: page.Handler(), Log: p.log})
+}
+
+// adminCertificate returns the certificate of the admin page: always that of the relay.
+func (p *relayPart) adminCertificate() (getCertificate, error) {
+	if p.now.Load().encryption.certificate == nil {
+		return nil, nil
+	}
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if own := p.now.Load().encryption.certificate; own != nil {
+			return own(hello)
+		}
+		return nil, errors.New("the relay has no certificate any more")
+	}, nil
 }
 
 // usageOf returns what metrics show of a relay's state.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,36 +15,12 @@ const rightConfig = "to check a file:   relay check relay.toml\nto begin one:   
 
 // runFile runs what a file says.
 func runFile(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) error {
-	s, err := f.loadSetup(f.configFile, args)
+	from := &source{seen: sumOf(f.configFile), load: func() (*setup, error) { return f.loadSetup(f.configFile, args) }}
+	s, err := from.load()
 	if err != nil {
 		return err
 	}
-	log, lines := newLogger(stderr, s.process.logLevel, s.process.logFormat)
-	defer lines.Close(flushWait)
-	if s.relay != nil && len(s.services) > 0 {
-		return errors.New("a relay and services of one file do not run in one process yet: give each a file of its own")
-	}
-	if s.relay != nil {
-		s.relay.flags.linesDropped = lines.Dropped
-		return s.relay.flags.renamed(runRelay(cmd.Context(), s.relay.port, s.relay.flags, log))
-	}
-	return runServices(cmd.Context(), cmd.OutOrStdout(), s, log)
-}
-
-// runServices runs the services of a file.
-func runServices(ctx context.Context, stdout io.Writer, s *setup, log *slog.Logger) error {
-	if len(s.services) != 1 {
-		return errors.New("several services of one file do not run in one process yet: give each a file of its own")
-	}
-	printed := newPrinted(stdout, log)
-	defer printed.Close(flushWait)
-	services, err := s.open(printed, log)
-	if err != nil {
-		return err
-	}
-	only := s.services[0]
-	only.flags.options = services[0].Options
-	return only.flags.renamed(forward(ctx, only.relay, only.local, only.flags, log))
+	return runSetup(cmd.Context(), s, outputs{cmd.OutOrStdout(), stderr}, from)
 }
 
 // open returns the services of the file with all that they need: what is read from files, and
@@ -55,13 +29,23 @@ func (s *setup) open(printed io.Writer, log *slog.Logger) (services []forwarder.
 	for _, service := range s.services {
 		f := service.flags
 		if err := f.openForwarder(service.local, printed, log); err != nil {
-			return nil, fmt.Errorf("services.%s: %w", service.name, f.renamed(err))
+			return nil, service.named(f.renamed(err))
 		}
 		options := f.options
-		options.Keys = serviceKeys{keys: options.Keys, name: service.relay + " services." + service.name}
+		if service.name != "" {
+			options.Keys = serviceKeys{keys: options.Keys, name: service.relay + " services." + service.name}
+		}
 		services = append(services, forwarder.Service{Name: service.name, Relay: service.relay, Local: service.local, Options: options})
 	}
 	return services, nil
+}
+
+// named returns an error that says which service it is about.
+func (s serviceFlags) named(err error) error {
+	if s.name == "" {
+		return err
+	}
+	return fmt.Errorf("services.%s: %w", s.name, err)
 }
 
 // newPrinted returns where the public addresses are printed. Nobody waits for its reader.

@@ -2,69 +2,16 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"github.com/seed96252745/relay/internal/auth"
-	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/port"
-	"github.com/seed96252745/relay/internal/server"
-	"github.com/seed96252745/relay/internal/transport"
 )
-
-// runRelay runs relay <localport>.
-func runRelay(ctx context.Context, controlPort int, f *flags, log *slog.Logger) (err error) {
-	c := &f.config
-	if ctx.Err() != nil {
-		return nil // a signal came first
-	}
-	listener, err := transport.ListenRelayClients(net.JoinHostPort(c.Bind, strconv.Itoa(controlPort)))
-	if err != nil {
-		return explainListen(err, c.Bind, controlPort)
-	}
-	defer func() { _ = listener.Close() }() // Serve closes it too
-	if c.Tokens, err = openTokens(f, log); err != nil {
-		return err
-	}
-	if c.Tokens != nil {
-		defer c.Tokens.Close()
-		defer onSignal(reloadSignal, func() { _ = c.Tokens.Reload() })() // it logs its errors
-	}
-	if c.Leases, err = openLeases(f, controlPort, log); err != nil {
-		return err
-	}
-	defer func() { _ = c.Leases.Close() }() // everything saved is written by then
-	encryption, err := f.tls.server(f, controlPort, log)
-	if err != nil {
-		return err
-	}
-	defer encryption.close()
-	seen := newRelayAdmin(f, log)
-	c.TLS, c.Logger, c.Sinks = encryption.config, log, seen.sinks()
-	s, err := node.Relay(*c)
-	if err != nil {
-		return err
-	}
-	ctx, drain := untilDrained(ctx)
-	defer drain()
-	stop, err := seen.start(f, s, controlPort, encryption, drain)
-	if err != nil {
-		s.Close()
-		return err
-	}
-	defer stop()
-	defer logState(log, func() slog.LogValuer { return s.State() })()
-	greet(log, f, controlPort, encryption)
-	return serve(ctx, s, listener, f, log)
-}
 
 // parseRelay parses the relay's flags into c, and returns what is wrong with them.
 func (f *flags) parseRelay(c *node.Config) (wrong []error) {
@@ -92,45 +39,28 @@ func parseProxies(flag, value string) ([]netip.Prefix, error) {
 	return networks, nil
 }
 
-// openTokens opens the tokens file, and returns nil if there is none and everybody may use
-// the relay. A relay that was told of a file never starts without it.
+// tokensPath returns the path of the tokens file, and which setting it is from, or "" if there
+// is none and everybody may use the relay.
+func (f *flags) tokensPath() (path, from string, err error) {
+	if f.tokens != "" { // a flag that is given is never empty
+		return f.tokens, "--tokens", nil
+	}
+	path, _, err = lookupEnv("RELAY_TOKENS", "the path of a tokens file")
+	return path, "RELAY_TOKENS", err
+}
+
+// openTokens opens the tokens file, and returns nil if there is none. A relay that was told of
+// a file never starts without it.
 func openTokens(f *flags, log *slog.Logger) (*auth.File, error) {
-	path, from := f.tokens, "--tokens"
-	if path == "" { // a flag that is given is never empty
-		env, set, err := lookupEnv("RELAY_TOKENS", "the path of a tokens file")
-		if !set || err != nil {
-			return nil, err
-		}
-		path, from = env, "RELAY_TOKENS"
+	path, from, err := f.tokensPath()
+	if path == "" || err != nil {
+		return nil, err
 	}
 	tokens, err := auth.Open(path, log)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from, explainFile(err))
 	}
 	return tokens, nil
-}
-
-// serve serves until ctx is done, and then drains.
-func serve(ctx context.Context, s *server.Server, listener conn.Listener, f *flags, log *slog.Logger) error {
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener) }()
-	select {
-	case err := <-served:
-		s.Close()
-		return err
-	case <-ctx.Done():
-	}
-	logShutdown(log, f.drain)
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.drain)
-	defer cancel()
-	defer onSecondSignal(ctx, log, cancel)()
-	if err := s.Shutdown(patience); err != nil {
-		log.Warn("connections that had not finished were reset", "drain", f.drain.String())
-	}
-	if err := <-served; !errors.Is(err, server.ErrServerClosed) {
-		return err
-	}
-	return nil
 }
 
 // isOpen reports whether the relay lets in everybody.

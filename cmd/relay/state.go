@@ -7,11 +7,11 @@ import (
 	"runtime/debug"
 )
 
-// process is what the process holds.
-type process struct{}
+// processUsage is what the process holds.
+type processUsage struct{}
 
 // LogValue collects garbage first: an operator who asks wants to know what is held.
-func (process) LogValue() slog.Value {
+func (processUsage) LogValue() slog.Value {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -31,5 +31,5 @@ func (process) LogValue() slog.Value {
 // logState logs the state of the process each time the operator asks for it with SIGUSR1,
 // until stop is called. More returns what else there is to log.
 func logState(log *slog.Logger, more func() slog.LogValuer) (stop func()) {
-	return onSignal(stateSignal, func() { log.Info("state", slog.Any("", process{}), slog.Any("", more())) })
+	return onSignal(stateSignal, func() { log.Info("state", slog.Any("", processUsage{}), slog.Any("", more())) })
 }

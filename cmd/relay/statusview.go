@@ -64,6 +64,13 @@ func facts(s screen.Screen, st api.Status) []string {
 	if forWhom != "" {
 		fact("serves", forWhom)
 	}
+	if c := st.Config; c != nil {
+		loaded := "loaded " + c.Loaded.Local().Format("2006-01-02 15:04:05")
+		if c.Error != "" {
+			loaded += ", and " + s.Paint(screen.Yellow, "not in force as it is now")
+		}
+		fact("file", screen.Clean(c.File)+", "+loaded)
+	}
 	tunnels := screen.Count(int64(st.Tunnels)) + " up"
 	if st.Kind == api.Relay {
 		tunnels = fmt.Sprintf("%s served, %s away", screen.Count(int64(st.Tunnels)), screen.Count(int64(st.Away)))

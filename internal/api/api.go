@@ -58,8 +58,18 @@ type Status struct {
 	// Connect are command lines that put a server online through this relay.
 	Connect []string `json:"connect,omitempty"`
 
+	// Config is the file that the process runs by, or nil without one.
+	Config *Config `json:"config,omitempty"`
+
 	// Problems are what is wrong. Without any the exit status of relay status is 0.
 	Problems []Problem `json:"problems"`
+}
+
+// Config is the configuration file of a process.
+type Config struct {
+	File   string    `json:"file"`
+	Loaded time.Time `json:"loaded"`          // when its settings came into force
+	Error  string    `json:"error,omitempty"` // why what the file says now is not in force
 }
 
 // Problem is something that an operator has to do something about.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admin"
@@ -20,7 +21,7 @@ type AdminConfig struct {
 	Server *server.Server
 	// History is a sink of that server.
 	History *history.History
-	// About has what of the status does not change.
+	// About has what of the status changes with the configuration alone: see SetAbout.
 	About api.Status
 	// Host is where users reach the public ports. Empty is that it is not known.
 	Host string
@@ -40,6 +41,7 @@ type AdminConfig struct {
 // Admin is a relay as the admin API sees it. Make it with NewAdmin.
 type Admin struct {
 	config AdminConfig
+	about  atomic.Pointer[api.Status]
 
 	mu    sync.Mutex // guards what follows
 	rises map[string]rise
@@ -48,11 +50,18 @@ type Admin struct {
 var _ admin.Node = (*Admin)(nil)
 
 // NewAdmin returns the view of a relay.
-func NewAdmin(c AdminConfig) *Admin { return &Admin{config: c, rises: make(map[string]rise)} }
+func NewAdmin(c AdminConfig) *Admin {
+	a := &Admin{config: c, rises: make(map[string]rise)}
+	a.SetAbout(c.About)
+	return a
+}
+
+// SetAbout has Status return other facts of the configuration from now on.
+func (a *Admin) SetAbout(about api.Status) { a.about.Store(&about) }
 
 // Status returns how the relay does.
 func (a *Admin) Status() api.Status {
-	s, endpoints, totals := a.config.About, a.config.Server.Endpoints(), a.config.Server.Totals()
+	s, endpoints, totals := *a.about.Load(), a.config.Server.Endpoints(), a.config.Server.Totals()
 	s.Kind, s.Now, s.Draining = api.Relay, time.Now().UTC(), a.config.Server.Draining()
 	for i := range endpoints {
 		switch e := &endpoints[i]; {

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"log/slog"
+
+	"github.com/seed96252745/relay/internal/admin"
+	"github.com/seed96252745/relay/internal/lossy"
+)
+
+// process is what runs: a relay, a forwarder, or both. One signal ends both, and they drain
+// side by side.
+type process struct {
+	setup     *setup // in force
+	log       *slog.Logger
+	level     *slog.LevelVar
+	drain     func()         // does what the first signal does
+	relay     *relayPart     // or nil
+	forwarder *forwarderPart // or nil
+	reloader  *reloader      // nil without a file
+	closers   []func()       // the last one first
+}
+
+// outputs are where a process writes to.
+type outputs struct{ stdout, stderr io.Writer }
+
+// source is a file that a setup comes from.
+type source struct {
+	load func() (*setup, error)
+	seen [sha256.Size]byte // of its content when it was loaded
+}
+
+// runSetup runs what a setup has until ctx is done, and drains. Without a file from is nil.
+func runSetup(ctx context.Context, s *setup, out outputs, from *source) error {
+	if ctx.Err() != nil {
+		return nil // a signal came first
+	}
+	p := &process{setup: s, level: new(slog.LevelVar)}
+	p.level.Set(parseLevel(s.process.logLevel))
+	var lines *lossy.Writer
+	p.log, lines = newLogger(out.stderr, p.level, s.process.logFormat)
+	defer lines.Close(flushWait)
+	ctx, p.drain = untilDrained(ctx)
+	defer p.drain()
+	defer p.close()
+	if from != nil {
+		p.reloader = newReloader(p, from)
+	}
+	if err := p.open(out.stdout, lines.Dropped); err != nil {
+		return err
+	}
+	return p.run(ctx)
+}
+
+// close ends what open has begun.
+func (p *process) close() {
+	for len(p.closers) > 0 {
+		last := len(p.closers) - 1
+		p.closers[last]()
+		p.closers = p.closers[:last]
+	}
+}
+
+func (p *process) onClose(do func()) { p.closers = append(p.closers, do) }
+
+// open opens what the setup has, and how its operator sees it. The relay comes first: a
+// service may use it.
+func (p *process) open(stdout io.Writer, linesDropped func() int64) (err error) {
+	s := p.setup
+	if s.relay != nil {
+		s.relay.flags.linesDropped = linesDropped
+		if p.relay, err = openRelay(s.relay, p.log); err != nil {
+			return s.relay.flags.renamed(err)
+		}
+		p.onClose(p.relay.close)
+	}
+	if len(s.services) > 0 {
+		printed := newPrinted(stdout, p.log)
+		p.onClose(func() { printed.Close(flushWait) })
+		if p.forwarder, err = openForwarder(s, printed, p.log, p.drain); err != nil {
+			return err
+		}
+		p.onClose(p.forwarder.close)
+	}
+	return p.openAdmin()
+}
+
+// openAdmin opens what an operator sees and tells the process by.
+func (p *process) openAdmin() error {
+	if p.relay != nil {
+		stop, err := p.relay.startAdmin(true, p.drain, p.shown)
+		if err != nil {
+			return p.setup.relay.flags.renamed(err)
+		}
+		p.onClose(stop)
+	}
+	if p.forwarder != nil {
+		stop, err := p.forwarder.startAdmin(p.relay == nil, p.shown)
+		if err != nil {
+			return p.forwarder.flags.renamed(err)
+		}
+		p.onClose(stop)
+	}
+	p.onClose(logState(p.log, p.state))
+	p.onClose(p.onReloadSignal())
+	return nil
+}
+
+// shown returns a node as the process shows it.
+func (p *process) shown(n admin.Node) admin.Node {
+	if p.reloader == nil {
+		return n
+	}
+	return reloadedNode{n, p.reloader}
+}
+
+// state returns what an operator asks for with a signal.
+func (p *process) state() slog.LogValuer { return processState{p} }
+
+type processState struct{ *process }
+
+// LogValue has the values of a relay and of a forwarder side by side.
+func (s processState) LogValue() slog.Value {
+	switch {
+	case s.relay == nil:
+		return s.forwarder.node.LogValue()
+	case s.forwarder == nil:
+		return s.relay.server.State().LogValue()
+	}
+	return slog.GroupValue(slog.Any("relay", s.relay.server.State()), slog.Any("forwarder", s.forwarder.node))
+}
+
+// run runs what is open until ctx is done, and then drains. If the relay or the forwarder ends
+// by itself the other one drains, too.
+func (p *process) run(ctx context.Context) error {
+	ended := make(chan error, 2)
+	running := 0
+	begin := func(run func(context.Context) error) {
+		running++
+		go func() { ended <- run(ctx) }()
+	}
+	if p.relay != nil {
+		begin(p.relay.serve)
+	}
+	if p.forwarder != nil {
+		begin(p.forwarder.run)
+	}
+	if p.reloader != nil {
+		defer p.reloader.watch()()
+	}
+	var err error
+	select {
+	case err = <-ended: // of a forwarder after a signal, only if no connection was left
+		running--
+		if running > 0 && ctx.Err() == nil {
+			p.drain()
+		}
+	case <-ctx.Done():
+	}
+	if p.reloader != nil {
+		p.reloader.stop() // a change of the file means nothing any more
+	}
+	if running > 0 {
+		logShutdown(p.log, p.setup.process.drain)
+	}
+	for ; running > 0; running-- {
+		err = errors.Join(err, <-ended)
+	}
+	return err
+}
+
+// onReloadSignal has SIGHUP read again what is read again, until stop is called.
+func (p *process) onReloadSignal() (stop func()) {
+	switch {
+	case p.reloader != nil:
+		return onSignal(reloadSignal, func() { _ = p.reloader.reload("SIGHUP") }) // it logs its errors
+	case p.relay != nil && p.setup.relay.flags.config.Tokens != nil:
+		tokens := p.setup.relay.flags.config.Tokens
+		return onSignal(reloadSignal, func() { _ = tokens.Reload() }) // it logs its errors
+	case p.forwarder != nil && p.forwarder.flags.owner.tokenFile != "":
+		return onSignal(reloadSignal, func() { reload(p.forwarder.node, p.log) })
+	}
+	return func() {}
+}

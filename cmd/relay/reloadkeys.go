@@ -1,0 +1,135 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed96252745/relay/internal/config"
+)
+
+// toRestart is what to do about a setting that cannot change while the process runs.
+const toRestart = "start it again for that, or leave the setting as it was"
+
+// fixedSettings are those of a process, and of its relay, that cannot change while it runs:
+// sockets that it has opened, and folders that it has locked. All others can.
+var fixedSettings = []string{
+	"port", "bind", "stateDir", "adminListen", "adminTokenFile", "logFormat",
+	"acmeDomain", "acmeEmail", "acmeDirectory",
+}
+
+// reloadedSettings are those of a process, and of its relay, that a reload changes.
+var reloadedSettings = []string{
+	"drain", "logLevel", "metricsTunnels",
+	"ports", "trustedProxies", "controlProxies", "tokens", "lease", "tokenLease", "probe",
+	"requireTls", "tlsClientCa", "tlsCert", "tlsKey",
+	"maxUsers", "maxUsersPerSource", "maxUsersPerSecond", "maxTunnelsPerSource", "maxTunnelsPerNetwork",
+	"maxHandshakes", "maxHandshakesPerSource", "userWait", "handshakeTimeout",
+}
+
+// comparison collects how a setup differs from the one in force.
+type comparison struct {
+	file    *config.File
+	changed []string
+	faults  []config.Fault
+}
+
+// compare returns the keys that have other values in next, and faults for those that cannot
+// change while the process runs.
+func compare(now, next *setup) (changed []string, faults []config.Fault) {
+	c := &comparison{file: next.file}
+	c.flags("", now.process, next.process, now.process.ofBoth)
+	c.relay(now.relay, next.relay)
+	c.services(now.services, next.services)
+	slices.Sort(c.changed)
+	return slices.Compact(c.changed), c.faults
+}
+
+// flags compares the values of flags that now has in sets, for keys of a table.
+func (c *comparison) flags(table string, now, next *flags, sets ...*pflag.FlagSet) {
+	for _, fs := range sets {
+		fs.VisitAll(func(flag *pflag.Flag) {
+			to := lookup(flag.Name, next.all()...)
+			if valueOf(flag) == valueOf(to) {
+				return
+			}
+			key := cmp.Or(next.from[flag.Name].key, now.from[flag.Name].key, strings.TrimPrefix(table+"."+flag.Name, "."))
+			c.note(key, flag.Name)
+		})
+	}
+}
+
+// note notes that a setting has changed.
+func (c *comparison) note(key, name string) {
+	c.changed = append(c.changed, key)
+	if slices.Contains(fixedSettings, name) {
+		c.fault(key, "it cannot change while the process runs")
+	}
+}
+
+func (c *comparison) fault(key, wrong string) {
+	fault := faultAt(c.file, key, wrong, toRestart)
+	if !slices.ContainsFunc(c.faults, func(f config.Fault) bool { return f.Key == key }) {
+		c.faults = append(c.faults, fault)
+	}
+}
+
+func (c *comparison) relay(now, next *relaySetup) {
+	switch {
+	case now == nil && next == nil:
+	case now == nil:
+		c.fault("server", "this process is no relay so far")
+	case next == nil:
+		c.fault("server", "the table is gone, and this process is a relay")
+	default:
+		c.flags("server", now.flags, next.flags, now.flags.ofRelay, now.flags.ofRelayLimits, now.flags.ofBoth)
+		if now.port != next.port {
+			c.note("server.port", "port")
+		}
+	}
+}
+
+// services compares the services.
+func (c *comparison) services(now, next []serviceFlags) {
+	before := make(map[string]serviceFlags)
+	for _, s := range now {
+		before[s.name] = s
+	}
+	for _, s := range next {
+		was, known := before[s.name]
+		delete(before, s.name)
+		if !known {
+			c.service(s.name, "it is new")
+		} else if !was.same(s) {
+			c.service(s.name, "it has changed")
+		}
+	}
+	for name := range before {
+		c.service(name, "it is gone")
+	}
+}
+
+// service notes what is with a service.
+func (c *comparison) service(name, what string) {
+	key := "services." + name
+	c.changed = append(c.changed, key)
+	c.fault(key, what+", and services cannot change while the process runs")
+}
+
+// ofNoService are settings of the whole process that a service does not use.
+var ofNoService = []string{"logLevel", "metricsTunnels", "config"}
+
+// same reports whether two services are alike in all settings.
+func (s serviceFlags) same(other serviceFlags) bool {
+	alike := s.relay == other.relay && s.local == other.local
+	for _, fs := range []*pflag.FlagSet{s.flags.ofForwarder, s.flags.ofBoth} {
+		fs.VisitAll(func(flag *pflag.Flag) {
+			if !slices.Contains(ofNoService, flag.Name) {
+				alike = alike && valueOf(flag) == valueOf(lookup(flag.Name, other.flags.all()...))
+			}
+		})
+	}
+	return alike
+}

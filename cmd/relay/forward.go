@@ -98,10 +98,11 @@ func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr, loc
 }
 
 // reload reads the token file again.
-func reload(n *forwarder.Node, log *slog.Logger) {
+func reload(n *forwarder.Node, log *slog.Logger) error {
 	if err := n.Reload(); err != nil {
 		log.Error("the token cannot be read again; the previous one is shown", "error", err)
-		return
+		return err
 	}
 	log.Info("the token was read again; it is shown with the next registration")
+	return nil
 }

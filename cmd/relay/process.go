@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/seed96252745/relay/internal/admin"
 	"github.com/seed96252745/relay/internal/lossy"
@@ -21,7 +23,8 @@ type process struct {
 	relay     *relayPart     // or nil
 	forwarder *forwarderPart // or nil
 	reloader  *reloader      // nil without a file
-	closers   []func()       // the last one first
+	manager   manager
+	closers   []func() // the last one first
 }
 
 // outputs are where a process writes to.
@@ -43,6 +46,7 @@ func runSetup(ctx context.Context, s *setup, out outputs, from *source) error {
 	var lines *lossy.Writer
 	p.log, lines = newLogger(out.stderr, p.level, s.process.logFormat)
 	defer lines.Close(flushWait)
+	p.manager = manager{p.log}
 	ctx, p.drain = untilDrained(ctx)
 	defer p.drain()
 	defer p.close()
@@ -151,6 +155,8 @@ func (p *process) run(ctx context.Context) error {
 	if p.reloader != nil {
 		defer p.reloader.watch()()
 	}
+	p.manager.ready(p.what())
+	unwatch := p.manager.watch((&lookout{look: p.works}).works)
 	var err error
 	select {
 	case err = <-ended: // of a forwarder after a signal, only if no connection was left
@@ -160,6 +166,8 @@ func (p *process) run(ctx context.Context) error {
 		}
 	case <-ctx.Done():
 	}
+	unwatch() // which is for a process that serves
+	p.manager.stopping("connections that move may finish, for " + p.setup.process.drain.String() + " at most")
 	if p.reloader != nil {
 		p.reloader.stop() // a change of the file means nothing any more
 	}
@@ -179,9 +187,46 @@ func (p *process) onReloadSignal() (stop func()) {
 		return onSignal(reloadSignal, func() { _ = p.reloader.reload("SIGHUP") }) // it logs its errors
 	case p.relay != nil && p.setup.relay.flags.config.Tokens != nil:
 		tokens := p.setup.relay.flags.config.Tokens
-		return onSignal(reloadSignal, func() { _ = tokens.Reload() }) // it logs its errors
+		return onSignal(reloadSignal, func() { p.again(tokens.Reload) }) // it logs its errors
 	case p.forwarder != nil && p.forwarder.flags.owner.tokenFile != "":
-		return onSignal(reloadSignal, func() { reload(p.forwarder.node, p.log) })
+		return onSignal(reloadSignal, func() { p.again(func() error { return reload(p.forwarder.node, p.log) }) })
 	}
 	return func() {}
+}
+
+// again has do read something again, and tells the service manager.
+func (p *process) again(do func() error) {
+	p.manager.reloading(func() (status string) {
+		if err := do(); err != nil {
+			return err.Error()
+		}
+		return p.what()
+	})
+}
+
+// what returns what the process does, in a few words.
+func (p *process) what() string {
+	var parts []string
+	if p.relay != nil {
+		now := p.relay.about()
+		parts = append(parts, fmt.Sprintf("relay at %s, public ports %s", now.Control, now.Ports))
+	}
+	if p.forwarder != nil {
+		s := p.setup.services
+		parts = append(parts, fmt.Sprintf("forwarder to %s, services: %d", s[0].relay, len(s)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// works looks whether what runs does what it is there for.
+func (p *process) works(ctx context.Context) error {
+	if p.relay != nil {
+		if err := p.relay.server.Works(ctx); err != nil {
+			return fmt.Errorf("the relay: %w", err)
+		}
+	}
+	if p.forwarder != nil {
+		p.forwarder.node.Status() // which takes its locks
+	}
+	return nil
 }

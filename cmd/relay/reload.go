@@ -47,12 +47,21 @@ func (r *reloader) stop() {
 
 // reload reads the file, and what it names, and puts all of it in force, or nothing. It logs
 // what becomes of that. Why is what asks for it.
-func (r *reloader) reload(why string) error {
+func (r *reloader) reload(why string) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopped {
 		return errStopped
 	}
+	r.process.again(func() error {
+		err = r.tryLocked(why)
+		return err
+	})
+	return err
+}
+
+// tryLocked is reload while mu is held.
+func (r *reloader) tryLocked(why string) error {
 	changed, err := r.reloadLocked()
 	r.note(err)
 	log := r.process.log.With("file", r.path, "because", why)

@@ -16,7 +16,7 @@ import (
 // Scripts run the test binary under the name relay, as a process of its own:
 // signals, exit statuses and outputs are the real ones.
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){"relay": relay.Main})
+	testscript.Main(leakChecked{m}, map[string]func(){"relay": relay.Main, "manager": manager})
 }
 
 // leakChecked does what goleak.VerifyTestMain does, which would not let

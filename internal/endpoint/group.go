@@ -154,6 +154,9 @@ func (g *Group) stop(stage context.CancelCauseFunc) {
 	g.starts.park(time.Now())
 }
 
+// Works returns nil when the engine has shown that it works, or ctx's error.
+func (g *Group) Works(ctx context.Context) error { return g.engine.Works(ctx) }
+
 // Go runs f, which the group waits for, on a goroutine of its own. While the group
 // drains nothing new is begun that it would have to wait for, and the caller runs f.
 func (g *Group) Go(f func()) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -21,6 +22,17 @@ func (s *Server) Endpoints() []endpoint.Snapshot {
 	}
 	slices.SortFunc(all, func(a, b endpoint.Snapshot) int { return cmp.Compare(a.Port, b.Port) })
 	return all
+}
+
+// Works returns nil when the server has shown that it attends to listeners and joins, and that
+// none of its locks is held for ever; or ctx's error. It may hang where a lock is.
+func (s *Server) Works(ctx context.Context) error {
+	if err := s.endpoints.Works(ctx); err != nil {
+		return err
+	}
+	s.State()
+	s.Endpoints()
+	return nil
 }
 
 // Users returns joined users of an endpoint, or of all if it is 0, the oldest first: at

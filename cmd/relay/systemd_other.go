@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// monotonicNow returns nothing: systemd is for Linux.
+func monotonicNow() []string { return nil }

@@ -18,7 +18,7 @@ import (
 // or with a certificate once other authorities vouch.
 func Reconfigure(s *server.Server, old, c Config) {
 	n := settings(c)
-	authorities := old.hasAuthorities() && !(c.hasAuthorities() && c.TLS.ClientCAs.Equal(old.TLS.ClientCAs))
+	authorities := old.hasAuthorities() && (!c.hasAuthorities() || !c.TLS.ClientCAs.Equal(old.TLS.ClientCAs))
 	n.Keep = func(identity string, encrypted bool) error {
 		switch {
 		case c.RequireTLS && !encrypted:

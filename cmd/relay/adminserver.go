@@ -90,7 +90,9 @@ type getCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 // Everything else that is wrong costs the operator the API, and nobody a connection: it is
 // logged, and shown as a problem in the status.
 func (a adminServer) start(c admin.Config) (stop func(), err error) {
-	c.Settings = a.flags.settings()
+	if c.Settings == nil {
+		c.Settings = a.flags.settings
+	}
 	server := admin.New(c)
 	var serving sync.WaitGroup
 	serve := func(l net.Listener, access admin.Access) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"github.com/seed96252745/relay/internal/admin"
 	"github.com/seed96252745/relay/internal/lossy"
@@ -16,7 +17,7 @@ import (
 // process is what runs: a relay, a forwarder, or both. One signal ends both, and they drain
 // side by side.
 type process struct {
-	setup     *setup // in force
+	setup     atomic.Pointer[setup] // in force
 	log       *slog.Logger
 	level     *slog.LevelVar
 	drain     func()         // does what the first signal does
@@ -41,22 +42,28 @@ func runSetup(ctx context.Context, s *setup, out outputs, from *source) error {
 	if ctx.Err() != nil {
 		return nil // a signal came first
 	}
-	p := &process{setup: s, level: new(slog.LevelVar)}
-	p.level.Set(parseLevel(s.process.logLevel))
-	var lines *lossy.Writer
-	p.log, lines = newLogger(out.stderr, p.level, s.process.logFormat)
+	p, lines := newProcess(s, out.stderr, from)
 	defer lines.Close(flushWait)
-	p.manager = manager{p.log}
 	ctx, p.drain = untilDrained(ctx)
 	defer p.drain()
 	defer p.close()
-	if from != nil {
-		p.reloader = newReloader(p, from)
-	}
 	if err := p.open(out.stdout, lines.Dropped); err != nil {
 		return err
 	}
 	return p.run(ctx)
+}
+
+// newProcess returns a process that has opened nothing yet, and where its log goes.
+func newProcess(s *setup, stderr io.Writer, from *source) (*process, *lossy.Writer) {
+	p := &process{level: new(slog.LevelVar)}
+	p.setup.Store(s)
+	p.level.Set(parseLevel(s.process.logLevel))
+	log, lines := newLogger(stderr, p.level, s.process.logFormat)
+	p.log, p.manager = log, manager{log}
+	if from != nil {
+		p.reloader = newReloader(p, from)
+	}
+	return p, lines
 }
 
 // close ends what open has begun.
@@ -73,7 +80,7 @@ func (p *process) onClose(do func()) { p.closers = append(p.closers, do) }
 // open opens what the setup has, and how its operator sees it. The relay comes first: a
 // service may use it.
 func (p *process) open(stdout io.Writer, linesDropped func() int64) (err error) {
-	s := p.setup
+	s := p.setup.Load()
 	if s.relay != nil {
 		s.relay.flags.linesDropped = linesDropped
 		if p.relay, err = openRelay(s.relay, p.log); err != nil {
@@ -97,7 +104,7 @@ func (p *process) openAdmin() error {
 	if p.relay != nil {
 		stop, err := p.relay.startAdmin(true, p.drain, p.shown)
 		if err != nil {
-			return p.setup.relay.flags.renamed(err)
+			return p.setup.Load().relay.flags.renamed(err)
 		}
 		p.onClose(stop)
 	}
@@ -167,12 +174,12 @@ func (p *process) run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	unwatch() // which is for a process that serves
-	p.manager.stopping("connections that move may finish, for " + p.setup.process.drain.String() + " at most")
 	if p.reloader != nil {
 		p.reloader.stop() // a change of the file means nothing any more
 	}
+	p.manager.stopping("connections that move may finish, for " + p.setup.Load().process.drain.String() + " at most")
 	if running > 0 {
-		logShutdown(p.log, p.setup.process.drain)
+		logShutdown(p.log, p.setup.Load().process.drain)
 	}
 	for ; running > 0; running-- {
 		err = errors.Join(err, <-ended)
@@ -185,8 +192,8 @@ func (p *process) onReloadSignal() (stop func()) {
 	switch {
 	case p.reloader != nil:
 		return onSignal(reloadSignal, func() { _ = p.reloader.reload("SIGHUP") }) // it logs its errors
-	case p.relay != nil && p.setup.relay.flags.config.Tokens != nil:
-		tokens := p.setup.relay.flags.config.Tokens
+	case p.relay != nil && p.setup.Load().relay.flags.config.Tokens != nil:
+		tokens := p.setup.Load().relay.flags.config.Tokens
 		return onSignal(reloadSignal, func() { p.again(tokens.Reload) }) // it logs its errors
 	case p.forwarder != nil && p.forwarder.flags.owner.tokenFile != "":
 		return onSignal(reloadSignal, func() { p.again(func() error { return reload(p.forwarder.node, p.log) }) })
@@ -212,7 +219,7 @@ func (p *process) what() string {
 		parts = append(parts, fmt.Sprintf("relay at %s, public ports %s", now.Control, now.Ports))
 	}
 	if p.forwarder != nil {
-		s := p.setup.services
+		s := p.setup.Load().services
 		parts = append(parts, fmt.Sprintf("forwarder to %s, services: %d", s[0].relay, len(s)))
 	}
 	return strings.Join(parts, "; ")

@@ -62,7 +62,8 @@ func (p *relayPart) startAdmin(adminListen bool, drain func(), shown func(admin.
 	p.seen.metrics.Watch(n, func() metrics.Usage { return usageOf(p.server.State()) })
 	return adminServer{
 		flags: f, kind: api.Relay, number: p.port, log: p.log, listens: adminListen, certificate: p.adminCertificate,
-	}.start(admin.Config{Node: n, Events: p.seen.events, Metrics: p.seen.metrics.Handler(), Page: page.Handler(), Log: p.log})
+	}.start(admin.Config{Node: n, Events: p.seen.events, Metrics: p.seen.metrics.Handler(), Page: page.Handler(), Log: p.log,
+		Settings: func() map[string]string { return p.now.Load().flags.settings() }})
 }
 
 // adminCertificate returns the certificate of the admin page: always that of the relay.

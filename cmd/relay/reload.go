@@ -31,7 +31,7 @@ type reloader struct {
 }
 
 func newReloader(p *process, from *source) *reloader {
-	path := p.setup.file.Path
+	path := p.setup.Load().file.Path
 	return &reloader{process: p, load: from.load, path: path, seen: from.seen, status: api.Config{File: path, Loaded: time.Now().UTC()}}
 }
 
@@ -83,7 +83,7 @@ func (r *reloader) reloadLocked() (changed []string, err error) {
 	if err != nil {
 		return nil, withoutUsage(err)
 	}
-	changed, faults := compare(p.setup, next)
+	changed, faults := compare(p.setup.Load(), next)
 	if err := config.Join(r.path, faults...); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func withoutUsage(err error) error {
 func (p *process) prepare(next *setup) (use func() error, err error) {
 	useRelay, useForwarder := func() {}, func() error { return nil }
 	if p.relay != nil {
-		next.relay.flags.linesDropped = p.setup.relay.flags.linesDropped
+		next.relay.flags.linesDropped = p.setup.Load().relay.flags.linesDropped
 		if useRelay, err = p.relay.prepare(next.relay); err != nil {
 			return nil, config.Join(next.file.Path, next.relay.flags.faultOf(err, "server"))
 		}
@@ -120,7 +120,7 @@ func (p *process) prepare(next *setup) (use func() error, err error) {
 	return func() error {
 		useRelay()
 		p.level.Set(parseLevel(next.process.logLevel))
-		p.setup = next
+		p.setup.Store(next)
 		return useForwarder()
 	}, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -112,12 +113,23 @@ func (r *reloader) reloadIfChanged() {
 	}
 }
 
+// maxSummed is more than a configuration may have.
+const maxSummed = 2 << 20
+
 // sumOf returns what tells the content of a file from another one, or zero if it cannot be
-// read.
-func sumOf(path string) [sha256.Size]byte {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return [sha256.Size]byte{}
+// read. A pipe is not read: it gives its content only once.
+func sumOf(path string) (sum [sha256.Size]byte) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return sum
 	}
-	return sha256.Sum256(content)
+	file, err := os.Open(path)
+	if err != nil {
+		return sum
+	}
+	defer func() { _ = file.Close() }()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.LimitReader(file, maxSummed)); err != nil {
+		return sum
+	}
+	return [sha256.Size]byte(hash.Sum(nil))
 }

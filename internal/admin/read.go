@@ -89,8 +89,10 @@ func (s *Server) settings(w http.ResponseWriter, r *http.Request) error {
 	if _, err := parameters(r); err != nil {
 		return err
 	}
-	given := make(map[string]string, len(s.Settings)) // {} in JSON, and not null
-	maps.Copy(given, s.Settings)
+	given := make(map[string]string) // {} in JSON, and not null
+	if s.Settings != nil {
+		maps.Copy(given, s.Settings())
+	}
 	answer(w, http.StatusOK, api.Settings{Flags: given})
 	return nil
 }

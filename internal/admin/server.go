@@ -42,8 +42,8 @@ type Config struct {
 	Events *Stream
 	// Metrics is served at /metrics, and Page at / and below. Nil is none.
 	Metrics, Page http.Handler
-	// Settings are the flags that are given, without what is secret.
-	Settings map[string]string
+	// Settings returns the flags that are given, without what is secret. Nil is none.
+	Settings func() map[string]string
 	// Log gets what operators do with the API, and who may not.
 	Log *slog.Logger
 }

@@ -54,6 +54,7 @@ export class Header {
       ['Up for', `${format.age(started, now)}, since ${format.clock(started, now)}`],
       [status.kind === 'forwarder' ? 'Relay' : 'Control', status.control],
       ['Public ports', status.ports],
+      ['File', status.config ? `${status.config.file}, loaded ${format.clock(new Date(status.config.loaded), now)}${status.config.error ? ', not in force as it is now' : ''}` : ''],
       ['Lets in', status.kind === 'relay' ? (status.open ? 'everybody' : 'tokens or certificates') : ''],
     ].filter(([, value]) => value);
     keep(this.about, facts, ([name]) => name, ([name]) => el('div', null, el('dt', null, name), el('dd')), (node, [, value]) => {

@@ -105,7 +105,6 @@ func joinedUser(t *testing.T, public string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(reloadPatience))
 	talk(t, c)
 	return c
 }
@@ -113,6 +112,7 @@ func joinedUser(t *testing.T, public string) net.Conn {
 // talk has a byte come back.
 func talk(t *testing.T, c net.Conn) {
 	t.Helper()
+	_ = c.SetDeadline(time.Now().Add(reloadPatience))
 	if _, err := c.Write([]byte{1}); err != nil {
 		t.Fatal(err)
 	}

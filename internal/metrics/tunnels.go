@@ -46,6 +46,14 @@ func (t *tally) count() count {
 	return count{t.connections.Load(), t.received.Load(), t.sent.Load(), t.resets.Load()}
 }
 
+// set has the tally begin with these numbers. Nobody else uses it yet.
+func (t *tally) set(c count) {
+	t.connections.Store(c.connections)
+	t.received.Store(c.received)
+	t.sent.Store(c.sent)
+	t.resets.Store(c.resets)
+}
+
 // place is a tunnel that has series of its own. It outlives the tunnel, so that the last
 // of it is seen, until another one needs the place.
 type place struct {
@@ -95,11 +103,14 @@ type tunnels struct {
 	mu    sync.Mutex // guards what follows, and who replaces table
 	most  int
 	given count // what was shown of tunnels whose places were given to others
-	now   func() time.Time
+	// lately has what of that was shown at the last scrape. A tunnel that has a place again
+	// before the next one goes on from there: its series must not go back.
+	lately map[key]count
+	now    func() time.Time
 }
 
 func newTunnels(most int, labels func(key) []*dto.LabelPair) *tunnels {
-	t := &tunnels{most: most, labels: labels, now: time.Now}
+	t := &tunnels{most: most, labels: labels, lately: make(map[key]count), now: time.Now}
 	t.table.Store(&table{make(map[key]*place), make(map[int]*place)})
 	return t
 }
@@ -163,12 +174,16 @@ func (t *tunnels) openLocked(k key) *place {
 	next := &table{maps.Clone(old.byKey), maps.Clone(old.byPort)}
 	if free != nil {
 		t.given = t.given.plus(free.shown)
+		t.lately[free.key] = free.shown
 		delete(next.byKey, free.key)
 		if next.byPort[free.key.port] == free {
 			delete(next.byPort, free.key.port)
 		}
 	}
-	p := &place{key: k, labels: t.labels(k)}
+	p := &place{key: k, labels: t.labels(k), shown: t.lately[k]}
+	p.ended.set(p.shown)
+	t.given = t.given.minus(p.shown)
+	delete(t.lately, k)
 	next.byKey[k], next.byPort[k.port] = p, p
 	t.table.Store(next)
 	return p
@@ -237,6 +252,7 @@ func (t *tunnels) update(snapshot []api.Tunnel, before map[string]last, keyOf fu
 		counted = counted.plus(p.shown)
 		show(p)
 	}
+	clear(t.lately)
 	return counted, rest
 }
 

@@ -176,6 +176,42 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// A tunnel loses its place, and has one again before the next scrape: its series goes on.
+func TestPlaceIsGivenAndHadBack(t *testing.T) {
+	now := time.Now()
+	m := metrics.NewRelay(metrics.Config{Tunnels: 2})
+	m.SetNow(func() time.Time { return now })
+	n := &node{}
+	m.Watch(n, nil)
+	tunnel := func(port int) api.Tunnel {
+		return api.Tunnel{ID: fmt.Sprint(port), Port: port, Protocol: "pool", State: api.Up, Connections: 1}
+	}
+	scraped := func(there ...api.Tunnel) map[string]float64 {
+		n.tunnels, n.status.Connections = there, 2
+		return scrape(t, m)
+	}
+	opened := func(port int) {
+		m.Sink().Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: observe.Tunnel{Port: port, Protocol: "pool"}})
+	}
+	const series = `relay_tunnel_users_joined_total{identity="",name="",port="2",protocol="pool"}`
+	scraped(tunnel(1), tunnel(2))
+	scraped(tunnel(1)) // port 2 has gone
+	now = now.Add(time.Second)
+	if got := scraped()[series]; got != 1 {
+		t.Fatalf("after the tunnel has gone the series is at %v, want 1", got)
+	}
+	now = now.Add(metrics.KeepGone)
+	opened(3) // in the place of port 2
+	opened(2) // in that of port 1
+	all := scraped()
+	if got := all[series]; got != 1 {
+		t.Errorf("the series went from 1 to %v", got)
+	}
+	if got := all["relay_users_joined_total"]; got != 2 {
+		t.Errorf("%v users in all, want 2", got)
+	}
+}
+
 // world is tunnels that come and go, with users.
 type world struct {
 	*node

@@ -20,7 +20,7 @@ const MaxPending = maxPending
 func NewHeaderReader(
 	accept protocol.Acceptor, watch func(conn.Conn, func()) (stop func()), log *slog.Logger,
 ) (_ protocol.Acceptor, wait func()) {
-	r := newHeaderReader(acceptorHandler{accept, watch}, log, &observe.Log{Logger: log})
+	r := newHeaderReader(acceptorHandler{accept, watch}, log, &observe.Log{Logger: log}, new(serving), func() {})
 	return r.accept, r.wait
 }
 

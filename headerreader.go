@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/proxyproto"
@@ -58,19 +59,20 @@ type userHandler interface {
 // hands the connection to next as one that comes from the user. With Pool the header
 // comes with the user, and no sooner.
 type headerReader struct {
-	next    userHandler
-	log     *slog.Logger
-	events  observe.Sink
-	invalid rate.Sometimes // to log headers that are not valid
-	full    rate.Sometimes // to log that nobody accepts
-	notices rate.Sometimes // to log limits that the relay's users have met
-	slots   chan struct{}  // holds one for each pending connection
-	pending sync.WaitGroup
-	order   order
-	served  atomic.Bool // a user has come
+	next     userHandler
+	log      *slog.Logger
+	events   observe.Sink
+	invalid  rate.Sometimes // to log headers that are not valid
+	full     rate.Sometimes // to log that nobody accepts
+	notices  rate.Sometimes // to log limits that the relay's users have met
+	slots    chan struct{}  // holds one for each pending connection
+	pending  sync.WaitGroup
+	order    order
+	controls controls
+	served   atomic.Bool // a user has come
 }
 
-func newHeaderReader(next userHandler, log *slog.Logger, events observe.Sink) *headerReader {
+func newHeaderReader(next userHandler, log *slog.Logger, events observe.Sink, said *serving, move func()) *headerReader {
 	return &headerReader{
 		next:    next,
 		log:     log,
@@ -79,6 +81,8 @@ func newHeaderReader(next userHandler, log *slog.Logger, events observe.Sink) *h
 		full:    rate.Sometimes{First: 1, Interval: localLogInterval},
 		notices: rate.Sometimes{First: 1, Interval: noticeInterval},
 		slots:   make(chan struct{}, maxPending),
+
+		controls: controls{serving: said, move: move},
 	}
 }
 
@@ -161,6 +165,13 @@ func (r *headerReader) logNotice(notice []byte) {
 			Name: observe.UsersLimited, Level: slog.LevelWarn, Limit: n.Limit, Delayed: n.Waited, Reset: n.Reset,
 		})
 	})
+}
+
+// reportPanic reports a panic that has ended one connection.
+func (r *headerReader) reportPanic(c *crash.Error) {
+	if c.First() {
+		r.events.Observe(observe.Event{Name: observe.Panicked, Level: slog.LevelError, Err: c})
+	}
 }
 
 // localHeader returns the PROXY header to write to the local server before the bytes of

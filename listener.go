@@ -47,6 +47,7 @@ type Listener struct {
 	// users takes the users' connections over.
 	users userHandler
 
+	serving    serving        // whether users can be served
 	acceptance acceptance     // of users
 	conns      chan conn.Conn // for Accept; never closed
 	closed     context.Context

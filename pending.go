@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"sync"
 	"syscall"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
-	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
@@ -61,6 +59,8 @@ func (p *pendingConn) readable() {
 	}
 	if details.Probe {
 		go p.answer()
+	} else if details.Control {
+		p.control()
 	} else if conn := p.headerRead(user, public, details, err); conn == nil {
 		p.release()
 	} else if !p.waitForTurn(conn) {
@@ -74,11 +74,23 @@ func (p *pendingConn) read() {
 	user, public, details, err := proxyproto.ReadDetails(&waitReader{pendingConn: p, again: p.header})
 	if details.Probe {
 		p.answer()
+	} else if details.Control {
+		p.control()
 	} else if conn := p.headerRead(user, public, details, err); conn == nil {
 		p.release()
 	} else if !p.waitForTurn(conn) {
 		p.handOn(conn)
 	}
+}
+
+// control gives the connection up to be the control channel, and its slot.
+func (p *pendingConn) control() {
+	if p.unbind() {
+		p.headerReader.control(p.registered, p.conn)
+	} else {
+		_ = p.conn.Reset() // end has done so, or is about to
+	}
+	p.release()
 }
 
 // waitForTurn has conn handed on after the previous user of the same address. It returns
@@ -153,9 +165,7 @@ func (p *pendingConn) release() {
 func (p *pendingConn) releaseOnPanic() {
 	if c := crash.Caught(recover()); c != nil {
 		_ = p.conn.Reset()
-		if c.First() {
-			p.events.Observe(observe.Event{Name: observe.Panicked, Level: slog.LevelError, Err: c})
-		}
+		p.reportPanic(c)
 		p.release()
 	}
 }

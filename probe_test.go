@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,30 +22,39 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// A relay of an earlier version does not know probes, and refuses the option. A relay
-// client registers there without.
+// A relay of an earlier version does not know probes or control channels, and refuses the
+// option. A relay client registers there without, at the second attempt.
 func TestRelayKnowsNoProbes(t *testing.T) {
+	for _, unknown := range []string{wire.OptionProbe, wire.OptionControl} {
+		testUnknownOption(t, unknown)
+	}
+}
+
+func testUnknownOption(t *testing.T, unknown string) {
 	for _, protocol := range relay.Protocols() {
-		t.Run(string(protocol), func(t *testing.T) {
+		t.Run(unknown+"/"+string(protocol), func(t *testing.T) {
 			t.Parallel()
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			offered := make(chan bool, 10)
+			offered := make(chan wire.Preamble, 10)
 			stop := make(chan struct{})
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				oldRelay(t, l, offered, stop)
+				oldRelay(t, l, unknown, offered, stop)
 			}()
 			listener, err := relay.Listen(t.Context(), l.Addr().String(), &relay.Options{Protocol: protocol, PoolSize: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if first, second := <-offered, <-offered; !first || second {
-				t.Errorf("it offers to answer probes at first: %v, and after that: %v", first, second)
+			if first := <-offered; !first.Probe || first.Control != wire.ControlUp {
+				t.Errorf("it offers at first: %+v", first)
+			}
+			if second := <-offered; second.Control != 0 || second.Probe != (unknown != wire.OptionProbe) {
+				t.Errorf("it offers after that: %+v", second)
 			}
 			_ = listener.Close()
 			close(stop)
@@ -53,9 +63,9 @@ func TestRelayKnowsNoProbes(t *testing.T) {
 	}
 }
 
-// oldRelay answers two registrations as a relay does that knows no probes, and holds the
-// second one until stop is closed.
-func oldRelay(t *testing.T, l net.Listener, offered chan<- bool, stop <-chan struct{}) {
+// oldRelay answers two registrations as a relay does that does not know an option, and holds
+// the second one until stop is closed.
+func oldRelay(t *testing.T, l net.Listener, unknown string, offered chan<- wire.Preamble, stop <-chan struct{}) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -72,9 +82,9 @@ func oldRelay(t *testing.T, l net.Listener, offered chan<- bool, stop <-chan str
 		if err != nil {
 			t.Error(err)
 		}
-		offered <- said.Probe
-		if said.Probe {
-			_, _ = io.WriteString(conn, "-unknown-option probe\n")
+		offered <- said
+		if slices.ContainsFunc(req.Options, func(o wire.Option) bool { return o.Key == unknown }) {
+			_, _ = io.WriteString(conn, "-unknown-option "+unknown+"\n")
 			_ = conn.Close()
 			continue
 		}

@@ -58,13 +58,13 @@ func (l *Listener) register(ctx context.Context) (protocol.Registration, error) 
 		return nil, err
 	}
 	d := &relayDialer{name: l.relay, avoid: l.failed, tls: l.options.TLS}
-	r, err := l.registerWith(ctx, d.dial, l.preamble)
+	p := l.preamble
+	p.Control = l.serving.option()
+	r, err := l.registerWith(ctx, d.dial, p)
 	var refusal *wire.Refusal
 	refused := errors.As(err, &refusal)
-	if refused && knowsNoProbe(refusal) {
-		old := l.preamble
-		old.Probe = false
-		r, err = l.registerWith(ctx, d.dial, old)
+	for refused && forgo(&p, refusal) {
+		r, err = l.registerWith(ctx, d.dial, p)
 		refused = errors.As(err, &refusal)
 	}
 	l.failed = "" // the next try goes to the first address of the name
@@ -95,9 +95,18 @@ func (l *Listener) registerWith(ctx context.Context, dial protocol.Dialer, p wir
 	})
 }
 
-// knowsNoProbe reports whether a relay of an earlier version has refused to probe.
-func knowsNoProbe(refusal *wire.Refusal) bool {
-	return refusal.Code == wire.CodeUnknownOption && strings.HasPrefix(refusal.Text, wire.OptionProbe)
+// forgo removes from p the option that a relay of an earlier version does not know, and those
+// that are newer, if they can be done without. It reports whether there was one.
+func forgo(p *wire.Preamble, refusal *wire.Refusal) bool {
+	before := *p
+	switch {
+	case refusal.Code != wire.CodeUnknownOption:
+	case strings.HasPrefix(refusal.Text, wire.OptionProbe):
+		p.Probe, p.Control = false, 0
+	case strings.HasPrefix(refusal.Text, wire.OptionControl):
+		p.Control = 0
+	}
+	return p.Probe != before.Probe || p.Control != before.Control
 }
 
 // isBetterElsewhere reports whether to ask another relay of the same name after a refusal.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/observe"
@@ -93,15 +94,26 @@ func (l *Listener) retrySoon() {
 	}
 }
 
-// serve hands on the connections of a registration until it is lost, or the listener is
-// closed. It returns why, and whether a user has come.
+// errMove is why a registration ends that the relay has said to replace.
+var errMove = errors.New("the relay has said to register anew: another process answers at its address")
+
+// serve hands on the connections of a registration until it is lost, the relay says to
+// register anew, or the listener is closed. It returns why, and whether a user has come.
 func (l *Listener) serve(registration protocol.Registration) (user bool, err error) {
 	stop := context.AfterFunc(l.closed, func() { _ = registration.Close() })
 	defer stop()
-	headers := newHeaderReader(l.users, l.options.Logger, l.options.sink())
+	var moved atomic.Bool
+	headers := newHeaderReader(l.users, l.options.Logger, l.options.sink(), &l.serving, func() {
+		if !moved.Swap(true) {
+			l.draining.Go(func() { _ = registration.Close() })
+		}
+	})
 	err = l.serveRegistration(registration, headers)
 	_ = registration.Close()
 	headers.wait()
 	l.draining.Go(func() { registration.Wait(l.forced) })
+	if moved.Load() {
+		err = errMove
+	}
 	return headers.served.Load(), err
 }

@@ -62,7 +62,8 @@ type Endpoint struct {
 	reason error         // why done is closed
 	tunnel *Tunnel       // or nil
 	left   time.Time     // when the last tunnel was unbound
-	bound  chan struct{} // closed while there is a tunnel
+	takes  bool          // there is a tunnel that is not down
+	bound  chan struct{} // closed while takes
 }
 
 // maxWaiting is the most that Config.Waiting can be: each user who waits is a goroutine.
@@ -253,9 +254,7 @@ func (e *Endpoint) bind(t *Tunnel) error {
 	}
 	old := e.tunnel
 	e.tunnel = t
-	if old == nil {
-		close(e.bound)
-	}
+	e.changedLocked()
 	if was := e.policy.Load(); was != nil && was.Equal(t.Policy) {
 		t.policy = was // and a user whom it has admitted is not asked again
 	} else {
@@ -285,7 +284,7 @@ func (e *Endpoint) unbind(t *Tunnel, reason error) {
 		return // it was taken over from
 	}
 	e.tunnel, e.left = nil, time.Now()
-	e.bound = make(chan struct{})
+	e.changedLocked()
 	e.mu.Unlock()
 	e.CloseIfUnbound(reason)
 	if e.Lease != nil {

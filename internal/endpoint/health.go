@@ -13,8 +13,9 @@ import (
 	"github.com/seed96252745/relay/internal/wire"
 )
 
-// Health is how a tunnel does, as far as probes have shown. A connection that stands shows
-// nothing: the process behind it may hang, and the local server may be gone.
+// Health is how a tunnel does, as far as probes have shown, and the relay client has said on
+// its control channel. A connection that stands shows nothing: the process behind it may
+// hang, and the local server may be gone.
 type Health struct {
 	State observe.State
 	Since time.Time
@@ -69,6 +70,14 @@ type health struct {
 	// hasTurn reports that the next tick begins the probe that waited for its turn.
 	hasTurn bool
 	ended   bool
+
+	// found is the state that probes have found, and failure what they have shown.
+	found   observe.State
+	failure string
+	// down is that the relay client wants no users, since why, or it has not said yet what
+	// it does.
+	down bool
+	why  string
 }
 
 // startHealth begins to probe the tunnel, which is bound.
@@ -162,7 +171,7 @@ func (h *health) beginLocked() *probe {
 	if !h.tunnel.enter() {
 		return nil // it has ended
 	}
-	p := &probe{health: h, began: time.Now()}
+	p := h.newProbe()
 	h.open = append(h.open, p)
 	h.timer.Reset(probeTimeout)
 	return p
@@ -250,9 +259,39 @@ func (h *health) silenceLocked() observe.State {
 	return observe.Silent
 }
 
-// changeLocked changes the state, and returns the event to report, if there is one.
+// said notes what the relay client has said on its control channel: why users cannot be
+// served, or "". It returns what to report.
+func (h *health) said(failure wire.ProbeFailure) observe.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended {
+		return observe.Event{}
+	}
+	if h.down = failure != ""; h.down {
+		h.why = failure.String()
+		return h.showLocked()
+	}
+	h.why = ""
+	return h.changeLocked(observe.Up, "") // whatever the last probe has found
+}
+
+// changeLocked notes what was found, and returns the event to report, if there is one.
 func (h *health) changeLocked(to observe.State, failure string) observe.Event {
-	from := h.now.State
+	h.found, h.failure = to, failure
+	return h.showLocked()
+}
+
+// showLocked changes the state, and returns the event to report, if there is one. A relay
+// client that does not answer is worse than what it has said before.
+func (h *health) showLocked() observe.Event {
+	from, to, failure := h.now.State, h.found, h.failure
+	switch {
+	case !h.down || to == observe.Silent || to == observe.Unreachable:
+	case h.why != "":
+		to, failure = observe.LocalServerDown, h.why
+	default:
+		to, failure = observe.Unknown, ""
+	}
 	if from == to && h.now.Failure == failure {
 		return observe.Event{}
 	}

@@ -139,7 +139,8 @@ func (u *user) await() error {
 	}
 }
 
-// awaitTunnel returns the tunnel, as soon as one is bound, and counts a user in.
+// awaitTunnel returns the tunnel, as soon as one is bound that is not down, and counts a
+// user in.
 func (e *Endpoint) awaitTunnel(ctx context.Context) (*Tunnel, error) {
 	for {
 		t, bound := e.enterTunnel()
@@ -151,19 +152,20 @@ func (e *Endpoint) awaitTunnel(ctx context.Context) (*Tunnel, error) {
 		case <-e.done:
 			return nil, e.Reason()
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, e.tooLong(context.Cause(ctx))
 		}
 	}
 }
 
-// enterTunnel returns the tunnel that is bound, and counts a user in. If there is none
-// it returns what is closed when there is.
+// enterTunnel returns the tunnel that is bound, and counts a user in. If there is none, or
+// it is down, it returns what is closed when there is one that is not.
 func (e *Endpoint) enterTunnel() (*Tunnel, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.tunnel != nil {
-		e.tunnel.users.Add(1)
+	if !e.takes {
+		return nil, e.bound
 	}
+	e.tunnel.users.Add(1)
 	return e.tunnel, e.bound
 }
 
@@ -210,6 +212,7 @@ func resetKind(reason error) admission.Kind {
 		kind admission.Kind
 	}{
 		{protocol.ErrTooLong, admission.UserWaits},
+		{errDown, admission.UserWaits},
 		{protocol.ErrNotAcknowledged, admission.NotAcknowledged},
 		{errUserGone, admission.UsersGone},
 		{protocol.ErrFull, admission.Pending},

@@ -29,6 +29,10 @@ type Client struct {
 	Proxy     bool          // each user's bytes come behind a PROXY protocol header
 	Probe     bool          // it answers probes
 	Encrypted bool          // its control connection is
+	Control   bool          // it has a control channel
+	// Down has the tunnel be given no users before the relay client has said on the control
+	// channel that it can serve them.
+	Down bool
 	// Watch has revoked called, once, when the identity no longer holds, and stop ends
 	// that. Revoked must not wait. Nil is an identity that holds for ever.
 	Watch func(revoked func(reason error)) (stop func())
@@ -46,10 +50,12 @@ type Tunnel struct {
 	alive context.Context
 	kill  context.CancelCauseFunc // or nil, if only the end of the group ends it
 
-	users  sync.WaitGroup // that are counted; none is added once the tunnel is not bound
-	ending sync.Once
-	parks  bool // users who start to wait; guarded by starts.mu
-	health health
+	users   sync.WaitGroup // that are counted; none is added once the tunnel is not bound
+	ending  sync.Once
+	parks   bool // users who start to wait; guarded by starts.mu
+	down    bool // guarded by Endpoint.mu
+	health  health
+	control control
 }
 
 // Bind has a relay client serve the endpoint, in place of the one that does. It fails if
@@ -58,6 +64,8 @@ func (e *Endpoint) Bind(c Client) error {
 	g := e.group
 	t := &Tunnel{Client: c, Since: time.Now(), endpoint: e, alive: g.closed}
 	t.health.tunnel, t.health.now = t, Health{State: observe.Unknown, Since: t.Since}
+	t.health.found, t.health.down = observe.Unknown, c.Down
+	t.control.tunnel, t.down = t, c.Down
 	if c.Watch != nil {
 		t.alive, t.kill = context.WithCancelCause(g.closed)
 	}
@@ -75,6 +83,7 @@ func (e *Endpoint) Bind(c Client) error {
 	}
 	g.config.Events.Observe(observe.Event{Name: observe.TunnelOpened, Source: t.Source.Prefix(), Tunnel: t.about()})
 	t.watch()
+	t.startControl()
 	t.startHealth()
 	context.AfterFunc(c.Session.Ended(), func() { t.end(context.Cause(c.Session.Ended())) })
 	if t.isBanned() {
@@ -113,6 +122,7 @@ func (t *Tunnel) end(reason error) {
 		t.endpoint.unbind(t, reason)
 		g.remove(t)
 		g.starts.end(t)
+		t.endControl()
 		t.endHealth()
 		g.Crashed(reason)
 		closed := observe.Event{Name: observe.TunnelClosed, Source: t.Source.Prefix(), Tunnel: t.about()}

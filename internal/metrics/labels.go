@@ -33,7 +33,7 @@ var leaseEnds = slices.Concat([]observe.Reason{
 }, identityEnds)
 
 var relayResets = slices.Concat([]observe.Reason{
-	observe.LimitMet, observe.AddressDenied, observe.WaitTimeout, observe.NotAcknowledged, observe.NoStream,
+	observe.LimitMet, observe.AddressDenied, observe.WaitTimeout, observe.LocalServerIsDown, observe.NotAcknowledged, observe.NoStream,
 	observe.TooManyWaiting, observe.UserGone, observe.NoProxyHeader,
 	observe.Paused,
 }, tunnelEnds)

@@ -253,7 +253,7 @@ func TestLimitsAreAll(t *testing.T) {
 
 // Descriptors are a problem before users are reset for want of them: some are not for users.
 func TestNearDescriptorsIsAProblem(t *testing.T) {
-	a, addr := startAdmin(t, node.Config{Limits: admission.Limits{Descriptors: 8}}, node.AdminConfig{})
+	a, addr := startAdmin(t, node.Config{Limits: admission.Limits{Descriptors: 9}}, node.AdminConfig{})
 	public, _ := listen(t, a, addr)
 	if got := codes(a.Status().Problems); len(got) > 0 {
 		t.Errorf("without users the problems are %q", got)

@@ -49,7 +49,9 @@ const (
 	UserGone        Reason = "user_gone"
 	DialFailed      Reason = "dial_failed"
 	HeaderFailed    Reason = "header_failed"
-	Paused          Reason = "paused" // by an operator
+	// LocalServerIsDown is that the relay client had said so, for as long as the user waited.
+	LocalServerIsDown Reason = "local_server_down"
+	Paused            Reason = "paused" // by an operator
 )
 
 // Why something ends, or is refused, because the operator wants it so.

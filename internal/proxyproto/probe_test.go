@@ -81,3 +81,16 @@ func FuzzReadDetails(f *testing.F) {
 		}
 	})
 }
+
+// The header of a control channel is like that of a probe, and is none.
+func TestControlHeader(t *testing.T) {
+	header := proxyproto.ControlHeader()
+	const bytesOfThePage = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x03\xe7\x00\x00"
+	if string(header) != bytesOfThePage {
+		t.Errorf("the header is %q", header)
+	}
+	user, public, details, err := proxyproto.ReadDetails(bytes.NewReader(header))
+	if err != nil || user != nil || public != nil || details.Probe || !details.Control {
+		t.Errorf("got %v, %v, %+v, %v", user, public, details, err)
+	}
+}

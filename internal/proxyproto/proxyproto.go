@@ -43,6 +43,7 @@ const (
 	noticeType   pires.PP2Type = 0xe4
 	sequenceType pires.PP2Type = 0xe5
 	probeType    pires.PP2Type = 0xe6
+	controlType  pires.PP2Type = 0xe7
 )
 
 // Details are what a relay tells its relay client besides the addresses.
@@ -52,6 +53,9 @@ type Details struct {
 	// Probe reports that there is no user: the relay wants to know whether there could be.
 	// The header is that of ProbeHeader.
 	Probe bool
+	// Control reports that there is no user: the connection is the control channel. The
+	// header is that of ControlHeader.
+	Control bool
 }
 
 // Sequence is a user's place in the order in which users came. The zero value means
@@ -84,10 +88,15 @@ func HeaderWithDetails(user, public net.Addr, details Details) ([]byte, error) {
 
 // ProbeHeader returns the header of a probe. Its command is LOCAL, with which a proxy says
 // that it has made the connection itself (section 2.2).
-func ProbeHeader() []byte {
+func ProbeHeader() []byte { return localHeader(probeType) }
+
+// ControlHeader returns the header of a control channel, which is like that of a probe.
+func ControlHeader() []byte { return localHeader(controlType) }
+
+func localHeader(mark pires.PP2Type) []byte {
 	const local, unspecified, size = 0x20, 0, 3
 	header := append(bytes.Clone(pires.SIGV2), local, unspecified, 0, size)
-	return append(header, byte(probeType), 0, 0)
+	return append(header, byte(mark), 0, 0)
 }
 
 func format(header *pires.Header, user net.Addr) ([]byte, error) {

@@ -84,6 +84,7 @@ func parseDetails(header []byte) (details Details) {
 		switch {
 		case isLocal:
 			details.Probe = details.Probe || tlv.Type == probeType
+			details.Control = details.Control || tlv.Type == controlType
 		case tlv.Type == noticeType && len(tlv.Value) > 0:
 			details.Notice = tlv.Value
 		case tlv.Type == sequenceType && len(tlv.Value) == 16:

@@ -48,6 +48,8 @@ func (h *handshake) register() error {
 		Policy:    a.wish.Policy.Within(a.Policy),
 		Proxy:     a.wish.Proxy,
 		Probe:     a.wish.Probe,
+		Control:   a.wish.Control != 0,
+		Down:      a.wish.Control == wire.ControlDown,
 		Encrypted: isEncrypted(h.conn),
 		Watch:     a.Watch,
 	})

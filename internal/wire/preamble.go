@@ -26,6 +26,7 @@ const (
 	OptionSessions       = "sessions"
 	OptionSession        = "session"
 	OptionProbe          = "probe"
+	OptionControl        = "control"
 )
 
 // Preamble is what a relay client sends about itself and asks for, before the verb. A
@@ -40,6 +41,7 @@ type Preamble struct {
 	Sessions int    // how many sessions to spread the users over
 	Session  string // identifies the tunnel that this connection is another session of: a secret
 	Probe    bool   // it answers probes, whose headers it knows by Proxy
+	Control  Control
 
 	// Policy applies to its users, within that of the relay. It allows one list of networks.
 	Policy policy.Policy
@@ -99,8 +101,11 @@ func ParsePreamble(options []Option) (Preamble, error) {
 			return Preamble{}, &OptionError{o.Key, want}
 		}
 	}
-	if p.Probe && !p.Proxy {
+	switch {
+	case p.Probe && !p.Proxy:
 		return Preamble{}, &OptionError{OptionProbe, "it needs the option " + OptionProxy}
+	case p.Control != 0 && !p.Proxy:
+		return Preamble{}, &OptionError{OptionControl, "it needs the option " + OptionProxy}
 	}
 	return p, nil
 }
@@ -139,6 +144,8 @@ func parserOf(key string) valueParser {
 		return secret(func(p *Preamble) *string { return &p.Session }, 1, maxID)
 	case OptionProbe:
 		return parseProbe
+	case OptionControl:
+		return parseControl
 	}
 	return nil
 }
@@ -232,5 +239,6 @@ func (p Preamble) Options() (options []Option) {
 	add(OptionSessions, strconv.Itoa(p.Sessions), p.Sessions != 0)
 	add(OptionSession, p.Session, p.Session != "")
 	add(OptionProbe, "v1", p.Probe)
+	add(OptionControl, p.Control.value(), p.Control != 0)
 	return options
 }

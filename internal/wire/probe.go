@@ -31,6 +31,7 @@ const (
 	ProbeNoDescriptors ProbeFailure = "no-descriptors"
 	ProbeNotAccepted   ProbeFailure = "not-accepted"
 	ProbePaused        ProbeFailure = "paused"
+	ProbeUnhealthy     ProbeFailure = "unhealthy"
 	ProbeOther         ProbeFailure = "other"
 )
 
@@ -52,6 +53,8 @@ func (f ProbeFailure) String() string {
 		return "the program does not accept connections"
 	case ProbePaused:
 		return "users are paused at the relay client"
+	case ProbeUnhealthy:
+		return "its health check fails"
 	}
 	return "the relay client cannot connect to it"
 }
@@ -112,7 +115,7 @@ func parseTook(text string) (ProbeAnswer, error) {
 
 func knownFailure(f ProbeFailure) ProbeFailure {
 	switch f {
-	case ProbeRefused, ProbeTimedOut, ProbeNoRoute, ProbeUnknownHost, ProbeNoDescriptors, ProbeNotAccepted, ProbePaused:
+	case ProbeRefused, ProbeTimedOut, ProbeNoRoute, ProbeUnknownHost, ProbeNoDescriptors, ProbeNotAccepted, ProbePaused, ProbeUnhealthy:
 		return f
 	}
 	return ProbeOther

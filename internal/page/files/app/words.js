@@ -60,6 +60,7 @@ const reasons = {
   limit: 'A limit was met',
   address_denied: 'Address denied by the policy',
   wait_timeout: 'Waited too long for the relay client',
+  local_server_down: 'The local server was down',
   not_acknowledged: 'The relay client did not acknowledge',
   no_stream: 'No stream to the relay client',
   user_gone: 'The user had gone',

@@ -38,6 +38,23 @@ func (s *serving) set(failure wire.ProbeFailure) {
 	}
 }
 
+// change is set, unless that was said last.
+func (s *serving) change(failure wire.ProbeFailure) {
+	s.mu.Lock()
+	said := s.line == wire.ServingLine(failure)
+	s.mu.Unlock()
+	if !said {
+		s.set(failure)
+	}
+}
+
+// awaitFirst has the listener be given no users before something is said.
+func (s *serving) awaitFirst() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure = wire.ProbeUnhealthy
+}
+
 // get returns why users cannot be served, or "".
 func (s *serving) get() wire.ProbeFailure {
 	s.mu.Lock()

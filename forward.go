@@ -49,6 +49,7 @@ type Forwarder struct {
 	// probeLocal has probes reach the local server.
 	probeLocal bool
 	prober     prober
+	checker    *checker // or nil
 
 	engine *join.Engine // of Run
 	// prepareLocal is the engine's, made once.
@@ -89,6 +90,10 @@ func NewForwarder(relayAddr, localAddr string, options *Options) (*Forwarder, er
 	}
 	f.closed, f.close = context.WithCancel(context.Background())
 	l.users = f
+	if check := l.options.HealthCheck; check != nil {
+		f.checker = newChecker(f, check.withDefaults())
+		l.serving.awaitFirst()
+	}
 	return f, nil
 }
 
@@ -123,10 +128,26 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		_ = f.listener.Close()
 	})
 	defer stop()
+	defer f.startChecks(ctx)()
 	err = f.listener.run(nil)
 	f.listener.close()
 	f.drain(f.listener)
 	return err
+}
+
+// startChecks begins to check the local server, if the options say so. Stop has it end, and
+// waits until it has.
+func (f *Forwarder) startChecks(ctx context.Context) (stop func()) {
+	if f.checker == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var checking sync.WaitGroup
+	checking.Go(func() { f.checker.run(ctx) })
+	return func() {
+		cancel()
+		checking.Wait()
+	}
 }
 
 // maxLocalDials bounds the connections to the local server that are being opened. A

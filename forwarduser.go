@@ -114,8 +114,16 @@ func (f *Forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Cont
 	})
 }
 
-// tried notes how an attempt to connect to the local server has ended.
+// tried notes how an attempt to connect to the local server has ended. If there are health
+// checks, they alone say how it does.
 func (f *Forwarder) tried(took time.Duration, err error) {
+	if f.checker == nil {
+		f.noteLocal(took, err)
+	}
+}
+
+// noteLocal notes how the local server does.
+func (f *Forwarder) noteLocal(took time.Duration, err error) {
 	from, to := f.local.tried(took, err)
 	if from == to {
 		return

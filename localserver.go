@@ -8,7 +8,8 @@ import (
 )
 
 // LocalServer is what the last connection to a local server has shown. A Forwarder connects
-// to it when a user comes, and for the probes of the relay.
+// to it when a user comes, and for the probes of the relay. With Options.HealthCheck it is what
+// the last check has shown, but for a first one that fails.
 type LocalServer struct {
 	Addr string
 	// Tried is when the last attempt to connect has ended, or zero without any; Took is how

@@ -136,6 +136,10 @@ type Options struct {
 	// defaults to ProbeLocal. At a relay of an earlier version it has no effect.
 	Probe Probe
 
+	// HealthCheck has Forward check the local server, and take no users while that fails. Nil
+	// is no check. Listen does not use it.
+	HealthCheck *HealthCheck
+
 	// KeepTrying has Forward go on when the relay refuses what it has never granted, for a
 	// reason that does not pass by itself: a token that the relay does not know, a port
 	// that somebody else has. Without it Forward returns the *RefusedError. Listen returns
@@ -284,6 +288,11 @@ func (o Options) preamble(relayAddr, serves string) (wire.Preamble, error) {
 	}
 	if o.Probe != ProbeLocal && o.Probe != ProbeSession && o.Probe != ProbeOff {
 		return wire.Preamble{}, fmt.Errorf("relay: unknown probe %q: there are local, session and off", o.Probe)
+	}
+	if o.HealthCheck != nil {
+		if err := o.HealthCheck.Validate(); err != nil {
+			return wire.Preamble{}, err
+		}
 	}
 	key, err := o.Keys.Key(relayAddr + " " + serves + " " + o.Name)
 	if err != nil {

@@ -103,12 +103,14 @@ func (p *prober) forget() {
 	p.at = time.Time{}
 }
 
-// answerProbe connects to the local server, unless the options forbid that, or no user would
-// get there.
+// answerProbe connects to the local server, unless the options forbid that, no user would get
+// there, or health checks say how it does.
 func (f *Forwarder) answerProbe(ctx context.Context) wire.ProbeAnswer {
 	switch {
 	case f.paused.Load() != nil:
 		return wire.ProbeAnswer{Failure: wire.ProbePaused}
+	case f.checker != nil:
+		return wire.ProbeAnswer{Failure: f.listener.serving.get()}
 	case !f.probeLocal:
 		return wire.ProbeAnswer{}
 	}

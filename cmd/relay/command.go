@@ -25,6 +25,7 @@ type flags struct {
 	ports            string
 	drain            time.Duration
 	probe            string
+	healthCheck      string
 	configFile       string
 	logLevel         string
 	logFormat        string
@@ -115,6 +116,7 @@ func (f *flags) define() {
 	fs.IntVar(&f.options.Sessions, "sessions", 0, "connections to the relay that users are spread over, with --protocol=multiplex (default 1, or with TLS 4)")
 	fs.IntVar(&f.options.PoolSize, "poolSize", relay.DefaultPoolSize, "connections that wait for users at the relay, with --protocol=pool")
 	fs.BoolVar(&f.options.KeepTrying, "keepTrying", false, "keep trying when the relay refuses what it has never granted, instead of ending with exit status 3")
+	fs.StringVar(&f.healthCheck, "healthCheck", "", "tcp or http:/path: while the server does not accept, or does not answer that path with a status of 200 to 299, its users wait at the relay (default none)")
 	f.owner.define(fs, &f.options)
 	f.tls.defineForwarder(fs)
 
@@ -165,10 +167,11 @@ func protocols() (names []string) {
 // completeFlags has shells complete the values of flags that have few.
 func completeFlags(cmd *cobra.Command) {
 	values := map[string][]string{
-		"protocol":  protocols(),
-		"probe":     {"local", "session", "off"},
-		"logLevel":  {"debug", "info", "warn", "error"},
-		"logFormat": {"text", "json"},
+		"protocol":    protocols(),
+		"probe":       {"local", "session", "off"},
+		"healthCheck": {"tcp", "http:/healthz"},
+		"logLevel":    {"debug", "info", "warn", "error"},
+		"logFormat":   {"text", "json"},
 	}
 	for flag, of := range values {
 		err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(of, cobra.ShellCompDirectiveNoFileComp))

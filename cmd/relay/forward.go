@@ -34,6 +34,9 @@ func (f *flags) checkForwarder() (wrong []error) {
 	if options.Probe, err = f.probeAnswer(); err != nil {
 		wrong = append(wrong, err)
 	}
+	if options.HealthCheck, err = f.health(); err != nil {
+		wrong = append(wrong, err)
+	}
 	options.Protocol = relay.Protocol(protocol)
 	options.Drain = cmp.Or(f.drain, -1) // "not at all", where zero is the default
 	wrong = append(wrong, f.owner.apply(f.ofForwarder, options)...)

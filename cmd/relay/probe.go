@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/config"
 )
 
 const (
@@ -39,4 +40,27 @@ func (f *flags) probeAnswer() (relay.Probe, error) {
 		return p, nil
 	}
 	return "", usagef("one of:   --probe=local, --probe=session, --probe=off", "--probe: %+.40q is none of a forwarder's words; how often it is asked is the relay's choice", f.probe)
+}
+
+// health returns the forwarder's --healthCheck, or nil for none.
+func (f *flags) health() (*relay.HealthCheck, error) {
+	if f.healthCheck == "" {
+		return nil, nil
+	}
+	const right = "one of:   --healthCheck=tcp, --healthCheck=http:/healthz"
+	given, err := config.ParseHealthCheck(f.healthCheck)
+	if err != nil {
+		return nil, usagef(right, "--healthCheck: %v", err)
+	}
+	check := &relay.HealthCheck{Path: given.HTTP}
+	if given.Status != nil {
+		check.Status = *given.Status
+	}
+	if given.Interval != nil {
+		check.Interval = *given.Interval
+	}
+	if err := check.Validate(); err != nil {
+		return nil, usagef(right, "--healthCheck: %v", strings.TrimPrefix(err.Error(), "relay: "))
+	}
+	return check, nil
 }

@@ -29,7 +29,7 @@ func examples() map[string]string {
 		"maxTunnelsPerSource": "100", "maxTunnelsPerNetwork": "1000", "maxHandshakes": "256", "maxHandshakesPerSource": "64", "handshakeTimeout": "5s",
 
 		"config": "relay.toml", "stateDir": "/var/lib/relay", "tlsCert": "relay.crt", "tlsKey": "relay.key",
-		"probe": "15s", "drain": "30s", "adminListen": "127.0.0.1:8081", "adminTokenFile": "admin.token", "metricsTunnels": "500", "logLevel": "info", "logFormat": "json", "idle": "2m",
+		"probe": "15s", "healthCheck": "tcp", "drain": "30s", "adminListen": "127.0.0.1:8081", "adminTokenFile": "admin.token", "metricsTunnels": "500", "logLevel": "info", "logFormat": "json", "idle": "2m",
 	}
 }
 

@@ -57,3 +57,18 @@ func private(t *testing.T, name, text string) string {
 	}
 	return path
 }
+
+// A health check is the same in a word, as a flag has it, and in a table.
+func TestHealthCheckInAWord(t *testing.T) {
+	for _, text := range []string{"tcp", "http:/healthz", "http:/a?b=c status=401", "http:/ status=204 interval=30s", "tcp interval=2s"} {
+		check, err := config.ParseHealthCheck(text)
+		if err != nil || check.String() != text {
+			t.Errorf("%q is read as %v, %v", text, check, err)
+		}
+	}
+	for _, text := range []string{"", "TCP", "http:", "http://a/", "http:a", "tcp status", "tcp status=x", "tcp interval=5", "tcp every=5s", "tcp,status=200"} {
+		if check, err := config.ParseHealthCheck(text); err == nil {
+			t.Errorf("%q is read as %v", text, check)
+		}
+	}
+}

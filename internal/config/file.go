@@ -101,7 +101,7 @@ type Service struct {
 // HealthCheck says how to find out whether a local server works.
 type HealthCheck struct {
 	HTTP     string         `toml:"http" example:"/healthz" doc:"path to ask for over HTTP; without it a connection is enough"`
-	Status   *int           `toml:"status" example:"200" doc:"status that the answer has to have; without it that is any from 200 to 399"`
+	Status   *int           `toml:"status" example:"200" doc:"status that the answer has to have; without it that is any from 200 to 299"`
 	Interval *time.Duration `toml:"interval" example:"5s" doc:"how often to look"`
 }
 

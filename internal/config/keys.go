@@ -137,6 +137,10 @@ func flagValue(field reflect.Value) (text string, given bool) {
 		if v != nil {
 			return v.String(), true
 		}
+	case *HealthCheck:
+		if v != nil {
+			return v.String(), true
+		}
 	}
 	return "", false
 }

@@ -118,18 +118,55 @@ func (p *parser) healthCheck(field reflect.Value, s setting, n *unstable.Node) {
 	field.Set(reflect.ValueOf(check))
 }
 
-// ParseHealthCheck reads a health check that is written in a word: tcp, or http: and a path.
+// ParseHealthCheck reads a health check as a flag has it: tcp, or http: and a path, and after
+// a space status=200 or interval=5s.
 func ParseHealthCheck(text string) (*HealthCheck, error) {
-	path, isHTTP := strings.CutPrefix(text, "http:")
+	word, settings, _ := strings.Cut(text, " ")
+	path, isHTTP := strings.CutPrefix(word, "http:")
+	check := &HealthCheck{HTTP: path}
 	switch {
-	case text == "tcp":
-		return &HealthCheck{}, nil
+	case word == "tcp":
+		check.HTTP = ""
 	case isHTTP && strings.HasPrefix(path, "//"), isHTTP && !strings.HasPrefix(path, "/"):
 		return nil, errors.New("after http: there is a path alone, which begins with /; the server is that of local")
-	case isHTTP:
-		return &HealthCheck{HTTP: path}, nil
+	case !isHTTP:
+		return nil, fmt.Errorf("there is no health check %+.40q", text)
 	}
-	return nil, fmt.Errorf("there is no health check %+.40q", text)
+	for setting := range strings.FieldsSeq(settings) {
+		key, value, _ := strings.Cut(setting, "=")
+		var err error
+		switch key {
+		case "status":
+			var status int
+			status, err = strconv.Atoi(value)
+			check.Status = &status
+		case "interval":
+			var interval time.Duration
+			interval, err = time.ParseDuration(value)
+			check.Interval = &interval
+		default:
+			err = errors.New("unknown")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%+.40q is no setting of a health check, which has status=200 and interval=5s", setting)
+		}
+	}
+	return check, nil
+}
+
+// String returns the health check as ParseHealthCheck reads it.
+func (h *HealthCheck) String() string {
+	text := "tcp"
+	if h.HTTP != "" {
+		text = "http:" + h.HTTP
+	}
+	if h.Status != nil {
+		text += fmt.Sprintf(" status=%d", *h.Status)
+	}
+	if h.Interval != nil {
+		text += fmt.Sprintf(" interval=%v", *h.Interval)
+	}
+	return text
 }
 
 // is reports whether a value is of the kind that a key has. If not, it says how to write what

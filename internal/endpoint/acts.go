@@ -36,13 +36,13 @@ func (g *Group) Find(id uint64) *Endpoint {
 	return nil
 }
 
-// End closes the endpoint for the operator: its lease ends, its tunnel, and all users. The
-// relay client may register again.
+// End closes the endpoint for the operator: its lease ends, its tunnels, and all users. The
+// relay clients may register again.
 func (e *Endpoint) End() {
-	t := e.Tunnel()
+	tunnels := e.Tunnels()
 	e.Close(errClosed) // first, or users would come meanwhile
 	e.roster.Close(errClosed)
-	if t != nil {
+	for _, t := range tunnels {
 		e.group.Go(func() { _ = t.Session.Close() })
 	}
 }
@@ -74,22 +74,16 @@ func (e *Endpoint) refusal(addr net.Addr) error {
 	return nil
 }
 
-// about identifies the endpoint in events, by its tunnel if there is one.
-func (e *Endpoint) about() observe.Tunnel {
-	if t := e.Tunnel(); t != nil {
-		return t.about()
-	}
-	return observe.Tunnel{ID: e.ID, Port: e.Port}
-}
-
 // EndBanned ends the users and the tunnels whose address is banned. The leases stand until
 // their time is over.
 func (g *Group) EndBanned() {
 	match := g.config.Admission.Bans.Has
 	for _, e := range g.allKnown() {
 		e.roster.StopAll(func(u *joinedUser) bool { return match(u.addr) || u.tunnel.isBanned() }, errBanned)
-		if t := e.Tunnel(); t != nil && t.isBanned() {
-			t.endBanned()
+		for _, t := range e.Tunnels() {
+			if t.isBanned() {
+				t.endBanned()
+			}
 		}
 	}
 }

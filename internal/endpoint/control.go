@@ -196,32 +196,11 @@ func (t *Tunnel) Down() error {
 	return nil
 }
 
-// setDown has the tunnel be given no users, who wait as if nobody served the endpoint, or
-// be given users again.
-func (t *Tunnel) setDown(down bool) {
-	e := t.endpoint
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t.down = down
-	e.changedLocked()
-}
-
-// changedLocked has users enter if there is a tunnel that takes them, and wait otherwise.
-func (e *Endpoint) changedLocked() {
-	takes := e.tunnel != nil && !e.tunnel.down
-	switch {
-	case takes == e.takes:
-	case takes:
-		close(e.bound)
-	default:
-		e.bound = make(chan struct{})
-	}
-	e.takes = takes
-}
-
 // tooLong returns why a user is reset who has waited for a tunnel in vain, for a cause.
 func (e *Endpoint) tooLong(cause error) error {
-	if t := e.Tunnel(); t != nil && t.Down() != nil && errors.Is(cause, protocol.ErrTooLong) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.members.areDown() && errors.Is(cause, protocol.ErrTooLong) {
 		return errDown
 	}
 	return cause
@@ -250,13 +229,12 @@ func (t *Tunnel) Move() bool {
 // would not get their port again, as they have no lease.
 func (g *Group) Move() (told, untold int) {
 	for _, e := range g.All() {
-		t := e.Tunnel()
-		switch {
-		case t == nil:
-		case e.Lease != nil && t.Move():
-			told++
-		default:
-			untold++
+		for _, t := range e.Tunnels() {
+			if e.Lease != nil && t.Move() {
+				told++
+			} else {
+				untold++
+			}
 		}
 	}
 	return told, untold

@@ -94,7 +94,7 @@ func (p *controlled) say(c *conntest.MemoryConn, lines string) {
 
 func (p *controlled) wantDown(want bool) {
 	p.Helper()
-	if err := p.endpoint.Tunnel().Down(); (err != nil) != want {
+	if err := p.endpoint.Tunnels()[0].Down(); (err != nil) != want {
 		p.Errorf("down: %v, want %v", err, want)
 	}
 }
@@ -197,7 +197,7 @@ func TestControlFlood(t *testing.T) {
 func TestMove(t *testing.T) {
 	withControl(t, false, func(p *controlled) {
 		c := p.channel(0)
-		if !p.endpoint.Tunnel().Move() {
+		if !p.endpoint.Tunnels()[0].Move() {
 			p.Error("the relay client cannot be told")
 		}
 		conntest.WantRead(p.T, c, "move\n")
@@ -209,7 +209,7 @@ func TestMove(t *testing.T) {
 	})
 	withPort(t, func(p *port) {
 		p.bind(newStarter())
-		if p.endpoint.Tunnel().Move() {
+		if p.endpoint.Tunnels()[0].Move() {
 			p.Error("a relay client without a channel can be told")
 		}
 	})

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/observe"
-	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/roster"
 )
 
@@ -35,8 +35,8 @@ type Place struct {
 // identity and has not come yet. It counts against nobody.
 const Unbound = "unbound"
 
-// Endpoint is where users of one address are admitted, and joined with the relay client
-// that serves it. If it is leased it stays open while none does, and users wait. Its
+// Endpoint is where users of one address are admitted, and joined with the relay clients
+// that serve it. If it is leased it stays open while none does, and users wait. Its
 // methods may be called concurrently.
 type Endpoint struct {
 	ID     uint64 // in the group
@@ -58,12 +58,12 @@ type Endpoint struct {
 	live      int  // tunnels that may have users
 	discarded bool // no tunnel comes any more
 
-	mu     sync.Mutex    // guards what follows
-	reason error         // why done is closed
-	tunnel *Tunnel       // or nil
-	left   time.Time     // when the last tunnel was unbound
-	takes  bool          // there is a tunnel that is not down
-	bound  chan struct{} // closed while takes
+	mu      sync.Mutex // guards what follows
+	reason  error      // why done is closed
+	members members
+	left    time.Time     // when a tunnel was unbound last
+	takes   bool          // a tunnel is given users
+	bound   chan struct{} // closed while takes
 }
 
 // maxWaiting is the most that Config.Waiting can be: each user who waits is a goroutine.
@@ -120,21 +120,22 @@ func (e *Endpoint) run(serve func(context.Context) error) {
 	}
 }
 
-// Close closes the endpoint for the given reason, and with it the tunnel.
+// Close closes the endpoint for the given reason, and with it its tunnels.
 func (e *Endpoint) Close(reason error) { e.closeIf(reason, func() bool { return true }) }
 
-// closeWith is Close if t is bound, or if t is nil and no tunnel is.
-func (e *Endpoint) closeWith(t *Tunnel, reason error) {
-	e.closeIf(reason, func() bool { return e.tunnel == t })
+// closeWith is Close if these are the tunnels that are bound.
+func (e *Endpoint) closeWith(reason error, tunnels ...*Tunnel) {
+	e.closeIf(reason, func() bool { return slices.Equal(e.members.all, tunnels) })
 }
 
 // closeIf is Close unless the endpoint is closed, if may allows it, which is asked with
 // the lock held.
 func (e *Endpoint) closeIf(reason error, may func() bool) {
 	e.mu.Lock()
-	t, first := e.tunnel, e.reason == nil && may()
+	first := e.reason == nil && may()
+	var tunnels []*Tunnel
 	if first {
-		e.reason = reason
+		e.reason, tunnels = reason, slices.Clone(e.members.all)
 	}
 	e.mu.Unlock()
 	if !first {
@@ -143,8 +144,8 @@ func (e *Endpoint) closeIf(reason error, may func() bool) {
 	e.endLease(reason) // first, or an owner who sees the end would find this endpoint
 	e.endExcess()
 	close(e.done)
-	e.Discard() // before the tunnel is seen to end: the port may be wanted at once
-	if t != nil {
+	e.Discard() // before a tunnel is seen to end: the port may be wanted at once
+	for _, t := range tunnels {
 		t.end(reason)
 	}
 }
@@ -227,82 +228,23 @@ func (e *Endpoint) CloseFor(owner string, reason error) {
 // HasUsers reports whether the port would go on to count if the endpoint were closed.
 func (e *Endpoint) HasUsers() bool { return e.Account.Users() > 0 }
 
-// Tunnel returns the tunnel that is bound, or nil.
-func (e *Endpoint) Tunnel() *Tunnel {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.tunnel
-}
-
 // Why a tunnel ends, besides what its session says.
 var (
 	errTakenOver = observe.WithReason(errors.New("another relay client has shown the same lease key, and has taken over"), observe.TakenOver)
 	errAnew      = observe.WithReason(errors.New("the relay client has registered anew, and goes on so"), observe.RegisteredAnew)
 )
 
-// bind has t serve the endpoint. It takes over from a tunnel that does: that one gets no
-// more users, and those it has may finish. It fails if the endpoint is closed.
-func (e *Endpoint) bind(t *Tunnel) error {
-	e.mu.Lock()
-	err := e.reason
-	if err == nil && e.Lease != nil {
-		err = e.Lease.Activate(t.Instance)
-	}
-	if err != nil {
-		e.mu.Unlock()
-		return err
-	}
-	old := e.tunnel
-	e.tunnel = t
-	e.changedLocked()
-	if was := e.policy.Load(); was != nil && was.Equal(t.Policy) {
-		t.policy = was // and a user whom it has admitted is not asked again
-	} else {
-		t.policy = e.group.config.Admission.Accounts.Apply(e.Account, t.Policy)
-	}
-	e.policy.Store(t.policy)
-	e.mu.Unlock()
-	if old != nil {
-		reason := errTakenOver
-		if old.Instance != "" && old.Instance == t.Instance {
-			reason = errAnew
-		}
-		old.end(reason) // first, or that it was stopped would be the reason
-		protocol.StopAccepting(old.Session)
-	}
-	if e.Lease != nil {
-		e.Lease.Save() // it has no end any more, and may have another name
-	}
-	return nil
-}
-
-// unbind takes the endpoint from t. It closes unless it is leased.
-func (e *Endpoint) unbind(t *Tunnel, reason error) {
-	e.mu.Lock()
-	if e.tunnel != t {
-		e.mu.Unlock()
-		return // it was taken over from
-	}
-	e.tunnel, e.left = nil, time.Now()
-	e.changedLocked()
-	e.mu.Unlock()
-	e.CloseIfUnbound(reason)
-	if e.Lease != nil {
-		e.Lease.Save()
-	}
-}
-
 // CloseIfUnbound closes an endpoint that has no tunnel for the given reason if it is not
 // leased. A lease is away from now on.
 func (e *Endpoint) CloseIfUnbound(reason error) {
 	e.mu.Lock()
-	closes := e.reason == nil && e.tunnel == nil
+	closes := e.reason == nil && len(e.members.all) == 0
 	if closes && e.Lease != nil {
 		reason = e.Lease.Away() // why it may not stand any more
 		closes = reason != nil
 	}
 	e.mu.Unlock()
 	if closes {
-		e.closeWith(nil, reason)
+		e.closeWith(reason)
 	}
 }

@@ -121,9 +121,9 @@ func (x *excess) log(news wire.Notice) {
 		Name: observe.UsersLimited, Level: slog.LevelWarn, Limit: news.Limit, Delayed: news.Waited, Reset: news.Reset,
 	}
 	e.mu.Lock()
-	event.Source, event.Tunnel.ID, event.Tunnel.Port = e.Source.Prefix(), e.ID, e.Port
-	if e.tunnel != nil {
-		event.Source, event.Tunnel = e.tunnel.Source.Prefix(), e.tunnel.about()
+	event.Source, event.Tunnel = e.Source.Prefix(), e.aboutLocked()
+	if len(e.members.all) > 0 {
+		event.Source = e.members.all[0].Source.Prefix()
 	}
 	e.mu.Unlock()
 	e.group.config.Events.Observe(event)

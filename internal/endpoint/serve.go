@@ -139,7 +139,7 @@ func (u *user) await() error {
 	}
 }
 
-// awaitTunnel returns the tunnel, as soon as one is bound that is not down, and counts a
+// awaitTunnel returns the tunnel for a user, as soon as one is given users, and counts the
 // user in.
 func (e *Endpoint) awaitTunnel(ctx context.Context) (*Tunnel, error) {
 	for {
@@ -157,16 +157,16 @@ func (e *Endpoint) awaitTunnel(ctx context.Context) (*Tunnel, error) {
 	}
 }
 
-// enterTunnel returns the tunnel that is bound, and counts a user in. If there is none, or
-// it is down, it returns what is closed when there is one that is not.
+// enterTunnel returns the tunnel for a user, and counts the user in. If none is given users,
+// it returns what is closed when one is.
 func (e *Endpoint) enterTunnel() (*Tunnel, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.takes {
-		return nil, e.bound
+	t := e.members.pick()
+	if t != nil {
+		t.users.Add(1)
 	}
-	e.tunnel.users.Add(1)
-	return e.tunnel, e.bound
+	return t, e.bound
 }
 
 // resetOnPanic is deferred where a panic would end more than one connection.

@@ -182,15 +182,3 @@ func (s *sideConn) isUnconnected(limit time.Duration) bool {
 	defer s.mu.Unlock()
 	return s.conn == nil && !s.ended && time.Since(s.began) >= limit
 }
-
-// enter counts somebody in who uses the tunnel's session. It reports false if the tunnel
-// is not bound any more.
-func (t *Tunnel) enter() bool {
-	t.endpoint.mu.Lock()
-	defer t.endpoint.mu.Unlock()
-	if t.endpoint.tunnel != t {
-		return false
-	}
-	t.users.Add(1)
-	return true
-}

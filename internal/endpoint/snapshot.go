@@ -38,9 +38,10 @@ func (e *Endpoint) Snapshot() Snapshot {
 		s.Paused = *at
 	}
 	e.mu.Lock()
-	t, left := e.tunnel, e.left
+	tunnels, left := slices.Clone(e.members.all), e.left
 	e.mu.Unlock()
-	if t != nil {
+	if len(tunnels) > 0 {
+		t := tunnels[0]
 		s.Tunnel, s.Served, s.Since = t.about(), true, t.Since
 		if timed, ok := t.Session.(protocol.Timed); ok {
 			s.RoundTrip = timed.RoundTrip()

@@ -53,7 +53,8 @@ type Tunnel struct {
 	users   sync.WaitGroup // that are counted; none is added once the tunnel is not bound
 	ending  sync.Once
 	parks   bool // users who start to wait; guarded by starts.mu
-	down    bool // guarded by Endpoint.mu
+	bound   bool // guarded by Endpoint.mu
+	down    bool // the relay client wants no users; guarded by Endpoint.mu
 	health  health
 	control control
 }
@@ -166,7 +167,7 @@ func (t *Tunnel) drain() {
 func (t *Tunnel) revoke(reason error) {
 	t.kill(reason)
 	if !errors.Is(reason, auth.ErrIdentityChanged) {
-		t.endpoint.closeWith(t, lease.Revoke(reason))
+		t.endpoint.closeWith(lease.Revoke(reason), t)
 	}
 	t.end(reason)
 	_ = t.Session.Close()

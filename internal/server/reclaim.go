@@ -87,10 +87,11 @@ func (r *registrar) explainOwn(a *applicant, err error) error {
 		return err
 	}
 	for _, e := range r.endpoints.All() {
-		t := e.Tunnel()
-		if t == nil || t.Identity != a.Name || !r.isInTheWay(e, a, err) {
+		tunnels := e.Tunnels()
+		if len(tunnels) == 0 || tunnels[0].Identity != a.Name || !r.isInTheWay(e, a, err) {
 			continue
 		}
+		t := tunnels[0]
 		code := refusalOf(err).Code
 		if errors.Is(err, lease.ErrPortTaken) || errors.Is(err, lease.ErrNameTaken) {
 			code = wire.CodeInUse // which passes: that one may be dead, or give way

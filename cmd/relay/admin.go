@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -125,7 +126,7 @@ func (a *adminFlags) check() error {
 
 // local returns the processes of this machine.
 func (a *adminFlags) local() ([]instance, error) {
-	dir, err := (&flags{stateDir: a.stateDir}).state()
+	dir, err := (&flags{stateDir: cmp.Or(a.stateDir, readEnvironment()[variable("stateDir")])}).state()
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ that port with the server, byte for byte.`,
 			return refuseEmpty(cmd, examples())
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return dispatch(cmd, args, &f, stderr)
+			return f.renamed(dispatch(cmd, args, &f, stderr))
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
@@ -125,7 +125,7 @@ func (f *flags) define() {
 	fs.StringVar(&f.ports, "ports", "20000-29999", "public ports that the relay opens")
 	fs.StringVar(&f.trustedProxies, "trustedProxies", "", "networks of load balancers before the public ports, whose PROXY protocol headers say who the user is; each proxy there has to send its own header, as one that it passes on from a client is believed (default none)")
 	fs.StringVar(&f.controlProxies, "controlProxies", "", "networks of load balancers before the control port, whose headers say who the relay client is; each proxy there has to send its own, too (default none)")
-	fs.StringVar(&f.tokens, "tokens", "", "file that says who may use the relay (default the file that RELAY_TOKENS names; without any, anybody may)")
+	fs.StringVar(&f.tokens, "tokens", "", "file that says who may use the relay (default none: anybody may)")
 	fs.DurationVar(&f.config.Lease, "lease", 5*time.Minute, "how long a public port is kept while its owner is away")
 	fs.DurationVar(&f.config.TokenLease, "tokenLease", 24*time.Hour, "the same, for an owner with a token or a certificate")
 	f.tls.defineRelay(fs, &f.config.RequireTLS)

@@ -59,7 +59,7 @@ Exit status: 0 without a problem, 1 with one, 2 if the command line is wrong.`,
   relay doctor --idle=5m relay.example.com 8080
   relay doctor 8080`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return runDoctor(cmd, args, &f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return f.renamed(runDoctor(cmd, args, &f)) },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return explainFlag(err, rightDoctor, examples()) })
 	f.define()
@@ -75,7 +75,12 @@ Exit status: 0 without a problem, 1 with one, 2 if the command line is wrong.`,
 
 // runDoctor looks from the forwarder's side if there is a host, and otherwise at this machine.
 func runDoctor(cmd *cobra.Command, args []string, f *doctorFlags) error {
+	if err := f.takeVariables(args); err != nil {
+		return err
+	}
 	switch {
+	case f.configFile != "":
+		return usagef(rightDoctor, "the doctor looks at one tunnel or one relay at a time, and reads no file of several: give it flags in place of --config")
 	case f.idle < 0 || f.idle > doctor.MaxIdle:
 		return usagef("for example:   --idle=2m", "--idle=%s: it can be up to %s", f.idle, doctor.MaxIdle)
 	case len(f.tls.check()) > 0:
@@ -90,6 +95,18 @@ func runDoctor(cmd *cobra.Command, args []string, f *doctorFlags) error {
 	defer patient.Close()
 	title := fmt.Sprintf("from the forwarder's side, to %s", net.JoinHostPort(patient.Host, strconv.Itoa(patient.Port)))
 	return f.examine(cmd, "forwarder", title, patient.Checks())
+}
+
+// takeVariables takes those variables that the forwarder or the relay would take.
+func (f *doctorFlags) takeVariables(args []string) error {
+	env := readEnvironment()
+	if err := env.take(&f.flags, f.ofBoth, f.ofRelay, f.ofRelayLimits); err != nil {
+		return err
+	}
+	if len(args) != 2 && f.localForwardPort == "" {
+		return nil
+	}
+	return env.take(&f.flags, f.ofForwarder)
 }
 
 // isNoPort reports whether an argument was not meant to be a port of this machine.

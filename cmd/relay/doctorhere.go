@@ -34,11 +34,6 @@ func (f *doctorFlags) doctorHere(cmd *cobra.Command, args []string) error {
 		m.Control = onlyRelay(m.StateDir)
 	}
 	m.Running = f.askRunning(m)
-	if m.Tokens == "" {
-		if m.Tokens, _, err = lookupEnv("RELAY_TOKENS", "the path of a tokens file"); err != nil {
-			return err
-		}
-	}
 	return f.examine(cmd, "relay", "at this machine, as one that runs a relay", m.Checks())
 }
 

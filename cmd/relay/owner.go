@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -86,20 +85,6 @@ func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) (wro
 		options.BytesPerSecond = n
 	}
 	return wrong
-}
-
-// takeSecret takes the token of a service or else of its relay, which a file has in it, unless
-// the command line or the environment names a file with another. It reports whether it did.
-func (o *ownerFlags) takeSecret(ofService, ofRelay string, elsewhere bool) bool {
-	if o.tokenFile != "" && ofService == "" {
-		ofRelay = "" // the service has a file of its own
-	}
-	secret := cmp.Or(ofService, ofRelay)
-	if elsewhere || secret == "" {
-		return false
-	}
-	o.secret = secret
-	return true
 }
 
 // token returns the secret. It is never on the command line, where others could see it.

@@ -44,6 +44,7 @@ func runSetup(ctx context.Context, s *setup, out outputs, from *source) error {
 	}
 	p, lines := newProcess(s, out.stderr, from)
 	defer lines.Close(flushWait)
+	warn(p.log, s.notes)
 	ctx, p.drain = untilDrained(ctx)
 	defer p.drain()
 	defer p.close()

@@ -158,19 +158,15 @@ func authorityFlag(before, f *flags) string {
 // prepareTokens reads the tokens file again, which may be another one. Whether there is one
 // stays for node.MayReconfigure to judge.
 func (p *relayPart) prepareTokens(f *flags) (use func(), err error) {
-	path, from, err := f.tokensPath()
 	tokens := p.now.Load().flags.config.Tokens
-	if err != nil {
-		return nil, err
-	}
-	if path == "" {
+	if f.tokens == "" {
 		return func() {}, nil
 	}
 	if tokens == nil {
-		return nil, fmt.Errorf("%s: %w: %s", from, node.ErrOpenness, toRestart)
+		return nil, fmt.Errorf("--tokens: %w: %s", node.ErrOpenness, toRestart)
 	}
-	if use, err = tokens.Prepare(path); err != nil {
-		return nil, fmt.Errorf("%s: %w", from, explainFile(err))
+	if use, err = tokens.Prepare(f.tokens); err != nil {
+		return nil, fmt.Errorf("--tokens: %w", explainFile(err))
 	}
 	f.config.Tokens = tokens
 	return use, nil

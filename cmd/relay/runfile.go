@@ -14,12 +14,16 @@ import (
 const rightConfig = "to check a file:   relay check relay.toml\nto begin one:      relay init relay.toml"
 
 // runFile runs what a file says.
-func runFile(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) error {
+func runFile(cmd *cobra.Command, args []string, f *flags, env environment, stderr io.Writer) error {
+	if err := env.take(f, f.all()...); err != nil {
+		return err
+	}
 	from := &source{seen: sumOf(f.configFile), load: func() (*setup, error) { return f.loadSetup(f.configFile, args) }}
 	s, err := from.load()
 	if err != nil {
 		return err
 	}
+	s.notes = s.unused(f, env)
 	return runSetup(cmd.Context(), s, outputs{cmd.OutOrStdout(), stderr}, from)
 }
 

@@ -39,26 +39,15 @@ func parseProxies(flag, value string) ([]netip.Prefix, error) {
 	return networks, nil
 }
 
-// tokensPath returns the path of the tokens file, and which setting it is from, or "" if there
-// is none and everybody may use the relay.
-func (f *flags) tokensPath() (path, from string, err error) {
-	if f.tokens != "" { // a flag that is given is never empty
-		return f.tokens, "--tokens", nil
-	}
-	path, _, err = lookupEnv("RELAY_TOKENS", "the path of a tokens file")
-	return path, "RELAY_TOKENS", err
-}
-
-// openTokens opens the tokens file, and returns nil if there is none. A relay that was told of
-// a file never starts without it.
+// openTokens opens the tokens file, and returns nil if there is none and everybody may use
+// the relay. A relay that was told of a file never starts without it.
 func openTokens(f *flags, log *slog.Logger) (*auth.File, error) {
-	path, from, err := f.tokensPath()
-	if path == "" || err != nil {
-		return nil, err
+	if f.tokens == "" { // a flag that is given is never empty
+		return nil, nil
 	}
-	tokens, err := auth.Open(path, log)
+	tokens, err := auth.Open(f.tokens, log)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", from, explainFile(err))
+		return nil, fmt.Errorf("--tokens: %w", explainFile(err))
 	}
 	return tokens, nil
 }

@@ -12,7 +12,7 @@ import (
 // given stands for the value of a setting that leads to something secret.
 const given = "(given)"
 
-// settings returns the flags that are given, and the variables that are set, for a bug
+// settings returns the flags that are given, wherever, for a bug
 // report: those that name a file with a secret, or hold one, without their value.
 func (f *flags) settings() map[string]string {
 	secret := []string{"tokenFile", "tokens", "tlsKey", "adminTokenFile"}
@@ -28,10 +28,8 @@ func (f *flags) settings() map[string]string {
 			}
 		})
 	}
-	for _, name := range []string{"RELAY_TOKEN", "RELAY_TOKENS"} {
-		if _, set := os.LookupEnv(name); set {
-			found[name] = given
-		}
+	if _, set := os.LookupEnv("RELAY_TOKEN"); set {
+		found["RELAY_TOKEN"] = given
 	}
 	return found
 }

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/seed96252745/relay/internal/config"
 	"github.com/seed96252745/relay/internal/port"
@@ -19,6 +22,7 @@ type setup struct {
 	process  *flags         // settings of the whole process
 	relay    *relaySetup    // nil if the process is no relay
 	services []serviceFlags // none if it is no forwarder
+	notes    []string       // to be logged at the start
 }
 
 // relaySetup is the relay of a process.
@@ -79,6 +83,53 @@ func (l *setupLoader) load(args []string) {
 		s.services = append(s.services, l.service(&s.file.Services[i], relayAddr))
 	}
 	l.refuseArguments(args)
+	l.refuseFlags()
+}
+
+// refuseFlags refuses flags that nothing in the file is there for, and those that are for
+// several things in it which cannot all have the same. Variables of a side that is not there
+// have no effect, as without a file.
+func (l *setupLoader) refuseFlags() {
+	s, path := l.setup, l.setup.file.Path
+	refuse := func(refused bool, why string, sets ...*pflag.FlagSet) {
+		for _, fs := range sets {
+			fs.VisitAll(func(flag *pflag.Flag) {
+				if refused && flag.Changed && l.flags.from[flag.Name] == (origin{}) {
+					l.wrongArgument(usagef(rightConfig, "--%s: %s", flag.Name, why))
+				}
+			})
+		}
+	}
+	refuse(s.relay == nil, "a relay has it, and "+path+" has no [server]", l.flags.ofRelay, l.flags.ofRelayLimits)
+	refuse(len(s.services) == 0, "a forwarder has it, and "+path+" has no services", l.flags.ofForwarder)
+	ambiguous := func(names ...string) {
+		for _, name := range names {
+			if flag := lookup(name, l.flags.all()...); flag.Changed {
+				l.wrongArgument(l.flags.renamed(usagef(rightConfig, "--%s is given, and %s has several that could be meant: put it into the file", name, path)))
+			}
+		}
+	}
+	ambiguous("localForwardPort", "localForwardHost")
+	if len(s.services) > 1 {
+		ambiguous("port", "name")
+	}
+	if s.relay != nil && len(s.services) > 0 {
+		ambiguous("probe", "tlsCert", "tlsKey")
+	}
+}
+
+// unused returns a line for each variable that has no effect.
+func (s *setup) unused(f *flags, env environment) []string {
+	in, side := []*pflag.FlagSet{f.ofBoth}, ""
+	if s.relay != nil {
+		in = append(in, f.ofRelay, f.ofRelayLimits)
+		side = "it is a forwarder's, and " + s.file.Path + " has no services"
+	}
+	if len(s.services) > 0 {
+		in = append(in, f.ofForwarder)
+		side = "it is a relay's, and " + s.file.Path + " has no [server]"
+	}
+	return env.unused(f, side, in...)
 }
 
 // fill gives flags their values of a table, but for those that the command line or the
@@ -176,22 +227,35 @@ func (l *setupLoader) refuseArguments(args []string) {
 func (l *setupLoader) service(s *config.Service, relayAddr string) serviceFlags {
 	table := "services." + s.Name
 	f := l.setup.process.derive()
-	l.fill(f, table, s)
-	if relay := l.setup.file.Relay; relay != nil {
-		of := *relay
-		if f.owner.takeSecret(s.Token, of.Token, f.ofForwarder.Lookup("tokenFile").Changed) {
-			of.TokenFile = ""
-		}
-		l.fill(f, "relay", of)
-	} else {
-		f.owner.takeSecret(s.Token, "", f.ofForwarder.Lookup("tokenFile").Changed)
+	own, common := *s, config.Relay{}
+	if l.setup.file.Relay != nil {
+		common = *l.setup.file.Relay
 	}
+	takeToken(f, &own, &common)
+	l.fill(f, table, own)
+	l.fill(f, "relay", common)
 	l.check(f, table, f.checkForwarder())
 	local, err := parseLocal(s.Local)
 	if s.Local != "" && err != nil {
 		l.faults = append(l.faults, l.setup.file.Fault(table+".local", err.Error(), `for example: local = "localhost:22"`))
 	}
 	return serviceFlags{name: s.Name, relay: relayAddr, local: local, flags: f}
+}
+
+// takeToken gives a service its token, if that is in the file, and leaves out of own and common
+// the token file that another token is before: that of the command line or the environment, and
+// then the service's own.
+func takeToken(f *flags, own *config.Service, common *config.Relay) {
+	_, set := os.LookupEnv("RELAY_TOKEN")
+	switch {
+	case f.ofForwarder.Changed("tokenFile"):
+	case set:
+		own.TokenFile, common.TokenFile = "", ""
+	case own.Token != "":
+		f.owner.secret, common.TokenFile = own.Token, ""
+	case own.TokenFile == "":
+		f.owner.secret = common.Token
+	}
 }
 
 // maxSocketPath is how long the path of a Unix socket can be on the system that has the

@@ -135,13 +135,12 @@ func explainValue(flag *pflag.Flag, value string, err error, of map[string]strin
 	return usagef(example(flag, of), "--%s: %+.40q %s", flag.Name, value, wrong)
 }
 
-// lookupEnv returns the value of an environment variable, and whether it is set. A variable
-// that is set and empty is a mistake, as an empty flag is: an operator who sets it wants what
-// it is for.
+// lookupEnv returns the value of an environment variable, and whether it is set. It refuses one
+// that is empty.
 func lookupEnv(name, what string) (value string, set bool, err error) {
 	value, set = os.LookupEnv(name)
 	if set && strings.TrimSpace(value) == "" {
-		return "", true, usagef("to go without:   unset "+name, "%s is set, and empty: put %s into it, or unset it", name, what)
+		return "", true, emptyVariable(name, what)
 	}
 	return value, set, nil
 }

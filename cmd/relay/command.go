@@ -73,6 +73,10 @@ that port with the server, byte for byte.`,
   The same with a connection of its own for each user:
     relay --localForwardPort=6379 --protocol=event relay.example.com 8080
 
+  Run what a file says, a relay, services to put online, or both:
+    relay init
+    relay --config relay.toml
+
   See all of it work in one process, with nothing set up:
     relay demo`,
 		Version:       version(),
@@ -96,6 +100,7 @@ that port with the server, byte for byte.`,
 	root.AddCommand(newDemoCommand(stderr))
 	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand(), newReloadCommand(), newSupportCommand())
 	root.AddCommand(newTokenCommand())
+	root.AddCommand(newCheckCommand(), newInitCommand())
 	root.AddCommand(newDoctorCommand())
 	root.InitDefaultCompletionCmd("")
 	root.InitDefaultHelpCmd()

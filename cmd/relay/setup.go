@@ -52,8 +52,11 @@ func (f *flags) loadSetup(path string, args []string) (*setup, error) {
 		l.faults = faults.List
 	}
 	l.load(args)
-	if err := config.Join(path, l.faults...); err != nil {
-		return nil, &usageError{wrong: err.Error(), right: rightConfig}
+	if err := config.Join(path, l.faults...); errors.As(err, &faults) {
+		return nil, &usageError{
+			wrong: fmt.Sprintf("%s has %s:\n%v", path, count(len(faults.List), "fault"), err),
+			right: "to check it again:   relay check " + quoteArg(path),
+		}
 	}
 	return l.setup, l.wrong
 }

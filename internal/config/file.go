@@ -44,9 +44,9 @@ type Server struct {
 	Probe                  *time.Duration `toml:"probe" example:"15s" doc:"how often the relay asks each forwarder whether its server accepts connections; 0s is never"`
 	TLSCert                string         `toml:"tlsCert" is:"path" example:"relay.crt" doc:"file with the relay's certificate, and its chain; without one the relay makes its own"`
 	TLSKey                 string         `toml:"tlsKey" is:"path" example:"relay.key" doc:"file with the key of tlsCert"`
-	ACMEDomain             string         `toml:"acmeDomain" example:"relay.example.com" doc:"name of the relay, for which it gets a certificate from Let's Encrypt, whose terms this accepts"`
-	ACMEEmail              string         `toml:"acmeEmail" example:"admin@example.com" doc:"where Let's Encrypt writes to if something is wrong"`
-	ACMEDirectory          string         `toml:"acmeDirectory" example:"https://ca.example.com/directory" doc:"URL of another authority than Let's Encrypt"`
+	ACMEDomain             string         `toml:"acmeDomain" instead:"tlsCert" example:"relay.example.com" doc:"name of the relay, for which it gets a certificate from Let's Encrypt, whose terms this accepts"`
+	ACMEEmail              string         `toml:"acmeEmail" instead:"tlsCert" example:"admin@example.com" doc:"where Let's Encrypt writes to if something is wrong"`
+	ACMEDirectory          string         `toml:"acmeDirectory" instead:"tlsCert" example:"https://ca.example.com/directory" doc:"URL of another authority than Let's Encrypt"`
 	RequireTLS             *bool          `toml:"requireTls" example:"true" doc:"admit no relay client that does not encrypt"`
 	TLSClientCA            string         `toml:"tlsClientCa" is:"path" example:"clients.crt" doc:"file with authorities: a relay client with a certificate from one needs no token, and others need one"`
 	MaxUsers               *int           `toml:"maxUsers" example:"10000" doc:"users of the relay at a time; 0 is what descriptors allow"`
@@ -63,11 +63,11 @@ type Server struct {
 // Relay says which relay services use, and how.
 type Relay struct {
 	Address       string   `toml:"address" example:"relay.example.com:8080" doc:"host and control port of the relay"`
-	Token         string   `toml:"token" example:"relay_..." doc:"the token itself, in a file that nobody else may read; tokenFile keeps it apart"`
+	Token         string   `toml:"token" instead:"tokenFile" example:"relay_..." doc:"the token itself, in a file that nobody else may read; tokenFile keeps it apart"`
 	TokenFile     string   `toml:"tokenFile" is:"path" example:"relay.token" doc:"file with the token, for a relay that asks for one"`
 	TLS           *bool    `toml:"tls" example:"true" doc:"encrypt what goes to the relay; the system has to trust its certificate, unless tlsCa or tlsPin is given too"`
 	TLSCA         string   `toml:"tlsCa" is:"path" example:"ca.crt" doc:"encrypt, and trust the authorities in this file and no others"`
-	TLSPin        []string `toml:"tlsPin" example:"sha256//..." doc:"encrypt, and trust the relay that has one of these keys; with tlsCa both are checked"`
+	TLSPin        []string `toml:"tlsPin" example:"sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" doc:"encrypt, and trust the relay that has one of these keys; with tlsCa both are checked"`
 	TLSServerName string   `toml:"tlsServerName" example:"relay.example.com" doc:"name in the relay's certificate; without it that is the relay's host"`
 	TLSCert       string   `toml:"tlsCert" is:"path" example:"client.crt" doc:"file with the certificate to show, and its chain"`
 	TLSKey        string   `toml:"tlsKey" is:"path" example:"client.key" doc:"file with the key of tlsCert"`
@@ -91,7 +91,7 @@ type Service struct {
 	UsersPerSecond *int         `toml:"usersPerSecond" example:"10" doc:"new users from one address"`
 	BytesPerSecond string       `toml:"bytesPerSecond" example:"10MB" doc:"bytes through the tunnel, both ways added up"`
 	Probe          string       `toml:"probe" words:"local session off" example:"local" doc:"how to find out what the relay asks: by connecting to the local server, without that, or not at all"`
-	Token          string       `toml:"token" example:"relay_..." doc:"the token itself, in a file that nobody else may read, instead of that of [relay]"`
+	Token          string       `toml:"token" instead:"tokenFile" example:"relay_..." doc:"the token itself, in a file that nobody else may read, instead of that of [relay]"`
 	TokenFile      string       `toml:"tokenFile" is:"path" example:"web.token" doc:"file with the token, instead of that of [relay]"`
 	HealthCheck    *HealthCheck `toml:"healthCheck" example:"tcp" doc:"how to find out whether the local server works: tcp, http:/path, or a table with http, status and interval"`
 	Group          string       `toml:"group" example:"web" doc:"share the public port with the other forwarders of this group that have the same token"`

@@ -18,13 +18,14 @@ const (
 	kindDuration kind = "duration"
 	kindList     kind = "list of texts"
 	kindTable    kind = "table"
-	kindCheck    kind = "text or table"
+	kindCheck    kind = "text, or table"
 )
 
 // tag is what the tags and the type of a field say about its key.
 type tag struct {
 	name, example, doc string
 	is                 string // path or local, for a text that is no more than a path, or may be one
+	instead            string // key that it cannot stand beside
 	words              []string
 	kind               kind
 	isTable            bool
@@ -33,7 +34,7 @@ type tag struct {
 func tagOf(f reflect.StructField) (t tag, ok bool) {
 	t = tag{
 		name: f.Tag.Get("toml"), example: f.Tag.Get("example"), doc: f.Tag.Get("doc"),
-		is: f.Tag.Get("is"), words: strings.Fields(f.Tag.Get("words")),
+		is: f.Tag.Get("is"), instead: f.Tag.Get("instead"), words: strings.Fields(f.Tag.Get("words")),
 	}
 	switch f.Type {
 	case reflect.TypeFor[string]():

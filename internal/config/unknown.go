@@ -25,6 +25,41 @@ func tables() []struct {
 	}
 }
 
+// Table is a table that a file may have.
+type Table struct {
+	Header string // [server], or "" for the keys before the first table
+	Keys   []Key
+}
+
+// Key is a key of a table.
+type Key struct {
+	Name, Doc string
+	Kind      string // of its value, in words
+	Words     []string
+	Line      string // that gives it a value
+	Needed    bool   // of a forwarder, which the template is
+	Instead   string // key that it cannot stand beside
+}
+
+// Tables returns all tables and their keys, for documents.
+func Tables() (all []Table) {
+	for _, table := range tables() {
+		t := Table{Header: table.header}
+		for i := range table.of.NumField() {
+			tag, ok := tagOf(table.of.Field(i))
+			if !ok || tag.isTable {
+				continue
+			}
+			t.Keys = append(t.Keys, Key{
+				Name: tag.name, Doc: tag.doc, Kind: string(tag.kind), Words: tag.words, Line: tag.literal(tag.name),
+				Needed: tag.name == "address" || tag.name == "local", Instead: tag.instead,
+			})
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
 // keysOf returns the names of the keys that a table has.
 func keysOf(of reflect.Type) (names []string) {
 	for i := range of.NumField() {

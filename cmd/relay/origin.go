@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -78,7 +79,7 @@ func valueOf(flag *pflag.Flag) string {
 }
 
 // flagInText finds flags in a message, with their values.
-var flagInText = regexp.MustCompile(`--([a-zA-Z]+)(?:=(\S+?))?([,;:)]?(?:\s|$))`)
+var flagInText = regexp.MustCompile(`--([a-zA-Z]+)(?:=("(?:[^"\\]|\\.)*"|\S+?))?([,;:)]?(?:\s|$))`)
 
 // rename has a message about flags speak of variables and of keys of the file, for the values
 // that come from there. A flag that is not given is called as the file does, if there is one.
@@ -100,7 +101,11 @@ func (f *flags) rename(text string) string {
 		case m[2] == "":
 			return flag.Name + m[3]
 		}
-		return config.Literal(flag.Name, m[2]) + m[3]
+		value, err := strconv.Unquote(m[2])
+		if err != nil {
+			value = m[2] // it has no quotes
+		}
+		return config.Literal(flag.Name, value) + m[3]
 	})
 }
 
@@ -155,6 +160,9 @@ func (f *flags) fault(err error, table string) (fault config.Fault, is bool) {
 	wrong = strings.TrimPrefix(wrong, name+": ")
 	if value, ok := strings.CutPrefix(wrong, name+" = "); ok {
 		wrong = value
+	}
+	if rest, ok := strings.CutPrefix(wrong, name+" is "); ok {
+		wrong = "it is " + rest
 	}
 	if !strings.HasPrefix(usage.right, "for example:") && !strings.HasPrefix(usage.right, "one of:") {
 		right = "" // a command line

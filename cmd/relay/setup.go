@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/config"
 	"github.com/seed96252745/relay/internal/port"
 )
@@ -52,11 +53,8 @@ func (f *flags) loadSetup(path string, args []string) (*setup, error) {
 		l.faults = faults.List
 	}
 	l.load(args)
-	if err := config.Join(path, l.faults...); errors.As(err, &faults) {
-		return nil, &usageError{
-			wrong: fmt.Sprintf("%s has %s:\n%v", path, count(len(faults.List), "fault"), err),
-			right: "to check it again:   relay check " + quoteArg(path),
-		}
+	if err := config.Join(path, l.faults...); err != nil {
+		return nil, &usageError{wrong: err.Error(), right: "to check it again:   relay check " + quoteArg(path)}
 	}
 	return l.setup, l.wrong
 }
@@ -82,6 +80,7 @@ func (l *setupLoader) load(args []string) {
 		s.relay.port = l.controlPort(args)
 	}
 	relayAddr := l.relayAddr(args)
+	l.checkSecrets()
 	for i := range s.file.Services {
 		s.services = append(s.services, l.service(&s.file.Services[i], relayAddr))
 	}
@@ -112,7 +111,9 @@ func (l *setupLoader) refuseFlags() {
 			}
 		}
 	}
-	ambiguous("localForwardPort", "localForwardHost")
+	if len(s.services) > 0 {
+		ambiguous("localForwardPort", "localForwardHost")
+	}
 	if len(s.services) > 1 {
 		ambiguous("port", "name")
 	}
@@ -228,7 +229,7 @@ func (l *setupLoader) refuseArguments(args []string) {
 
 // service returns a service of the file.
 func (l *setupLoader) service(s *config.Service, relayAddr string) serviceFlags {
-	table := "services." + s.Name
+	table := config.ServiceKey(s.Name)
 	f := l.setup.process.derive()
 	own, common := *s, config.Relay{}
 	if l.setup.file.Relay != nil {
@@ -243,6 +244,24 @@ func (l *setupLoader) service(s *config.Service, relayAddr string) serviceFlags 
 		l.faults = append(l.faults, l.setup.file.Fault(table+".local", err.Error(), `for example: local = "localhost:22"`))
 	}
 	return serviceFlags{name: s.Name, relay: relayAddr, local: local, flags: f}
+}
+
+// checkSecrets refuses tokens in the file that are none.
+func (l *setupLoader) checkSecrets() {
+	check := func(key, secret string) {
+		if secret == "" {
+			return
+		}
+		if err := auth.CheckSecret(secret); err != nil {
+			l.faults = append(l.faults, l.setup.file.Fault(key, err.Error(), "to make a token, at the relay: relay token new --name db1"))
+		}
+	}
+	if r := l.setup.file.Relay; r != nil {
+		check("relay.token", r.Token)
+	}
+	for _, s := range l.setup.file.Services {
+		check(config.ServiceKey(s.Name)+".token", s.Token)
+	}
 }
 
 // takeToken gives a service its token, if that is in the file, and leaves out of own and common

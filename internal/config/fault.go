@@ -77,3 +77,6 @@ func Join(path string, all ...Fault) error {
 func (f *File) Fault(key, wrong, right string) Fault {
 	return Fault{Position: f.At(key), Key: key, Wrong: wrong, Right: right}
 }
+
+// ServiceKey returns the dotted name of a service's table.
+func ServiceKey(name string) string { return join("services", name) }

@@ -50,7 +50,7 @@ func (t tag) schema(of reflect.Type) map[string]any {
 	case kindList:
 		s = map[string]any{"type": "array", "minItems": 1, "items": text}
 	case kindCheck:
-		word := map[string]any{"type": "string", "pattern": `^(tcp|http:/([^/].*)?)$`}
+		word := map[string]any{"type": "string", "pattern": `^(tcp|http:/([^/ ][^ ]*)?)( (status|interval)=[^ ]+)*$`}
 		s = map[string]any{"anyOf": []any{word, schemaOf(of.Elem())}}
 	case kindTable:
 		if of.Kind() == reflect.Slice {

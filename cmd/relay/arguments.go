@@ -16,6 +16,9 @@ import (
 // relayPort reads the relay's only argument. Other arguments may be meant for a command or
 // for the forwarder: the error has a hint for those.
 func relayPort(cmd *cobra.Command, args []string) (int, error) {
+	if len(args) == 0 && cmd.Flags().NFlag() == 0 {
+		return 0, errNothingGiven
+	}
 	if len(args) == 0 {
 		return 0, usagef(rightBoth, "no port is given%s", whereThePortIs(cmd.Flags()))
 	}
@@ -39,6 +42,9 @@ func relayPort(cmd *cobra.Command, args []string) (int, error) {
 	}
 	return 0, usagef(rightBoth, "%s; the relay has one, its port", argumentsGiven(len(args)))
 }
+
+// errNothingGiven is the error of the command alone, without arguments and flags.
+var errNothingGiven = usagef(rightBoth, "no port is given")
 
 // argumentsGiven returns a sentence with the number of arguments.
 func argumentsGiven(n int) string {

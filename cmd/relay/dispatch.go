@@ -20,6 +20,9 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 	}
 	s, err := f.setupOfFlags(cmd, args, env)
 	if err != nil {
+		if err == errNothingGiven && isTerminal(cmd.OutOrStdout()) {
+			return showFirstSteps(cmd)
+		}
 		return err
 	}
 	return runSetup(cmd.Context(), s, outputs{cmd.OutOrStdout(), stderr}, nil)

@@ -55,6 +55,15 @@ func openTokens(f *flags, log *slog.Logger) (*auth.File, error) {
 // isOpen reports whether the relay lets in everybody.
 func (f *flags) isOpen() bool { return f.config.Tokens == nil && f.tls.clientCA == "" }
 
+// reachedAt returns the name or the address by which forwarders find the relay, as far as
+// that can be known.
+func (f *flags) reachedAt() string {
+	if host := cmp.Or(f.tls.acmeDomain, f.config.Bind); host != "" {
+		return host
+	}
+	return cmp.Or(publicAddress(systemRoute), "<this machine>")
+}
+
 // connectLines returns the command lines that put a server online: in plain text if the
 // relay takes that, and encrypted if it has encryption.
 func connectLines(f *flags, port int, e encryption) (lines []string) {
@@ -65,7 +74,7 @@ func connectLines(f *flags, port int, e encryption) (lines []string) {
 	case f.tls.clientCA != "":
 		identity = "--tlsCert=<its certificate> --tlsKey=<its key> "
 	}
-	host := cmp.Or(f.config.Bind, "<this machine>")
+	host := f.reachedAt()
 	paste := func(encrypted string) string {
 		return fmt.Sprintf("relay %s%s--localForwardPort=<its port> %s %d", encrypted, identity, host, port)
 	}

@@ -3,13 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/seed96252745/relay/internal/auth"
 )
@@ -114,7 +112,7 @@ func showToken(stdout, stderr io.Writer, id auth.Identity, secret string) error 
 	if _, err := fmt.Fprintln(stdout, id.Line()); err != nil {
 		return err // without its line the secret is useless
 	}
-	if file, isFile := stdout.(*os.File); isFile && term.IsTerminal(int(file.Fd())) {
+	if isTerminal(stdout) {
 		fmt.Fprintf(stderr, `
 That line is for the relay's tokens file, to which only its owner may have access.
 On the relay's machine:

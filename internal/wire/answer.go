@@ -154,7 +154,7 @@ func notInWord(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }
 func isKnownCode(code string) bool {
 	switch code {
 	case CodeNoPort, CodeDraining, CodeUnknownOption, CodeLimit, CodeBadOption, CodeUnauthorized,
-		CodeExpired, CodeForbidden, CodePortTaken, CodeNameTaken, CodeSuperseded, CodeShutOut, CodeNotOpen, CodeInUse:
+		CodeExpired, CodeForbidden, CodePortTaken, CodeNameTaken, CodeSuperseded, CodeShutOut, CodeNotOpen, CodeInUse, CodeGroupDiffers:
 		return true
 	}
 	return false

@@ -31,4 +31,5 @@ const (
 	CodeNameTaken     = "name-taken"
 	CodeSuperseded    = "superseded"
 	CodeShutOut       = "shut-out"
+	CodeGroupDiffers  = "group-differs"
 )

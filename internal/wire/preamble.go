@@ -27,6 +27,8 @@ const (
 	OptionSession        = "session"
 	OptionProbe          = "probe"
 	OptionControl        = "control"
+	OptionGroup          = "group"
+	OptionBalance        = "balance"
 )
 
 // Preamble is what a relay client sends about itself and asks for, before the verb. A
@@ -42,6 +44,8 @@ type Preamble struct {
 	Session  string // identifies the tunnel that this connection is another session of: a secret
 	Probe    bool   // it answers probes, whose headers it knows by Proxy
 	Control  Control
+	Group    string // that shares the public port
+	Balance  Balance
 
 	// Policy applies to its users, within that of the relay. It allows one list of networks.
 	Policy policy.Policy
@@ -101,11 +105,18 @@ func ParsePreamble(options []Option) (Preamble, error) {
 			return Preamble{}, &OptionError{o.Key, want}
 		}
 	}
-	switch {
-	case p.Probe && !p.Proxy:
-		return Preamble{}, &OptionError{OptionProbe, "it needs the option " + OptionProxy}
-	case p.Control != 0 && !p.Proxy:
-		return Preamble{}, &OptionError{OptionControl, "it needs the option " + OptionProxy}
+	for _, o := range []struct {
+		key, needs    string
+		given, hasAll bool
+	}{
+		{OptionProbe, OptionProxy, p.Probe, p.Proxy},
+		{OptionControl, OptionProxy, p.Control != 0, p.Proxy},
+		{OptionGroup, OptionLease, p.Group != "", p.Lease != ""},
+		{OptionBalance, OptionGroup, p.Balance != "", p.Group != ""},
+	} {
+		if o.given && !o.hasAll {
+			return Preamble{}, &OptionError{o.key, "it needs the option " + o.needs}
+		}
 	}
 	return p, nil
 }
@@ -125,7 +136,7 @@ func parserOf(key string) valueParser {
 	case OptionPort:
 		return parsePortOption
 	case OptionName:
-		return parseName
+		return name(func(p *Preamble) *string { return &p.Name })
 	case OptionProxy:
 		return parseProxy
 	case OptionAllow:
@@ -146,6 +157,10 @@ func parserOf(key string) valueParser {
 		return parseProbe
 	case OptionControl:
 		return parseControl
+	case OptionGroup:
+		return name(func(p *Preamble) *string { return &p.Group })
+	case OptionBalance:
+		return parseBalance
 	}
 	return nil
 }
@@ -156,12 +171,14 @@ func parsePortOption(p *Preamble, value string) string {
 	return wanted(err == nil, "a port from 1 to 65535")
 }
 
-func parseName(p *Preamble, value string) string {
-	p.Name = value
-	if err := policy.CheckName(value); err != nil {
-		return err.Error()
+func name(field func(*Preamble) *string) valueParser {
+	return func(p *Preamble, value string) string {
+		*field(p) = value
+		if err := policy.CheckName(value); err != nil {
+			return err.Error()
+		}
+		return ""
 	}
-	return ""
 }
 
 func parseProxy(p *Preamble, value string) string {
@@ -240,5 +257,7 @@ func (p Preamble) Options() (options []Option) {
 	add(OptionSession, p.Session, p.Session != "")
 	add(OptionProbe, "v1", p.Probe)
 	add(OptionControl, p.Control.value(), p.Control != 0)
+	add(OptionGroup, p.Group, p.Group != "")
+	add(OptionBalance, string(p.Balance), p.Balance != "")
 	return options
 }

@@ -22,7 +22,7 @@ func TestPreamble(t *testing.T) {
 			Deny:  []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32")},
 			Users: 5, UsersPerSecond: 6, BytesPerSecond: 1 << 33,
 		},
-		Sessions: 4, Session: "CU7", Probe: true,
+		Sessions: 4, Session: "CU7", Probe: true, Control: wire.ControlDown, Group: "web", Balance: wire.BalanceRoundRobin,
 	}
 	got, err := wire.ParsePreamble(full.Options())
 	if err != nil || !reflect.DeepEqual(got, full) {
@@ -67,6 +67,7 @@ func TestBadOptions(t *testing.T) {
 		{"proxy", ""}, {"proxy", "v1"},
 		{"users", "0"}, {"users", "-1"}, {"users", "1e3"}, {"users", "99999999999"}, {"users", "+1"},
 		{"probe", ""}, {"probe", "v2"}, {"probe", "v1"}, // the last one without proxy
+		{"group", ""}, {"group", "a b"}, {"group", "web"}, {"balance", ""}, {"balance", "roundRobin"}, {"balance", "least"}, // web without lease, least without group
 		{"sessions", "0"}, {"sessions", "257"}, {"session", ""}, {"session", "a b"}, {"session", strings.Repeat("i", 129)},
 		{"bytes-per-second", "10MB"}, {"users-per-second", ""},
 		{"allow", ""}, {"allow", "10.0.0.0/33"}, {"deny", "10.0.0.1,"}, {"deny", "fe80::1%eth0"},
@@ -97,6 +98,7 @@ func FuzzPreamble(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"token", "relay_SECRET"}, {"lease", key}, {"port", "20001"}, {"allow", "10.0.0.0/8,::1"}, {"deny", "::ffff:10.0.0.0/104"},
 		{"name", "web"}, {"users", "3"}, {"bytes-per-second", "1000000"}, {"proxy", "v2"}, {"shape", "round"},
+		{"group", "web"}, {"balance", "source"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

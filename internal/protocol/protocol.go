@@ -162,6 +162,13 @@ type Reacher interface {
 	Unreachable(limit time.Duration) bool
 }
 
+// Absenter is a Session that may know sooner than it ends that its relay client may be gone.
+type Absenter interface {
+	// Absent reports whether a user would have to wait for the relay client to show that it
+	// is there. It does not wait.
+	Absent() bool
+}
+
 // Timed is a Session that may know the round trip to its relay client.
 type Timed interface {
 	// RoundTrip returns the round trip, or 0 if it is not known. It does not wait.

@@ -36,6 +36,7 @@ var (
 	_ protocol.Claimable = (*tunnel)(nil)
 	_ protocol.Reacher   = (*tunnel)(nil)
 	_ protocol.Timed     = (*tunnel)(nil)
+	_ protocol.Absenter  = (*tunnel)(nil)
 )
 
 // newTunnel returns a tunnel without sessions. The caller sets forget and release.
@@ -234,6 +235,15 @@ func (t *tunnel) choose(avoid func(*session) bool) choice {
 // Unreachable reports whether a session has waited for an acknowledgment for so long.
 func (t *tunnel) Unreachable(limit time.Duration) bool {
 	return slices.ContainsFunc(t.all(), func(s *session) bool { return s.Unreachable(limit) })
+}
+
+// Absent reports whether no session has answered its last stream in time.
+func (t *tunnel) Absent() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !slices.ContainsFunc(t.sessions, func(s *session) bool {
+		return s.Ended().Err() == nil && s.yamux.Unanswered() <= answerTime
+	})
 }
 
 // RoundTrip returns the shortest round trip of a session: the others wait behind bytes.

@@ -73,7 +73,18 @@ func (s *session) endOnPanic(f func()) {
 	f()
 }
 
-var _ protocol.Timed = (*session)(nil)
+var (
+	_ protocol.Timed    = (*session)(nil)
+	_ protocol.Absenter = (*session)(nil)
+)
+
+// Absent reports whether there is no connection, neither one that waits nor one that a user
+// has.
+func (s *session) Absent() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.active == 0 && len(s.idle) == 0
+}
 
 // RoundTrip returns the round trip of the newest connection that waits.
 func (s *session) RoundTrip() time.Duration {

@@ -35,6 +35,9 @@ func (s Source) IsLoopback() bool { return s.addr.IsLoopback() || s.addr == loop
 // loopback6 is what becomes of ::1.
 var loopback6 = netip.IPv6Unspecified()
 
+// As16 returns the address, or that of the prefix, in 16 bytes.
+func (s Source) As16() [16]byte { return s.addr.As16() }
+
 // String returns the address, or the prefix.
 func (s Source) String() string {
 	if s.addr.Is6() {

@@ -35,13 +35,13 @@ func (c *Controller) AcquireTunnelDescriptors() error {
 // ReleaseTunnelDescriptors gives back the descriptors of a public port.
 func (c *Controller) ReleaseTunnelDescriptors() { c.descriptors.Give(tunnelDescriptors) }
 
-// AcquireControlDescriptor takes the descriptor of a control channel, if as many are left
-// for relay clients, and reports whether it did. With multiplex it needs none, and has a
-// margin.
-func (c *Controller) AcquireControlDescriptor() bool { return c.descriptors.TakeForClient(1) }
+// AcquireClientDescriptor takes a descriptor for a further connection of relay clients, if
+// as many are left for them, and reports whether it did: for a control channel, which with
+// multiplex needs none, and has a margin, or for a member of a group.
+func (c *Controller) AcquireClientDescriptor() bool { return c.descriptors.TakeForClient(1) }
 
-// ReleaseControlDescriptor gives that descriptor back.
-func (c *Controller) ReleaseControlDescriptor() { c.descriptors.Give(1) }
+// ReleaseClientDescriptor gives that descriptor back.
+func (c *Controller) ReleaseClientDescriptor() { c.descriptors.Give(1) }
 
 // AdmitTunnel counts a public port against an identity, by its name and its limit (zero
 // is 100), or else against the source. The port's account calls release

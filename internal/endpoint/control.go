@@ -97,12 +97,12 @@ func (c *control) begin() *controlConn {
 		return nil
 	}
 	admission := c.tunnel.endpoint.group.config.Admission
-	if !admission.AcquireControlDescriptor() {
+	if !admission.AcquireClientDescriptor() {
 		c.retryLocked()
 		return nil
 	}
 	if !c.tunnel.enter() {
-		admission.ReleaseControlDescriptor()
+		admission.ReleaseClientDescriptor()
 		return nil // it has ended
 	}
 	conn := &controlConn{control: c, counted: time.Now()}
@@ -179,7 +179,7 @@ func (c *controlConn) end() {
 
 // left gives back what begin has taken.
 func (c *controlConn) left() {
-	c.tunnel.endpoint.group.config.Admission.ReleaseControlDescriptor()
+	c.tunnel.endpoint.group.config.Admission.ReleaseClientDescriptor()
 	c.tunnel.users.Done()
 }
 

@@ -298,6 +298,7 @@ func (h *health) showLocked() observe.Event {
 	h.now.Failure = failure
 	if from != to {
 		h.now.State, h.now.Since = to, time.Now()
+		h.tunnel.setAiling(to != observe.Up && to != observe.Unknown)
 	}
 	e := observe.Event{Name: observe.TunnelStateChanged, Source: h.tunnel.Source.Prefix(), Tunnel: h.tunnel.about(), From: from, To: to}
 	switch {

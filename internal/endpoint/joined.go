@@ -27,7 +27,7 @@ type joinedUser struct {
 // strangers cause: each has cost a connection, and those are bounded.
 func (j *joinedUser) end(r join.Result) {
 	t := j.tunnel
-	defer t.users.Done()
+	defer t.leave()
 	t.endpoint.roster.Remove(&j.place, r.AToB, r.BToA)
 	t.endpoint.release(&j.Ticket, j.turn)
 	t.endpoint.group.Crashed(r.Err)

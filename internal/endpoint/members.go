@@ -1,29 +1,72 @@
 package endpoint
 
 import (
+	"errors"
+	"fmt"
+	"math/bits"
 	"slices"
 	"time"
 
+	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
+// MaxMembers is how many tunnels a group may have. Each user is remembered the members that
+// were tried, as the bits of one number.
+const MaxMembers = 64
+
 // members are the tunnels that are bound to an endpoint: at most one, unless they are a group.
 // Endpoint.mu guards them.
 type members struct {
-	all   []*Tunnel // the oldest first
+	all   []*Tunnel // in the order in which they came; a tunnel that takes over has the place of the other
 	ready []*Tunnel // those that are given users
+	slots uint64    // that the members of a group have: see Tunnel.slot
+	terms Terms     // of all
+	next  int       // in ready, with which the next choice begins
 }
 
-// add binds t, in place of the tunnel that it replaces, which add returns, or nil.
-func (m *members) add(t *Tunnel) (replaced *Tunnel) {
-	if len(m.all) > 0 {
-		replaced = m.all[0]
-		replaced.bound = false
-		m.all = m.all[:0]
+// Why a relay client may not serve an endpoint beside others of its group.
+var (
+	ErrDiffers   = errors.New("the group has other members, which differ from this one")
+	ErrGroupFull = errors.New("the group has as many members as it may")
+)
+
+// admit returns an error if a relay client with that key may not serve the endpoint beside
+// those who do. One that takes over from the only one may bring other terms.
+func (m *members) admit(key lease.Key, group string, terms Terms, port int) error {
+	others := 0
+	for _, t := range m.all {
+		if group != "" && t.Key != key {
+			others++
+		}
 	}
-	m.all = append(m.all, t)
-	t.bound = true
+	if others == 0 {
+		return nil
+	}
+	if what := m.terms.differences(terms, port); what != "" {
+		return fmt.Errorf("%w in: %s; give all the same, or stop the others first", ErrDiffers, what)
+	}
+	if others >= MaxMembers {
+		return fmt.Errorf("%w: %d", ErrGroupFull, MaxMembers)
+	}
+	return nil
+}
+
+// add binds t, in place of the tunnel that it replaces, which add returns, or nil: in a group
+// that is the one of the same relay client.
+func (m *members) add(t *Tunnel) (replaced *Tunnel) {
+	at := slices.IndexFunc(m.all, func(other *Tunnel) bool { return t.Group == "" || other.Key == t.Key })
+	if at >= 0 {
+		replaced = m.all[at]
+		replaced.bound, t.slot = false, replaced.slot
+		m.all[at] = t
+	} else {
+		t.slot = bits.TrailingZeros64(^m.slots)
+		m.all = append(m.all, t)
+	}
+	m.slots |= t.bit()
+	t.bound, m.terms = true, t.Terms
 	m.update()
 	return replaced
 }
@@ -31,30 +74,40 @@ func (m *members) add(t *Tunnel) (replaced *Tunnel) {
 // remove unbinds t.
 func (m *members) remove(t *Tunnel) {
 	m.all = slices.DeleteFunc(m.all, func(other *Tunnel) bool { return other == t })
+	m.slots &^= t.bit()
 	t.bound = false
 	m.update()
 }
 
-// update finds out which tunnels are given users.
+// bit has the bit of t's slot set.
+func (t *Tunnel) bit() uint64 { return 1 << t.slot }
+
+// update finds out which tunnels are given users: those that are not down, and of a group the
+// others only that seem to work, if there are some.
 func (m *members) update() {
 	m.ready = m.ready[:0]
-	for _, t := range m.all {
-		if !t.down {
-			m.ready = append(m.ready, t)
+	for _, ailing := range []bool{false, true} {
+		for _, t := range m.all {
+			if !t.down && t.ailing == ailing {
+				m.ready = append(m.ready, t)
+			}
+		}
+		if len(m.ready) > 0 {
+			return
 		}
 	}
 }
 
-// pick returns the tunnel for a user, or nil if the user has to wait for one.
-func (m *members) pick() *Tunnel {
-	if len(m.ready) == 0 {
-		return nil
-	}
-	return m.ready[0]
-}
-
 // areDown reports whether there are tunnels, and none is given users.
 func (m *members) areDown() bool { return len(m.all) > 0 && len(m.ready) == 0 }
+
+// Admit returns an error if a relay client may not serve the endpoint beside those who do. It
+// is known by its key.
+func (e *Endpoint) Admit(key lease.Key, group string, terms Terms) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.members.admit(key, group, terms, e.Port)
+}
 
 // about identifies the endpoint in events, by its tunnel if there is one.
 func (e *Endpoint) about() observe.Tunnel {
@@ -67,11 +120,14 @@ func (e *Endpoint) aboutLocked() observe.Tunnel {
 	if len(e.members.all) == 0 {
 		return observe.Tunnel{ID: e.ID, Port: e.Port}
 	}
-	return e.members.all[0].about()
+	about := e.members.all[0].about()
+	if len(e.members.all) > 1 {
+		about.RelayClient = nil // there is none that it is of
+	}
+	return about
 }
 
-// Tunnels returns the tunnels that are bound, the oldest first. There is at most one, unless
-// they are a group.
+// Tunnels returns the tunnels that are bound. There is at most one, unless they are a group.
 func (e *Endpoint) Tunnels() []*Tunnel {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -89,13 +145,37 @@ func (t *Tunnel) enter() bool {
 	return t.bound
 }
 
+// enterTunnel returns the tunnel for a user, and counts the user in. If none is given users,
+// it returns what is closed when one is.
+func (e *Endpoint) enterTunnel(u *user) (*Tunnel, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.members.pick(u.Source, u.tried)
+	if t != nil {
+		t.users.Add(1)
+		t.load.Add(1)
+		u.turn.to.Store(t)
+	}
+	return t, e.bound
+}
+
+// leave is called once for each user who was counted in by enterTunnel.
+func (t *Tunnel) leave() {
+	t.load.Add(-1)
+	t.users.Done()
+}
+
 // bind has t serve the endpoint. It takes over from the tunnel that it replaces: that one
-// gets no more users, and those it has may finish. It fails if the endpoint is closed.
+// gets no more users, and those it has may finish. It fails if the endpoint is closed, or if t
+// may not serve beside the others of its group.
 func (e *Endpoint) bind(t *Tunnel) error {
 	e.mu.Lock()
 	err := e.reason
+	if err == nil {
+		err = e.members.admit(t.Key, t.Group, t.Terms, e.Port)
+	}
 	if err == nil && e.Lease != nil {
-		err = e.Lease.Activate(t.Instance)
+		err = e.Lease.Activate(lease.Process{Key: t.Key, Instance: t.Instance})
 	}
 	if err != nil {
 		e.mu.Unlock()
@@ -135,6 +215,9 @@ func (e *Endpoint) unbind(t *Tunnel, reason error) {
 	e.members.remove(t)
 	e.changedLocked()
 	e.left = time.Now()
+	if len(e.members.all) > 0 && e.Lease != nil {
+		e.Lease.Leave(t.Key)
+	}
 	e.mu.Unlock()
 	e.CloseIfUnbound(reason)
 	if e.Lease != nil {
@@ -144,11 +227,18 @@ func (e *Endpoint) unbind(t *Tunnel, reason error) {
 
 // setDown has the tunnel be given no users, who wait as if it did not serve the endpoint, or
 // be given users again.
-func (t *Tunnel) setDown(down bool) {
+func (t *Tunnel) setDown(down bool) { t.change(func() { t.down = down }) }
+
+// setAiling has the tunnel be given users only if there is no better one in its group, or
+// be given users again as others are.
+func (t *Tunnel) setAiling(ailing bool) { t.change(func() { t.ailing = ailing }) }
+
+// change changes what update looks at.
+func (t *Tunnel) change(set func()) {
 	e := t.endpoint
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t.down = down
+	set()
 	e.members.update()
 	e.changedLocked()
 }

@@ -24,6 +24,7 @@ type turn struct {
 	before atomic.Pointer[turn] // of the one of the same source who came right before, or nil
 	left   atomic.Bool
 	held   atomic.Pointer[time.Time] // until when a limit holds the user up, or nil
+	to     atomic.Pointer[Tunnel]    // that is to serve the user, or nil
 	told   atomic.Pointer[Tunnel]    // whose relay client has been told of the user
 }
 
@@ -71,23 +72,33 @@ func (t *turn) holdUp(wait time.Duration) {
 	t.held.Store(&until)
 }
 
+// maxBack is how far tell looks back for a user whom the same member of a group has: most
+// groups are so small that it is among the last few.
+const maxBack = 64
+
 // tell gives what the relay client of a tunnel is told. It need not wait for who has
 // left before it was told of them, or is held up here; those before them count. Nor
 // for whom another one has.
 func (t *turn) tell(to *Tunnel) proxyproto.Sequence {
 	said := proxyproto.Sequence{Number: t.number}
-	for b := t.before.Load(); b != nil; b = b.before.Load() {
-		told := b.told.Load()
-		if told == nil && !b.comesSoon() {
-			continue
-		}
-		if told == to || told == nil {
+	steps := 0
+	for b := t.before.Load(); b != nil && steps < maxBack; b = b.before.Load() {
+		steps++
+		if told := b.told.Load(); told == to || told == nil && b.comesSoonTo(to) {
 			said.After = b.number
+			break
+		} else if told != nil && to.Group == "" {
+			break
 		}
-		break
 	}
 	t.told.Store(to)
 	return said
+}
+
+// comesSoonTo reports whether the relay client of a tunnel is about to be told of a user. In a
+// group that may be another one.
+func (t *turn) comesSoonTo(to *Tunnel) bool {
+	return t.comesSoon() && (to.Group == "" || t.to.Load() == to)
 }
 
 // comesSoon reports whether a relay client is about to be told of a user.

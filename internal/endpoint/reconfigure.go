@@ -79,6 +79,7 @@ func (h *health) stop() {
 	h.tunnel.endpoint.group.pacer.tunnels.Add(-1)
 	open := h.open
 	h.open, h.now = nil, Health{State: observe.Unknown, Since: time.Now()}
+	h.tunnel.setAiling(false)
 	h.mu.Unlock()
 	for _, p := range open {
 		p.abort()

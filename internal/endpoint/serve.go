@@ -132,18 +132,19 @@ func (u *user) await() error {
 	defer func() { <-e.waiting }()
 	for {
 		err := u.connect(ctx)
-		if err == nil || !errors.Is(err, protocol.ErrTunnelEnded) || e.Lease == nil {
+		if err == nil || !u.goesOn(err) {
 			return err
 		}
 		u.leaveTunnel()
 	}
 }
 
-// awaitTunnel returns the tunnel for a user, as soon as one is given users, and counts the
+// awaitTunnel returns the tunnel for the user, as soon as one is given users, and counts the
 // user in.
-func (e *Endpoint) awaitTunnel(ctx context.Context) (*Tunnel, error) {
+func (u *user) awaitTunnel(ctx context.Context) (*Tunnel, error) {
+	e := u.endpoint
 	for {
-		t, bound := e.enterTunnel()
+		t, bound := e.enterTunnel(u)
 		if t != nil {
 			return t, nil
 		}
@@ -155,18 +156,6 @@ func (e *Endpoint) awaitTunnel(ctx context.Context) (*Tunnel, error) {
 			return nil, e.tooLong(context.Cause(ctx))
 		}
 	}
-}
-
-// enterTunnel returns the tunnel for a user, and counts the user in. If none is given users,
-// it returns what is closed when one is.
-func (e *Endpoint) enterTunnel() (*Tunnel, <-chan struct{}) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t := e.members.pick()
-	if t != nil {
-		t.users.Add(1)
-	}
-	return t, e.bound
 }
 
 // resetOnPanic is deferred where a panic would end more than one connection.

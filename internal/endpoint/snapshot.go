@@ -26,6 +26,20 @@ type Snapshot struct {
 	// RoundTrip is the round trip to the relay client, or 0 if it is not known.
 	RoundTrip time.Duration
 	Health    Health
+	// Members are the relay clients of a group. The health is that of the best of them then,
+	// and the round trip the shortest.
+	Members []Member
+}
+
+// Member is how a relay client of a group is at a moment.
+type Member struct {
+	Name        string // that it has given itself, or empty
+	Protocol    string
+	RelayClient net.Addr
+	Since       time.Time // when it came
+	RoundTrip   time.Duration
+	Health      Health
+	Users       int // those included whose connections are yet to come
 }
 
 // Snapshot returns how the endpoint is.
@@ -41,17 +55,12 @@ func (e *Endpoint) Snapshot() Snapshot {
 	tunnels, left := slices.Clone(e.members.all), e.left
 	e.mu.Unlock()
 	if len(tunnels) > 0 {
-		t := tunnels[0]
-		s.Tunnel, s.Served, s.Since = t.about(), true, t.Since
-		if timed, ok := t.Session.(protocol.Timed); ok {
-			s.RoundTrip = timed.RoundTrip()
-		}
-		s.Health = t.Health()
+		s.serve(tunnels)
 		return s
 	}
 	if e.Lease != nil {
 		is := e.Lease.Lease()
-		s.Name, s.Identity, s.Until = is.Name, is.Identity, is.Until
+		s.Name, s.Identity, s.Group, s.Until = is.Name, is.Identity, is.Group, is.Until
 	}
 	if !left.IsZero() {
 		s.Since = left
@@ -60,6 +69,50 @@ func (e *Endpoint) Snapshot() Snapshot {
 		s.Health = Health{State: observe.Away, Since: s.Since}
 	}
 	return s
+}
+
+// serve has the snapshot say how the tunnels do.
+func (s *Snapshot) serve(tunnels []*Tunnel) {
+	s.Served = true
+	for i, t := range tunnels {
+		m := t.member()
+		if i == 0 {
+			s.Tunnel, s.Since, s.RoundTrip, s.Health = t.about(), t.Since, m.RoundTrip, m.Health
+		} else {
+			s.RelayClient = nil // there is none that it is of
+			if t.Protocol != s.Protocol {
+				s.Protocol = mixed
+			}
+			if worse(s.Health.State, m.Health.State) {
+				s.Health = m.Health
+			}
+			if m.RoundTrip > 0 && (s.RoundTrip == 0 || m.RoundTrip < s.RoundTrip) {
+				s.RoundTrip = m.RoundTrip
+			}
+		}
+		if t.Group != "" {
+			s.Members = append(s.Members, m)
+		}
+	}
+}
+
+// mixed stands for the protocol where the members of a group have several.
+const mixed = "mixed"
+
+// worse reports whether state a is worse than b.
+func worse(a, b observe.State) bool {
+	order := []observe.State{observe.Up, observe.Unknown, observe.LocalServerDown, observe.Silent, observe.Unreachable}
+	return slices.Index(order, a) > slices.Index(order, b)
+}
+
+func (t *Tunnel) member() Member {
+	m := Member{
+		Name: t.Member, Protocol: t.Protocol, RelayClient: t.Addr, Since: t.Since, Health: t.Health(), Users: int(t.load.Load()),
+	}
+	if timed, ok := t.Session.(protocol.Timed); ok {
+		m.RoundTrip = timed.RoundTrip()
+	}
+	return m
 }
 
 // User is a user who is joined.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
@@ -22,9 +23,9 @@ type Client struct {
 	Protocol  string // the verb
 	Addr      net.Addr
 	Source    admission.Source
-	Identity  string // empty is nobody in particular
-	Instance  string // which process it is, of those that have the lease
-	Name      string
+	Identity  string        // empty is nobody in particular
+	Instance  string        // which process it is, of those that have the lease
+	Name      string        // of the tunnel: that of the group, if it is in one
 	Policy    policy.Policy // of its users
 	Proxy     bool          // each user's bytes come behind a PROXY protocol header
 	Probe     bool          // it answers probes
@@ -33,6 +34,13 @@ type Client struct {
 	// Down has the tunnel be given no users before the relay client has said on the control
 	// channel that it can serve them.
 	Down bool
+	// Group is what others may serve the endpoint with, or empty. Key is by what the relay
+	// client is known there, Terms what it has in common with the others, and Member what
+	// people call it.
+	Group  string
+	Key    lease.Key
+	Terms  Terms
+	Member string
 	// Watch has revoked called, once, when the identity no longer holds, and stop ends
 	// that. Revoked must not wait. Nil is an identity that holds for ever.
 	Watch func(revoked func(reason error)) (stop func())
@@ -51,34 +59,35 @@ type Tunnel struct {
 	kill  context.CancelCauseFunc // or nil, if only the end of the group ends it
 
 	users   sync.WaitGroup // that are counted; none is added once the tunnel is not bound
+	load    atomic.Int64   // of users, those included whose connections are yet to come
+	absent  protocol.Absenter
 	ending  sync.Once
 	parks   bool // users who start to wait; guarded by starts.mu
-	bound   bool // guarded by Endpoint.mu
-	down    bool // the relay client wants no users; guarded by Endpoint.mu
 	health  health
 	control control
+
+	// Guarded by Endpoint.mu.
+	bound  bool
+	down   bool      // the relay client wants no users
+	ailing bool      // a probe has shown that it cannot serve any
+	late   time.Time // when a user has waited for it in vain
+	slot   int       // among the members of its group
 }
 
-// Bind has a relay client serve the endpoint, in place of the one that does. It fails if
-// the endpoint is closed, and leaves the session to its caller then.
+// Bind has a relay client serve the endpoint, in place of the one that does, or beside the
+// others of its group. It fails if the endpoint is closed, or the others have other terms, and
+// leaves the session to its caller then.
 func (e *Endpoint) Bind(c Client) error {
 	g := e.group
 	t := &Tunnel{Client: c, Since: time.Now(), endpoint: e, alive: g.closed}
+	t.absent, _ = c.Session.(protocol.Absenter)
 	t.health.tunnel, t.health.now = t, Health{State: observe.Unknown, Since: t.Since}
 	t.health.found, t.health.down = observe.Unknown, c.Down
 	t.control.tunnel, t.down = t, c.Down
 	if c.Watch != nil {
 		t.alive, t.kill = context.WithCancelCause(g.closed)
 	}
-	err := g.add(t)
-	if err == nil {
-		if err = e.bind(t); err != nil {
-			g.remove(t)
-			g.drained(t)
-			g.running.Done()
-		}
-	}
-	if err != nil {
+	if err := e.addAndBind(t); err != nil {
 		t.unwatch()
 		return err
 	}
@@ -93,9 +102,35 @@ func (e *Endpoint) Bind(c Client) error {
 	return nil
 }
 
+// addAndBind adds t to the group of endpoints, and binds it. A member of a group takes a
+// descriptor, which the port has for one relay client only.
+func (e *Endpoint) addAndBind(t *Tunnel) error {
+	g := e.group
+	if t.Group != "" && !g.config.Admission.AcquireClientDescriptor() {
+		return admission.ErrNoDescriptors
+	}
+	err := g.add(t)
+	if err == nil {
+		if err = e.bind(t); err == nil {
+			return nil
+		}
+		g.remove(t)
+		g.drained(t)
+		g.running.Done()
+	}
+	t.releaseDescriptor()
+	return err
+}
+
+func (t *Tunnel) releaseDescriptor() {
+	if t.Group != "" {
+		t.endpoint.group.config.Admission.ReleaseClientDescriptor()
+	}
+}
+
 // about identifies the tunnel in events.
 func (t *Tunnel) about() observe.Tunnel {
-	return observe.Tunnel{ID: t.endpoint.ID, Port: t.endpoint.Port, Protocol: t.Protocol, RelayClient: t.Addr, Identity: t.Identity, Name: t.Name}
+	return observe.Tunnel{ID: t.endpoint.ID, Port: t.endpoint.Port, Protocol: t.Protocol, RelayClient: t.Addr, Identity: t.Identity, Name: t.Name, Group: t.Group}
 }
 
 // watch has the tunnel end when its identity no longer holds. It may have ended already,
@@ -140,6 +175,7 @@ func (t *Tunnel) end(reason error) {
 func (t *Tunnel) drain() {
 	g := t.endpoint.group
 	defer g.running.Done()
+	defer t.releaseDescriptor()
 	defer t.unwatch()
 	defer func() {
 		if c := crash.Caught(recover()); c != nil {

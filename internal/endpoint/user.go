@@ -31,6 +31,7 @@ type user struct {
 	came     time.Time
 
 	tunnel  *Tunnel          // that counts the user, or nil
+	tried   uint64           // members of the group that did not serve the user, by their slots
 	opening protocol.Opening // by which reached is to come, or nil
 	reached conn.Conn        // to the relay client, or nil
 	first   []byte           // what has been read of the user before being joined
@@ -57,7 +58,7 @@ func (u *user) admitUnder(maxDelay time.Duration) (delay time.Duration, err erro
 // connectNow takes as many steps as can be taken without waiting, and reports whether
 // those were all.
 func (u *user) connectNow() bool {
-	if u.tunnel, _ = u.endpoint.enterTunnel(); u.tunnel == nil {
+	if u.tunnel, _ = u.endpoint.enterTunnel(u); u.tunnel == nil {
 		return false
 	}
 	opener, ok := u.tunnel.Session.(protocol.TryOpener)
@@ -86,11 +87,11 @@ func (u *user) introduceNow() bool {
 }
 
 // connect takes the steps that are left, and waits for each until ctx is done. It
-// returns protocol.ErrTunnelEnded if the next tunnel of the endpoint may do better.
+// returns an error with which goesOn reports true if another tunnel may do better.
 func (u *user) connect(ctx context.Context) error {
 	if u.tunnel == nil {
 		var err error
-		if u.tunnel, err = u.endpoint.awaitTunnel(ctx); err != nil {
+		if u.tunnel, err = u.awaitTunnel(ctx); err != nil {
 			return err
 		}
 	}
@@ -104,15 +105,12 @@ func (u *user) connect(ctx context.Context) error {
 
 // open has the user's tunnel open a connection, once the tunnel's limits allow it.
 func (u *user) open(ctx context.Context) (err error) {
-	if u.opening != nil {
-		u.reached, err = u.opening.Wait(ctx)
-		u.opening = nil
-	} else {
+	if u.opening == nil {
 		if err := u.admitSoon(ctx); err != nil {
 			return err
 		}
-		u.reached, err = u.tunnel.Session.Open(ctx)
 	}
+	err = u.openWithPatience(ctx)
 	if errors.Is(err, protocol.ErrTunnelEnded) {
 		reason := context.Cause(u.tunnel.Session.Ended())
 		if reason == nil {
@@ -147,8 +145,12 @@ func (u *user) writeHeader() error {
 	err := u.prepareHeader()
 	if err == nil && len(u.header) > 0 {
 		_ = u.reached.SetWriteDeadline(time.Now().Add(headerTimeout)) // fails as the write does
-		_, err = u.reached.Write(u.header)
+		var n int
+		n, err = u.reached.Write(u.header)
 		_ = u.reached.SetWriteDeadline(time.Time{})
+		if err != nil && (len(u.first) == 0 || n < len(u.header)-len(u.first)) {
+			err = &unusedError{err}
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("telling the relay client who the user is: %w", err)
@@ -247,7 +249,7 @@ func (u *user) leaveTunnel() {
 	}
 	u.header = nil
 	if u.tunnel != nil {
-		u.tunnel.users.Done()
+		u.tunnel.leave()
 		u.tunnel = nil
 	}
 }

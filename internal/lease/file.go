@@ -105,6 +105,7 @@ type record struct {
 	Port     int       `json:"port"`
 	Name     string    `json:"name,omitempty"`
 	Identity string    `json:"identity,omitempty"`
+	Group    string    `json:"group,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
 	Before   []Place   `json:"before,omitempty"`
 }
@@ -127,7 +128,7 @@ func (f *File) Load() (leases []Lease, err error) {
 				wrong = errors.Join(wrong, fmt.Errorf("lease %x: %q", k, v))
 				return nil
 			}
-			l := Lease{Key: Key(k), Kind: r.Kind, Name: r.Name, Identity: r.Identity}
+			l := Lease{Key: Key(k), Kind: r.Kind, Name: r.Name, Identity: r.Identity, Group: r.Group}
 			leases = append(leases, l.At(Place{r.Port, r.Until}, r.Before))
 			return nil
 		})
@@ -137,7 +138,7 @@ func (f *File) Load() (leases []Lease, err error) {
 
 // Save keeps l.
 func (f *File) Save(l Lease) error {
-	value, err := json.Marshal(record{l.Kind, l.Port, l.Name, l.Identity, l.Until, l.Places()[1:]})
+	value, err := json.Marshal(record{l.Kind, l.Port, l.Name, l.Identity, l.Group, l.Until, l.Places()[1:]})
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ func some() []lease.Lease {
 		{Key: lease.KeyOf("", "one"), Port: 20001},
 		{Key: lease.KeyOf("db1", "two"), Port: 20002, Name: "web", Identity: "db1"},
 		{Key: lease.KeyOf("", "three"), Port: 20003, Until: time.Date(2026, 11, 23, 1, 2, 3, 4, time.UTC)},
+		{Key: lease.GroupKeyOf("db1", "web"), Port: 20006, Name: "web", Identity: "db1", Group: "web"},
 		{Key: lease.KeyOf("", "four"), Port: 20004, Before: [lease.MostBefore]lease.Place{{Port: 20005, Until: time.Date(2026, 11, 23, 1, 2, 3, 4, time.UTC)}}},
 	}
 }

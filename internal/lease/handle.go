@@ -2,7 +2,6 @@ package lease
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/seed96252745/relay/internal/observe"
@@ -20,7 +19,7 @@ func Revoke(reason error) Revoked { return Revoked{reason} }
 // Unwrap returns the reason.
 func (r Revoked) Unwrap() error { return r.error }
 
-// Handle is a lease of a Registry. It is active while an instance serves it, or has come
+// Handle is a lease of a Registry. It is active while a relay client serves it, or has come
 // and is about to; away, until a time; or ended.
 type Handle struct {
 	// Ephemeral says that the next start need not know of the lease. It is set before the
@@ -33,23 +32,16 @@ type Handle struct {
 	// The rest is guarded by registry.mu, but for lease.Port and lease.Identity, which
 	// never change.
 
-	lease    Lease
-	unsaved  bool // the store has it otherwise, if it has it
-	owner    string
-	served   bool
-	instance string // that serves it, or did so last
-	// superseded are instances that others with the same key have taken over from: a
-	// process that was frozen, and wakes up, must not take the port back. The last few
-	// are enough; each was once served.
-	superseded []string
-	since      time.Time   // when the owner went away
-	timer      *time.Timer // runs while the lease is away, and is nil otherwise
+	lease   Lease
+	unsaved bool // the store has it otherwise, if it has it
+	owner   string
+	fences  fences
+	since   time.Time   // when the owner went away
+	timer   *time.Timer // runs while the lease is away, and is nil otherwise
 	// unwatch ends the watch over the identity meanwhile, if there is one.
 	unwatch func()
 	over    error // why it has ended
 }
-
-const maxSuperseded = 16
 
 // TTL returns how long the lease stands while its owner is away.
 func (h *Handle) TTL() time.Duration { return h.registry.ttl(h.lease.Identity) }
@@ -82,42 +74,40 @@ func (h *Handle) Resume() error {
 	return err
 }
 
-// Activate notes that an instance serves the lease, and supersedes the one that does so
-// now. It fails with the reason if the lease has ended.
-func (h *Handle) Activate(instance string) error {
+// Activate notes that a process serves the lease, and supersedes the one with its key that
+// does so now. It fails with the reason if the lease has ended.
+func (h *Handle) Activate(p Process) error {
 	h.registry.mu.Lock()
 	unwatch, err := h.returnLocked()
 	if err == nil {
-		h.superseded = h.supersededByLocked(instance)
-		h.served, h.instance = true, instance
+		h.fences.activate(p)
 	}
 	h.registry.mu.Unlock()
 	unwatch()
 	return err
 }
 
-// supersededByLocked returns who is superseded once an instance serves the lease.
-func (h *Handle) supersededByLocked(instance string) []string {
-	if !h.served || h.instance == "" || h.instance == instance {
-		return h.superseded
-	}
-	superseded := append(slices.Clone(h.superseded), h.instance)
-	return superseded[max(0, len(superseded)-maxSuperseded):]
-}
-
-// Superseded reports whether an instance was taken over from by one that is there.
-func (h *Handle) Superseded(instance string) bool {
+// Leave notes that the relay client with a key does not serve the lease any more, which
+// others of its group go on to do.
+func (h *Handle) Leave(k Key) {
 	h.registry.mu.Lock()
 	defer h.registry.mu.Unlock()
-	return instance != "" && h.served && h.instance != instance && slices.Contains(h.superseded, instance)
+	h.fences.leave(k)
+}
+
+// Superseded reports whether a process was taken over from by one that is there.
+func (h *Handle) Superseded(p Process) bool {
+	h.registry.mu.Lock()
+	defer h.registry.mu.Unlock()
+	return h.fences.isSuperseded(p)
 }
 
 // Succeed has a lease that is not acquired yet know what old knows of superseded
-// instances: one opens it in place of old.
-func (h *Handle) Succeed(old *Handle, instance string) {
+// processes: by opens it in place of old.
+func (h *Handle) Succeed(old *Handle, by Process) {
 	h.registry.mu.Lock()
 	defer h.registry.mu.Unlock()
-	h.superseded = old.supersededByLocked(instance)
+	h.fences = old.fences.supersede(by)
 }
 
 // Away has a lease that is active end after its TTL, or when its owner may not have it
@@ -132,7 +122,8 @@ func (h *Handle) awayUntil(until time.Time) error {
 		return nil
 	}
 	h.unsaved = h.unsaved || !h.lease.Until.Equal(until)
-	h.served, h.since, h.lease.Until = false, time.Now(), until
+	h.fences.leaveAll()
+	h.since, h.lease.Until = time.Now(), until
 	h.timer = time.AfterFunc(time.Until(until), func() { h.endAway(ErrExpired, until) })
 	r.away.add(h)
 	r.mu.Unlock()
@@ -263,9 +254,9 @@ func (h *Handle) Release(reason error) {
 	}
 }
 
-// Pass gives a lease that is away to another key. It reports whether it was away, and
-// the key has no lease.
-func (h *Handle) Pass(to Key) bool {
+// Pass gives a lease that is away to another key, which is that of a group unless group is
+// empty. It reports whether the lease was away, and the key has none.
+func (h *Handle) Pass(to Key, group string) bool {
 	r := h.registry
 	r.mu.Lock()
 	from := h.lease.Key
@@ -276,7 +267,7 @@ func (h *Handle) Pass(to Key) bool {
 		if h.lease.Name != "" {
 			r.names[ownName{h.lease.Identity, h.lease.Name}] = to
 		}
-		h.lease.Key, h.unsaved = to, true
+		h.lease.Key, h.lease.Group, h.unsaved = to, group, true
 	}
 	r.mu.Unlock()
 	if ok {

@@ -25,6 +25,10 @@ type Key [sha256.Size]byte
 // identity the same secret is another lease.
 func KeyOf(identity, secret string) Key { return sha256.Sum256([]byte(identity + "\n" + secret)) }
 
+// GroupKeyOf returns the key of the lease that the members of a group have together. It is
+// no secret's: a secret has no space in it.
+func GroupKeyOf(identity, group string) Key { return KeyOf(identity, "group "+group) }
+
 // Kind is what a lease is the right to.
 type Kind uint8
 
@@ -50,6 +54,7 @@ type Lease struct {
 	Port     int
 	Name     string    // or empty
 	Identity string    // whose token was shown; empty for anybody's
+	Group    string    // that has it; empty for one relay client
 	Until    time.Time // when it ends; zero while its owner is served
 	// Before are ports that it had, the last one first, and that the relay could not
 	// open when it was started: its owner has Port since then. The rest is zero.

@@ -119,7 +119,7 @@ func TestLeaseExpires(t *testing.T) {
 		w := newWorld(t)
 		for identity, after := range map[string]time.Duration{"": ttl, "a": identityTTL} {
 			h := w.acquire(identity, "key")
-			for _, step := range []func() error{h.Away, h.Resume, h.Away, func() error { return h.Activate("1") }, h.Away} {
+			for _, step := range []func() error{h.Away, h.Resume, h.Away, func() error { return h.Activate(lease.Process{Instance: "1"}) }, h.Away} {
 				if err := step(); err != nil {
 					t.Fatal(err)
 				}
@@ -137,7 +137,7 @@ func TestLeaseExpires(t *testing.T) {
 			_ = h.Away()
 			<-time.After(after + time.Second)
 			w.wantEnd(h, lease.ErrExpired)
-			if err := h.Activate("1"); !errors.Is(err, lease.ErrExpired) || w.Find(lease.KeyOf(identity, "key")) != nil {
+			if err := h.Activate(lease.Process{Instance: "1"}); !errors.Is(err, lease.ErrExpired) || w.Find(lease.KeyOf(identity, "key")) != nil {
 				t.Errorf("a lease that has ended can be served: %v", err)
 			}
 			h.Release(lease.ErrExpired)
@@ -156,7 +156,7 @@ func TestLeaseIsRevoked(t *testing.T) {
 	for range 2 {
 		_ = h.Away()
 		_ = h.Away() // which it is
-		_ = h.Activate("1")
+		_ = h.Activate(lease.Process{Instance: "1"})
 	}
 	if w.unwatchs != 2 {
 		t.Errorf("%d watches have ended, want 2", w.unwatchs)
@@ -189,7 +189,7 @@ func TestOneDecides(t *testing.T) {
 		var err error
 		both.Go(func() {
 			if err = h.Resume(); err == nil {
-				err = h.Activate("1")
+				err = h.Activate(lease.Process{Instance: "1"})
 			}
 		})
 		both.Wait()
@@ -245,20 +245,20 @@ func TestSupersededInstances(t *testing.T) {
 	w := newWorld(t)
 	h := w.acquire("", "key")
 	for i := range 20 {
-		if err := h.Activate(fmt.Sprint(i)); err != nil {
+		if err := h.Activate(lease.Process{Instance: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	moved := w.lease("", "moved")
-	moved.Succeed(h, "20")
-	_ = moved.Activate("20")
+	moved.Succeed(h, lease.Process{Instance: "20"})
+	_ = moved.Activate(lease.Process{Instance: "20"})
 	for instance, want := range map[string][2]bool{"2": {}, "3": {true}, "4": {true, true}, "18": {true, true}, "19": {false, true}, "20": {}, "": {}} {
-		if got := [2]bool{h.Superseded(instance), moved.Superseded(instance)}; got != want {
+		if got := [2]bool{h.Superseded(lease.Process{Instance: instance}), moved.Superseded(lease.Process{Instance: instance})}; got != want {
 			t.Errorf("%q is superseded: %v, want %v", instance, got, want)
 		}
 	}
 	_ = h.Away()
-	if h.Superseded("3") {
+	if h.Superseded(lease.Process{Instance: "3"}) {
 		t.Error("it is superseded by nobody")
 	}
 }
@@ -301,4 +301,51 @@ func TestRestoreLeases(t *testing.T) {
 			t.Errorf("%d leases have ended, and %d are kept", len(w.ends), len(w.saved))
 		}
 	})
+}
+
+// The relay clients of a group do not take over from each other, and each is known by its own
+// key. Of those that have left, as many are remembered as a group can have twice.
+func TestSupersededInGroup(t *testing.T) {
+	w := newWorld(t)
+	h := w.acquire("owner", "key")
+	client := func(key string, instance string) lease.Process {
+		return lease.Process{Key: lease.KeyOf("owner", key), Instance: instance}
+	}
+	activate := func(p lease.Process) {
+		t.Helper()
+		if err := h.Activate(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(p lease.Process, want bool) {
+		t.Helper()
+		if got := h.Superseded(p); got != want {
+			t.Errorf("%x %s is superseded: %v, want %v", p.Key[:2], p.Instance, got, want)
+		}
+	}
+	activate(client("a", "1"))
+	activate(client("b", "2"))
+	want(client("a", "1"), false)
+	activate(client("a", "3"))
+	want(client("a", "1"), true)
+	want(client("b", "1"), false)
+	moved := w.lease("owner", "moved")
+	moved.Succeed(h, client("b", "4"))
+	if err := moved.Activate(client("b", "4")); err != nil {
+		t.Fatal(err)
+	}
+	if !moved.Superseded(client("b", "2")) || moved.Superseded(client("a", "1")) {
+		t.Error("the lease that takes its place knows others")
+	}
+	h.Leave(lease.KeyOf("owner", "a"))
+	want(client("a", "1"), false)
+	for i := range 126 {
+		activate(client(fmt.Sprint(i), "1"))
+	}
+	activate(client("a", "4")) // it is remembered that 1 was superseded there
+	want(client("a", "1"), true)
+	h.Leave(lease.KeyOf("owner", "a"))
+	activate(client("new", "1"))
+	activate(client("a", "5"))
+	want(client("a", "1"), false)
 }

@@ -88,6 +88,7 @@ type Tunnel struct {
 	Protocol       string
 	RelayClient    net.Addr
 	Identity, Name string
+	Group          string // that it is of, or empty; the name is the group's then
 }
 
 // Event is something that has happened. A field that does not apply is zero.

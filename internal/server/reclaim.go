@@ -55,7 +55,7 @@ func (r *registrar) reclaim(a *applicant, err error) bool {
 			continue
 		}
 		fits := a.wish.Lease != "" && a.wants(e.Port) && r.mayHave(a.Identity, e.Port)
-		if fits && h.Pass(lease.KeyOf(a.Name, a.wish.Lease)) {
+		if fits && h.Pass(a.key(), a.wish.Group) {
 			r.events.Observe(observe.Event{
 				Name: observe.LeasePassed, Source: a.source.Prefix(), Tunnel: observe.Tunnel{Port: e.Port, Identity: a.Name},
 			})
@@ -71,7 +71,7 @@ func (r *registrar) reclaim(a *applicant, err error) bool {
 func (r *registrar) isInTheWay(e *endpoint.Endpoint, a *applicant, err error) bool {
 	switch {
 	case errors.Is(err, lease.ErrNameTaken):
-		return e.Lease != nil && e.Lease.Lease().Name == a.wish.Name
+		return e.Lease != nil && e.Lease.Lease().Name == a.tunnelName()
 	case errors.Is(err, lease.ErrPortTaken):
 		return e.Port == a.wish.Port
 	case errors.Is(err, lease.ErrNoPort):

@@ -44,7 +44,11 @@ func (h *handshake) register() error {
 		Source:    a.source,
 		Identity:  a.Name,
 		Instance:  a.wish.Instance,
-		Name:      a.wish.Name,
+		Name:      a.tunnelName(),
+		Group:     a.wish.Group,
+		Key:       a.process().Key,
+		Terms:     a.terms(),
+		Member:    a.wish.Name,
 		Policy:    a.wish.Policy.Within(a.Policy),
 		Proxy:     a.wish.Proxy,
 		Probe:     a.wish.Probe,
@@ -79,6 +83,9 @@ func (h *handshake) findEndpoint() (*applicant, *endpoint.Endpoint, error) {
 	}
 	if wish.Session != "" { // of a tunnel whose protocol has claims by id
 		return nil, nil, &wire.OptionError{Key: wire.OptionSession, Want: "it is for further connections of multiplex"}
+	}
+	if wish.Group != "" && identity.Name == "" {
+		return nil, nil, &wire.OptionError{Key: wire.OptionGroup, Want: "it needs a token or a certificate that this relay knows, by which its members are known as one owner's"}
 	}
 	a := &applicant{Identity: identity, config: config, source: h.source(), wish: wish}
 	e, err := h.registrar.endpointFor(a)
@@ -159,6 +166,8 @@ func refusalOf(err error) *wire.Refusal {
 		{lease.ErrNameTaken, wire.CodeNameTaken},
 		{errNotOpen, wire.CodeNotOpen},
 		{lease.ErrNoPort, wire.CodeNoPort},
+		{endpoint.ErrDiffers, wire.CodeGroupDiffers},
+		{endpoint.ErrGroupFull, wire.CodeLimit},
 	} {
 		if errors.Is(err, r.err) {
 			return &wire.Refusal{Code: r.code, Text: err.Error()}

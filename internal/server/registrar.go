@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,31 @@ func (a *applicant) owners() []string {
 	return owners
 }
 
+// key returns the key of the applicant's lease, which it may have with others of a group.
+func (a *applicant) key() lease.Key {
+	if a.wish.Group != "" {
+		return lease.GroupKeyOf(a.Name, a.wish.Group)
+	}
+	return a.process().Key
+}
+
+// process returns by what the applicant is known among those who may serve its lease.
+func (a *applicant) process() lease.Process {
+	if a.wish.Lease == "" {
+		return lease.Process{}
+	}
+	return lease.Process{Key: lease.KeyOf(a.Name, a.wish.Lease), Instance: a.wish.Instance}
+}
+
+// tunnelName returns what people call the tunnel: by its group, or by the name that it has asked
+// for.
+func (a *applicant) tunnelName() string { return cmp.Or(a.wish.Group, a.wish.Name) }
+
+// terms returns what the applicant is to have in common with others of its group.
+func (a *applicant) terms() endpoint.Terms {
+	return endpoint.Terms{Balance: a.wish.Balance, Port: a.wish.Port, Policy: a.wish.Policy}
+}
+
 // wants reports whether the applicant has asked for a port, or for any.
 func (a *applicant) wants(port int) bool { return a.wish.Port == 0 || a.wish.Port == port }
 
@@ -115,10 +141,12 @@ func (r *registrar) find(a *applicant) (*endpoint.Endpoint, error) {
 		e := r.endpoints.New(o.Place)
 		return e, r.start(e, o)
 	}
-	key := lease.KeyOf(a.Name, a.wish.Lease)
+	key := a.key()
 	old := r.leased(r.leases.Find(key))
-	if old != nil && old.Lease.Superseded(a.wish.Instance) {
-		return nil, errSuperseded
+	if old != nil {
+		if err := r.mayServe(old, a); err != nil {
+			return nil, err
+		}
 	}
 	if old != nil && a.wants(old.Port) && r.mayHave(a.Identity, old.Port) {
 		if old.Ready != nil && !old.Ready() {
@@ -130,10 +158,18 @@ func (r *registrar) find(a *applicant) (*endpoint.Endpoint, error) {
 		}
 		old = nil // its lease is over, since a moment ago
 	}
-	if err := r.leases.MayName(key, a.Name, a.wish.Name); err != nil {
+	if err := r.leases.MayName(key, a.Name, a.tunnelName()); err != nil {
 		return nil, err
 	}
 	return r.openLeased(a, key, old)
+}
+
+// mayServe returns an error if others keep the applicant from serving its lease.
+func (r *registrar) mayServe(e *endpoint.Endpoint, a *applicant) error {
+	if e.Lease.Superseded(a.process()) {
+		return errSuperseded
+	}
+	return e.Admit(a.process().Key, a.wish.Group, a.terms())
 }
 
 // leased returns the endpoint of a lease, or nil if there is no lease or its endpoint has
@@ -156,7 +192,7 @@ func (r *registrar) resume(e *endpoint.Endpoint, a *applicant) error {
 	}
 	err := e.BindOwner(a.owner(), a.source)
 	if err == nil {
-		err = e.Lease.Rename(a.wish.Name)
+		err = e.Lease.Rename(a.tunnelName())
 	}
 	if err != nil {
 		e.CloseIfUnbound(err)
@@ -174,11 +210,11 @@ func (r *registrar) openLeased(a *applicant, key lease.Key, old *endpoint.Endpoi
 			return nil, err
 		}
 	}
-	is := lease.Lease{Key: key, Name: a.wish.Name, Identity: a.Name}
+	is := lease.Lease{Key: key, Name: a.tunnelName(), Identity: a.Name, Group: a.wish.Group}
 	e := r.lease(o, is.At(lease.Place{Port: o.Port}, r.leases.Before(key, o.Port)))
 	e.Lease.Ephemeral = a.Name == "" && !r.admission.AllowSavedLease(a.source)
 	if old != nil {
-		e.Lease.Succeed(old.Lease, a.wish.Instance)
+		e.Lease.Succeed(old.Lease, a.process())
 		old.CloseFor(a.owner(), errMoved)
 	}
 	winner, err := r.leases.Acquire(e.Lease)

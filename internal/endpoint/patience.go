@@ -1,0 +1,116 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/seed96252745/relay/internal/protocol"
+)
+
+// memberWait is how long a user waits for a connection to one member of a group while another
+// one may do better: longer than a healthy one needs, also by satellite with TLS. A member
+// that hangs is known as such only when a probe has shown it.
+const memberWait = 2 * time.Second
+
+// memberShare has a user whose wait is short try several members: each has a share of it, one
+// of so many.
+const memberShare = 4
+
+// errPassedOn is why a user does not wait any longer for one member.
+var errPassedOn = errors.New("another member of the group serves the user")
+
+// unusedError is the error of a write that has failed before a byte of the user's was part of
+// it.
+type unusedError struct{ error }
+
+func (e *unusedError) Unwrap() error { return e.error }
+
+// openWithPatience has the user's tunnel open a connection, or goes on to wait for one that was
+// asked for. In a group it does not wait until ctx is done if another member may do better.
+func (u *user) openWithPatience(ctx context.Context) (err error) {
+	wait := ctx
+	if u.tunnel.Group != "" {
+		var stop func()
+		wait, stop = u.impatient(ctx)
+		defer stop()
+	}
+	if u.opening != nil {
+		u.reached, err = u.opening.Wait(wait)
+		u.opening = nil
+	} else {
+		u.reached, err = u.tunnel.Session.Open(wait)
+	}
+	if err != nil && !errors.Is(err, protocol.ErrTunnelEnded) && ctx.Err() == nil && wait.Err() != nil {
+		return errPassedOn
+	}
+	return err
+}
+
+// impatient returns a context that is done as soon as another member of the group may do
+// better, after a while.
+func (u *user) impatient(ctx context.Context) (wait context.Context, stop func()) {
+	e, soFar := u.endpoint, u.tried|u.tunnel.bit()
+	patience := min(memberWait, time.Duration(e.group.userWait.Load())/memberShare)
+	wait, passOn := context.WithCancelCause(ctx)
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Hour, func() {
+		if e.hasBetter(soFar) {
+			passOn(errPassedOn)
+			return
+		}
+		timer.Reset(patience)
+	})
+	timer.Reset(patience) // by now there is a timer to reset
+	return wait, func() {
+		timer.Stop()
+		passOn(nil)
+	}
+}
+
+// goesOn reports whether another tunnel may serve a user for whom a step has failed: the next
+// one of a lease, or another one of a group that was not tried.
+func (u *user) goesOn(err error) bool {
+	e, t := u.endpoint, u.tunnel
+	switch {
+	case e.Lease == nil:
+		return false
+	case errors.Is(err, protocol.ErrTunnelEnded):
+		return true
+	case t == nil || t.Group == "":
+		return false
+	}
+	u.tried |= t.bit()
+	switch {
+	case errors.Is(err, errPassedOn):
+		t.noteLate()
+		return true
+	case errors.Is(err, protocol.ErrFull), errors.Is(err, protocol.ErrNoStream), errors.As(err, new(*unusedError)):
+		return e.hasUntried(u.tried)
+	}
+	return false
+}
+
+// noteLate has the tunnel come after others for a while.
+func (t *Tunnel) noteLate() {
+	t.endpoint.mu.Lock()
+	defer t.endpoint.mu.Unlock()
+	t.late = time.Now()
+}
+
+// hasUntried reports whether the group has a member for a user that was not tried.
+func (e *Endpoint) hasUntried(triedBefore uint64) bool {
+	return e.hasReady(func(t *Tunnel) bool { return t.bit()&triedBefore == 0 })
+}
+
+// hasBetter reports whether it has one with nothing against it.
+func (e *Endpoint) hasBetter(triedBefore uint64) bool {
+	return e.hasReady(func(t *Tunnel) bool { return t.against(triedBefore) == 0 })
+}
+
+func (e *Endpoint) hasReady(match func(*Tunnel) bool) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.ContainsFunc(e.members.ready, match)
+}

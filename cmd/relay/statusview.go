@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ func showStatus(s screen.Screen, n seen, all bool) {
 	if len(n.Tunnels) == 0 {
 		lines = append(lines, howToConnect(s, n.Status)...)
 	} else {
-		room := len(n.Tunnels)
+		room := math.MaxInt
 		if s.Height > 0 && !all {
 			// The header of the table, two blank lines, the line about those that are left
 			// out, and the next prompt.
@@ -97,18 +98,28 @@ func howToConnect(s screen.Screen, st api.Status) []string {
 // tunnelLines returns a table of at most room tunnels.
 func tunnelLines(s screen.Screen, st api.Status, tunnels []api.Tunnel, room int) []string {
 	shown := tunnels
-	if len(tunnels) > room {
+	if fitting(tunnels, room) < len(tunnels) {
 		shown = slices.Clone(tunnels)
 		slices.SortStableFunc(shown, func(a, b api.Tunnel) int {
 			return cmp.Or(cmp.Compare(trouble(b), trouble(a)), cmp.Compare(b.Users, a.Users))
 		})
-		shown = shown[:room]
+		shown = shown[:max(1, fitting(shown, room))]
 	}
 	lines := tunnelTable(st, shown).Lines(s)
 	if left := len(tunnels) - len(shown); left > 0 {
 		lines = append(lines, fmt.Sprintf("and %s more: relay status --all", screen.Count(int64(left))))
 	}
 	return lines
+}
+
+// fitting returns how many tunnels, with the members of groups, have room in so many lines.
+func fitting(tunnels []api.Tunnel, lines int) int {
+	for i, t := range tunnels {
+		if lines -= 1 + len(t.Members); lines < 0 {
+			return i
+		}
+	}
+	return len(tunnels)
 }
 
 // trouble orders tunnels by whether there is anything to do about them.
@@ -152,19 +163,35 @@ func tunnelTable(st api.Status, tunnels []api.Tunnel) *screen.Table {
 			{Text: screen.Bytes(t.Received)},
 			{Text: screen.Bytes(t.Sent)},
 			{Text: screen.Clean(cmp.Or(t.Protocol, "-"))},
-			{Text: roundTrip(t)},
+			{Text: roundTrip(t.RoundTripSeconds)},
 			{Text: screen.Clean(cmp.Or(t.Local, t.RelayClient, "-"))},
 		}
-		table.Rows = append(table.Rows, row)
+		table.Rows = append(append(table.Rows, row), memberRows(st, t)...)
 	}
 	return table
 }
 
-func roundTrip(t api.Tunnel) string {
-	if t.RoundTripSeconds == 0 {
+// memberRows returns a row for each member of a group, to stand below that.
+func memberRows(st api.Status, t api.Tunnel) (rows [][]screen.Cell) {
+	for _, m := range t.Members {
+		state := screen.State(m.State)
+		if m.Error != "" {
+			state.Text += " (" + screen.Clean(m.Error) + ")"
+		}
+		rows = append(rows, []screen.Cell{
+			{}, {Text: "- " + screen.Clean(cmp.Or(m.Name, "member"))}, state, {Text: screen.Since(m.Since, st.Now)},
+			{Text: screen.Count(int64(m.Users))}, {}, {}, {Text: screen.Clean(m.Protocol)}, {Text: roundTrip(m.RoundTripSeconds)},
+			{Text: screen.Clean(m.RelayClient)},
+		})
+	}
+	return rows
+}
+
+func roundTrip(seconds float64) string {
+	if seconds == 0 {
 		return "-"
 	}
-	return screen.Duration(screen.Seconds(t.RoundTripSeconds))
+	return screen.Duration(screen.Seconds(seconds))
 }
 
 // problemLines returns what is wrong, and what to do. On a screen, unless all is set, the

@@ -101,11 +101,27 @@ type Tunnel struct {
 	// Probe is the last answer of the relay client, or nil.
 	Probe *Probe `json:"probe,omitempty"`
 
+	// Group is that of which the tunnel is, and Members its relay clients.
+	Group   string   `json:"group,omitempty"`
+	Members []Member `json:"members,omitempty"`
+
 	Users       int   `json:"users"`
 	Waiting     int   `json:"waiting"`
 	Connections int64 `json:"connections"`
 	Received    int64 `json:"received"`
 	Sent        int64 `json:"sent"`
+}
+
+// Member is a relay client of a group.
+type Member struct {
+	Name             string    `json:"name,omitempty"` // that it has given itself
+	RelayClient      string    `json:"relayClient"`    // its address
+	Protocol         string    `json:"protocol"`
+	State            State     `json:"state"`
+	Since            time.Time `json:"since"`           // the state
+	Error            string    `json:"error,omitempty"` // that goes with the state
+	RoundTripSeconds float64   `json:"roundTripSeconds,omitempty"`
+	Users            int       `json:"users"` // those included whose connections are yet to come
 }
 
 // Probe is the result of a probe.

@@ -28,7 +28,7 @@ const other = "other"
 var ofRelay = kind{
 	names: []string{"identity", "name", "port", "protocol"},
 	keyOf: func(t *api.Tunnel) key {
-		return key{port: t.Port, name: t.Name, owner: t.Identity, protocol: t.Protocol}
+		return key{port: t.Port, name: t.Name, owner: t.Identity, protocol: protocolOf(t.Group, t.Protocol)}
 	},
 	values: func(k key) []string { return []string{k.owner, k.name, strconv.Itoa(k.port), k.protocol} },
 	rest:   []string{"", "", other, ""},

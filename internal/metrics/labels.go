@@ -57,7 +57,7 @@ var claimRefusals = []string{
 var refusals = []string{
 	wire.CodeNoPort, wire.CodeNotOpen, wire.CodeInUse, wire.CodeDraining, wire.CodeUnknownOption, wire.CodeLimit, wire.CodeBadOption,
 	wire.CodeUnauthorized, wire.CodeExpired, wire.CodeForbidden, wire.CodePortTaken, wire.CodeNameTaken, wire.CodeSuperseded,
-	wire.CodeShutOut, string(observe.Other),
+	wire.CodeShutOut, wire.CodeGroupDiffers, string(observe.Other),
 }
 
 var userLimits = []admission.Kind{

@@ -20,7 +20,16 @@ type key struct {
 
 // keyOf returns the key of a relay's tunnel.
 func keyOf(t *observe.Tunnel) key {
-	return key{port: t.Port, name: t.Name, owner: t.Identity, protocol: t.Protocol}
+	return key{port: t.Port, name: t.Name, owner: t.Identity, protocol: protocolOf(t.Group, t.Protocol)}
+}
+
+// protocolOf returns the protocol of a tunnel. The members of a group may have several, and
+// what is counted is the group's.
+func protocolOf(group, protocol string) string {
+	if group != "" && protocol != "" {
+		return "group"
+	}
+	return protocol
 }
 
 // count is what is counted of a tunnel, or of all.

@@ -100,12 +100,29 @@ func (a *Admin) tunnel(e *endpoint.Snapshot) api.Tunnel {
 		t.RelayClient = e.RelayClient.String()
 	}
 	t.State, t.Since, t.Error = stateOf(e)
+	t.Group, t.Members = e.Group, membersOf(e)
 	if p := e.Health.Probe; p != nil {
 		t.Probe = &api.Probe{
 			At: p.At.UTC(), OK: p.Failure == "", TookSeconds: p.Took.Seconds(), DialSeconds: p.Dial.Seconds(), Error: p.Failure,
 		}
 	}
 	return t
+}
+
+// membersOf returns the members of a group.
+func membersOf(e *endpoint.Snapshot) (all []api.Member) {
+	for i := range e.Members {
+		m := &e.Members[i]
+		is := api.Member{
+			Name: m.Name, Protocol: m.Protocol, State: api.State(m.Health.State), Since: m.Health.Since.UTC(), Error: m.Health.Failure,
+			RoundTripSeconds: m.RoundTrip.Seconds(), Users: m.Users,
+		}
+		if m.RelayClient != nil {
+			is.RelayClient = m.RelayClient.String()
+		}
+		all = append(all, is)
+	}
+	return all
 }
 
 // stateOf returns how a tunnel does, since when, and why.

@@ -31,12 +31,10 @@ func (a *Admin) problems(endpoints []endpoint.Snapshot) []api.Problem {
 	}
 	down := 0
 	for i := range endpoints {
-		p, is := problemOf(&endpoints[i])
-		if !is {
-			continue
-		}
-		if down++; down <= maxTold {
-			all = append(all, p)
+		for _, p := range problemsOf(&endpoints[i]) {
+			if down++; down <= maxTold {
+				all = append(all, p)
+			}
 		}
 	}
 	if down > maxTold {
@@ -128,6 +126,27 @@ func (a *Admin) hasRisen(code string, n int64) (since time.Time, is bool) {
 	return r.first, !r.last.IsZero() && now.Sub(r.last) <= passes
 }
 
+// problemsOf returns what is wrong with a tunnel: with all of it, or else with members of its
+// group, for which others stand in.
+func problemsOf(e *endpoint.Snapshot) (all []api.Problem) {
+	if p, is := problemOf(e); is {
+		return []api.Problem{p}
+	}
+	for i := range e.Members {
+		m := &e.Members[i]
+		who := fmt.Sprintf("%s, member at %v", nameOf(e), m.RelayClient)
+		if m.Name != "" {
+			who += " (" + m.Name + ")"
+		}
+		since := m.Health.Since.UTC()
+		state := api.State(m.Health.State)
+		if text, is := trouble(state, who, m.Health.Failure); is {
+			all = append(all, api.Problem{Code: string(state), Tunnel: api.TunnelID(e.ID), Since: &since, Text: text + "; the others of the group serve its users meanwhile"})
+		}
+	}
+	return all
+}
+
 // problemOf returns what is wrong with a tunnel, and whether something is.
 func problemOf(e *endpoint.Snapshot) (p api.Problem, is bool) {
 	state, since, failure := stateOf(e)
@@ -137,19 +156,24 @@ func problemOf(e *endpoint.Snapshot) (p api.Problem, is bool) {
 		return p, true
 	}
 	p.Code = string(state)
+	p.Text, is = trouble(state, nameOf(e), failure)
+	return p, is
+}
+
+// trouble returns what is wrong with a tunnel, or one member of a group, in a state, and what
+// to do, and whether something is wrong.
+func trouble(state api.State, who, failure string) (text string, is bool) {
 	switch state {
 	case api.LocalServerDown:
-		p.Text = fmt.Sprintf("%s: users cannot be served (%s): look at the relay client, and at the local server behind it", nameOf(e), failure)
+		return fmt.Sprintf("%s: users cannot be served (%s): look at the relay client, and at the local server behind it", who, failure), true
 	case api.Silent:
-		p.Text = nameOf(e) + ": the relay client does not answer, though its machine does: look at its process"
+		return who + ": the relay client does not answer, though its machine does: look at its process", true
 	case api.Unreachable:
-		p.Text = nameOf(e) + ": nothing answers where the relay client was: look at its machine, and the network before it"
+		return who + ": nothing answers where the relay client was: look at its machine, and the network before it", true
 	case api.Away:
-		p.Text = nameOf(e) + ": no relay client serves it: start the forwarder, or close the tunnel"
-	default:
-		return p, false
+		return who + ": no relay client serves it: start the forwarder, or close the tunnel", true
 	}
-	return p, true
+	return "", false
 }
 
 // nameOf names a tunnel to people.

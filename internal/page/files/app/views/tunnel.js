@@ -86,6 +86,7 @@ export class TunnelView {
       ['Identity', t.identity && [t.identity]],
       ['Protocol', t.protocol && [t.protocol]],
       ['Round trip', roundTrip(t) && [format.span(roundTrip(t))]],
+      ...(t.members ?? []).map((m) => [`Member ${m.relayClient}`, [memberWords(m, now), m.error && words.plain(m.error)]]),
       ['Last probe', t.probe && [probeWords(t.probe, now, this.page.services()), format.exact(new Date(t.probe.at))]],
       ['State since', date(t.since)],
       ['Opened', date(t.opened)],
@@ -95,7 +96,8 @@ export class TunnelView {
       ['From users', [format.bytes(t.received), `${format.count(t.received)} bytes`]],
       ['To users', [format.bytes(t.sent), `${format.count(t.sent)} bytes`]],
     ].filter(([, value]) => value);
-    keep(this.facts, facts, ([name]) => name, ([name]) => el('div', { class: name === 'Last probe' ? 'broad' : null }, el('dt', null, name), el('dd')), (node, [, [value, title]]) => {
+    if (t.members) facts.splice(2, 0, ['Group', [format.count(t.members.length) + (t.members.length === 1 ? ' member' : ' members')]]);
+    keep(this.facts, facts, ([name]) => name, ([name]) => el('div', { class: name === 'Last probe' || name.startsWith('Member ') ? 'broad' : null }, el('dt', null, name), el('dd')), (node, [, [value, title]]) => {
       text(node.lastChild, value);
       attr(node.lastChild, 'title', title ?? value);
     });
@@ -106,6 +108,12 @@ export class TunnelView {
     this.bytes.close();
     this.users.close();
   }
+}
+
+function memberWords(m, now) {
+  const users = `${format.count(m.users)} ${m.users === 1 ? 'user' : 'users'}`;
+  const trip = m.roundTripSeconds ? `, round trip ${format.span(m.roundTripSeconds)}` : '';
+  return `${m.name ? `${m.name}: ` : ''}${words.state(m.state).word.toLowerCase()} since ${format.ago(new Date(m.since), now)}, ${users}, ${m.protocol}${trip}`;
 }
 
 function probeWords(probe, now, services) {

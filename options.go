@@ -127,6 +127,17 @@ type Options struct {
 	// the listener is closed, or Forward returns. See [FileKeys].
 	Keys KeyStore
 
+	// Group has others serve the public port as well: all that show a token, or a certificate,
+	// of the same name, and give the same Group, Balance, Port, Allow, Deny, Users,
+	// UsersPerSecond and BytesPerSecond. A name is as in Name. The relay refuses one that differs
+	// from those who are there. Keys tells members apart: of two with one key the later takes
+	// over from the other. Empty means that no others do.
+	Group string
+
+	// Balance is how the relay spreads the users over the members of Group. It defaults to
+	// BalanceLeast.
+	Balance Balance
+
 	// ProxyProtocol has Forward write a PROXY protocol header of version 1 or 2 before the
 	// bytes of each user, so that the local server knows the user's address. Zero writes
 	// none. Listen does not use it.
@@ -294,12 +305,16 @@ func (o Options) preamble(relayAddr, serves string) (wire.Preamble, error) {
 			return wire.Preamble{}, err
 		}
 	}
+	if err := o.checkGroup(); err != nil {
+		return wire.Preamble{}, err
+	}
 	key, err := o.Keys.Key(relayAddr + " " + serves + " " + o.Name)
 	if err != nil {
 		return wire.Preamble{}, err
 	}
 	p := wire.Preamble{
 		Token: o.Token, Lease: key, Instance: rand.Text(), Port: o.Port, Name: o.Name, Proxy: true, Probe: o.Probe != ProbeOff,
+		Group: o.Group, Balance: balances[o.Balance],
 		Policy: policy.Policy{
 			Allow: policy.AllowOnly(o.Allow), Deny: o.Deny,
 			Users: o.Users, UsersPerSecond: o.UsersPerSecond, BytesPerSecond: o.BytesPerSecond,

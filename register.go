@@ -34,7 +34,7 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) lasts() bool {
 	switch e.Code {
 	case wire.CodeUnauthorized, wire.CodeExpired, wire.CodeForbidden, wire.CodePortTaken, wire.CodeNameTaken,
-		wire.CodeUnknownOption, wire.CodeBadOption:
+		wire.CodeUnknownOption, wire.CodeBadOption, wire.CodeGroupDiffers:
 		return true
 	}
 	return false
@@ -43,6 +43,10 @@ func (e *RefusedError) lasts() bool {
 // advice says which flag helps. The relay does not know with what it was asked.
 func (e *RefusedError) advice() string {
 	switch e.Code {
+	case wire.CodeUnknownOption:
+		if e.Text == wire.OptionGroup {
+			return "; the relay is of an earlier version, which has no groups: upgrade it, or leave out --group"
+		}
 	case wire.CodeSuperseded:
 		return "; to have a public port for each of the two, give one of them another name with --name"
 	case wire.CodeNameTaken:

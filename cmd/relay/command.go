@@ -175,6 +175,7 @@ func completeFlags(cmd *cobra.Command) {
 		"protocol":    protocols(),
 		"probe":       {"local", "session", "off"},
 		"healthCheck": {"tcp", "http:/healthz"},
+		"balance":     {"least", "roundRobin", "source"},
 		"logLevel":    {"debug", "info", "warn", "error"},
 		"logFormat":   {"text", "json"},
 	}

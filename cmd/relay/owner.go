@@ -15,7 +15,7 @@ import (
 // ownerFlags say who the forwarder is, and what it asks for on its public port, as far as
 // that has to be parsed.
 type ownerFlags struct {
-	tokenFile, proxyProtocol, allow, deny, bytesPerSecond string
+	tokenFile, proxyProtocol, allow, deny, bytesPerSecond, balance string
 
 	secret string // the token itself, from a configuration file
 }
@@ -25,6 +25,8 @@ func (o *ownerFlags) define(fs *pflag.FlagSet, options *relay.Options) {
 	fs.StringVar(&o.tokenFile, "tokenFile", "", "file with the token, for a relay that asks for one (default the token in RELAY_TOKEN)")
 	fs.StringVar(&options.Name, "name", "", "name of the tunnel, in logs and for its lease")
 	fs.IntVar(&options.Port, "port", 0, "public port to ask for (default one that the relay chooses, and then the same again)")
+	fs.StringVar(&options.Group, "group", "", "share the public port with the other forwarders of this group that have the same token (default none)")
+	fs.StringVar(&o.balance, "balance", "", "how users are spread over the group: least for where the fewest are, roundRobin for in turns, source for by their address (default least)")
 	fs.StringVar(&o.proxyProtocol, "proxyProtocol", "", "v1 or v2: send the local server each user's address in a PROXY protocol header")
 	fs.StringVar(&o.allow, "allow", "", "networks that users may come from, with commas between them (default all)")
 	fs.StringVar(&o.deny, "deny", "", "networks that users may not come from")
@@ -42,6 +44,9 @@ func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) (wrong []e
 	if fs.Changed("port") && (options.Port < 1 || options.Port > 65535) {
 		wrong = append(wrong, usagef("for example:   --port=20001", "--port=%d: ports are numbers from 1 to 65535", options.Port))
 	}
+	if err := o.applyGroup(options); err != nil {
+		wrong = append(wrong, err)
+	}
 	switch strings.ToLower(o.proxyProtocol) {
 	case "":
 	case "v1":
@@ -52,6 +57,30 @@ func (o *ownerFlags) apply(fs *pflag.FlagSet, options *relay.Options) (wrong []e
 		wrong = append(wrong, usagef("one of:   --proxyProtocol=v1, --proxyProtocol=v2", "--proxyProtocol: there is no version %q", o.proxyProtocol))
 	}
 	return append(wrong, o.applyPolicy(fs, options)...)
+}
+
+// balances are the words of --balance.
+var balances = []relay.Balance{relay.BalanceLeast, relay.BalanceRoundRobin, relay.BalanceSource}
+
+func (o *ownerFlags) applyGroup(options *relay.Options) error {
+	if err := policy.CheckName(options.Group); options.Group != "" && err != nil {
+		return usagef("for example:   --group=web", "--group=%q: %v", options.Group, err)
+	}
+	if o.balance == "" {
+		return nil
+	}
+	for _, b := range balances {
+		if strings.EqualFold(o.balance, string(b)) {
+			options.Balance = b
+		}
+	}
+	switch {
+	case options.Balance == "":
+		return usagef("one of:   --balance=least, --balance=roundRobin, --balance=source", "--balance: there is no way %q to spread users", o.balance)
+	case options.Group == "":
+		return usagef("for example:   --group=web", "--balance=%s is for a group, and there is none", options.Balance)
+	}
+	return nil
 }
 
 func (o *ownerFlags) applyPolicy(fs *pflag.FlagSet, options *relay.Options) (wrong []error) {

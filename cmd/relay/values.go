@@ -15,7 +15,7 @@ import (
 func examples() map[string]string {
 	return map[string]string{
 		"localForwardPort": "6379", "localForwardHost": "localhost", "protocol": "multiplex", "poolSize": "16", "sessions": "4",
-		"tokenFile": "relay.token", "name": "web", "port": "20001", "proxyProtocol": "v2",
+		"tokenFile": "relay.token", "name": "web", "port": "20001", "group": "web", "balance": "least", "proxyProtocol": "v2",
 		"allow": "192.0.2.0/24,2001:db8::/32", "deny": "192.0.2.0/24",
 		"users": "100", "usersPerSecond": "10", "bytesPerSecond": "10MB",
 		"tlsCa": "ca.crt", "tlsPin": "sha256//..., as the relay's log has it", "tlsServerName": "relay.example.com",

@@ -26,6 +26,7 @@ func (p *parser) checkServices() {
 			p.fault(f.At(name+".token"), name+".token", "there is tokenFile, too", "leave one of them out")
 		}
 	}
+	p.checkGroups()
 	p.checkRelay()
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ func dispatch(cmd *cobra.Command, args []string, f *flags, stderr io.Writer) err
 	}
 	s, err := f.setupOfFlags(cmd, args, env)
 	if err != nil {
-		if err == errNothingGiven && isTerminal(cmd.OutOrStdout()) {
+		if errors.Is(err, errNothingGiven) && isTerminal(cmd.OutOrStdout()) {
 			return showFirstSteps(cmd)
 		}
 		return err

@@ -130,13 +130,14 @@ type member struct {
 // change, if it is not nil, changes its options.
 func (c *crew) join(key string, change func(*relay.Options)) *member {
 	c.Helper()
+	return c.joinAt(key, serveLocal(c.T, greetAndEcho(c.names+1)), change)
+}
+
+// joinAt is join before a server that the caller runs at an address.
+func (c *crew) joinAt(key, local string, change func(*relay.Options)) *member {
+	c.Helper()
 	c.names++
 	m := &member{served: &served{name: c.names, registered: make(chan string, 100), refused: make(refusals, 100)}, ended: make(chan error, 1)}
-	local := serveLocal(c.T, func(conn *net.TCPConn) {
-		_, _ = conn.Write([]byte{m.name})
-		_, _ = io.Copy(conn, conn)
-		_ = conn.Close()
-	})
 	options := relay.Options{
 		Group: "web", Keys: oneKey(key), Name: key, Token: c.secret, TLS: c.encrypt, Drain: -1, Logger: slog.New(m.refused),
 		OnRegister: func(public net.Addr) { m.registered <- public.String() },
@@ -165,6 +166,15 @@ func (c *crew) serve(key string, change func(*relay.Options)) *member {
 	m := c.join(key, change)
 	m.public = within(c.T, m.registered, "the forwarder to register")
 	return m
+}
+
+// greetAndEcho sends each user the name of a server, and echoes.
+func greetAndEcho(name byte) func(*net.TCPConn) {
+	return func(conn *net.TCPConn) {
+		_, _ = conn.Write([]byte{name})
+		_, _ = io.Copy(conn, conn)
+		_ = conn.Close()
+	}
 }
 
 // await waits until the only port is as it should be.

@@ -162,6 +162,24 @@ func TestGroupMembersDiffer(t *testing.T) {
 	c.awaitMembers(2)
 }
 
+// A tunnel whose owner makes it a group keeps its port, and so does a group that becomes a
+// tunnel of that name, as long as nobody serves what was before.
+func TestTunnelBecomesGroup(t *testing.T) {
+	c := newCrew(t, relay.Multiplex)
+	alone := func(o *relay.Options) { o.Group, o.Name = "", "web" }
+	before := c.serve("alone", alone)
+	c.await("the tunnel to be served", func(s endpoint.Snapshot) bool { return s.Served && s.Name == "web" && s.Members == nil })
+	other := c.join("a", func(o *relay.Options) { o.KeepTrying = true })
+	other.refused.wait(t, "in-use") // it is served, and has the name
+	before.stop()
+	if public := within(t, other.registered, "the group to have the port"); public != before.public {
+		t.Errorf("the group has %s, want %s", public, before.public)
+	}
+	c.serve("b", nil)
+	c.awaitMembers(2)
+	c.join("alone", alone).refused.wait(t, "in-use")
+}
+
 // Without a token nobody knows who belongs together.
 func TestGroupNeedsToken(t *testing.T) {
 	own, _ := newCertificate(t)

@@ -52,3 +52,13 @@ func (o *Order) Come(delay time.Duration) {
 
 // After returns the number of the user after whom another one comes.
 func (o *Order) After(number uint64) uint64 { return o.turns[number-1].tell(&o.to).After }
+
+// Mate returns a relay client of a group.
+func Mate() *Tunnel { return &Tunnel{Client: Client{Group: "web"}} }
+
+// GoTo has a user go to a relay client of a group.
+func (o *Order) GoTo(number uint64, to *Tunnel) { o.turns[number-1].to.Store(to) }
+
+// AfterAt returns the number of the user after whom another one comes, for a relay client of a
+// group, which is told of it.
+func (o *Order) AfterAt(number uint64, to *Tunnel) uint64 { return o.turns[number-1].tell(to).After }

@@ -30,3 +30,24 @@ func TestTurnsBehindOneWhoIsHeldUp(t *testing.T) {
 		}
 	})
 }
+
+// In a group nobody waits for a user whom another member has, or is to have, and each comes
+// after the last one who goes to the same member.
+func TestTurnsInGroup(t *testing.T) {
+	order := new(endpoint.Order)
+	one, two := endpoint.Mate(), endpoint.Mate()
+	for n, to := range []*endpoint.Tunnel{one, two, one, two, two, one, nil, one} {
+		order.Come(0)
+		order.GoTo(uint64(n+1), to)
+	}
+	for _, want := range []struct {
+		number, after uint64
+		to            *endpoint.Tunnel
+	}{
+		{1, 0, one}, {2, 0, two}, {4, 2, two}, {3, 1, one}, {6, 3, one}, {5, 4, two}, {8, 6, one},
+	} {
+		if got := order.AfterAt(want.number, want.to); got != want.after {
+			t.Errorf("user %d comes after %d, want %d", want.number, got, want.after)
+		}
+	}
+}

@@ -206,6 +206,34 @@ Problems:
 	}
 }
 
+// The members of a group stand below it.
+func TestStatusOfGroup(t *testing.T) {
+	dir := socketDir(t)
+	f := newFake()
+	f.status.Problems = nil
+	f.tunnels = []api.Tunnel{{
+		ID: "t1", Port: 20001, Name: "web", Identity: "alice", Protocol: "mixed", State: api.Up, Since: before(time.Hour), Users: 3, RoundTripSeconds: 0.012,
+		Group: "web", Members: []api.Member{
+			{Name: "one\x1b[2J", RelayClient: "198.51.100.7:4000", Protocol: "event", State: api.Up, Since: before(time.Hour), RoundTripSeconds: 0.012, Users: 3},
+			{RelayClient: "198.51.100.8:4000", Protocol: "pool", State: api.LocalServerDown, Error: "connection refused", Since: before(time.Minute)},
+		},
+	}}
+	serveSocket(t, dir, api.Relay, 8080, f)
+	runRelay(t, "status", "--stateDir", dir).want(t, "status", 0, `
+relay at :8080, up 1h15m
+  started    {started}, version v1.2.3
+  serves     ports 20000-29999, for those whom it knows
+  tunnels    2 served, 0 away
+  users      3 now, 0 waiting, 4,311 since the start
+  bytes      1.2 GB from users, 8.9 GB to users
+
+ PORT  NAME          STATE                                     FOR  USERS  RECEIVED  SENT  PROTOCOL  ROUND TRIP  RELAY CLIENT
+20001  web of alice  up                                      1h00m      3       0 B   0 B  mixed           12ms  2 members
+       - one\x1b[2J  up                                      1h00m      3                  event           12ms  198.51.100.7:4000
+       - member      local server down (connection refused)  1m00s      0                  pool               -  198.51.100.8:4000
+`, "")
+}
+
 // A forwarder without tunnels and without problems is well, and is told what to do.
 func TestStatusOfSeveral(t *testing.T) {
 	dir := socketDir(t)

@@ -164,7 +164,7 @@ func tunnelTable(st api.Status, tunnels []api.Tunnel) *screen.Table {
 			{Text: screen.Bytes(t.Sent)},
 			{Text: screen.Clean(cmp.Or(t.Protocol, "-"))},
 			{Text: roundTrip(t.RoundTripSeconds)},
-			{Text: screen.Clean(cmp.Or(t.Local, t.RelayClient, "-"))},
+			{Text: screen.Behind(t)},
 		}
 		table.Rows = append(append(table.Rows, row), memberRows(st, t)...)
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,6 +18,8 @@ import (
 	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/endpoint"
+	"github.com/seed96252745/relay/internal/history"
+	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/observe"
 )
 
@@ -208,6 +211,15 @@ func TestGroupMemberIsUnhealthy(t *testing.T) {
 		ill := c.joinAt("ill", at, func(o *relay.Options) { o.HealthCheck = &relay.HealthCheck{Interval: time.Second} })
 		c.await("ill to be down", func(s endpoint.Snapshot) bool { return len(s.Members) == 2 && s.Members[1].Health.Failure != "" })
 		c.wantCounts(c.counts(well.public, 6), map[*member]int{well: 6, ill: 0})
+		seen := node.NewAdmin(node.AdminConfig{Server: c.server, History: history.New()})
+		problems := seen.Status().Problems
+		if len(problems) != 1 || problems[0].Code != "local_server_down" || !strings.Contains(problems[0].Text, " (web), member at 127.0.0.1:") ||
+			!strings.Contains(problems[0].Text, " (ill): users cannot be served (connection refused)") {
+			c.Errorf("the problems are %+v", problems)
+		}
+		if shown := seen.Tunnels()[0]; shown.State != "up" || shown.Group != "web" || shown.Members[0].Users != 6 || shown.Members[1].Error != "connection refused" {
+			c.Errorf("the group is shown as %+v", shown)
+		}
 		well.stop()
 		c.awaitServed("ill alone", 1)
 		waiting, err := net.Dial("tcp", well.public)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,8 +29,9 @@ type mate struct {
 	absent bool  // as its relay client seems to be
 	fails  error // with which Start and Open fail, or nil
 	breaks bool  // each connection, before anything is written on it
-	asked  int   // how many users came, and came to wait
-	got    []*conntest.MemoryConn
+
+	asked atomic.Int64 // how many users came, and came to wait
+	made  atomic.Int64 // connections
 }
 
 func newMate(serves bool) *mate { return &mate{starter: newStarter(), serves: serves} }
@@ -37,7 +39,7 @@ func newMate(serves bool) *mate { return &mate{starter: newStarter(), serves: se
 func (m *mate) Absent() bool { return m.absent }
 
 func (m *mate) TryOpen() conn.Conn {
-	m.asked++
+	m.asked.Add(1)
 	if !m.serves {
 		return nil
 	}
@@ -46,7 +48,7 @@ func (m *mate) TryOpen() conn.Conn {
 
 func (m *mate) connection() conn.Conn {
 	near, far := conntest.Memory()
-	m.got = append(m.got, far)
+	m.made.Add(1)
 	if m.breaks {
 		_ = far.Reset()
 	}
@@ -61,7 +63,7 @@ func (m *mate) Start(opened func(conn.Conn)) (protocol.Opening, error) {
 }
 
 func (m *mate) Open(ctx context.Context) (conn.Conn, error) {
-	m.asked++
+	m.asked.Add(1)
 	switch {
 	case m.fails != nil:
 		return nil, m.fails
@@ -162,22 +164,22 @@ func TestUserGoesOnFromMemberThatHangs(t *testing.T) {
 		g.mustJoin("well", well, inTurns)
 		since := time.Now()
 		u := g.come()
-		if hangs.asked != 1 || len(well.got) != 0 {
-			g.Fatalf("members are asked %d and %d times", hangs.asked, well.asked)
+		if hangs.asked.Load() != 1 || well.made.Load() != 0 {
+			g.Fatalf("members are asked %d and %d times", hangs.asked.Load(), well.asked.Load())
 		}
 		<-time.After(3 * time.Second)
 		synctest.Wait()
-		if len(well.got) != 1 {
+		if well.made.Load() != 1 {
 			g.Fatalf("the user waits still after %v", time.Since(since))
 		}
 		others := []*conntest.MemoryConn{g.come(), g.come(), g.come()}
-		if hangs.asked != 1 || len(well.got) != 4 {
-			g.Errorf("the member that hangs was asked %d times, and the other serves %d users", hangs.asked, len(well.got))
+		if hangs.asked.Load() != 1 || well.made.Load() != 4 {
+			g.Errorf("the member that hangs was asked %d times, and the other serves %d users", hangs.asked.Load(), well.made.Load())
 		}
 		<-time.After(time.Minute)
 		others = append(others, g.come(), g.come())
-		if hangs.asked != 2 {
-			g.Errorf("later it was asked %d times, want 2", hangs.asked)
+		if hangs.asked.Load() != 2 {
+			g.Errorf("later it was asked %d times, want 2", hangs.asked.Load())
 		}
 		g.leave(append(others, u)...)
 	})
@@ -193,12 +195,13 @@ func TestUserWaitsWhereAllMembersHang(t *testing.T) {
 		since := time.Now()
 		u := g.come()
 		conntest.WantReset(g.T, u)
+		synctest.Wait()
 		if waited := time.Since(since); waited < time.Minute || waited > time.Minute+time.Second {
 			g.Errorf("the user is reset after %v, want a minute", waited)
 		}
 		for i, m := range mates {
-			if m.asked != 1 {
-				g.Errorf("member %d was asked %d times", i, m.asked)
+			if m.asked.Load() != 1 {
+				g.Errorf("member %d was asked %d times", i, m.asked.Load())
 			}
 		}
 		if len(g.seen.reset) != 1 || g.seen.reset[0] != observe.WaitTimeout {
@@ -232,8 +235,8 @@ func TestUserPassesOverMembers(t *testing.T) {
 				mend(worse)
 				since := time.Now()
 				users := []*conntest.MemoryConn{g.come(), g.come(), g.come(), g.come()}
-				if len(well.got) != 4 || time.Since(since) > 0 {
-					g.Errorf("%d users are served by the one that can, after %v", len(well.got), time.Since(since))
+				if well.made.Load() != 4 || time.Since(since) > 0 {
+					g.Errorf("%d users are served by the one that can, after %v", well.made.Load(), time.Since(since))
 				}
 				g.leave(users...)
 			})
@@ -246,6 +249,7 @@ func TestUserPassesOverMembers(t *testing.T) {
 			g.mustJoin(fmt.Sprint(i), m, nil)
 		}
 		conntest.WantReset(g.T, g.come())
+		synctest.Wait()
 		if len(g.seen.reset) != 1 || g.seen.reset[0] != observe.TooManyWaiting {
 			g.Errorf("the reasons are %v", g.seen.reset)
 		}
@@ -275,8 +279,8 @@ func TestMostMembers(t *testing.T) {
 		}
 		mates[3], mates[17] = again, more
 		for i, m := range mates {
-			if len(m.got) != 2 {
-				g.Errorf("member %d serves %d users, want 2", i, len(m.got))
+			if m.made.Load() != 2 {
+				g.Errorf("member %d serves %d users, want 2", i, m.made.Load())
 			}
 		}
 		g.leave(users...)
@@ -344,11 +348,11 @@ func TestUsedBytesAreNotReplayed(t *testing.T) {
 				}
 				synctest.Wait()
 				switch {
-				case hello == "" && len(well.got) != 1:
+				case hello == "" && well.made.Load() != 1:
 					g.Error("a silent user does not go on")
 				case hello != "":
-					if got, err := io.ReadAll(u); err == nil || len(got) > 0 || len(well.got) != 0 {
-						g.Errorf("the user gets %q, %v, and %d connections are made", got, err, len(well.got))
+					if got, err := io.ReadAll(u); err == nil || len(got) > 0 || well.made.Load() != 0 {
+						g.Errorf("the user gets %q, %v, and %d connections are made", got, err, well.made.Load())
 					}
 				}
 				g.leave(u)

@@ -95,6 +95,37 @@ func TestALeaseThatIsAway(t *testing.T) {
 	}
 }
 
+// The members of a group are counted as one, over whichever protocols they come.
+func TestGroupHasSeriesTogether(t *testing.T) {
+	m := metrics.NewRelay(metrics.Config{Tunnels: 5})
+	n := &node{}
+	m.Watch(n, nil)
+	for i, protocol := range []string{"pool", "event", "pool"} {
+		of := observe.Tunnel{ID: 1, Port: 20001, Name: "web", Identity: "alice", Group: "web", Protocol: protocol}
+		m.Sink().Observe(observe.Event{Name: observe.TunnelOpened, Tunnel: of})
+		m.Sink().Observe(observe.Event{Name: observe.UserJoined, Tunnel: of})
+		m.Sink().Observe(observe.Event{Name: observe.UserDone, Tunnel: of, Received: 10})
+		n.tunnels = []api.Tunnel{{
+			ID: "a", Port: 20001, Name: "web", Identity: "alice", Group: "web", Protocol: protocol, State: api.Up,
+			Connections: int64(i + 1), Received: int64(10 * (i + 1)),
+		}}
+		scrape(t, m)
+	}
+	n.tunnels[0].State, n.tunnels[0].Protocol = api.Away, ""
+	const labels = `{identity="alice",name="web",port="20001",protocol="group"}`
+	got := scrape(t, m)
+	expect(t, got, map[string]float64{
+		`relay_tunnel_users_joined_total` + labels:    3,
+		`relay_tunnel_received_bytes_total` + labels:  30,
+		`relay_tunnels_opened_total{protocol="pool"}`: 2,
+	})
+	for name := range got {
+		if strings.Contains(name, `port="20001"`) && !strings.Contains(name, `protocol="group"`) {
+			t.Errorf("the group has %s", name)
+		}
+	}
+}
+
 // A port keeps its ID and its numbers when its relay client comes back over another
 // protocol, and while it registers anew. Nobody is counted twice for that.
 func TestAnotherProtocol(t *testing.T) {

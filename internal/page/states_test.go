@@ -55,6 +55,27 @@ func TestOneTunnel(t *testing.T) {
 	p.clean()
 }
 
+// TestGroup shows the members of a group, and finds the group by them.
+func TestGroup(t *testing.T) {
+	f := newFixture(t)
+	f.one()
+	now := time.Now().UTC()
+	f.change(func() {
+		f.tunnels[0].Group, f.tunnels[0].RelayClient, f.tunnels[0].Protocol = "web", "", "mixed"
+		f.tunnels[0].Members = []api.Member{
+			{Name: "one", RelayClient: "192.0.2.10:40112", Protocol: "event", State: api.Up, Since: now.Add(-time.Hour), RoundTripSeconds: 0.0123, Users: 1},
+			{RelayClient: "192.0.2.11:40113", Protocol: "pool", State: api.Silent, Since: now.Add(-time.Minute)},
+		}
+	})
+	p := openTab(t, f.URL)
+	p.waitText("mixed")
+	p.click("a.rowlink")
+	for _, text := range []string{"2 members", "Member 192.0.2.10:40112", "one: up since", "1 user, event, round trip 12.3 ms", "Member 192.0.2.11:40113", "0 users, pool"} {
+		p.waitText(text)
+	}
+	p.clean()
+}
+
 // TestRatesAndSparklines has bytes go through, and sees them without a reload.
 func TestRatesAndSparklines(t *testing.T) {
 	f := newFixture(t)

@@ -42,6 +42,15 @@ func TunnelPort(t api.Tunnel) string {
 // Name returns who a tunnel is: its name, or that of its identity, or both.
 func Name(t api.Tunnel) string { return name(t.Name, t.Identity) }
 
+// Behind returns what is behind a tunnel: the address of a local server or of a relay client,
+// or how many there are in a group.
+func Behind(t api.Tunnel) string {
+	if n := len(t.Members); n > 1 {
+		return strconv.Itoa(n) + " members"
+	}
+	return Clean(cmp.Or(t.Local, t.RelayClient, "-"))
+}
+
 func name(tunnel, identity string) string {
 	if tunnel != "" && identity != "" && tunnel != identity {
 		return Clean(tunnel + " of " + identity)

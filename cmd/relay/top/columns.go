@@ -2,7 +2,6 @@ package top
 
 import (
 	"cmp"
-	"fmt"
 	"time"
 
 	"github.com/seed96252745/relay/cmd/relay/screen"
@@ -61,18 +60,10 @@ func (m *model) tunnelColumns() []column[api.Tunnel] {
 		},
 		{
 			screen.Column{Title: "RELAY CLIENT", Optional: 5},
-			func(t t) screen.Cell { return plain(screen.Clean(cmp.Or(relayClient(t), "-"))) },
-			ascending(relayClient),
+			func(t t) screen.Cell { return plain(screen.Behind(t)) },
+			ascending(screen.Behind),
 		},
 	}
-}
-
-// relayClient returns what is behind a tunnel: an address, or how many there are in a group.
-func relayClient(t api.Tunnel) string {
-	if n := len(t.Members); n > 1 {
-		return fmt.Sprint(n, " members")
-	}
-	return cmp.Or(t.Local, t.RelayClient)
 }
 
 // urgency orders states: the lowest needs somebody.

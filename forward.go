@@ -51,12 +51,12 @@ type Forwarder struct {
 	prober     prober
 	checker    *checker // or nil
 
-	engine *join.Engine // of Run
+	engine *Engine   // of Run
+	joins  *join.Set // on it
 	// prepareLocal is the engine's, made once.
 	prepareLocal func(fd int)
 
 	users  roster.Roster[joinedUser]
-	lastID atomic.Uint64             // of a user
 	paused atomic.Pointer[time.Time] // since when, or nil
 
 	closed  context.Context // done when no connection may go on
@@ -115,14 +115,15 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	if f.started.Swap(true) {
 		return errors.New("relay: the forwarder has been run before")
 	}
-	engine, err := join.NewEngine()
+	engine, done, err := f.startEngine()
 	if err != nil {
 		f.listener.close()
-		return fmt.Errorf("relay: %w", err)
+		return err
 	}
-	defer engine.Close()
-	engine.OnCrash = f.logPanic
-	f.engine, f.prepareLocal = engine, engine.PrepareLocal
+	defer done()
+	f.engine, f.joins = engine, engine.loops.NewSet(f.logPanic)
+	defer f.joins.Close()
+	f.prepareLocal = engine.loops.PrepareLocal
 	stop := context.AfterFunc(ctx, func() {
 		f.draining.Store(true)
 		_ = f.listener.Close()
@@ -183,7 +184,7 @@ func (f *Forwarder) drain(l *Listener) {
 		case <-finished:
 		}
 	})
-	f.engine.StopIdle(join.IdleLimits{Limit: stillLimit, Queued: stillBehind, Far: join.A, Ended: stillBehind})
+	f.joins.StopIdle(join.IdleLimits{Limit: stillLimit, Queued: stillBehind, Far: join.A, Ended: stillBehind})
 	f.running.Wait()
 	late := time.AfterFunc(stillBehind, l.forceClose) // by then the relay has the last bytes, or is gone
 	defer late.Stop()

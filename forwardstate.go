@@ -55,7 +55,7 @@ type Limit struct {
 
 // User is a user who is joined with the local server of a [Forwarder].
 type User struct {
-	ID             uint64 // that no other user of the forwarder has, or gets
+	ID             uint64 // that no other user of the forwarder, or of its Engine, has or gets
 	Addr           net.Addr
 	Since          time.Time
 	Received, Sent int64 // bytes from the user and to the user, so far

@@ -46,10 +46,10 @@ func (f *Forwarder) tryHandleUser(conn conn.Conn) bool {
 }
 
 func (f *Forwarder) whenReadable(conn conn.Conn, g func()) (stop func()) {
-	return f.engine.WhenReadable(conn, g)
+	return f.joins.WhenReadable(conn, g)
 }
 
-func (f *Forwarder) loop() *join.Loop { return f.engine.Loop() }
+func (f *Forwarder) loop() *join.Loop { return f.joins.Loop() }
 
 // connect joins one user, who holds one of the dials, with the local server. It does not
 // wait: a server on the same machine, as most are, is connected at once, and for others
@@ -167,8 +167,8 @@ func (f *Forwarder) join(conn, local conn.Conn, dialTime time.Duration) {
 	}
 	u := &joinedUser{forwarder: f, addr: conn.RemoteAddr(), dialTime: dialTime, since: time.Now()}
 	f.running.Add(1)
-	f.users.Add(&u.Place, f.lastID.Add(1), u)
-	f.users.Joined(&u.Place, f.engine.Join(f.closed, conn, local, join.Options{}, u.end))
+	f.users.Add(&u.Place, f.engine.lastUser.Add(1), u)
+	f.users.Joined(&u.Place, f.joins.Join(f.closed, conn, local, join.Options{}, u.end))
 }
 
 // end reports the end of a user, once. An end by the relay looks like one by the user where

@@ -108,7 +108,7 @@ func joined(t *testing.T, conn conn.Conn) (local *transport.Conn) {
 	ctx, cancel := context.WithCancel(context.Background())
 	near, local := conntest.Pair(t)
 	_ = local.SetDeadline(time.Now().Add(patience))
-	engine.Join(ctx, conn, near, join.Options{}, func(join.Result) {})
+	engine.NewSet(nil).Join(ctx, conn, near, join.Options{}, func(join.Result) {})
 	t.Cleanup(func() { cancel(); engine.Close() })
 	return local
 }

@@ -67,7 +67,7 @@ func bothKinds(t *testing.T, test func(*testing.T, kind)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(engine.Close)
-		test(t, kind{sockets, engine.WhenReadable})
+		test(t, kind{sockets, engine.NewSet(nil).WhenReadable})
 	})
 	t.Run("waited for", func(t *testing.T) { test(t, waitedFor) })
 }

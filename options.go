@@ -151,6 +151,11 @@ type Options struct {
 	// is no check. Listen does not use it.
 	HealthCheck *HealthCheck
 
+	// Engine is what Forward runs connections on. Forwarders that share one need less memory
+	// and fewer threads, and give their users IDs of one series. Nil makes one for each Run.
+	// Listen does not use it.
+	Engine *Engine
+
 	// KeepTrying has Forward go on when the relay refuses what it has never granted, for a
 	// reason that does not pass by itself: a token that the relay does not know, a port
 	// that somebody else has. Without it Forward returns the *RefusedError. Listen returns

@@ -161,6 +161,7 @@ func forwardInProcess(t *testing.T, local string) *tunnel {
 	must(t, err)
 	engine, err := join.NewEngine()
 	must(t, err)
+	set := engine.NewSet(nil)
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Serve(l) }) // its error says only that it was closed
 	registration, err := inProcessClient{p}.Register(t.Context(), func(ctx context.Context) (conn.Conn, error) {
@@ -176,7 +177,7 @@ func forwardInProcess(t *testing.T, local string) *tunnel {
 					return
 				}
 			}
-			engine.Join(context.Background(), user, server, join.Options{}, func(join.Result) {})
+			set.Join(context.Background(), user, server, join.Options{}, func(join.Result) {})
 		})
 	})
 	t.Cleanup(func() {

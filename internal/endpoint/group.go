@@ -49,6 +49,7 @@ type Config struct {
 type Group struct {
 	config  Config
 	engine  *join.Engine
+	joins   *join.Set        // on the engine
 	watcher tcpstate.Watcher // of users who wait
 	starts  starts
 	pacer   pacer // of probes
@@ -82,7 +83,7 @@ func NewGroup(c Config) *Group {
 	g.userWait.Store(int64(c.UserWait))
 	g.probe.Store(int64(c.Probe))
 	crashed := func(e *crash.Error) { g.Crashed(e) }
-	g.engine.OnCrash, g.watcher.OnCrash = crashed, crashed
+	g.joins, g.watcher.OnCrash = g.engine.NewSet(crashed), crashed
 	g.engine.Reserve = c.Admission.Reserve
 	g.closed, g.close = context.WithCancelCause(context.Background())
 	g.draining, g.drain = context.WithCancelCause(g.closed)
@@ -112,7 +113,7 @@ const (
 // ctx's error if users are left.
 func (g *Group) Drain(ctx context.Context) error {
 	g.stop(g.drain)
-	g.engine.StopIdle(join.IdleLimits{Limit: stillLimit, Queued: stillQueued, Far: join.B, Ended: stillLimit})
+	g.joins.StopIdle(join.IdleLimits{Limit: stillLimit, Queued: stillQueued, Far: join.B, Ended: stillLimit})
 	defer time.AfterFunc(stillLimit, func() { g.endWaits(ErrDraining) }).Stop()
 	ended := make(chan struct{})
 	go func() {

@@ -107,7 +107,7 @@ func (s *sideConn) opened(c conn.Conn) {
 	ended, unsent := s.ended, s.unsent
 	if !ended {
 		s.conn, s.unsent = c, nil
-		s.quiet = quiet.New(c, quiet.Owner{Watch: s.tunnel.endpoint.group.engine.WhenReadable, Go: s.run, Received: s.received, Failed: s.failed})
+		s.quiet = quiet.New(c, quiet.Owner{Watch: s.tunnel.endpoint.group.joins.WhenReadable, Go: s.run, Received: s.received, Failed: s.failed})
 	}
 	s.mu.Unlock()
 	if ended {

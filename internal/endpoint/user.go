@@ -228,7 +228,7 @@ func (u *user) join() {
 	reached := u.reached
 	u.tunnel, u.reached = nil, nil // which are the join's now
 	options := join.Options{Limiter: t.policy.Bytes(), Prefix: int64(len(u.first))}
-	h := g.engine.Join(t.alive, u.conn, reached, options, j.end)
+	h := g.joins.Join(t.alive, u.conn, reached, options, j.end)
 	r.Joined(&j.place, h)
 	if g.config.Admission.Bans.Has(u.addr) || t.isBanned() {
 		h.Stop(errBanned) // since a moment ago, when the user was not in the roster

@@ -51,17 +51,16 @@ type copiedSocket struct {
 
 func (s copiedSocket) TCP() *net.TCPConn { s.of.at("TCP"); return s.of.TCP() }
 
-// crashRig returns an engine, and the panics that it reports apart from results.
-func crashRig(t *testing.T) (e *join.Engine, told chan *crash.Error) {
+// crashRig returns a set, and the panics that it reports apart from results.
+func crashRig(t *testing.T) (s *join.Set, told chan *crash.Error) {
 	t.Helper()
 	e, err := join.NewEngine()
 	if err != nil {
 		t.Fatal(err)
 	}
 	told = make(chan *crash.Error, 10)
-	e.OnCrash = func(c *crash.Error) { told <- c }
 	t.Cleanup(e.Close)
-	return e, told
+	return e.NewSet(func(c *crash.Error) { told <- c }), told
 }
 
 // wantCrash expects the panic in err.
@@ -78,10 +77,10 @@ func wantCrash(t *testing.T, err error, value string) {
 
 // beside has bytes go through another join of the engine before and after f, and
 // expects that they all arrive.
-func beside(t *testing.T, e *join.Engine, f func()) {
+func beside(t *testing.T, s *join.Set, f func()) {
 	t.Helper()
 	r := newRig(t)
-	e.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
+	s.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
 	r.t.Cleanup(func() { r.cancel(context.Canceled) })
 	part := pattern(100_000)
 	send := func() {
@@ -114,13 +113,13 @@ func TestPanicInAConnection(t *testing.T) {
 		{"copier", "TCP", socket}, {"copier", "Close", socket}, {"copier", "Reset", socket},
 	} {
 		t.Run(tt.engine+", "+tt.method, func(t *testing.T) {
-			e, told := crashRig(t)
-			beside(t, e, func() {
+			s, told := crashRig(t)
+			beside(t, s, func() {
 				bothSides(t, func(t *testing.T, side join.Side) func() {
 					r := newRig(t)
 					conns := [2]conn.Conn{r.near[join.A], r.near[join.B]}
 					conns[side] = tt.make(faulty{r.near[side], tt.method})
-					e.Join(r.ctx, conns[join.A], conns[join.B], join.Options{}, func(result join.Result) { r.result <- result })
+					s.Join(r.ctx, conns[join.A], conns[join.B], join.Options{}, func(result join.Result) { r.result <- result })
 					heard := provoke(r, side, tt.method)
 					return func() {
 						result := await(t, r.result)
@@ -192,12 +191,12 @@ func TestPanicInDone(t *testing.T) {
 		"copier":     func(c *transport.Conn) conn.Conn { return copiedFaulty{c} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, told := crashRig(t)
-			beside(t, e, func() {
+			s, told := crashRig(t)
+			beside(t, s, func() {
 				var calls atomic.Int32
 				a, userA := conntest.Pair(t)
 				b, userB := conntest.Pair(t)
-				e.Join(t.Context(), hide(a), hide(b), join.Options{}, func(join.Result) { calls.Add(1); panic("in done") })
+				s.Join(t.Context(), hide(a), hide(b), join.Options{}, func(join.Result) { calls.Add(1); panic("in done") })
 				_, _ = userA.CloseWrite(), userB.CloseWrite()
 				wantCrash(t, await(t, told), "in done")
 				if n := calls.Load(); n != 1 {
@@ -214,9 +213,11 @@ func TestJoinAfterClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Close()
+	t.Cleanup(e.Close)
+	s := e.NewSet(nil)
+	s.Close()
 	r := newRig(t)
-	e.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
+	s.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
 	if result := r.wait(); !errors.Is(result.Err, net.ErrClosed) || result.Ending() != join.Stopped {
 		t.Errorf("got %v (%s), want %v (%s)", result.Err, result.Ending(), net.ErrClosed, join.Stopped)
 	}

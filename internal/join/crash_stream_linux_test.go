@@ -47,14 +47,14 @@ func (f faultyStream) Close() error      { f.at("Close"); return f.Stream.Close(
 func TestPanicInAStream(t *testing.T) {
 	for _, method := range []string{"Attach", "PourTo", "FillFrom", "Flush", "Failed", "CloseWrite", "Close"} {
 		t.Run(method, func(t *testing.T) {
-			e, _ := crashRig(t)
+			s, _ := crashRig(t)
 			client, server := sessions(t, yamux.Config{})
-			beside(t, e, func() {
+			beside(t, s, func() {
 				stream, peer := openStream(t, client, server)
 				near, user := conntest.Pair(t)
 				_ = user.SetDeadline(time.Now().Add(patience))
 				results := make(chan join.Result, 2)
-				e.Join(context.Background(), faultyStream{stream, method}, near, join.Options{}, func(r join.Result) { results <- r })
+				s.Join(context.Background(), faultyStream{stream, method}, near, join.Options{}, func(r join.Result) { results <- r })
 				_, _ = peer.Write([]byte("hello"))
 				_, heard := user.Write([]byte("hello")) // of the reset, perhaps: see provoke
 				switch method {

@@ -39,7 +39,7 @@ func TestBoundsComeBack(t *testing.T) {
 	if err := unix.SetsockoptInt(s.fds[join.A], unix.SOL_SOCKET, unix.SO_BUF_LOCK, sendLock); err != nil {
 		t.Fatal(err)
 	}
-	engine.Join(s.ctx, s.near[join.A], s.near[join.B], join.Options{}, func(r join.Result) { s.result <- r })
+	engine.NewSet(nil).Join(s.ctx, s.near[join.A], s.near[join.B], join.Options{}, func(r join.Result) { s.result <- r })
 	move := func(n int64) {
 		t.Helper()
 		sent := make(chan error, 1)
@@ -80,7 +80,7 @@ func TestBoundsComeLate(t *testing.T) {
 	for side := range s.fds {
 		s.fds[side] = descriptor(t, s.near[side])
 	}
-	engine.Join(s.ctx, s.near[join.A], s.near[join.B], join.Options{}, func(r join.Result) { s.result <- r })
+	engine.NewSet(nil).Join(s.ctx, s.near[join.A], s.near[join.B], join.Options{}, func(r join.Result) { s.result <- r })
 	for _, want := range []int{join.MaxUnsent, join.CrowdedUnsent} {
 		portion := string(pattern(256 << 10))
 		sent := make(chan struct{})
@@ -106,7 +106,7 @@ func TestThrottledStreamIsBounded(t *testing.T) {
 	r := newRig(t)
 	fd := descriptor(t, r.near[join.B])
 	defer func() { _ = unix.Close(fd) }()
-	engine.Join(r.ctx, stream, r.near[join.B], join.Options{Limiter: highLimit()}, func(result join.Result) { r.result <- result })
+	engine.NewSet(nil).Join(r.ctx, stream, r.near[join.B], join.Options{Limiter: highLimit()}, func(result join.Result) { r.result <- result })
 	portion := string(pattern(256 << 10))
 	sent := make(chan struct{})
 	go func() { defer close(sent); conntest.Write(t, peer, portion) }()

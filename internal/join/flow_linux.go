@@ -70,7 +70,7 @@ func (f *flow) fed() {
 		f.recovered()
 	}
 	if f.written >= f.feed.due {
-		f.feed.moved(f.written, f.src.fd, f.dst.fd, f.src.join.engine.crowd)
+		f.feed.moved(f.written, f.src.fd, f.dst.fd, f.src.join.set.engine.crowd)
 	}
 }
 

@@ -53,37 +53,37 @@ type askedJoin interface {
 	progress() progress
 }
 
-// StopIdle stops joins on which nothing moves for too long, from now on until Close.
+// StopIdle stops joins of the set on which nothing moves for too long, from now on until Close.
 // It is for an owner that waits for them. Only the first call counts.
-func (e *Engine) StopIdle(s IdleLimits) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.closed && !e.stopsIdle {
-		e.stopsIdle = true
-		e.ending.Go(func() { e.stopIdle(s) })
+func (s *Set) StopIdle(limits IdleLimits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && !s.stopsIdle {
+		s.stopsIdle = true
+		s.ending.Go(func() { s.stopIdle(limits) })
 	}
 }
 
 // idleChecks is how often joins are checked within the shortest limit.
 const idleChecks = 8
 
-func (e *Engine) stopIdle(s IdleLimits) {
+func (s *Set) stopIdle(limits IdleLimits) {
 	type state struct {
 		progress
 		since time.Time
 	}
 	seen := make(map[askedJoin]state)
-	every := time.NewTicker(s.Limit / idleChecks)
+	every := time.NewTicker(limits.Limit / idleChecks)
 	defer every.Stop()
 	for {
 		now, all := time.Now(), make(map[askedJoin]state)
-		for _, j := range e.joins() {
+		for _, j := range s.joins() {
 			p := j.progress()
 			before, known := seen[j]
 			switch {
 			case !known || before.moved(p):
 				all[j] = state{p, now}
-			case now.Sub(before.since) >= s.limit(p):
+			case now.Sub(before.since) >= limits.limit(p):
 				j.Stop(errIdle)
 			default:
 				all[j] = before
@@ -92,18 +92,18 @@ func (e *Engine) stopIdle(s IdleLimits) {
 		seen = all
 		select {
 		case <-every.C:
-		case <-e.closing:
+		case <-s.closing:
 			return
 		}
 	}
 }
 
 // joins returns those in progress.
-func (e *Engine) joins() []askedJoin {
-	all := e.loops.joins()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for j := range e.copies {
+func (s *Set) joins() []askedJoin {
+	all := s.engine.loops.joins(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for j := range s.copies {
 		all = append(all, j)
 	}
 	return all

@@ -19,7 +19,7 @@ var soon = join.IdleLimits{Limit: 200 * time.Millisecond, Queued: patience, Far:
 
 // bothJoins runs a test with joins of a loop, where there is one, and with joins that
 // are copied.
-func bothJoins(t *testing.T, test func(t *testing.T, e *join.Engine, o join.Options)) {
+func bothJoins(t *testing.T, test func(t *testing.T, s *join.Set, o join.Options)) {
 	for name, o := range map[string]join.Options{"sockets": {}, "copied": {Limiter: highLimit()}} {
 		t.Run(name, func(t *testing.T) {
 			e, err := join.NewEngine()
@@ -27,17 +27,17 @@ func bothJoins(t *testing.T, test func(t *testing.T, e *join.Engine, o join.Opti
 				t.Fatal(err)
 			}
 			t.Cleanup(e.Close)
-			test(t, e, o)
+			test(t, e.NewSet(nil), o)
 		})
 	}
 }
 
 // startIdle joins two connections, and returns their far ends.
-func startIdle(t *testing.T, e *join.Engine, o join.Options) (a, b *transport.Conn, result <-chan join.Result) {
+func startIdle(t *testing.T, s *join.Set, o join.Options) (a, b *transport.Conn, result <-chan join.Result) {
 	t.Helper()
 	r := newRig(t)
 	results := make(chan join.Result, 1)
-	e.Join(r.ctx, r.near[join.A], r.near[join.B], o, func(r join.Result) { results <- r })
+	s.Join(r.ctx, r.near[join.A], r.near[join.B], o, func(r join.Result) { results <- r })
 	conntest.WantPair(t, r.far[join.A], r.far[join.B])
 	t.Cleanup(func() { r.cancel(io.EOF) }) // before the engine is closed
 	return r.far[join.A], r.far[join.B], results
@@ -46,10 +46,10 @@ func startIdle(t *testing.T, e *join.Engine, o join.Options) (a, b *transport.Co
 // A silent join is reset; one on which something moves now and then, in either direction,
 // is not.
 func TestIdleJoinsEnd(t *testing.T) {
-	bothJoins(t, func(t *testing.T, e *join.Engine, o join.Options) {
-		silent, silentServer, silentResult := startIdle(t, e, o)
-		user, server, _ := startIdle(t, e, o)
-		e.StopIdle(soon)
+	bothJoins(t, func(t *testing.T, s *join.Set, o join.Options) {
+		silent, silentServer, silentResult := startIdle(t, s, o)
+		user, server, _ := startIdle(t, s, o)
+		s.StopIdle(soon)
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(stopped)
@@ -93,11 +93,11 @@ func TestIdleJoinsWaitForPeers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bothJoins(t, func(t *testing.T, e *join.Engine, o join.Options) {
-				silent, _, _ := startIdle(t, e, o)
-				user, server, _ := startIdle(t, e, o)
+			bothJoins(t, func(t *testing.T, s *join.Set, o join.Options) {
+				silent, _, _ := startIdle(t, s, o)
+				user, server, _ := startIdle(t, s, o)
 				end := begin(t, user, server)
-				e.StopIdle(soon)
+				s.StopIdle(soon)
 				conntest.WantReset(t, silent)
 				end()
 			})
@@ -112,9 +112,10 @@ func TestIdleJoinsAreNotThoseSlowedDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	silent, _, _ := startIdle(t, e, join.Options{})
-	user, server, _ := startIdle(t, e, join.Options{Limiter: rate.NewLimiter(16<<10, 16<<10)})
-	e.StopIdle(soon)
+	s := e.NewSet(nil)
+	silent, _, _ := startIdle(t, s, join.Options{})
+	user, server, _ := startIdle(t, s, join.Options{Limiter: rate.NewLimiter(16<<10, 16<<10)})
+	s.StopIdle(soon)
 	const some = 40 << 10 // of which the last bytes go after a second
 	go conntest.Write(t, user, strings.Repeat("x", some))
 	conntest.WantReset(t, silent)

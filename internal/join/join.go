@@ -18,16 +18,15 @@
 package join
 
 import (
-	"context"
 	"errors"
-	"net"
+	"maps"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/time/rate"
 
-	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/crash"
 	"github.com/seed96252745/relay/internal/memory"
 	"github.com/seed96252745/relay/internal/sockerr"
@@ -129,13 +128,10 @@ const (
 	silence = 27 * time.Second
 )
 
-// Engine is what joins run on. Its methods may be called concurrently.
+// Engine is what joins run on: event loops, and a budget of what stalled joins may have the
+// kernel hold. Owners that know nothing of each other may share one, each with a [Set] of its
+// own. Its methods may be called concurrently.
 type Engine struct {
-	// OnCrash is called with a panic that no Result can report, because it happened
-	// in a done function, or after one was called. It may be called concurrently.
-	// Nil leaves such a panic to end the process. It is set before the first Join.
-	OnCrash func(*crash.Error)
-
 	// Reserve helps when a connection takes a descriptor for a moment to be handed
 	// to a loop, and there are none. Nil is no help. It is set before the first Join.
 	Reserve Reserve
@@ -144,14 +140,9 @@ type Engine struct {
 	periods periods
 	crowd   *crowd
 
-	closing chan struct{}  // closed when there are no joins any more
-	ending  sync.WaitGroup // of stopIdle
-
-	mu        sync.Mutex // guards what follows
-	closed    bool
-	stopsIdle bool           // StopIdle has been called
-	running   sync.WaitGroup // joins
-	copies    map[*copying]struct{}
+	mu     sync.Mutex // guards what follows
+	sets   map[*Set]struct{}
+	closed bool
 }
 
 // Reserve has descriptors for when there are none left.
@@ -168,8 +159,20 @@ func NewEngine() (*Engine, error) {
 }
 
 func newEngine(p periods) (*Engine, error) {
-	e := &Engine{periods: p, crowd: newCrowd(memory.TCP()), closing: make(chan struct{}), copies: make(map[*copying]struct{})}
+	e := &Engine{periods: p, crowd: newCrowd(memory.TCP()), sets: make(map[*Set]struct{})}
 	return e, e.loops.start(p)
+}
+
+// Close closes the sets that are left, and stops. No set may be made after that.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	e.closed = true
+	left := slices.Collect(maps.Keys(e.sets))
+	e.mu.Unlock()
+	for _, s := range left {
+		s.Close()
+	}
+	e.loops.stop()
 }
 
 // Options are what else there may be to a join.
@@ -190,94 +193,6 @@ type Handle interface {
 	Moved() (aToB, bToA int64)
 	// Stop resets both connections at once. Result.Err wraps the reason.
 	Stop(reason error)
-}
-
-// Join copies between a and b until both directions have ended, one of the two
-// has failed, or ctx is done, whose cause is then the error. It closes both, in
-// every case, and calls done after that, once, on another goroutine, which done
-// must not hold up. It does not wait. After Close it resets both, and the error
-// is net.ErrClosed.
-//
-// A panic in the code of a connection ends the join, with a Result.Err that
-// wraps a *crash.Error, and nothing else.
-func (e *Engine) Join(ctx context.Context, a, b conn.Conn, o Options, done func(Result)) Handle {
-	if !e.begin() {
-		c := newCopying(a, b, o, e.periods)
-		go func() {
-			err := closeConn(a, stopped{net.ErrClosed})
-			e.report(done, Result{AToB: o.Prefix, Err: closeConn(b, err)})
-		}()
-		return c
-	}
-	finished := func(r Result) {
-		defer e.running.Done()
-		e.report(done, r)
-	}
-	if o.Limiter == nil {
-		if h := e.loops.join(ctx, e, a, b, o.Prefix, finished); h != nil {
-			return h
-		}
-	}
-	c := newCopying(a, b, o, e.periods)
-	c.crowd = e.crowd
-	go func() { finished(e.copy(ctx, c)) }()
-	return c
-}
-
-// copy runs a join that no loop can serve.
-func (e *Engine) copy(ctx context.Context, c *copying) Result {
-	e.mu.Lock()
-	e.copies[c] = struct{}{}
-	e.mu.Unlock()
-	defer func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		delete(e.copies, c)
-	}()
-	return c.run(ctx)
-}
-
-// begin counts a join, unless the engine has been closed.
-func (e *Engine) begin() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.closed {
-		e.running.Add(1)
-	}
-	return !e.closed
-}
-
-// report calls done.
-func (e *Engine) report(done func(Result), r Result) {
-	if e.OnCrash == nil {
-		done(r)
-		return
-	}
-	if c := caught(func() { done(r) }); c != nil {
-		e.OnCrash(c)
-	}
-}
-
-// crashed reports a panic that comes too late for a Result.
-func (e *Engine) crashed(c *crash.Error) {
-	if e.OnCrash == nil {
-		panic(c)
-	}
-	e.OnCrash(c)
-}
-
-// Close waits for the joins, which end with their contexts, and stops.
-func (e *Engine) Close() {
-	e.mu.Lock()
-	first := !e.closed
-	e.closed = true
-	e.mu.Unlock()
-	e.running.Wait()
-	if first {
-		close(e.closing)
-	}
-	e.ending.Wait()
-	e.loops.stop()
 }
 
 // verdict is how a join ends, as its two directions find out.

@@ -103,7 +103,7 @@ func TestLoopEngineClose(t *testing.T) {
 	for i := range n {
 		ctx, cancel := context.WithCancel(t.Context())
 		contexts = append(contexts, cancel)
-		c.engine.Join(ctx, c.near[i][join.A], c.near[i][join.B], join.Options{}, func(join.Result) { done.Add(1) })
+		c.set.Join(ctx, c.near[i][join.A], c.near[i][join.B], join.Options{}, func(join.Result) { done.Add(1) })
 	}
 	closed := make(chan int32, 1)
 	go func() {

@@ -91,7 +91,7 @@ func (r *rig) startChecking(checkInterval time.Duration) *join.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
+	e.NewSet(nil).Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
 	t.Cleanup(func() {
 		r.cancel(context.Canceled)
 		e.Close()

@@ -47,10 +47,11 @@ func holdUp(t *testing.T, conn *transport.Conn) (taken int64) {
 	}
 }
 
-// crowd is many joins on one engine. Its context ends with the test.
+// crowd is many joins of one set. Its context ends with the test.
 type crowd struct {
 	t       *testing.T
 	engine  *join.Engine
+	set     *join.Set
 	near    [][2]*transport.Conn
 	far     [][2]*transport.Conn
 	results []chan join.Result
@@ -67,7 +68,7 @@ func newCrowd(t *testing.T, n, buffers int) *crowd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &crowd{t: t, engine: engine}
+	c := &crowd{t: t, engine: engine, set: engine.NewSet(nil)}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		c.stop()
@@ -123,7 +124,7 @@ func setBuffers(raw syscall.RawConn, size int) (err error) {
 }
 
 func (c *crowd) join(i int) {
-	c.engine.Join(c.ctx, c.near[i][join.A], c.near[i][join.B], join.Options{}, func(r join.Result) { c.results[i] <- r })
+	c.set.Join(c.ctx, c.near[i][join.A], c.near[i][join.B], join.Options{}, func(r join.Result) { c.results[i] <- r })
 }
 
 func (c *crowd) joinAll() {

@@ -155,6 +155,7 @@ func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	set := engine.NewSet(nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer engine.Close()
 	defer cancel()
@@ -166,7 +167,7 @@ func TestMemoryOfStreamsThatNobodyReads(t *testing.T) {
 		stream, peer := openStream(t, client, server)
 		socket, user := conntest.Pair(t)
 		_, _ = socket.TCP().SetWriteBuffer(4<<10), user.TCP().SetReadBuffer(4<<10)
-		engine.Join(ctx, stream, socket, join.Options{}, func(r join.Result) {
+		set.Join(ctx, stream, socket, join.Options{}, func(r join.Result) {
 			if r.Ending() == join.Lost {
 				reset.Add(1)
 			}

@@ -1,11 +1,11 @@
 package join
 
-// joins returns those of all loops.
-func (l *loops) joins() (all []askedJoin) {
+// joins returns those of a set, on all loops.
+func (l *loops) joins(of *Set) (all []askedJoin) {
 	known := make(map[*loopJoin]struct{})
 	for _, loop := range l.all {
 		for _, h := range loop.Handlers() {
-			if e, ok := h.(*end); ok {
+			if e, ok := h.(*end); ok && e.join.set == of {
 				known[e.join] = struct{}{}
 			}
 		}

@@ -18,7 +18,7 @@ import (
 // can be moved without waiting.
 type loopJoin struct {
 	loop   *loop
-	engine *Engine
+	set    *Set
 	done   func(Result)
 	began  time.Time
 	forget func() bool // ends the watch over the context
@@ -117,7 +117,7 @@ const maxLends = 16
 // detach takes the socket, with the help of the engine's reserve if need be: it is late
 // for a reset, as the peers know of each other.
 func (e *end) detach() (fd int, err error) {
-	socket, reserve := conn.Innermost(e.conn).(conn.Detachable), e.join.engine.Reserve
+	socket, reserve := conn.Innermost(e.conn).(conn.Detachable), e.join.set.engine.Reserve
 	fd, err = socket.Detach(e.closedByOwner)
 	for range maxLends {
 		short := errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
@@ -258,7 +258,7 @@ func (j *loopJoin) unlock() {
 // is half done.
 func (j *loopJoin) crashed(c *crash.Error) {
 	if j.reported {
-		j.engine.crashed(c)
+		j.set.crashed(c)
 		return
 	}
 	j.verdict.crash(c)

@@ -47,20 +47,20 @@ func (l *loops) stop() {
 
 // join joins a and b if they are sockets, or one is and the other is a stream.
 // Otherwise it returns nil.
-func (l *loops) join(ctx context.Context, e *Engine, a, b conn.Conn, prefix int64, done func(Result)) Handle {
-	j := &loopJoin{engine: e, done: done, began: time.Now()}
+func (l *loops) join(ctx context.Context, s *Set, a, b conn.Conn, prefix int64, done func(Result)) Handle {
+	j := &loopJoin{set: s, done: done, began: time.Now()}
 	j.flows[A].written = prefix
 	sockets := 0
-	due := e.crowd.firstDue()
+	due := s.engine.crowd.firstDue()
 	for side, c := range []conn.Conn{a, b} {
-		s := &j.ends[side]
+		e := &j.ends[side]
 		j.flows[side].feed.due = due
-		s.join, s.side, s.conn, s.fd = j, Side(side), c, -1
+		e.join, e.side, e.conn, e.fd = j, Side(side), c, -1
 		switch inner := conn.Innermost(c).(type) {
 		case conn.Detachable:
 			sockets++
 		case conn.Stream:
-			s.stream = inner
+			e.stream = inner
 		default:
 			return nil
 		}

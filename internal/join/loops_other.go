@@ -11,11 +11,11 @@ import (
 // loops are for Linux.
 type loops struct{}
 
-func (*loops) start(periods) error { return nil }
-func (*loops) stop()               {}
-func (*loops) joins() []askedJoin  { return nil }
+func (*loops) start(periods) error    { return nil }
+func (*loops) stop()                  {}
+func (*loops) joins(*Set) []askedJoin { return nil }
 
-func (*loops) join(context.Context, *Engine, conn.Conn, conn.Conn, int64, func(Result)) Handle {
+func (*loops) join(context.Context, *Set, conn.Conn, conn.Conn, int64, func(Result)) Handle {
 	return nil
 }
 
@@ -23,13 +23,13 @@ func (*loops) join(context.Context, *Engine, conn.Conn, conn.Conn, int64, func(R
 func (*Engine) Watch(conn.TryListener, func() (again bool), func(error)) (resume func()) { return nil }
 
 // WhenReadable returns nil: no connection can be watched.
-func (*Engine) WhenReadable(conn.Conn, func()) (stop func()) { return nil }
+func (*Set) WhenReadable(conn.Conn, func()) (stop func()) { return nil }
 
 // Loop is for Linux.
 type Loop struct{}
 
 // Loop returns nil.
-func (*Engine) Loop() *Loop { return nil }
+func (*Set) Loop() *Loop { return nil }
 
 // Post is for Linux.
 func (*Loop) Post(func()) {}

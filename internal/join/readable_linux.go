@@ -11,7 +11,7 @@ import (
 
 // readable waits for something to come on a socket that is not joined.
 type readable struct {
-	engine *Engine
+	set    *Set
 	loop   *loop
 	socket conn.Controller
 	f      func()
@@ -29,29 +29,29 @@ type readable struct {
 // wait: it is called on an event loop. Stop ends the watch, and does not wait for f. The
 // caller must call it before anybody else uses c, if f has not been called. It is nil if
 // c cannot be watched. All watches have to be over before Close.
-func (e *Engine) WhenReadable(c conn.Conn, f func()) (stop func()) {
+func (s *Set) WhenReadable(c conn.Conn, f func()) (stop func()) {
 	socket, ok := conn.Innermost(c).(conn.Controller)
 	if !ok {
 		return nil
 	}
-	r := &readable{engine: e, loop: e.loops.pick(), socket: socket, f: f, once: true}
+	r := &readable{set: s, loop: s.engine.loops.pick(), socket: socket, f: f, once: true}
 	if !r.begin() {
 		return nil
 	}
 	return r.stop
 }
 
-// Loop is one of the loops of an engine, for what comes before joins.
+// Loop is one of the loops of an engine, for what comes before the joins of a set.
 type Loop struct {
-	engine *Engine
-	loop   *loop
+	set  *Set
+	loop *loop
 }
 
 // Loop returns one of the engine's loops, or nil if it has none.
-func (e *Engine) Loop() *Loop { return &Loop{e, e.loops.pick()} }
+func (s *Set) Loop() *Loop { return &Loop{s, s.engine.loops.pick()} }
 
 // Post calls f on the loop, soon. F must not wait.
-func (l *Loop) Post(f func()) { l.loop.Post(task(func() { l.engine.guard(f) })) }
+func (l *Loop) Post(f func()) { l.loop.Post(task(func() { l.set.guard(f) })) }
 
 // Watch calls f on the loop each time that something comes on c, until stop is called,
 // which does not wait for f. F must not wait, and reads with conn.TryRead until there is
@@ -67,18 +67,11 @@ func (l *Loop) Watch(c conn.Conn, f func()) (stop func()) {
 	if p, ok := inner.(conn.Polled); ok && p.LeavePoller() != nil {
 		return nil
 	}
-	r := &readable{engine: l.engine, loop: l.loop, socket: socket, f: f}
+	r := &readable{set: l.set, loop: l.loop, socket: socket, f: f}
 	if !r.begin() {
 		return nil
 	}
 	return r.stop
-}
-
-// guard calls f, and reports its panic.
-func (e *Engine) guard(f func()) {
-	if c := caught(f); c != nil {
-		e.crashed(c)
-	}
 }
 
 func (r *readable) begin() bool {
@@ -119,7 +112,7 @@ func (r *readable) Ready(eventloop.Events) (again bool) {
 	if r.once && !r.release() {
 		return false
 	}
-	r.engine.guard(r.f)
+	r.set.guard(r.f)
 	return false
 }
 

@@ -39,7 +39,7 @@ func TestWhenReadable(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			stop := engine.WhenReadable(near, func() { told <- struct{}{} })
+			stop := engine.NewSet(nil).WhenReadable(near, func() { told <- struct{}{} })
 			if stop == nil {
 				t.Fatal("a socket cannot be watched")
 			}
@@ -72,11 +72,11 @@ func TestWhenReadableStopped(t *testing.T) {
 	engine := newEngine(t)
 	var told atomic.Int32
 	near, far := conntest.Pair(t)
-	stop := engine.WhenReadable(near, func() { told.Add(1) })
+	stop := engine.NewSet(nil).WhenReadable(near, func() { told.Add(1) })
 	stop()
 	server, local := conntest.Pair(t)
 	result := make(chan join.Result, 1)
-	engine.Join(t.Context(), near, server, join.Options{}, func(r join.Result) { result <- r })
+	engine.NewSet(nil).Join(t.Context(), near, server, join.Options{}, func(r join.Result) { result <- r })
 	if _, err := far.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
@@ -88,13 +88,13 @@ func TestWhenReadableStopped(t *testing.T) {
 	<-result
 
 	closed, _ := conntest.Pair(t)
-	stop = engine.WhenReadable(closed, func() { told.Add(1) })
+	stop = engine.NewSet(nil).WhenReadable(closed, func() { told.Add(1) })
 	_ = closed.Close()
 	stop()
 	if n := told.Load(); n != 0 {
 		t.Errorf("%d were told", n)
 	}
-	if engine.WhenReadable(closed, func() { told.Add(1) }) != nil {
+	if engine.NewSet(nil).WhenReadable(closed, func() { told.Add(1) }) != nil {
 		t.Error("a closed connection is watched")
 	}
 }
@@ -102,7 +102,7 @@ func TestWhenReadableStopped(t *testing.T) {
 // A connection that is no socket cannot be watched, nor be tried without waiting.
 func TestNoPrompt(t *testing.T) {
 	near, _ := conntest.Memory()
-	if newEngine(t).WhenReadable(near, func() {}) != nil {
+	if newEngine(t).NewSet(nil).WhenReadable(near, func() {}) != nil {
 		t.Error("a connection in memory is watched")
 	}
 	if _, err := conn.TryRead(near, make([]byte, 1)); !errors.Is(err, syscall.EAGAIN) {

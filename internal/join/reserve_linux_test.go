@@ -53,7 +53,7 @@ func TestJoinWithTheReserve(t *testing.T) {
 		held.taken.Store(tt.taken)
 		engine := newEngine(t)
 		engine.Reserve = held
-		engine.Join(r.ctx, r.near[join.A], short{r.near[join.B], held}, join.Options{}, func(result join.Result) { r.result <- result })
+		engine.NewSet(nil).Join(r.ctx, r.near[join.A], short{r.near[join.B], held}, join.Options{}, func(result join.Result) { r.result <- result })
 		if !tt.want {
 			if result := r.wait(); result.Err == nil {
 				t.Errorf("joined without a descriptor, %d of %d having been taken", tt.taken, tt.left)

@@ -73,7 +73,7 @@ func joinTo(t *testing.T, ctx context.Context, a, b conn.Conn, result chan<- joi
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Join(ctx, a, b, o, func(r join.Result) { result <- r })
+	e.NewSet(nil).Join(ctx, a, b, o, func(r join.Result) { result <- r })
 	t.Cleanup(e.Close)
 }
 

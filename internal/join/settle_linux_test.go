@@ -19,11 +19,11 @@ func TestConnectionsAreSettled(t *testing.T) {
 		"joined": func(t *testing.T, e *join.Engine, c conn.Conn) {
 			near, _ := conntest.Pair(t)
 			ended := make(chan join.Result, 1)
-			h := e.Join(t.Context(), near, c, join.Options{}, func(r join.Result) { ended <- r })
+			h := e.NewSet(nil).Join(t.Context(), near, c, join.Options{}, func(r join.Result) { ended <- r })
 			t.Cleanup(func() { h.Stop(t.Context().Err()); await(t, ended) })
 		},
 		"waits": func(t *testing.T, e *join.Engine, c conn.Conn) {
-			stop := e.WhenReadable(c, func() { t.Error("something came") })
+			stop := e.NewSet(nil).WhenReadable(c, func() { t.Error("something came") })
 			if stop == nil {
 				t.Fatal("it cannot be watched")
 			}

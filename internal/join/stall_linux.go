@@ -69,9 +69,9 @@ func (f *flow) count(counted bool) {
 	}
 	f.waiting.counted = counted
 	if counted {
-		f.src.join.engine.crowd.stalled.Add(1)
+		f.src.join.set.engine.crowd.stalled.Add(1)
 	} else {
-		f.src.join.engine.crowd.stalled.Add(-1)
+		f.src.join.set.engine.crowd.stalled.Add(-1)
 	}
 }
 

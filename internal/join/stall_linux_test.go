@@ -20,7 +20,7 @@ func TestRestingJoinIsNotStalled(t *testing.T) {
 	socket, local := conntest.Pair(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	result := make(chan join.Result, 1)
-	engine.Join(ctx, stream, socket, join.Options{}, func(r join.Result) { result <- r })
+	engine.NewSet(nil).Join(ctx, stream, socket, join.Options{}, func(r join.Result) { result <- r })
 	t.Cleanup(func() { cancel(nil); await(t, result) })
 	const window = 256 << 10 // the last read finds as much as it asks for
 	conntest.Write(t, local, string(pattern(window)))
@@ -40,7 +40,7 @@ func TestSlowIsNotStalled(t *testing.T) {
 	if err := s.far[join.B].SetReadBuffer(buffer); err != nil {
 		t.Fatal(err)
 	}
-	engine.Join(s.ctx, s.near[join.A], s.near[join.B], join.Options{}, func(r join.Result) { s.result <- r })
+	engine.NewSet(nil).Join(s.ctx, s.near[join.A], s.near[join.B], join.Options{}, func(r join.Result) { s.result <- r })
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -76,7 +76,7 @@ func TestShortUsersAreNoCrowd(t *testing.T) {
 	_, most := engine.Stalled()
 	for range 8 * most {
 		r := newRig(t)
-		engine.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
+		engine.NewSet(nil).Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result })
 		conntest.Write(t, r.far[join.A], "hi")
 		conntest.Read(t, r.far[join.B], len("hi"))
 		for _, far := range []*transport.Conn{r.far[join.A], r.far[join.B]} {

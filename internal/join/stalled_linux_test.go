@@ -54,7 +54,7 @@ func stall(t *testing.T, engine *join.Engine, o join.Options) *stalled {
 		s.fds[side] = descriptor(t, s.near[side])
 	}
 	s.buffer = receiveBuffer(t, s.fds[join.A])
-	engine.Join(s.ctx, s.near[join.A], s.near[join.B], o, func(r join.Result) { s.result <- r })
+	engine.NewSet(nil).Join(s.ctx, s.near[join.A], s.near[join.B], o, func(r join.Result) { s.result <- r })
 	s.taken = holdUp(t, s.far[join.A])
 	renew(t, s.far)
 	return s

@@ -147,7 +147,7 @@ func TestMoved(t *testing.T) {
 			}
 			t.Cleanup(e.Close)
 			r := newRig(t)
-			h := e.Join(r.ctx, r.near[join.A], r.near[join.B], o, func(result join.Result) { r.result <- result })
+			h := e.NewSet(nil).Join(r.ctx, r.near[join.A], r.near[join.B], o, func(result join.Result) { r.result <- result })
 			if aToB, bToA := h.Moved(); aToB != 7 || bToA != 0 {
 				t.Errorf("at first %d and %d bytes have moved", aToB, bToA)
 			}
@@ -178,7 +178,7 @@ func TestStopAtOnce(t *testing.T) {
 	t.Cleanup(e.Close)
 	for range 100 {
 		r := newRig(t)
-		e.Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result }).Stop(io.ErrShortBuffer)
+		e.NewSet(nil).Join(r.ctx, r.near[join.A], r.near[join.B], join.Options{}, func(result join.Result) { r.result <- result }).Stop(io.ErrShortBuffer)
 		if result := r.wait(); !errors.Is(result.Err, io.ErrShortBuffer) {
 			t.Fatalf("the join ended with %v", result.Err)
 		}

@@ -90,9 +90,10 @@ func engineJoin(tb testing.TB) func(secure, plain net.Conn) (wait func()) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(e.Close)
+	s := e.NewSet(nil)
 	return func(secure, plain net.Conn) (wait func()) {
 		result := make(chan join.Result, 1)
-		e.Join(context.Background(), secure.(conn.Conn), plain.(conn.Conn), join.Options{}, func(r join.Result) { result <- r })
+		s.Join(context.Background(), secure.(conn.Conn), plain.(conn.Conn), join.Options{}, func(r join.Result) { result <- r })
 		return func() {
 			if r := <-result; r.Err != nil {
 				tb.Error(r.Err)

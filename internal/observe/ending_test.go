@@ -64,7 +64,7 @@ func TestEndingStopped(t *testing.T) {
 		a, b := net.Pipe()
 		defer a.Close()
 		defer b.Close()
-		stop(cancel, e.Join(ctx, pipe{a}, pipe{b}, join.Options{}, func(r join.Result) { results <- r }))
+		stop(cancel, e.NewSet(nil).Join(ctx, pipe{a}, pipe{b}, join.Options{}, func(r join.Result) { results <- r }))
 		if by, how := observe.Ending(<-results, observe.ByRelayClient, observe.ByRelay, true); by != observe.ByRelayClient || how != want {
 			t.Errorf("%s, %s; want %s, %s", by, how, observe.ByRelayClient, want)
 		}

@@ -19,6 +19,7 @@ func TestJoinedByEventLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(engine.Close)
+	set := engine.NewSet(nil)
 	var far [n][2]conn.Conn
 	results := make(chan join.Result, n)
 	goroutines := runtime.NumGoroutine()
@@ -26,7 +27,7 @@ func TestJoinedByEventLoop(t *testing.T) {
 		a, farA := behind(t)
 		b, farB := behind(t)
 		far[i] = [2]conn.Conn{farA, farB}
-		engine.Join(t.Context(), a, b, join.Options{}, func(r join.Result) { results <- r })
+		set.Join(t.Context(), a, b, join.Options{}, func(r join.Result) { results <- r })
 	}
 	for i := range far {
 		say(t, far[i][0], far[i][1], "ping")

@@ -18,7 +18,7 @@ import (
 // happened before.
 type Owner struct {
 	// Watch calls f, once, when reading from c would not wait, until stop is called. It is
-	// that of a join.Engine: stop is nil if c cannot be watched.
+	// that of a join.Set: stop is nil if c cannot be watched.
 	Watch func(c conn.Conn, f func()) (stop func())
 	// Go runs f, which may wait, on a goroutine that the owner waits for. It catches panics.
 	Go func(f func())

@@ -14,11 +14,11 @@ import (
 // of a relay and a forwarder.
 func joined(b *testing.B, count int) (near, far []*transport.Conn) {
 	b.Helper()
-	engines := make([]*join.Engine, 2)
+	engines, sets := make([]*join.Engine, 2), make([]*join.Set, 2)
 	for i := range engines {
 		engine, err := join.NewEngine()
 		check(b, err)
-		engines[i] = engine
+		engines[i], sets[i] = engine, engine.NewSet(nil)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b.Cleanup(func() {
@@ -32,10 +32,10 @@ func joined(b *testing.B, count int) (near, far []*transport.Conn) {
 		from, to := openWithoutDeadlines(b, client, server)
 		inner, user := tcpPair(b)
 		near = append(near, user)
-		engines[0].Join(ctx, inner, from, join.Options{}, func(join.Result) {})
+		sets[0].Join(ctx, inner, from, join.Options{}, func(join.Result) {})
 		inner, user = tcpPair(b)
 		far = append(far, user)
-		engines[1].Join(ctx, to, inner, join.Options{}, func(join.Result) {})
+		sets[1].Join(ctx, to, inner, join.Options{}, func(join.Result) {})
 	}
 	for _, conn := range append(append([]*transport.Conn(nil), near...), far...) {
 		check(b, conn.SetDeadline(time.Time{}))

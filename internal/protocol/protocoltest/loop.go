@@ -51,10 +51,11 @@ func newLoop(t *testing.T) *Loop {
 		t.Fatal(err)
 	}
 	t.Cleanup(engine.Close)
-	if engine.Loop() == nil {
+	set := engine.NewSet(nil)
+	if set.Loop() == nil {
 		return new(Loop)
 	}
-	return &Loop{Loop: engine.Loop()}
+	return &Loop{Loop: set.Loop()}
 }
 
 // Dial makes a connection at once, or has wait make it.

@@ -36,6 +36,9 @@ func (j *joinedUser) end(r join.Result) {
 		Waited: j.waited, Duration: time.Since(j.since), Received: r.AToB, Sent: r.BToA,
 	}
 	done.EndedBy, done.How = t.endedBy(r)
+	if t.Group != "" && done.EndedBy == observe.ByServer && done.How == observe.Reset && r.BToA == 0 {
+		t.health.suspect()
+	}
 	if done.EndedBy != observe.ByRelay { // which has said all, and tells of a panic with its stack
 		done.Err = r.Err
 	}

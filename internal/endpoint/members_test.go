@@ -82,8 +82,14 @@ type grouped struct {
 
 func withGroup(t *testing.T, f func(*grouped)) {
 	t.Helper()
+	withProbedGroup(t, 0, f)
+}
+
+// withProbedGroup is withGroup with probes at an interval.
+func withProbedGroup(t *testing.T, every time.Duration, f func(*grouped)) {
+	t.Helper()
 	seen := new(reasons)
-	withProbedPort(t, 0, seen, func(p *port) {
+	withProbedPort(t, every, seen, func(p *port) {
 		registry := lease.NewRegistry(lease.Config{
 			Store: lease.Forget{}, Ports: lease.NewPorts(nil), Log: slog.New(slog.DiscardHandler), TTL: time.Minute, IdentityTTL: time.Minute,
 			Watch: func(string, int, func(error)) (stop func(), err error) { return func() {}, nil },

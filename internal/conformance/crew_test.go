@@ -41,8 +41,8 @@ type crew struct {
 	names     byte
 
 	mu     sync.Mutex
-	joined map[string]string // with which relay client, by the address of the user
-	reset  map[string]error  // users who were not joined
+	joined map[string][]string // with which relay clients, by the address of users, which may be used again
+	reset  map[string]error    // users who were not joined
 }
 
 // eachCrew runs the test for every protocol over every transport.
@@ -66,7 +66,7 @@ func newCrew(t *testing.T, protocol relay.Protocol) *crew {
 	c := &crew{
 		T: t, protocol: protocol, dir: t.TempDir(), addr: net.JoinHostPort("127.0.0.1", conntest.FreePort(t)),
 		ports: freeRange(t, 4), secret: auth.NewSecret(),
-		joined: make(map[string]string), reset: make(map[string]error),
+		joined: make(map[string][]string), reset: make(map[string]error),
 	}
 	c.own, c.encrypt = newCertificate(t)
 	must(t, os.WriteFile(c.file("tokens"), []byte("owner "+auth.Hash(c.secret)+" ports=1-65535\n"), 0o600), os.WriteFile(c.file("secret"), []byte(c.secret+"\n"), 0o600))
@@ -114,7 +114,8 @@ func (c *crew) Observe(e observe.Event) {
 	defer c.mu.Unlock()
 	switch e.Name {
 	case observe.UserJoined:
-		c.joined[e.User.String()] = e.Tunnel.RelayClient.String()
+		user := e.User.String()
+		c.joined[user] = append(c.joined[user], e.Tunnel.RelayClient.String())
 	case observe.UserReset:
 		c.reset[e.User.String()] = fmt.Errorf("%s: %w", e.Reason, e.Err)
 	}

@@ -3,6 +3,7 @@
 package lab_test
 
 import (
+	"os/exec"
 	"testing"
 	"time"
 
@@ -73,7 +74,11 @@ func TestDoctorFirewall(t *testing.T) {
 	r.says(p, "> open port ", "in the firewall of the relay's machine")
 	here := r.doctor(r.Relay, controlPort)
 	r.says(here, "✓ ok       control port     "+controlPort+": a relay with the protocol of this version answers")
-	r.says(here, "! warning  firewall         iptables drops what its rules do not name, and they do not name 20000-29999")
+	tool := "iptables"
+	if _, err := exec.LookPath("nft"); err == nil {
+		tool = "nft" // which is asked first, and shows the rules of iptables, too
+	}
+	r.says(here, "! warning  firewall         "+tool+" drops what its rules do not name, and they do not name 20000-29999")
 }
 
 // A relay's machine that drops all connections, as one that is down, does not answer.

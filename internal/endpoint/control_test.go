@@ -12,6 +12,7 @@ import (
 	"github.com/seed96252745/relay/internal/conntest"
 	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
 	"github.com/seed96252745/relay/internal/proxyproto"
 )
@@ -247,5 +248,98 @@ func TestTunnelThatIsDownIsTakenOver(t *testing.T) {
 		go conntest.Write(p.T, u, "hello")
 		conntest.WantRead(p.T, far, "hello")
 		_, _ = u.Reset(), far.Reset()
+	})
+}
+
+// A user who has waited for a place among those who wait is not given to a tunnel that has gone
+// down meanwhile.
+func TestTunnelGoesDownWhileUserQueues(t *testing.T) {
+	withPort(t, func(p *port) {
+		s := newStarter()
+		asked := 0
+		s.starting = func() { asked++ }
+		if err := p.endpoint.Bind(endpoint.Client{Session: s, Protocol: "event", Addr: new(net.TCPAddr), Control: true}); err != nil {
+			p.Fatal(err)
+		}
+		near, channel := conntest.Memory()
+		s.opened(near)
+		if _, _, details, err := proxyproto.ReadDetails(channel); err != nil || !details.Control {
+			p.Fatalf("the channel begins with %+v, %v", details, err)
+		}
+		first := p.user() // who has the only place
+		reached := s.opened
+		near, second := conntest.Memory()
+		queued := make(chan struct{})
+		wait := p.endpoint.Serve(near, nil)
+		if wait == nil {
+			p.Fatal("there is a place for a second user")
+		}
+		go func() {
+			defer close(queued)
+			wait()
+		}()
+		say := func(line string) {
+			if _, err := io.WriteString(channel, line); err != nil {
+				p.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		say("down refused\n")
+		near, far := conntest.Memory()
+		reached(near)
+		<-queued
+		synctest.Wait()
+		if asked != 2 {
+			p.Errorf("a connection is asked for %d times, and the tunnel is down, want 2", asked)
+		}
+		say("up\n")
+		_ = s.Close()
+		for _, c := range []*conntest.MemoryConn{first, second, far} {
+			_ = c.Reset()
+		}
+	})
+}
+
+// Nor is one whom a limit of that tunnel has delayed.
+func TestTunnelGoesDownWhileUserIsDelayed(t *testing.T) {
+	withPort(t, func(p *port) {
+		limited := func(c endpoint.Client) {
+			c.Protocol, c.Addr, c.Policy = "event", new(net.TCPAddr), policy.Policy{UsersPerSecond: 1}
+			if err := p.endpoint.Bind(c); err != nil {
+				p.Fatal(err)
+			}
+		}
+		limited(endpoint.Client{Session: newMate(true)})
+		users := []*conntest.MemoryConn{p.user(), p.user()} // as many as may come at once
+		other := newStarter()
+		p.bind(other)
+		users = append(users, p.user()) // who has the only place
+		near, delayed := conntest.Memory()
+		wait := p.endpoint.Serve(near, nil)
+		if wait == nil {
+			p.Fatal("there is a place for another user")
+		}
+		go wait()
+		synctest.Wait()
+		s := newProbed()
+		limited(endpoint.Client{Session: s, Control: true, Proxy: true})
+		c := &controlled{port: p, session: s, began: time.Now()}
+		channel := c.channel(0)
+		near, far := conntest.Memory()
+		other.opened(near)
+		synctest.Wait()
+		c.say(channel, "down refused\n")
+		<-time.After(5 * time.Second)
+		if n := len(s.asked); n != 0 {
+			p.Error("the user is given to a tunnel that is down")
+		}
+		c.say(channel, "up\n")
+		reached, isChannel := c.next()
+		if isChannel {
+			p.Error("another channel comes, and no user")
+		}
+		for _, c := range append(users, delayed, far, reached) {
+			_ = c.Reset()
+		}
 	})
 }

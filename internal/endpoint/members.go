@@ -85,6 +85,7 @@ func (t *Tunnel) bit() uint64 { return 1 << t.slot }
 // update finds out which tunnels are given users: those that are not down, and of a group the
 // others only that seem to work, if there are some.
 func (m *members) update() {
+	clear(m.ready) // or a session would be held for as long as the port stands
 	m.ready = m.ready[:0]
 	for _, ailing := range []bool{false, true} {
 		for _, t := range m.all {

@@ -7,10 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conn"
@@ -319,6 +321,28 @@ func TestOneMemberIsCutOff(t *testing.T) {
 		revoke["two"](observe.WithReason(auth.ErrExpired, observe.CertificateExpired))
 		if err := <-g.ends; !errors.As(err, new(lease.Revoked)) {
 			g.Errorf("the port is given back for %v", err)
+		}
+	})
+}
+
+// Nothing holds on to a member that has gone, though its port stands for long.
+func TestMemberIsForgotten(t *testing.T) {
+	withGroup(t, func(g *grouped) {
+		gone := func(name string) weak.Pointer[mate] {
+			m := newMate(true)
+			g.mustJoin(name, m, nil)
+			u := g.come()
+			g.leave(u)
+			m.end(protocol.ErrLeft)
+			synctest.Wait()
+			return weak.Make(m)
+		}
+		for _, name := range []string{"one", "two"} {
+			m := gone(name)
+			runtime.GC()
+			if m.Value() != nil {
+				g.Errorf("the session of %s is held still", name)
+			}
 		}
 	})
 }

@@ -92,6 +92,8 @@ func (u *user) queue() {
 	e := u.endpoint
 	select {
 	case e.waiting <- struct{}{}:
+		u.leaveTunnel() // which may be down by now, or another one the better
+		u.tunnel, _ = e.enterTunnel(u)
 		u.wait()
 	case <-e.done:
 		u.fail(e.Reason())

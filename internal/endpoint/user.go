@@ -130,7 +130,9 @@ func (u *user) admitSoon(ctx context.Context) error {
 	if err == nil && delay > 0 {
 		u.turn.holdUp(delay)
 		u.endpoint.limited(admission.UsersPerSecondOfTunnel, false)
-		err = pause(ctx, delay)
+		if err = pause(ctx, delay); err == nil {
+			err = u.tunnel.Down() // since it was chosen
+		}
 	}
 	return err
 }

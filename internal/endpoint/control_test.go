@@ -343,3 +343,27 @@ func TestTunnelGoesDownWhileUserIsDelayed(t *testing.T) {
 		}
 	})
 }
+
+// What the relay client has said holds when there are no probes any more.
+func TestStateWithoutProbes(t *testing.T) {
+	withProbedPort(t, 0, discard{}, func(p *port) {
+		s := newProbed()
+		if err := p.endpoint.Bind(endpoint.Client{Session: s, Protocol: "event", Addr: new(net.TCPAddr), Proxy: true, Probe: true, Control: true}); err != nil {
+			p.Fatal(err)
+		}
+		c := &controlled{port: p, session: s, began: time.Now()}
+		channel := c.channel(0)
+		probe := &probing{port: p, session: s, began: time.Now()}
+		p.group.Reconfigure(time.Minute, interval)
+		probe.answer(0, "failed timed-out")
+		c.say(channel, "down refused\n")
+		p.group.Reconfigure(time.Minute, 0)
+		c.wantState(observe.LocalServerDown, "connection refused")
+		c.say(channel, "up\n")
+		c.wantState(observe.Up, "")
+		p.group.Reconfigure(time.Minute, interval)
+		probe.answer(0, "failed timed-out")
+		p.group.Reconfigure(time.Minute, 0)
+		c.wantState(observe.Unknown, "")
+	})
+}

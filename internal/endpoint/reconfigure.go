@@ -78,8 +78,8 @@ func (h *health) stop() {
 	h.timer, h.hasTurn, h.pause, h.failed = nil, false, 0, 0
 	h.tunnel.endpoint.group.pacer.tunnels.Add(-1)
 	open := h.open
-	h.open, h.now = nil, Health{State: observe.Unknown, Since: time.Now()}
-	h.tunnel.setAiling(false)
+	h.open, h.now.Probe = nil, nil
+	_ = h.changeLocked(observe.Unknown, "") // but for what the relay client has said; and it is no news
 	h.mu.Unlock()
 	for _, p := range open {
 		p.abort()

@@ -84,14 +84,15 @@ type grouped struct {
 
 func withGroup(t *testing.T, f func(*grouped)) {
 	t.Helper()
-	withProbedGroup(t, 0, f)
+	withGroupOf(t, endpoint.Config{Waiting: 1}, f)
 }
 
-// withProbedGroup is withGroup with probes at an interval.
-func withProbedGroup(t *testing.T, every time.Duration, f func(*grouped)) {
+// withGroupOf is withGroup for endpoints with that configuration, which need not be complete.
+func withGroupOf(t *testing.T, config endpoint.Config, f func(*grouped)) {
 	t.Helper()
 	seen := new(reasons)
-	withProbedPort(t, every, seen, func(p *port) {
+	config.Events = seen
+	withPortOf(t, config, func(p *port) {
 		registry := lease.NewRegistry(lease.Config{
 			Store: lease.Forget{}, Ports: lease.NewPorts(nil), Log: slog.New(slog.DiscardHandler), TTL: time.Minute, IdentityTTL: time.Minute,
 			Watch: func(string, int, func(error)) (stop func(), err error) { return func() {}, nil },

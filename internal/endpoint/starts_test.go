@@ -92,6 +92,13 @@ func withPort(t *testing.T, f func(*port)) {
 // withProbedPort is withPort, with probes so often, and a sink.
 func withProbedPort(t *testing.T, every time.Duration, events observe.Sink, f func(*port)) {
 	t.Helper()
+	withPortOf(t, endpoint.Config{Events: events, Waiting: 1, Probe: every}, f)
+}
+
+// withPortOf is withPort for a group of endpoints with that configuration, which need not be
+// complete.
+func withPortOf(t *testing.T, config endpoint.Config, f func(*port)) {
+	t.Helper()
 	engine, err := join.NewEngine() // whose loops do not know simulated time
 	if err != nil {
 		t.Fatal(err)
@@ -99,9 +106,8 @@ func withProbedPort(t *testing.T, every time.Duration, events observe.Sink, f fu
 	synctest.Test(t, func(t *testing.T) {
 		limits := admission.Limits{}.WithDefaults()
 		p := &port{T: t, admission: admission.NewController(limits, nil, discard{})}
-		p.group = endpoint.NewGroup(endpoint.Config{
-			Engine: engine, Admission: p.admission, Events: events, UserWait: time.Minute, Waiting: 1, Probe: every,
-		})
+		config.Engine, config.Admission, config.UserWait = engine, p.admission, time.Minute
+		p.group = endpoint.NewGroup(config)
 		p.endpoint = p.group.New(endpoint.Place{
 			Port: 20001, Account: p.admission.Accounts.Open("a", 20001, func() {}), Owner: "a", Free: func(string, error) {},
 		})

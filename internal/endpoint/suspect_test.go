@@ -20,7 +20,7 @@ type suspected struct {
 // withSuspected has a group of two, of which both have been probed, and are up.
 func withSuspected(t *testing.T, f func(*suspected)) {
 	t.Helper()
-	withProbedGroup(t, interval, func(g *grouped) {
+	withGroupOf(t, endpoint.Config{Waiting: 1, Probe: interval}, func(g *grouped) {
 		s := &suspected{grouped: g, one: newProbed(), two: newProbed()}
 		for _, session := range []*probed{s.two, s.one} { // which is the order in which they are given users
 			g.mustJoin(fmt.Sprintf("%p", session), session, func(c *endpoint.Client) { c.Proxy, c.Probe = true, true })

@@ -19,9 +19,19 @@ import (
 	"github.com/seed96252745/relay/internal/certificate"
 )
 
-// serviceState is the state directory of a relay that runs as docs/how-to/service.md has
-// it. It is looked at where nothing runs with the usual directory.
+// serviceState is the state directory of the service relay, as docs/how-to/service.md has it.
+// Others have its name, a hyphen and more. They are looked at where nothing runs with the usual
+// directory.
 const serviceState = "/var/lib/relay"
+
+// serviceStates returns the state directories of all services of this machine.
+func serviceStates() []string {
+	more, err := filepath.Glob(serviceState + "-*")
+	if err != nil {
+		panic(err) // the pattern above is wrong
+	}
+	return append([]string{serviceState}, more...)
+}
 
 const rightAdmin = "to run a relay:             relay 8080\nto say which one it is:     --stateDir=<its folder>, --socket=<its socket> or --url=<its page>"
 
@@ -33,7 +43,7 @@ type adminFlags struct {
 }
 
 func (a *adminFlags) define(fs *pflag.FlagSet) {
-	fs.StringVar(&a.stateDir, "stateDir", "", "state directory of the relay or the forwarder (default ~/.local/state/relay, and then "+serviceState+")")
+	fs.StringVar(&a.stateDir, "stateDir", "", "state directory of the relay or the forwarder (default ~/.local/state/relay, and then "+serviceState+" and "+serviceState+"-*)")
 	fs.StringVar(&a.socket, "socket", "", "its socket, if several run with the same state directory")
 	fs.StringVar(&a.url, "url", "", "where it has its admin API, if that is on another machine: https://host:port")
 	fs.StringVar(&a.tokenFile, "tokenFile", "", "file with the token for --url")
@@ -130,27 +140,41 @@ func (a *adminFlags) local() ([]instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	dirs := []string{dir}
+	found, err := instancesIn(dir)
+	if len(found) > 0 || err != nil {
+		return found, err
+	}
+	looked := dir
 	if a.stateDir == "" {
-		dirs = append(dirs, serviceState)
-	}
-	var found []instance
-	for _, dir := range dirs {
-		sockets, err := client.Find(dir)
-		if err != nil {
-			return nil, explainSocket(err, dir)
-		}
-		for _, s := range sockets {
-			found = append(found, instance{Client: client.Dial(s.Path), socket: s})
-		}
-		if len(found) > 0 {
-			return found, nil
-		}
-		if socket := closedToUs(dir); socket != "" {
-			return nil, explainSocket(fs.ErrPermission, socket)
+		looked += " or " + serviceState
+		for _, dir := range serviceStates() {
+			more, err := instancesIn(dir)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, more...)
 		}
 	}
-	return nil, fmt.Errorf("%w: no relay and no forwarder has its socket in %s\n%s", errNothingRuns, strings.Join(dirs, " or "), rightAdmin)
+	if len(found) > 0 {
+		return found, nil
+	}
+	return nil, fmt.Errorf("%w: no relay and no forwarder has its socket in %s\n%s", errNothingRuns, looked, rightAdmin)
+}
+
+// instancesIn returns the processes whose state directory is dir. It is an error if there are
+// only such as this user may not ask.
+func instancesIn(dir string) (found []instance, err error) {
+	sockets, err := client.Find(dir)
+	if err != nil {
+		return nil, explainSocket(err, dir)
+	}
+	for _, s := range sockets {
+		found = append(found, instance{Client: client.Dial(s.Path), socket: s})
+	}
+	if socket := closedToUs(dir); len(found) == 0 && socket != "" {
+		return nil, explainSocket(fs.ErrPermission, socket)
+	}
+	return found, nil
 }
 
 // remote returns the process at --url.

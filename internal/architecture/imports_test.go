@@ -213,11 +213,12 @@ var onlyImportedBy = []struct {
 	{"github.com/charmbracelet/x/ansi", []string{"cmd/relay/screen"}, "how wide a text is on a screen is known in one place"},
 	{"internal/page", []string{"cmd/relay"}, "a process is given its page, or none, where a program begins"},
 	{"github.com/chromedp/chromedp", nil, "what only tests need does not ship"},
-	{"testing", []string{"relaytest", "internal/conntest", "internal/protocol/protocoltest"}, "what ships does not test itself"},
+	{"testing", []string{"relaytest", "internal/conntest", "internal/protocol/protocoltest", "internal/systemdtest"}, "what ships does not test itself"},
 	{"internal/checker", []string{"internal/checker/player"}, "what only tests need does not ship"},
 	{"internal/conntest", []string{"internal/protocol/protocoltest"}, "what only tests need does not ship"},
 	{"internal/netlab", nil, "what only tests need does not ship"},
 	{"internal/protocol/protocoltest", nil, "what only tests need does not ship"},
+	{"internal/systemdtest", nil, "what only tests need does not ship"},
 }
 
 func TestOnlyImportedBy(t *testing.T) {

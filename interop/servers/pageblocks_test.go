@@ -95,7 +95,7 @@ func isExcerpt(t *testing.T, code string) bool {
 }
 
 // stays matches a command that runs until it is told to end.
-var stays = staying{regexp.MustCompile(`^(relay( \S+)* \d+|redis-server .*|nginx|prometheus .*|python3 (-m http\.server|interop/).*|go run .*)$`)}
+var stays = staying{regexp.MustCompile(`^(relay( \S+)* \d+|relay --config \S+|redis-server .*|nginx|prometheus .*|python3 (-m http\.server|interop/).*|go run .*)$`)}
 
 type staying struct{ *regexp.Regexp }
 
@@ -122,7 +122,7 @@ func terminal(command string) string {
 	if local := regexp.MustCompile(`--localForwardPort=\d+`).FindString(command); local != "" {
 		return local + regexp.MustCompile(` --name=\S+`).FindString(command)
 	}
-	if strings.HasPrefix(command, "relay ") {
+	if strings.HasPrefix(command, "relay ") && !strings.HasPrefix(command, "relay --config ") {
 		return "relay"
 	}
 	return command

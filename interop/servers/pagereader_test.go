@@ -7,9 +7,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
+	"github.com/seed96252745/relay/deploy/systemd"
 	"github.com/seed96252745/relay/internal/conntest"
 )
 
@@ -27,10 +27,11 @@ var readerHas = map[string]func(*world){
 	},
 	"ssh.md":         (*world).startSSH,
 	"game-server.md": (*world).startGame,
+	"service.md":     (*world).startService,
 }
 
-// systemd stands in for systemd: it returns the command that a unit of the page runs,
-// or has nginx reload what the page has put into its folder.
+// systemd stands in for systemd: it returns the command that a unit runs, or has nginx reload
+// what the page has put into its folder.
 func (w *world) systemd(b block, command string) string {
 	if command == "sudo systemctl reload nginx" {
 		w.reloadNginx()
@@ -40,12 +41,22 @@ func (w *world) systemd(b block, command string) string {
 	if !ok {
 		return command
 	}
-	unit := w.files["/etc/systemd/system/"+name+".service"]
-	m := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/(relay .*)$`).FindStringSubmatch(unit)
-	if m == nil {
-		w.t.Fatalf("%s:%d: the unit starts no relay:\n%s", w.page, b.line, unit)
+	for _, unit := range systemd.Units() {
+		if unit.Name == name {
+			return "relay --config " + unit.Config
+		}
 	}
-	return m[1]
+	w.t.Fatalf("%s:%d: there is no unit %s", w.page, b.line, name)
+	return ""
+}
+
+// startService makes the folder of the services. There tee writes files that only their owner may
+// read: the real folder is closed to others.
+func (w *world) startService() {
+	if err := os.MkdirAll(filepath.Join(w.dir, "etc/relay"), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	w.script("tee", `sh -c 'umask 077; exec /usr/bin/tee "$@"' tee`)
 }
 
 // startSSH starts an SSH server that accepts the user of the page's ssh.

@@ -1,0 +1,130 @@
+package relay_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/proxyproto"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// poolRelay is a relay whose relay client has a pool.
+type poolRelay struct {
+	*testing.T
+	wish  chan wire.Preamble
+	conns chan *net.TCPConn // of the pool
+}
+
+// startPoolRelay returns a relay that grants each registration, and its address.
+func startPoolRelay(t *testing.T) (*poolRelay, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &poolRelay{T: t, wish: make(chan wire.Preamble, 10), conns: make(chan *net.TCPConn, 100)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r.greet(c.(*net.TCPConn))
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-ended
+		close(r.conns)
+		for c := range r.conns {
+			_ = c.Close()
+		}
+	})
+	return r, l.Addr().String()
+}
+
+// greet grants a registration, or adds a connection to the pool.
+func (r *poolRelay) greet(c *net.TCPConn) {
+	_ = c.SetDeadline(time.Now().Add(patience))
+	req, err := wire.ReadRequest(wire.NewReader(c), []wire.Verb{{Name: "pool", Claims: true}})
+	if err != nil {
+		r.Error(err)
+		return
+	}
+	if req.IsClaim() {
+		r.conns <- c
+		return
+	}
+	wish, err := wire.ParsePreamble(req.Options)
+	if err != nil {
+		r.Error(err)
+	}
+	r.wish <- wish
+	_, _ = io.WriteString(c, "20001\nID\n")
+	r.conns <- c
+}
+
+// take takes a connection of the pool, and writes on it.
+func (r *poolRelay) take(b []byte) *net.TCPConn {
+	r.Helper()
+	c := within(r.T, r.conns, "a connection of the pool")
+	r.Cleanup(func() { _ = c.Close() })
+	conntest.Write(r.T, c, string(b))
+	return c
+}
+
+// channel opens another control channel, on which the relay client has to say this first.
+func (r *poolRelay) channel(said string) *net.TCPConn {
+	r.Helper()
+	c := r.take(proxyproto.ControlHeader())
+	conntest.WantRead(r.T, c, said)
+	return c
+}
+
+// A relay that sends what it likes on control channels ends those, and nothing else. On each
+// new one it is told what holds, and it has one at a time.
+func TestRelayMisusesControlChannel(t *testing.T) {
+	r, addr := startPoolRelay(t)
+	local := "127.0.0.1:" + conntest.FreePort(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- relay.Forward(ctx, addr, local, &relay.Options{
+			Protocol: relay.Pool, PoolSize: 2, Drain: -1, Probe: relay.ProbeOff, HealthCheck: &relay.HealthCheck{Interval: time.Second},
+		})
+	}()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	if wish := <-r.wish; wish.Control != wire.ControlDown {
+		t.Errorf("it registers with %+v, and knows nothing of its server", wish)
+	}
+	const down = "down refused\n"
+	first := r.channel(down)
+	second := r.channel(down)
+	conntest.WantReset(t, first)
+	for _, junk := range []string{"\x00", strings.Repeat("x", 65), strings.Repeat("later words\n", 61)} {
+		conntest.Write(t, second, junk)
+		conntest.WantReset(t, second)
+		second = r.channel(down)
+	}
+	conntest.Write(t, second, "later words\n") // which it ignores
+	l, err := net.Listen("tcp", local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conntest.WantRead(t, second, "up\n")
+	r.channel("up\n")
+}

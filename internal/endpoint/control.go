@@ -135,16 +135,25 @@ func (c *controlConn) receive(b []byte) {
 		if c.lines++; c.lines > maxControlLines {
 			return
 		}
-		if failure, known := wire.ParseServing(line); known {
-			c.tunnel.setDown(failure != "")
-			c.tunnel.health.report(c.tunnel.health.said(failure))
-		}
+		c.hear(line)
 	})
 	switch {
 	case err != nil:
 		c.fail(err)
 	case c.lines > maxControlLines:
 		c.fail(errControlFlood)
+	}
+}
+
+// hear does what a line wants.
+func (c *controlConn) hear(line string) {
+	if failure, known := wire.ParseServing(line); known {
+		c.tunnel.setDown(failure != "")
+		c.tunnel.health.report(c.tunnel.health.said(failure))
+	}
+	if wire.IsLeave(line) {
+		c.tunnel.setLeaving()
+		c.write([]byte(wire.LeftLine))
 	}
 }
 
@@ -186,11 +195,17 @@ func (c *controlConn) left() {
 // errDown is why a user is reset whose tunnel was down when it had waited for too long.
 var errDown = observe.WithReason(errors.New("the relay client has said that its local server does not serve users"), observe.LocalServerIsDown)
 
+// errLeaving is why a user does not wait for a tunnel that is about to end.
+var errLeaving = errors.New("the relay client is about to end")
+
 // Down returns why the tunnel is given no users, or nil if it is given some.
 func (t *Tunnel) Down() error {
 	t.endpoint.mu.Lock()
 	defer t.endpoint.mu.Unlock()
-	if t.down {
+	switch {
+	case t.leaving:
+		return errLeaving
+	case t.down:
 		return errDown
 	}
 	return nil

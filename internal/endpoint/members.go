@@ -82,14 +82,14 @@ func (m *members) remove(t *Tunnel) {
 // bit has the bit of t's slot set.
 func (t *Tunnel) bit() uint64 { return 1 << t.slot }
 
-// update finds out which tunnels are given users: those that are not down, and of a group the
-// others only that seem to work, if there are some.
+// update finds out which tunnels are given users: those that are neither down nor about to end,
+// and of a group the others only that seem to work, if there are some.
 func (m *members) update() {
 	clear(m.ready) // or a session would be held for as long as the port stands
 	m.ready = m.ready[:0]
 	for _, ailing := range []bool{false, true} {
 		for _, t := range m.all {
-			if !t.down && t.ailing == ailing {
+			if !t.down && !t.leaving && t.ailing == ailing {
 				m.ready = append(m.ready, t)
 			}
 		}
@@ -99,8 +99,10 @@ func (m *members) update() {
 	}
 }
 
-// areDown reports whether there are tunnels, and none is given users.
-func (m *members) areDown() bool { return len(m.all) > 0 && len(m.ready) == 0 }
+// areDown reports whether none is given users, and of one at least that is why.
+func (m *members) areDown() bool {
+	return len(m.ready) == 0 && slices.ContainsFunc(m.all, func(t *Tunnel) bool { return t.down })
+}
 
 // Admit returns an error if a relay client may not serve the endpoint beside those who do. It
 // is known by its key.
@@ -229,6 +231,10 @@ func (e *Endpoint) unbind(t *Tunnel, reason error) {
 // setDown has the tunnel be given no users, who wait as if it did not serve the endpoint, or
 // be given users again.
 func (t *Tunnel) setDown(down bool) { t.change(func() { t.down = down }) }
+
+// setLeaving has the tunnel be given no users any more. One without a lease goes on, as nobody
+// else will be given them.
+func (t *Tunnel) setLeaving() { t.change(func() { t.leaving = t.endpoint.Lease != nil }) }
 
 // setAiling has the tunnel be given users only if there is no better one in its group, or
 // be given users again as others are.

@@ -74,7 +74,7 @@ func (u *user) impatient(ctx context.Context) (wait context.Context, stop func()
 func (u *user) goesOn(err error) bool {
 	e, t := u.endpoint, u.tunnel
 	switch {
-	case t != nil && errors.Is(err, errDown): // and the user waits for it, or another one
+	case t != nil && (errors.Is(err, errDown) || errors.Is(err, errLeaving)): // and the user waits for it, or another one
 		return true
 	case e.Lease == nil:
 		return false

@@ -67,11 +67,12 @@ type Tunnel struct {
 	control control
 
 	// Guarded by Endpoint.mu.
-	bound  bool
-	down   bool      // the relay client wants no users
-	ailing bool      // a probe has shown that it cannot serve any
-	late   time.Time // when a user has waited for it in vain
-	slot   int       // among the members of its group
+	bound   bool
+	down    bool      // the relay client wants no users
+	leaving bool      // it is about to end, and wants none any more
+	ailing  bool      // a probe has shown that it cannot serve any
+	late    time.Time // when a user has waited for it in vain
+	slot    int       // among the members of its group
 }
 
 // Bind has a relay client serve the endpoint, in place of the one that does, or beside the

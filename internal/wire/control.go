@@ -69,9 +69,11 @@ func (r *ControlReader) Feed(b []byte, each func(line string)) error {
 
 // The words of the lines.
 const (
-	wordMove = "move"
-	wordUp   = "up"
-	wordDown = "down"
+	wordMove  = "move"
+	wordUp    = "up"
+	wordDown  = "down"
+	wordLeave = "leave"
+	wordLeft  = "left"
 )
 
 // MoveLine has a relay client register anew: another process answers at this address.
@@ -79,6 +81,19 @@ const MoveLine = wordMove + "\n"
 
 // IsMove reports whether a line is MoveLine.
 func IsMove(line string) bool { return line == wordMove }
+
+// LeaveLine is what a relay client says that is about to end, and wants no more users.
+const LeaveLine = wordLeave + "\n"
+
+// IsLeave reports whether a line is LeaveLine.
+func IsLeave(line string) bool { return line == wordLeave }
+
+// LeftLine is the relay's answer to LeaveLine: all users that it has for the relay client are
+// on their way.
+const LeftLine = wordLeft + "\n"
+
+// IsLeft reports whether a line is LeftLine.
+func IsLeft(line string) bool { return line == wordLeft }
 
 // ServingLine is what a relay client says when its local server has come, with no failure,
 // or gone.

@@ -33,8 +33,12 @@ func TestServingLine(t *testing.T) {
 			t.Errorf("%q: got %q", line, got)
 		}
 	}
-	if !wire.IsMove("move") || wire.IsMove("move 1") || wire.IsMove("") {
-		t.Error("another line than move is one")
+	for line, is := range map[string]func(string) bool{"move": wire.IsMove, "leave": wire.IsLeave, "left": wire.IsLeft} {
+		for _, other := range []string{"move", "leave", "left", "up", "", line + " 1"} {
+			if is(other) != (other == line) {
+				t.Errorf("%q is taken for %s: %v", other, line, is(other))
+			}
+		}
 	}
 }
 

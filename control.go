@@ -125,9 +125,11 @@ type controlChannel struct {
 	lines   int                // since counted
 	counted time.Time
 
-	mu     sync.Mutex // guards what follows
-	unbind func() bool
-	ended  bool
+	mu      sync.Mutex // guards what follows
+	unbind  func() bool
+	ended   bool
+	left    chan struct{} // nil until the listener takes leave: see awaitLeft
+	hasLeft bool          // left is closed
 }
 
 // control takes over a connection that is the control channel from now on, until registered
@@ -181,6 +183,7 @@ func (c *controlChannel) end() {
 	c.mu.Lock()
 	first := !c.ended
 	c.ended = true
+	c.noteLeftLocked()
 	c.mu.Unlock()
 	if !first {
 		return
@@ -203,11 +206,21 @@ func (c *controlChannel) receive(b []byte) {
 		c.lines, c.counted = 0, now
 	}
 	err := c.reader.Feed(b, func(line string) {
-		if c.lines++; c.lines <= maxControlLines && wire.IsMove(line) {
-			c.headers.controls.move()
+		if c.lines++; c.lines <= maxControlLines {
+			c.hear(line)
 		}
 	})
 	if err != nil || c.lines > maxControlLines {
 		c.end() // the relay may open another one, after a pause
+	}
+}
+
+// hear does what a line wants.
+func (c *controlChannel) hear(line string) {
+	switch {
+	case wire.IsMove(line):
+		c.headers.controls.move()
+	case wire.IsLeft(line):
+		c.noteLeft()
 	}
 }

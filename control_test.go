@@ -89,24 +89,29 @@ func (r *poolRelay) channel(said string) *net.TCPConn {
 	return c
 }
 
+// forwardFrom forwards from such a relay to a server that is checked. Stop ends that, and waits
+// until it has ended.
+func forwardFrom(t *testing.T, addr, local string, o relay.Options) (stop func()) {
+	t.Helper()
+	o.Protocol, o.PoolSize, o.Probe, o.HealthCheck = relay.Pool, 2, relay.ProbeOff, &relay.HealthCheck{Interval: time.Second}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- relay.Forward(ctx, addr, local, &o) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A relay that sends what it likes on control channels ends those, and nothing else. On each
 // new one it is told what holds, and it has one at a time.
 func TestRelayMisusesControlChannel(t *testing.T) {
 	r, addr := startPoolRelay(t)
 	local := "127.0.0.1:" + conntest.FreePort(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		done <- relay.Forward(ctx, addr, local, &relay.Options{
-			Protocol: relay.Pool, PoolSize: 2, Drain: -1, Probe: relay.ProbeOff, HealthCheck: &relay.HealthCheck{Interval: time.Second},
-		})
-	}()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	stop := forwardFrom(t, addr, local, relay.Options{Drain: -1})
+	defer stop()
 	if wish := <-r.wish; wish.Control != wire.ControlDown {
 		t.Errorf("it registers with %+v, and knows nothing of its server", wish)
 	}
@@ -127,4 +132,43 @@ func TestRelayMisusesControlChannel(t *testing.T) {
 	defer l.Close()
 	conntest.WantRead(t, second, "up\n")
 	r.channel("up\n")
+}
+
+// A forwarder that ends says so first, and serves users who are on their way, until the relay
+// has no more.
+func TestForwarderLeaves(t *testing.T) {
+	for name, answer := range map[string]func(channel *net.TCPConn) error{
+		"answered":            func(c *net.TCPConn) error { _, err := io.WriteString(c, "left\n"); return err },
+		"channel is lost":     func(c *net.TCPConn) error { return c.Close() },
+		"relay is frozen":     func(*net.TCPConn) error { return nil },
+		"answered many times": func(c *net.TCPConn) error { _, err := io.WriteString(c, "left\nleft\nleft\n"); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, addr := startPoolRelay(t)
+			local, _ := echoing(t)
+			stop := forwardFrom(t, addr, local, relay.Options{})
+			channel := r.channel("up\n")
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				stop()
+			}()
+			conntest.WantRead(t, channel, "leave\n")
+			header, err := proxyproto.HeaderWithDetails(channel.LocalAddr(), channel.RemoteAddr(), proxyproto.Details{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			user := r.take(append(header, "hello"...))
+			conntest.WantRead(t, user, "hello")
+			if err := answer(channel); err != nil {
+				t.Error(err)
+			}
+			_ = user.CloseWrite()
+			within(t, ended, "the forwarder to end")
+			if _, err := io.ReadAll(user); err != nil {
+				t.Errorf("the user is cut off: %v", err)
+			}
+		})
+	}
 }

@@ -108,7 +108,8 @@ func NewForwarder(relayAddr, localAddr string, options *Options) (*Forwarder, er
 // stack. A panic in Options.OnRegister is not caught, nor is one in Options.Logger or
 // Options.OnEvent when those are told of a panic.
 //
-// When ctx is done Run takes no more users. Connections on which something moves may finish,
+// When ctx is done Run tells the relay, unless Options.Drain is negative, and takes no more users
+// once those have come who are on their way, at most two seconds later. Connections on which something moves may finish,
 // for Options.Drain or until Options.Cut is closed; the others are reset. Then Run returns
 // nil.
 func (f *Forwarder) Run(ctx context.Context) error {

@@ -185,8 +185,9 @@ func (*Listener) loop() *join.Loop { return nil }
 // lost it is the latest one.
 func (l *Listener) Addr() net.Addr { return l.status.addr() }
 
-// Close stops accepting, and waits until that is done. Connections that were accepted live
-// on. The relay keeps the public port for some minutes, for the owner of the key of
+// Close stops accepting, and waits until that is done: unless Options.Drain is negative the
+// relay is told first, and users who are on their way then are accepted still, for at most two
+// seconds. Connections that were accepted live on. The relay keeps the public port for some minutes, for the owner of the key of
 // Options.Keys; users who come meanwhile wait for up to 10 seconds, and are reset then.
 // Further calls return net.ErrClosed.
 //
@@ -194,6 +195,9 @@ func (l *Listener) Addr() net.Addr { return l.status.addr() }
 func (l *Listener) Close() error {
 	if l.closed.Err() != nil {
 		return net.ErrClosed
+	}
+	if l.options.Drain >= 0 {
+		l.serving.leave(l.options.Cut)
 	}
 	l.close()
 	<-l.done

@@ -63,6 +63,7 @@ type handshake struct {
 	slot   *admission.Slot
 	banned bool // the source, which may only be told so
 	req    wire.Request
+	under  *Config // by which the request is read and judged: what is in force may change meanwhile
 }
 
 // source returns who the connection comes from. Limits for each source do not hold for a
@@ -117,8 +118,9 @@ func (h *handshake) answer() {
 // one. If it does not come in time, or is none, the connection is closed. What is left of
 // the time bounds what is written next.
 func (h *handshake) readRequest() bool {
-	_ = h.conn.SetDeadline(time.Now().Add(h.config.Load().Limits.HandshakeTimeout)) // fails as the read does
-	carried, err := h.config.Load().Secure(h.conn)
+	h.under = h.config.Load()
+	_ = h.conn.SetDeadline(time.Now().Add(h.under.Limits.HandshakeTimeout)) // fails as the read does
+	carried, err := h.under.Secure(h.conn)
 	if err == nil {
 		h.conn = carried
 		h.req, err = wire.ReadRequest(wire.NewReader(carried), h.verbs)

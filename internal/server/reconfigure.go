@@ -63,17 +63,17 @@ func anew(reason error) error {
 	return fmt.Errorf("%w: %w", auth.ErrIdentityChanged, reason)
 }
 
-// errSettingsChanged is why a tunnel ends that was identified under settings which do not
+// errSettingsChanged is why a tunnel ends whose request was read under settings which do not
 // hold any more when it is bound.
 var errSettingsChanged = observe.WithReason(errors.New("the settings of the relay have changed meanwhile"), observe.SettingsChanged)
 
-// endIfOutdated ends the tunnel of a session that was identified under the configuration c,
-// if that is not in force any more: Reconfigure may not have found the tunnel.
-func (s *Server) endIfOutdated(session protocol.Session, c *Config) {
-	if s.config.Load() == c {
+// endIfOutdated ends the tunnel of a session whose request was read under a configuration that
+// is not in force any more: Reconfigure may not have found the tunnel.
+func (h *handshake) endIfOutdated(session protocol.Session) {
+	if h.config.Load() == h.under {
 		return
 	}
-	s.endpoints.Retire(func(t *endpoint.Client) error {
+	h.endpoints.Retire(func(t *endpoint.Client) error {
 		if t.Session == session {
 			return anew(errSettingsChanged)
 		}

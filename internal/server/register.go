@@ -62,7 +62,7 @@ func (h *handshake) register() error {
 		return err
 	}
 	e = nil // which is served
-	h.endIfOutdated(session, a.config)
+	h.endIfOutdated(session)
 	return nil
 }
 
@@ -72,8 +72,7 @@ func (h *handshake) findEndpoint() (*applicant, *endpoint.Endpoint, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	config := h.config.Load()
-	identity, err := config.Identify(h.conn, wish.Token)
+	identity, err := h.under.Identify(h.conn, wish.Token)
 	if err != nil {
 		h.delayRefusal(wish.Token, err)
 		return nil, nil, err
@@ -87,7 +86,7 @@ func (h *handshake) findEndpoint() (*applicant, *endpoint.Endpoint, error) {
 	if wish.Group != "" && identity.Name == "" {
 		return nil, nil, &wire.OptionError{Key: wire.OptionGroup, Want: "it needs a token or a certificate that this relay knows, by which its members are known as one owner's"}
 	}
-	a := &applicant{Identity: identity, config: config, source: h.source(), wish: wish}
+	a := &applicant{Identity: identity, source: h.source(), wish: wish}
 	e, err := h.registrar.endpointFor(a)
 	return a, e, err
 }
@@ -108,7 +107,7 @@ func (h *handshake) delayRefusal(token string, err error) {
 	case <-time.After(delay):
 	case <-h.endpoints.Draining().Done(): // and when it is closed
 	}
-	_ = h.conn.SetWriteDeadline(time.Now().Add(h.config.Load().Limits.HandshakeTimeout)) // fails as the write does
+	_ = h.conn.SetWriteDeadline(time.Now().Add(h.under.Limits.HandshakeTimeout)) // fails as the write does
 }
 
 // refuse tells a relay client why it is not registered.

@@ -40,7 +40,6 @@ type registrar struct {
 // applicant is a relay client that registers, and what it asks for.
 type applicant struct {
 	auth.Identity
-	config *Config // under which it was identified
 	source admission.Source
 	wish   wire.Preamble
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/proxyproto"
 )
 
 // A relay client that is about to end is given no more users, whatever it says later, and is
@@ -82,4 +83,31 @@ func TestRelayClientWithoutLeaseLeaves(t *testing.T) {
 		}
 		_, _ = u.Reset(), far.Reset()
 	})
+}
+
+// A user who waits for the connection of a relay client that leaves goes on to another one, at
+// once, and however long it has waited by then.
+func TestUserGoesOnFromMemberThatLeaves(t *testing.T) {
+	for _, waited := range []time.Duration{0, time.Second} {
+		withGroupOf(t, endpoint.Config{Waiting: 10}, func(g *grouped) {
+			leaves, stays := newMate(false), newMate(true)
+			g.mustJoin("leaves", leaves, func(c *endpoint.Client) { c.Control = true; inTurns(c) })
+			near, channel := conntest.Memory()
+			leaves.opened(near)
+			if _, _, details, err := proxyproto.ReadDetails(channel); err != nil || !details.Control {
+				g.Fatalf("the channel begins with %+v, %v", details, err)
+			}
+			g.mustJoin("stays", stays, inTurns)
+			u := g.come()
+			<-time.After(waited)
+			since := time.Now()
+			p := &controlled{port: g.port}
+			p.say(channel, "leave\n")
+			if stays.made.Load() != 1 || time.Since(since) > 0 {
+				g.Errorf("after %v the user is given to %d others, %v later", waited, stays.made.Load(), time.Since(since))
+			}
+			conntest.WantRead(g.T, channel, "left\n")
+			g.leave(u)
+		})
+	}
 }

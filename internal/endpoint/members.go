@@ -232,9 +232,16 @@ func (e *Endpoint) unbind(t *Tunnel, reason error) {
 // be given users again.
 func (t *Tunnel) setDown(down bool) { t.change(func() { t.down = down }) }
 
-// setLeaving has the tunnel be given no users any more. One without a lease goes on, as nobody
-// else will be given them.
-func (t *Tunnel) setLeaving() { t.change(func() { t.leaving = t.endpoint.Lease != nil }) }
+// setLeaving has the tunnel be given no users any more, and those go on who wait for it. One
+// without a lease goes on, as nobody else will be given them.
+func (t *Tunnel) setLeaving() {
+	if t.endpoint.Lease == nil {
+		return
+	}
+	t.change(func() { t.leaving = true })
+	t.stopStaying()
+	t.endpoint.group.starts.end(t)
+}
 
 // setAiling has the tunnel be given users only if there is no better one in its group, or
 // be given users again as others are.

@@ -28,13 +28,14 @@ type unusedError struct{ error }
 func (e *unusedError) Unwrap() error { return e.error }
 
 // openWithPatience has the user's tunnel open a connection, or goes on to wait for one that was
-// asked for. In a group it does not wait until ctx is done if another member may do better.
+// asked for. It does not wait until ctx is done if the relay client is about to end, or in a
+// group if another member may do better.
 func (u *user) openWithPatience(ctx context.Context) (err error) {
-	wait := ctx
+	wait, passOn := context.WithCancelCause(ctx)
+	defer passOn(nil)
+	defer context.AfterFunc(u.tunnel.staying, func() { passOn(errLeaving) })()
 	if u.tunnel.Group != "" {
-		var stop func()
-		wait, stop = u.impatient(ctx)
-		defer stop()
+		defer u.impatient(passOn)()
 	}
 	if u.opening != nil {
 		u.reached, err = u.opening.Wait(wait)
@@ -43,17 +44,15 @@ func (u *user) openWithPatience(ctx context.Context) (err error) {
 		u.reached, err = u.tunnel.Session.Open(wait)
 	}
 	if err != nil && !errors.Is(err, protocol.ErrTunnelEnded) && ctx.Err() == nil && wait.Err() != nil {
-		return errPassedOn
+		return context.Cause(wait)
 	}
 	return err
 }
 
-// impatient returns a context that is done as soon as another member of the group may do
-// better, after a while.
-func (u *user) impatient(ctx context.Context) (wait context.Context, stop func()) {
+// impatient calls passOn as soon as another member of the group may do better, after a while.
+func (u *user) impatient(passOn func(error)) (stop func()) {
 	e, soFar := u.endpoint, u.tried|u.tunnel.bit()
 	patience := min(memberWait, time.Duration(e.group.userWait.Load())/memberShare)
-	wait, passOn := context.WithCancelCause(ctx)
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() {
 		if e.hasBetter(soFar) {
@@ -63,10 +62,7 @@ func (u *user) impatient(ctx context.Context) (wait context.Context, stop func()
 		timer.Reset(patience)
 	})
 	timer.Reset(patience) // by now there is a timer to reset
-	return wait, func() {
-		timer.Stop()
-		passOn(nil)
-	}
+	return func() { timer.Stop() }
 }
 
 // goesOn reports whether another tunnel may serve a user for whom a step has failed: the next

@@ -57,6 +57,9 @@ type Tunnel struct {
 	// alive is done when users of the tunnel have to end.
 	alive context.Context
 	kill  context.CancelCauseFunc // or nil, if only the end of the group ends it
+	// staying is done when the relay client has said that it is about to end.
+	staying     context.Context
+	stopStaying context.CancelFunc
 
 	users   sync.WaitGroup // that are counted; none is added once the tunnel is not bound
 	load    atomic.Int64   // of users, those included whose connections are yet to come
@@ -85,6 +88,7 @@ func (e *Endpoint) Bind(c Client) error {
 	t.health.tunnel, t.health.now = t, Health{State: observe.Unknown, Since: t.Since}
 	t.health.found, t.health.down = observe.Unknown, c.Down
 	t.control.tunnel, t.down = t, c.Down
+	t.staying, t.stopStaying = context.WithCancel(context.Background())
 	if c.Watch != nil {
 		t.alive, t.kill = context.WithCancelCause(g.closed)
 	}

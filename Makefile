@@ -8,7 +8,7 @@ RACE := $(if $(shell command -v cc 2>/dev/null || command -v gcc 2>/dev/null),-r
 
 FUZZTIME ?= 1m
 
-.PHONY: help demo build test portable wine fuzz bench lab soak lint fmt clean
+.PHONY: help demo build test portable wine fuzz bench lab soak packages lint fmt clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ soak: ## run all protocols at once under one fault after the other, for SOAK=30m
 	$(ROOT)
 	mkdir -p bin && rm -f bin/soak.jsonl
 	SOAK=$(SOAK) SOAK_SEED=$(SOAK_SEED) LAB_REPORT=$(CURDIR)/bin/soak.jsonl $(GO) test -tags lab,soak $(LABFLAGS) -timeout=0 -v -run TestSoak ./internal/lab
+
+packages: ## make deb, rpm and apk, in bin/packages; ARCHS=amd64 makes fewer
+	deploy/packages/build
 
 lint: ## run the linters
 	$(TOOL) golangci-lint run ./...

@@ -102,6 +102,9 @@ that port with the server, byte for byte.`,
 	root.AddCommand(newTokenCommand())
 	root.AddCommand(newCheckCommand(), newInitCommand())
 	root.AddCommand(newDoctorCommand())
+	if man := newManCommand(); man != nil {
+		root.AddCommand(man)
+	}
 	root.InitDefaultCompletionCmd("")
 	root.InitDefaultHelpCmd()
 	refuseArguments(root)

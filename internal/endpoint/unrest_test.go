@@ -94,7 +94,7 @@ func (r *restless) Open(ctx context.Context) (conn.Conn, error) {
 	return o.Wait(ctx)
 }
 
-// Members come, go, and are up and down, and no user is lost, nor served twice.
+// Members come, leave, are lost, and are up and down, and no user is lost, nor served twice.
 func TestUsersOfRestlessGroup(t *testing.T) {
 	withGroupOf(t, endpoint.Config{Waiting: 100}, func(g *grouped) {
 		var members [4]*restless
@@ -113,13 +113,15 @@ func TestUsersOfRestlessGroup(t *testing.T) {
 		var users sync.WaitGroup
 		for n := range 2000 {
 			i := rand.N(len(members))
-			switch rand.N(6) {
+			switch rand.N(10) {
 			case 0:
 				join(i)
 			case 1:
 				members[i].say("down refused\n")
 			case 2:
 				members[i].say("up\n")
+			case 3:
+				members[i].say("leave\n")
 			}
 			users.Go(func() { g.visit(n) })
 			<-time.After(rand.N(200 * time.Millisecond))

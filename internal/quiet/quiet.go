@@ -82,13 +82,24 @@ func (c *Conn) writeNowLocked() {
 
 var errStuck = errors.New("the peer takes nothing")
 
+// maxUnsent bounds what a connection holds for a peer that takes nothing: many lines.
+const maxUnsent = 4 << 10
+
 // Write writes a few bytes after those that were written before. The connection fails if
-// the peer takes nothing for 30 seconds.
+// the peer takes nothing for 30 seconds, or has not taken 4 KiB.
 func (c *Conn) Write(b []byte) {
 	c.mu.Lock()
-	c.unsent = append(c.unsent, b...)
-	if c.ended || c.writing {
+	if c.ended {
 		c.mu.Unlock()
+		return
+	}
+	c.unsent = append(c.unsent, b...)
+	if c.writing {
+		full := len(c.unsent) > maxUnsent
+		c.mu.Unlock()
+		if full {
+			c.owner.Failed(errStuck)
+		}
 		return
 	}
 	c.writeNowLocked()

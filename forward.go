@@ -14,6 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/roster"
+	"github.com/seed96252745/relay/internal/transport"
 )
 
 // localLogInterval is how often the log says that the local server cannot be reached: a
@@ -65,11 +66,17 @@ type Forwarder struct {
 	aborted atomic.Int64 // connections that close has ended
 }
 
-// NewForwarder returns a forwarder for the relay at relayAddr and the server at localAddr,
-// both "host:port". Nil options stand for the defaults. It returns an error if an address or
-// an option makes no sense. Nothing happens before Run.
+// NewForwarder returns a forwarder for the relay at relayAddr, "host:port", and the server at
+// localAddr: "host:port", "unix:/path" for a Unix socket, or on Linux "unix:@name" for an
+// abstract one. Nil options stand for the defaults. It returns an error if an address or an
+// option makes no sense. Nothing happens before Run.
+//
+// A Unix socket has no reset. A user who is reset is an end to a server behind one, unless it
+// has sent something that was not read; its own failures are resets to the user, as usual, on
+// Linux.
 func NewForwarder(relayAddr, localAddr string, options *Options) (*Forwarder, error) {
-	if _, err := splitAddr(localAddr); err != nil {
+	local, err := transport.ParseLocalAddr(localAddr)
+	if err != nil {
 		return nil, fmt.Errorf("relay: address of the local server: %w", err)
 	}
 	l, err := newListener(relayAddr, localAddr, options)
@@ -78,7 +85,7 @@ func NewForwarder(relayAddr, localAddr string, options *Options) (*Forwarder, er
 	}
 	f := &Forwarder{
 		listener:    l,
-		local:       localServer{addr: localAddr},
+		local:       localServer{addr: local},
 		log:         l.options.Logger,
 		events:      l.options.sink(),
 		unreachable: rate.Sometimes{First: 1, Interval: localLogInterval},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -14,8 +13,6 @@ import (
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/roster"
-	"github.com/seed96252745/relay/internal/sockerr"
-	"github.com/seed96252745/relay/internal/transport"
 )
 
 // handleUser joins one user with the local server. While too many connections to that are
@@ -57,7 +54,7 @@ func (f *Forwarder) loop() *join.Loop { return f.joins.Loop() }
 func (f *Forwarder) connect(conn conn.Conn) {
 	defer f.resetOnPanic(conn)
 	began := time.Now()
-	local, wait := transport.StartLocal(f.local.addr, f.prepareLocal)
+	local, wait := f.local.addr.Start(f.prepareLocal)
 	if local != nil {
 		<-f.dials
 		took := time.Since(began)
@@ -76,7 +73,7 @@ func (f *Forwarder) connect(conn conn.Conn) {
 func (f *Forwarder) waitToDial(registered context.Context) bool {
 	f.waits.Add(1)
 	f.slow.Do(func() {
-		f.log.Warn("the local server takes long to answer; users have to wait", "local", f.local.addr, "connecting", maxLocalDials)
+		f.log.Warn("the local server takes long to answer; users have to wait", "local", f.local.addr.String(), "connecting", maxLocalDials)
 	})
 	select {
 	case f.dials <- struct{}{}:
@@ -107,10 +104,10 @@ func (f *Forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Cont
 		return
 	}
 	f.unreachable.Do(func() {
-		if sockerr.Is(err, syscall.ECONNREFUSED) {
-			err = fmt.Errorf("%w; check that the local server runs, and that this is its port", err)
+		if advice := f.local.addr.Advice(err); advice != "" {
+			err = fmt.Errorf("%w; %s", err, advice)
 		}
-		f.log.Error("the local server cannot be reached; users are reset", "local", f.local.addr, "error", withAdvice(err))
+		f.log.Error("the local server cannot be reached; users are reset", "local", f.local.addr.String(), "error", withAdvice(err))
 	})
 }
 

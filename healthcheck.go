@@ -24,7 +24,8 @@ import (
 // when that takes too long. At a relay of an earlier version it has no effect but in the state.
 // The zero value connects to the local server, and closes that connection.
 type HealthCheck struct {
-	// Path, if it is set, is asked for with HTTP. Redirects are not followed.
+	// Path, if it is set, is asked for with HTTP. Redirects are not followed. The Host header
+	// has the address of the local server, or localhost for a Unix socket.
 	Path string
 	// Status is the status that Path has to have. Zero means any from 200 to 299.
 	Status int
@@ -161,7 +162,7 @@ func (c *checker) check(ctx context.Context) (err error) {
 		err = c.get(ctx)
 	} else {
 		var conn net.Conn
-		if conn, err = c.dial(ctx); err == nil {
+		if conn, err = c.forwarder.local.addr.Dial(ctx); err == nil {
 			_ = conn.Close()
 		}
 	}
@@ -187,7 +188,7 @@ func (c *checker) get(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: relay-health-check\r\nConnection: close\r\n\r\n", path.RequestURI(), c.forwarder.local.addr)
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: relay-health-check\r\nConnection: close\r\n\r\n", path.RequestURI(), c.forwarder.local.addr.HTTPHost())
 	if err != nil {
 		return err
 	}
@@ -228,14 +229,9 @@ func readStatus(r *bufio.Reader) (int, error) {
 	return 0, errors.New("it does not end")
 }
 
-func (c *checker) dial(ctx context.Context) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", c.forwarder.local.addr)
-}
-
-// connect is dial for HTTP: a local server that wants a PROXY header gets one without a user.
+// connect connects for HTTP: a local server that wants a PROXY header gets one without a user.
 func (c *checker) connect(ctx context.Context) (net.Conn, error) {
-	conn, err := c.dial(ctx)
+	conn, err := c.forwarder.local.addr.Dial(ctx)
 	if err != nil || c.forwarder.proxyProtocol == 0 {
 		return conn, err
 	}

@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/transport"
 )
 
 // LocalServer is what the last connection to a local server has shown. A Forwarder connects
 // to it when a user comes, and for the probes of the relay. With Options.HealthCheck it is what
 // the last check has shown, but for a first one that fails.
 type LocalServer struct {
+	// Addr is the address that NewForwarder was given.
 	Addr string
 	// Tried is when the last attempt to connect has ended, or zero without any; Took is how
 	// long it took, and Err why it has failed, or nil.
@@ -25,7 +27,7 @@ type LocalServer struct {
 // localServer keeps what is known of the local server. Its methods may be called
 // concurrently.
 type localServer struct {
-	addr string
+	addr transport.LocalAddr
 
 	mu   sync.Mutex // guards what follows
 	seen LocalServer
@@ -62,6 +64,6 @@ func (s *localServer) state() LocalServer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := s.seen
-	seen.Addr = s.addr
+	seen.Addr = s.addr.String()
 	return seen
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/sockerr"
-	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -122,7 +122,7 @@ func (f *Forwarder) probe(ctx context.Context) wire.ProbeAnswer {
 	ctx, cancel := context.WithTimeout(ctx, probeDialTimeout)
 	defer cancel()
 	began := time.Now()
-	local, wait := transport.StartLocal(f.local.addr, f.prepareLocal)
+	local, wait := f.local.addr.Start(f.prepareLocal)
 	var err error
 	if local == nil {
 		local, err = wait(ctx)
@@ -145,7 +145,7 @@ func (f *Forwarder) probe(ctx context.Context) wire.ProbeAnswer {
 func probeFailure(err error) wire.ProbeFailure {
 	var timeout net.Error
 	switch {
-	case sockerr.Is(err, syscall.ECONNREFUSED):
+	case sockerr.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist): // of a Unix socket
 		return wire.ProbeRefused
 	case errors.As(err, new(*net.DNSError)):
 		return wire.ProbeUnknownHost

@@ -28,7 +28,7 @@ var mayImport = []struct {
 		"it asks the system, and knows nothing of what the answers are for"},
 	{"internal/tcpstate", []string{"internal/conn", "internal/crash", "internal/eventloop", "golang.org/x/sys/..."},
 		"it asks the kernel, and knows nothing of what the answers are for"},
-	{"internal/transport", []string{"internal/conn", "internal/sockerr", "golang.org/x/sys/..."},
+	{"internal/transport", []string{"internal/conn", "internal/port", "internal/sockerr", "golang.org/x/sys/..."},
 		"connections are made here for everybody else, so it can depend on nobody else"},
 	{"internal/secretfile", nil,
 		"it knows whose a file is, and nothing of what is in it"},

@@ -162,6 +162,8 @@ func forwardInProcess(t *testing.T, local string) *tunnel {
 	engine, err := join.NewEngine()
 	must(t, err)
 	set := engine.NewSet(nil)
+	server, err := transport.ParseLocalAddr(local)
+	must(t, err)
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Serve(l) }) // its error says only that it was closed
 	registration, err := inProcessClient{p}.Register(t.Context(), func(ctx context.Context) (conn.Conn, error) {
@@ -170,14 +172,15 @@ func forwardInProcess(t *testing.T, local string) *tunnel {
 	must(t, err)
 	running.Go(func() {
 		_ = registration.Serve(func(ctx context.Context, user conn.Conn) {
-			server, wait := transport.StartLocal(local, nil)
-			if server == nil {
-				if server, err = wait(ctx); err != nil {
+			conn, wait := server.Start(nil)
+			if conn == nil {
+				var err error
+				if conn, err = wait(ctx); err != nil {
 					_ = user.Reset()
 					return
 				}
 			}
-			set.Join(context.Background(), user, server, join.Options{}, func(join.Result) {})
+			set.Join(context.Background(), user, conn, join.Options{}, func(join.Result) {})
 		})
 	})
 	t.Cleanup(func() {

@@ -14,7 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// socketSource reads a direction whose source is a TCP socket. It takes a buffer only
+// socketSource reads a direction whose source is a socket. It takes a buffer only
 // when the runtime's poller has reported that there is something to read, and has none
 // while it waits.
 type socketSource struct {
@@ -31,12 +31,12 @@ type socketSource struct {
 
 // newSocketSource returns nil if d does not read from a socket.
 func newSocketSource(d *direction) *socketSource {
-	tcp := conn.TCPOf(d.src)
-	if tcp == nil {
+	socket := socketOf(d.src)
+	if socket == nil {
 		return nil
 	}
 	s := &socketSource{d: d, most: bufferSize}
-	s.raw, _ = tcp.SyscallConn() // fails if tcp is closed
+	s.raw, _ = socket.SyscallConn() // fails if it is closed
 	s.room, _ = conn.Innermost(d.dst).(conn.WriteWaiter)
 	return s
 }
@@ -47,12 +47,21 @@ func waiterOf(c conn.Conn) conn.ReadWaiter {
 	if w, ok := c.(conn.ReadWaiter); ok {
 		return w
 	}
-	if tcp := conn.TCPOf(c); tcp != nil {
-		if raw, err := tcp.SyscallConn(); err == nil {
+	if socket := socketOf(c); socket != nil {
+		if raw, err := socket.SyscallConn(); err == nil {
 			return socketWaiter{raw}
 		}
 	}
 	return nil
+}
+
+// socketOf returns the socket that c reads from, TCP's or another, or nil.
+func socketOf(c conn.Conn) syscall.Conn {
+	if tcp := conn.TCPOf(c); tcp != nil {
+		return tcp
+	}
+	socket, _ := conn.Innermost(c).(syscall.Conn)
+	return socket
 }
 
 // socketWaiter waits for a socket that is read elsewhere.
@@ -136,8 +145,8 @@ func (s *socketSource) failed(err error) bool {
 }
 
 // wasReset reports, for a connection whose read side ended while its write side was
-// open, whether the end was a reset: after FIN a socket still has a peer, after RST it
-// has none.
+// open, whether the end was a reset: after FIN a TCP socket still has a peer, after RST it
+// has none. A Unix socket has one, and shows a failure to the read.
 func wasReset(c conn.Conn) bool {
 	tcp := conn.TCPOf(c)
 	if tcp == nil {

@@ -29,14 +29,15 @@ func drain(tcp *net.TCPConn) {
 	})
 }
 
+// unacknowledged reports whether some of what was written to a TCP socket may still be
+// delivered. The peer has all that was written to a Unix socket, also after that is closed.
 func unacknowledged(fd int) bool {
-	if isClosed(fd) {
-		return false // nothing will be delivered any more
-	}
-	return queued(fd) > 0
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.State != tcpClose && queued(fd) > 0
 }
 
-// queued returns how many bytes were written and not acknowledged.
+// queued returns how many bytes were written and not acknowledged. For a Unix socket that is
+// the memory of what the peer has not read.
 func queued(fd int) int {
 	n, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ) // fails if fd is no socket
 	return n
@@ -73,10 +74,14 @@ func stuck(info *unix.TCPInfo) bool {
 	return info.Unacked > 0 && (info.Ca_state != caOpen || info.Rto > slowRTO)
 }
 
-// isClosed reports whether the kernel is done with the connection of a socket:
-// after a reset, a failure, or when both sides have ended.
+// isClosed reports whether the kernel is done with the connection of a TCP socket:
+// after a reset, a failure, or when both sides have ended. A Unix socket shows a failure to
+// the next read, and no write takes it from there.
 func isClosed(fd int) bool {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err == unix.EOPNOTSUPP {
+		return false
+	}
 	return err != nil || info.State == tcpClose
 }
 

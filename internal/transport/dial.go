@@ -48,19 +48,10 @@ func DialRelayElsewhere(ctx context.Context, addr, not string) (conn.Conn, error
 // errElsewhere is why an address is not tried.
 var errElsewhere = errors.New("another address than this one is wanted")
 
-// StartRelay is DialRelay as StartLocal is for the local server. The caller has to call
+// StartRelay is DialRelay as LocalAddr.Start is for the local server. The caller has to call
 // wait here, too.
 func StartRelay(addr string) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
 	return start(addr, nil)
-}
-
-// StartLocal begins to connect to the local server at addr. If that takes waiting conn is
-// nil, and the caller has to call wait, which goes on from there and takes up to 10
-// seconds. Wait alone closes the sockets that connect: at once if its context is done. On
-// Linux prepared is called with the descriptor of each socket before it connects,
-// unless a name has to be resolved. It may be nil.
-func StartLocal(addr string, prepared func(fd int)) (conn conn.Conn, wait func(context.Context) (conn.Conn, error)) {
-	return start(addr, prepared)
 }
 
 func dial(ctx context.Context, addr string) (conn.Conn, error) {

@@ -8,9 +8,22 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 )
 
-// DialLocal is StartLocal and the wait.
+// DialLocal is ParseLocalAddr and LocalAddr.Dial.
 func DialLocal(ctx context.Context, addr string) (conn.Conn, error) {
-	return dial(ctx, addr)
+	local, err := ParseLocalAddr(addr)
+	if err != nil {
+		return nil, err
+	}
+	return local.Dial(ctx)
+}
+
+// StartLocal is LocalAddr.Start for an address that is one.
+func StartLocal(addr string, prepared func(fd int)) (conn.Conn, func(context.Context) (conn.Conn, error)) {
+	local, err := ParseLocalAddr(addr)
+	if err != nil {
+		panic(err)
+	}
+	return local.Start(prepared)
 }
 
 // DialRelayTLS is DialRelay and SecureRelay. The server's name is the host of addr,

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -18,7 +17,9 @@ import (
 // socket is a connection that the runtime's poller does not know yet. Most connections are
 // accepted or dialled, perhaps watched, and joined, for which a descriptor is enough;
 // registering them with the poller and removing them again would cost as much as all of
-// that. The first call that waits makes it a [Conn].
+// that. The first call that waits makes it a [Conn], or a unixConn.
+//
+// It is one to a Unix socket, too, and then lacks only what TCP alone has.
 //
 // Its methods may be called concurrently.
 type socket struct {
@@ -29,7 +30,7 @@ type socket struct {
 
 	mu       sync.Mutex // guards what follows
 	fd       int        // or -1: it is conn's, was given away, or closed
-	conn     *Conn      // or nil
+	conn     polled     // or nil
 	closed   bool
 	detached func() // see Detach
 	// Deadlines, of conn too.
@@ -44,8 +45,17 @@ var (
 	_ conn.Settler       = (*socket)(nil)
 )
 
+// polled is a connection that the runtime's poller knows: a Conn, or a unixConn.
+type polled interface {
+	conn.Conn
+	conn.Controller
+	conn.Detachable
+	syscall.Conn
+	end(linger int) error
+}
+
 // known returns the connection as one that the poller knows.
-func (s *socket) known() (*Conn, error) {
+func (s *socket) known() (polled, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn != nil {
@@ -63,9 +73,13 @@ func (s *socket) known() (*Conn, error) {
 	if err != nil {
 		return nil, err // descriptors are short; the peer sees a reset
 	}
-	tcp := conn.(*net.TCPConn)
-	_ = tcp.SetKeepAliveConfig(keepAlive()) // the net package has its own idea of it
-	s.conn = NewConn(tcp)
+	switch c := conn.(type) {
+	case *net.UnixConn:
+		s.conn = &unixConn{UnixConn: c}
+	case *net.TCPConn:
+		_ = c.SetKeepAliveConfig(keepAlive()) // the net package has its own idea of it
+		s.conn = NewConn(c)
+	}
 	if !s.readBy.IsZero() {
 		_ = s.conn.SetReadDeadline(s.readBy)
 	}
@@ -120,7 +134,7 @@ func (s *socket) Control(f func(fd uintptr)) error {
 }
 
 // hasLeft reports whether LeavePoller has taken the socket from known.
-func (s *socket) hasLeft(known *Conn) bool {
+func (s *socket) hasLeft(known polled) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.conn != known
@@ -165,98 +179,6 @@ func (s *socket) end(linger int) error {
 	return nil
 }
 
-// Write writes at once what the kernel takes, which is all of a line.
-func (s *socket) Write(b []byte) (int, error) {
-	n := s.tryWrite(b)
-	if n == len(b) {
-		return n, nil
-	}
-	c, err := s.known()
-	if err != nil {
-		return n, err
-	}
-	rest, err := c.Write(b[n:])
-	return n + rest, err
-}
-
-// TryWrite writes b if the kernel takes all of it.
-func (s *socket) TryWrite(b []byte) bool {
-	n := s.tryWrite(b)
-	if n > 0 && n < len(b) {
-		_ = s.Reset() // half of it is worse than none
-	}
-	return n == len(b)
-}
-
-// tryWrite writes what the kernel takes. It leaves errors, and a connection that is
-// known, to Conn.
-func (s *socket) tryWrite(b []byte) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fd < 0 || passed(s.writeBy) {
-		return 0
-	}
-	n, _ := unix.Write(s.fd, b)
-	return max(n, 0)
-}
-
-// Read reads at once what has come, if something has.
-func (s *socket) Read(b []byte) (int, error) {
-	if n, err := s.tryRead(b); !errors.Is(err, unix.EAGAIN) {
-		return n, err
-	}
-	c, err := s.known()
-	if err != nil {
-		return 0, err
-	}
-	return c.Read(b)
-}
-
-// TryRead returns EAGAIN after a deadline, and for a connection that is closed.
-func (s *socket) TryRead(b []byte) (n int, err error) {
-	s.mu.Lock()
-	known := s.conn
-	if passed(s.readBy) {
-		known = nil
-	}
-	s.mu.Unlock()
-	if known == nil {
-		return s.tryRead(b)
-	}
-	err = unix.EAGAIN
-	_ = known.Control(func(fd uintptr) { n, err = readFrom(int(fd), b) })
-	return n, err
-}
-
-// tryRead is TryRead that leaves a connection that is known to Conn.
-func (s *socket) tryRead(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fd < 0 || passed(s.readBy) {
-		return 0, unix.EAGAIN
-	}
-	return readFrom(s.fd, b)
-}
-
-// readFrom reads from a socket that does not block.
-func readFrom(fd int, b []byte) (int, error) {
-	if len(b) == 0 {
-		return 0, unix.EAGAIN
-	}
-	n, err := unix.Read(fd, b)
-	switch {
-	case err == unix.EAGAIN, err == unix.EINTR:
-		return 0, unix.EAGAIN
-	case err != nil:
-		return 0, os.NewSyscallError("read", err)
-	case n == 0:
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
-func passed(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
-
 func (s *socket) CloseWrite() error {
 	c, err := s.known()
 	if err != nil {
@@ -265,26 +187,41 @@ func (s *socket) CloseWrite() error {
 	return c.CloseWrite()
 }
 
-func (s *socket) TCP() *net.TCPConn {
+// SyscallConn is for what only the socket can tell or do.
+func (s *socket) SyscallConn() (syscall.RawConn, error) {
 	c, err := s.known()
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return c.TCP()
+	return c.SyscallConn()
+}
+
+// TCP returns nil if it is a Unix socket.
+func (s *socket) TCP() *net.TCPConn {
+	if c := s.tcp(); c != nil {
+		return c.TCP()
+	}
+	return nil
+}
+
+// tcp is known for what TCP alone has. It returns nil if this is a Unix socket, or closed.
+func (s *socket) tcp() *Conn {
+	known, _ := s.known()
+	c, _ := known.(*Conn)
+	return c
 }
 
 // Unwatch is Conn's.
 func (s *socket) Unwatch() error {
-	c, err := s.known()
-	if err != nil {
-		return err
+	if c := s.tcp(); c != nil {
+		return c.Unwatch()
 	}
-	return c.Unwatch()
+	return net.ErrClosed
 }
 
 // AlwaysRead is Conn's.
 func (s *socket) AlwaysRead(limit time.Duration) {
-	if c, err := s.known(); err == nil {
+	if c := s.tcp(); c != nil {
 		c.AlwaysRead(limit)
 	}
 }
@@ -294,15 +231,15 @@ func (s *socket) SetDeadline(t time.Time) error {
 }
 
 func (s *socket) SetReadDeadline(t time.Time) error {
-	return s.setDeadline(t, &s.readBy, (*Conn).SetReadDeadline)
+	return s.setDeadline(t, &s.readBy, polled.SetReadDeadline)
 }
 
 func (s *socket) SetWriteDeadline(t time.Time) error {
-	return s.setDeadline(t, &s.writeBy, (*Conn).SetWriteDeadline)
+	return s.setDeadline(t, &s.writeBy, polled.SetWriteDeadline)
 }
 
 // setDeadline sets a deadline for calls that wait, and keeps it for those that do not.
-func (s *socket) setDeadline(t time.Time, kept *time.Time, set func(*Conn, time.Time) error) error {
+func (s *socket) setDeadline(t time.Time, kept *time.Time, set func(polled, time.Time) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn == nil && s.fd < 0 {
@@ -323,7 +260,7 @@ func (s *socket) SetRemoteAddr(peer *net.TCPAddr) {
 // Named is Conn's.
 func (s *socket) Named() bool { return s.named }
 
-func (s *socket) RemoteAddr() net.Addr { return tcpAddr(s.remote) }
+func (s *socket) RemoteAddr() net.Addr { return netAddr(s.remote) }
 
 func (s *socket) LocalAddr() net.Addr {
 	if s.local != nil {
@@ -331,30 +268,5 @@ func (s *socket) LocalAddr() net.Addr {
 	}
 	var local syscall.Sockaddr
 	_ = s.Control(func(fd uintptr) { local, _ = syscall.Getsockname(int(fd)) })
-	return tcpAddr(local)
-}
-
-// sockaddr returns an address as the kernel has it.
-func sockaddr(addr *net.TCPAddr) syscall.Sockaddr {
-	if ip := addr.IP.To4(); ip != nil {
-		return &syscall.SockaddrInet4{Addr: [4]byte(ip), Port: addr.Port}
-	}
-	return &syscall.SockaddrInet6{Addr: [16]byte(addr.IP.To16()), Port: addr.Port}
-}
-
-// tcpAddr returns an address of the kernel's as the net package would.
-func tcpAddr(addr syscall.Sockaddr) *net.TCPAddr {
-	switch a := addr.(type) {
-	case *syscall.SockaddrInet4:
-		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
-	case *syscall.SockaddrInet6:
-		tcp := &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
-		if a.ZoneId != 0 {
-			if link, err := net.InterfaceByIndex(int(a.ZoneId)); err == nil {
-				tcp.Zone = link.Name
-			}
-		}
-		return tcp
-	}
-	return &net.TCPAddr{}
+	return netAddr(local)
 }

@@ -27,4 +27,4 @@ func letGo(*net.TCPConn) {}
 func keepUrgentInline(*net.TCPConn) error { return nil }
 
 // duplicate is for event loops, which there are none of here.
-func duplicate(*net.TCPConn) (int, error) { return -1, errors.ErrUnsupported }
+func duplicate(syscall.Conn) (int, error) { return -1, errors.ErrUnsupported }

@@ -16,7 +16,7 @@ import (
 // fieldOrder is the order of the fields in a line of the log. Others come after them.
 func fieldOrder() []string {
 	return []string{
-		"port", "protocol", "relayClient", "identity", "name", "user", "proxy", "source", "for", "dialTime", "waited",
+		"port", "protocol", "relayClient", "identity", "service", "name", "user", "proxy", "source", "for", "dialTime", "waited",
 		"received", "sent", "duration", "claim", "endedBy", "how", "limit", "code", "reason", "delayed", "reset", "awayFor",
 	}
 }
@@ -86,6 +86,7 @@ func endedEvent(e api.Ended) api.Event {
 		f["port"] = e.Port
 	}
 	f.text("identity", e.Identity)
+	f.text("service", e.Service)
 	f.text("name", e.Name)
 	f.text("user", e.Address)
 	name := observe.UserReset

@@ -47,13 +47,20 @@ func (f *flags) checkForwarder() (wrong []error) {
 	return wrong
 }
 
-// openForwarder adds to the options what is read from files and what is written to. It comes
-// after checkForwarder.
-func (f *flags) openForwarder(local string, printed io.Writer, log *slog.Logger) (err error) {
+// openForwarder adds to the options of a service what is read from files and what is written to.
+// It comes after checkForwarder. Several reports that the process has other services, too.
+func (f *flags) openForwarder(s serviceFlags, several bool, printed io.Writer, log *slog.Logger) (err error) {
 	options := &f.options
 	options.Logger = log
+	name := ""
+	if s.name != "" {
+		options.Logger = log.With("service", s.name)
+	}
+	if s.name != "" && several {
+		name = " " + s.name
+	}
 	options.OnRegister = func(public net.Addr) {
-		fmt.Fprintf(printed, "%s -> %s (%s)\n", public, local, options.Protocol)
+		fmt.Fprintf(printed, "%s -> %s (%s)%s\n", public, s.local, options.Protocol, name)
 	}
 	if options.Token, err = f.owner.token(); err != nil {
 		return err
@@ -64,7 +71,6 @@ func (f *flags) openForwarder(local string, printed io.Writer, log *slog.Logger)
 	if options.TLS, err = f.tls.client(log); err != nil {
 		return err
 	}
-	options.Keys = stateKeys{f, log}
 	return nil
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -18,40 +17,48 @@ import (
 type forwarderPart struct {
 	log     *slog.Logger
 	printed io.Writer
-	flags   *flags // of the first service, with what all have in common
+	flags   *flags // of the process
 	node    *forwarder.Node
-	cut     context.CancelFunc // resets all users
+	keys    *stateKeys
+	forced  context.Context    // done when all users are reset
+	cut     context.CancelFunc // has it done
 	events  *admin.Stream
 	metrics *metrics.Metrics
 }
 
 // openForwarder makes the forwarder of a setup. Drain begins the end of the process.
 func openForwarder(s *setup, printed io.Writer, log *slog.Logger, drain func()) (*forwarderPart, error) {
-	if len(s.services) != 1 {
-		return nil, fmt.Errorf("%s has %d services, and a process runs one: give each a file of its own", s.file.Path, len(s.services))
-	}
-	services, err := s.open(printed, log)
+	p := &forwarderPart{log: log, printed: printed, flags: s.process, events: admin.NewStream(), keys: newStateKeys(s.process, log)}
+	p.forced, p.cut = context.WithCancel(context.Background())
+	services, err := p.services(s)
 	if err != nil {
+		p.cut()
 		return nil, err
 	}
-	only, f := services[0], s.services[0].flags
-	forced, cut := context.WithCancel(context.Background())
-	only.Options.Cut = forced.Done()
-	// A process that is a relay, too, does not end because of a service.
-	only.Options.KeepTrying = only.Options.KeepTrying || s.relay != nil
-	n, err := forwarder.New(only.Relay, only.Local, &only.Options, forwarder.Config{Version: version(), Drain: drain})
+	p.node, err = forwarder.New(services, forwarder.Config{Version: version(), Drain: drain})
 	if err != nil {
-		cut()
-		return nil, f.renamed(err)
+		p.cut()
+		return nil, p.flags.renamed(err)
 	}
-	p := &forwarderPart{log: log, printed: printed, flags: f, node: n, cut: cut, events: admin.NewStream()}
-	p.metrics = metrics.NewForwarder(metrics.Config{Version: version(), Tunnels: f.adminServer.metricsTunnels, Logger: log})
-	n.AddSink(p.events)
-	n.AddSink(p.metrics.Sink())
+	p.metrics = metrics.NewForwarder(metrics.Config{Version: version(), Tunnels: p.flags.adminServer.metricsTunnels, Logger: log})
+	p.node.AddSink(p.events)
+	p.node.AddSink(p.metrics.Sink())
 	return p, nil
 }
 
-func (p *forwarderPart) close() { p.cut() }
+// services returns the services of a setup with all that they need.
+func (p *forwarderPart) services(s *setup) ([]forwarder.Service, error) {
+	services, err := s.open(p.keys, p.printed, p.log)
+	for i := range services {
+		services[i].Options.Cut = p.forced.Done()
+	}
+	return services, err
+}
+
+func (p *forwarderPart) close() {
+	p.cut()
+	p.node.Close()
+}
 
 // startAdmin serves the admin API of the forwarder until stop is called. Shown is what the
 // process adds to what its node shows.
@@ -72,7 +79,7 @@ func (p *forwarderPart) run(ctx context.Context) error {
 // prepare reads what other settings name, and returns what puts them in force. Until then
 // nothing is changed.
 func (p *forwarderPart) prepare(next *setup) (use func() error, err error) {
-	if _, err := next.open(p.printed, p.log); err != nil {
+	if _, err := p.services(next); err != nil {
 		return nil, err
 	}
 	return func() error {

@@ -234,7 +234,9 @@ func (p *process) works(ctx context.Context) error {
 		}
 	}
 	if p.forwarder != nil {
-		p.forwarder.node.Status() // which takes its locks
+		if err := p.forwarder.node.Works(ctx); err != nil {
+			return fmt.Errorf("the forwarder: %w", err)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/cmd/relay/forwarder"
 	"github.com/seed96252745/relay/internal/lossy"
 )
@@ -27,17 +28,21 @@ func runFile(cmd *cobra.Command, args []string, f *flags, env environment, stder
 	return runSetup(cmd.Context(), s, outputs{cmd.OutOrStdout(), stderr}, from)
 }
 
-// open returns the services of the file with all that they need: what is read from files, and
-// where their public addresses are printed.
-func (s *setup) open(printed io.Writer, log *slog.Logger) (services []forwarder.Service, err error) {
+// open returns the services with all that they need: what is read from files, the keys of their
+// leases, and where their public addresses are printed.
+func (s *setup) open(keys relay.KeyStore, printed io.Writer, log *slog.Logger) (services []forwarder.Service, err error) {
 	for _, service := range s.services {
 		f := service.flags
-		if err := f.openForwarder(service.local, printed, log); err != nil {
+		if err := f.openForwarder(service, len(s.services) > 1, printed, log); err != nil {
 			return nil, service.named(f.renamed(err))
 		}
 		options := f.options
+		if !f.ofForwarder.Changed("keepTrying") {
+			options.KeepTrying = s.file != nil || len(s.services) > 1 // one that is refused is no reason to end the others
+		}
+		options.Keys = keys
 		if service.name != "" {
-			options.Keys = serviceKeys{keys: options.Keys, name: service.relay + " services." + service.name}
+			options.Keys = serviceKeys{keys: keys, name: service.relay + " services." + service.name}
 		}
 		services = append(services, forwarder.Service{Name: service.name, Relay: service.relay, Local: service.local, Options: options})
 	}

@@ -73,6 +73,9 @@ func facts(s screen.Screen, st api.Status) []string {
 		fact("file", screen.Clean(c.File)+", "+loaded)
 	}
 	tunnels := screen.Count(int64(st.Tunnels)) + " up"
+	if st.Away > 0 {
+		tunnels += ", " + screen.Count(int64(st.Away)) + " not registered"
+	}
 	if st.Kind == api.Relay {
 		tunnels = fmt.Sprintf("%s served, %s away", screen.Count(int64(st.Tunnels)), screen.Count(int64(st.Away)))
 	}

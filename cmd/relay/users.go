@@ -151,11 +151,11 @@ func listUsers(ctx context.Context, p instance, tunnel string) (of usersOf, know
 	return of, len(ids) > 0, nil
 }
 
-// matching returns the tunnels that an argument means: by port, by ID, or by name. One
+// matching returns the tunnels that an argument means: by port, by ID, by name, or by service. One
 // without a name is shown under that of its owner.
 func matching(tunnels []api.Tunnel, arg string) (found []api.Tunnel) {
 	for _, t := range tunnels {
-		if arg == strconv.Itoa(t.Port) || arg == t.ID || arg == cmp.Or(t.Name, t.Identity) {
+		if arg == strconv.Itoa(t.Port) || arg == t.ID || arg == cmp.Or(t.Name, t.Identity) || t.Service != "" && arg == t.Service {
 			found = append(found, t)
 		}
 	}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
@@ -48,29 +49,42 @@ func readinessOf(s api.Status) (status int, text string) {
 		return http.StatusServiceUnavailable, "draining"
 	case s.Kind == api.Forwarder && s.Tunnels == 0:
 		return http.StatusServiceUnavailable, "not registered at the relay"
+	case s.Kind == api.Forwarder && s.Away > 0:
+		return http.StatusServiceUnavailable, fmt.Sprintf("%d of %d services are not registered at the relay", s.Away, s.Tunnels+s.Away)
 	}
 	return http.StatusOK, "ready"
 }
 
-// readyTunnel reports whether a tunnel, by its public port or its ID, serves users. One of
-// which that is not known does not.
+// readyTunnel reports whether a tunnel, by its public port, its ID or its service, serves users.
+// One of which that is not known does not.
 func (s *Server) readyTunnel(w http.ResponseWriter, r *http.Request) {
-	which := r.PathValue("tunnel")
-	for _, t := range s.Node.Tunnels() {
-		if which != t.ID && which != strconv.Itoa(t.Port) {
-			continue
-		}
-		status, text := http.StatusServiceUnavailable, string(t.State)
-		if t.State == api.Up {
-			status = http.StatusOK
-		}
-		if t.Error != "" {
-			text += ": " + t.Error
-		}
-		say(w, status, text)
+	t, ok := findTunnel(s.Node.Tunnels(), r.PathValue("tunnel"))
+	if !ok {
+		say(w, http.StatusNotFound, "unknown_tunnel")
 		return
 	}
-	say(w, http.StatusNotFound, "unknown_tunnel")
+	status, text := http.StatusServiceUnavailable, string(t.State)
+	if t.State == api.Up {
+		status = http.StatusOK
+	}
+	if t.Error != "" {
+		text += ": " + t.Error
+	}
+	say(w, status, text)
+}
+
+// findTunnel returns the tunnel with a public port or an ID, or else that of a service. Of a
+// service that was taken away and is back there may be two: the later one is meant.
+func findTunnel(all []api.Tunnel, which string) (found api.Tunnel, ok bool) {
+	for _, t := range all {
+		switch which {
+		case t.ID, strconv.Itoa(t.Port):
+			return t, true
+		case t.Service:
+			found, ok = t, true
+		}
+	}
+	return found, ok
 }
 
 func say(w http.ResponseWriter, status int, text string) {

@@ -9,7 +9,7 @@ import (
 	"github.com/seed96252745/relay/internal/api"
 )
 
-// A relay is ready until it drains, and a forwarder while it has a tunnel.
+// A relay is ready until it drains, and a forwarder while all services are registered.
 func TestReady(t *testing.T) {
 	r := start(t, admin.Access{})
 	for _, tt := range []struct {
@@ -20,6 +20,8 @@ func TestReady(t *testing.T) {
 		{api.Status{Kind: api.Relay, Draining: true}, 503},
 		{api.Status{Kind: api.Forwarder, Tunnels: 1}, 200},
 		{api.Status{Kind: api.Forwarder}, 503},
+		{api.Status{Kind: api.Forwarder, Tunnels: 3}, 200},
+		{api.Status{Kind: api.Forwarder, Tunnels: 2, Away: 1}, 503},
 		{api.Status{Kind: api.Relay}, 200},
 		{api.Status{Kind: api.Forwarder, Tunnels: 1, Draining: true}, 503},
 	} {
@@ -29,12 +31,14 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// A tunnel is ready if it is known to be up, and is found by its port and by its ID.
+// A tunnel is ready if it is known to be up, and is found by its port, its ID and its service.
 func TestReadyTunnel(t *testing.T) {
 	r := start(t, admin.Access{})
 	r.node.has(
 		api.Tunnel{ID: "t2", Port: 20002, State: api.LocalServerDown, Error: "connection refused"},
 		api.Tunnel{ID: "t3", Port: 20003, State: api.Unknown},
+		api.Tunnel{ID: "t4", Port: 20005, Service: "db", State: api.Away},
+		api.Tunnel{ID: "t5", Port: 20006, Service: "db", State: api.Up},
 	)
 	for path, want := range map[string]struct {
 		status int
@@ -46,6 +50,7 @@ func TestReadyTunnel(t *testing.T) {
 		"t3":    {503, "unknown\n"},
 		"20004": {404, "unknown_tunnel\n"},
 		"web":   {404, "unknown_tunnel\n"},
+		"db":    {200, "up\n"},
 	} {
 		answer := r.ask("GET", "/readyz/"+path, "")
 		answer.wantStatus(t, want.status)

@@ -46,8 +46,8 @@ type Status struct {
 	// Open reports that a relay lets in everybody.
 	Open bool `json:"open,omitempty"`
 
-	Tunnels int `json:"tunnels"` // that are served
-	Away    int `json:"away"`    // leases that are not
+	Tunnels int `json:"tunnels"` // that are served, or services that are registered
+	Away    int `json:"away"`    // leases, or services, that are not
 	Users   int `json:"users"`   // joined
 	Waiting int `json:"waiting"` // users who are not joined yet
 
@@ -85,6 +85,7 @@ type Tunnel struct {
 	ID          string     `json:"id"`
 	Public      string     `json:"public"` // the address, where it is known
 	Port        int        `json:"port"`
+	Service     string     `json:"service,omitempty"` // its name in the file of a forwarder
 	Name        string     `json:"name,omitempty"`
 	Identity    string     `json:"identity,omitempty"`
 	Protocol    string     `json:"protocol,omitempty"`
@@ -149,6 +150,7 @@ type Ended struct {
 	Tunnel          string    `json:"tunnel"` // its ID
 	Port            int       `json:"port"`   // the tunnel may be gone
 	Identity        string    `json:"identity,omitempty"`
+	Service         string    `json:"service,omitempty"` // its name in the file of a forwarder
 	Name            string    `json:"name,omitempty"`
 	Address         string    `json:"address"`
 	Joined          bool      `json:"joined"`

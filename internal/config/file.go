@@ -71,7 +71,7 @@ type Relay struct {
 	TLSServerName string   `toml:"tlsServerName" example:"relay.example.com" doc:"name in the relay's certificate; without it that is the relay's host"`
 	TLSCert       string   `toml:"tlsCert" is:"path" example:"client.crt" doc:"file with the certificate to show, and its chain"`
 	TLSKey        string   `toml:"tlsKey" is:"path" example:"client.key" doc:"file with the key of tlsCert"`
-	KeepTrying    *bool    `toml:"keepTrying" example:"true" doc:"keep trying when the relay refuses what it has never granted"`
+	KeepTrying    *bool    `toml:"keepTrying" example:"false" doc:"false ends the process when the relay refuses what it has never granted; otherwise it keeps trying"`
 }
 
 // Service is a server to put online. Two services are the same if their values are.

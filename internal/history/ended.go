@@ -76,9 +76,9 @@ func (w *words) of(text string) word {
 
 // tunnel is what is known of the tunnel of a connection.
 type tunnel struct {
-	id             uint64
-	port           int
-	identity, name string
+	id                      uint64
+	port                    int
+	identity, service, name string
 }
 
 // tunnels has the tunnels of the connections that are kept.
@@ -96,7 +96,7 @@ type usedTunnel struct {
 
 // use returns the number of a tunnel, for one more connection.
 func (t *tunnels) use(of *observe.Tunnel) uint32 {
-	is := tunnel{of.ID, of.Port, of.Identity, of.Name}
+	is := tunnel{of.ID, of.Port, of.Identity, of.Service, of.Name}
 	if int(t.last) >= len(t.all) || t.all[t.last].uses == 0 || t.all[t.last].tunnel != is {
 		t.last = t.find(is)
 	}
@@ -195,7 +195,7 @@ func (h *History) lastEnded(r *ring[ended], of uint64, limit int) (all []api.End
 
 func (s *seen) api(texts []string, at time.Time) api.Ended {
 	return api.Ended{
-		At: at.UTC(), Tunnel: api.TunnelID(s.of.id), Port: s.of.port, Identity: s.of.identity, Name: s.of.name,
+		At: at.UTC(), Tunnel: api.TunnelID(s.of.id), Port: s.of.port, Identity: s.of.identity, Service: s.of.service, Name: s.of.name,
 		Address: s.user.String(), Joined: s.joined,
 		WaitedSeconds: s.waited.Seconds(), DurationSeconds: s.duration.Seconds(), Received: s.received, Sent: s.sent,
 		EndedBy: texts[s.endedBy], How: texts[s.how], Reason: texts[s.reason], Limit: observe.Identifier(texts[s.limit]),

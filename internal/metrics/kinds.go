@@ -39,13 +39,15 @@ var ofRelay = kind{
 	},
 }
 
-// ofForwarder tells services apart by their local servers. The public port is the relay's
-// to give, and may change.
+// ofForwarder tells services apart by their names in the file, and by their local servers. The
+// public port is the relay's to give, and may change.
 var ofForwarder = kind{
-	names:  []string{"local", "name", "protocol"},
-	keyOf:  func(t *api.Tunnel) key { return key{name: t.Name, owner: t.Local, protocol: t.Protocol} },
-	values: func(k key) []string { return []string{k.owner, k.name, k.protocol} },
-	rest:   []string{other, "", ""},
+	names: []string{"local", "name", "protocol", "service"},
+	keyOf: func(t *api.Tunnel) key {
+		return key{service: t.Service, name: t.Name, owner: t.Local, protocol: t.Protocol}
+	},
+	values: func(k key) []string { return []string{k.owner, k.name, k.protocol, k.service} },
+	rest:   []string{other, "", "", ""},
 	probe: help{
 		success: "1 if the local server has accepted the last connection, of a user or of a probe.",
 		took:    "How long that took.",

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -14,13 +15,17 @@ import (
 
 // key is what tells tunnels apart: the values of their labels.
 type key struct {
-	port                  int
+	port                  int    // 0 at a forwarder
 	name, owner, protocol string // owner is an identity, or at a forwarder the local server
+	service               string // at a forwarder
 }
 
-// keyOf returns the key of a relay's tunnel.
+// keyOf returns the key of the tunnel of an event. That of a forwarder has neither a port nor an
+// identity, and that of a relay no local server.
 func keyOf(t *observe.Tunnel) key {
-	return key{port: t.Port, name: t.Name, owner: t.Identity, protocol: protocolOf(t.Group, t.Protocol)}
+	return key{
+		port: t.Port, name: t.Name, owner: cmp.Or(t.Identity, t.Local), protocol: protocolOf(t.Group, t.Protocol), service: t.Service,
+	}
 }
 
 // protocolOf returns the protocol of a tunnel. The members of a group may have several, and
@@ -92,14 +97,21 @@ type table struct {
 	byPort map[int]*place // the latest one of each port
 }
 
-// of returns the place of the tunnel that an event is of, or nil. Mostly that is the latest
+// of returns the place of the tunnel that an event is of, by its key, or nil. Mostly that is the latest
 // one of the port, and nobody has to hash names.
-func (t *table) of(tunnel *observe.Tunnel) *place {
-	k := keyOf(tunnel)
+func (t *table) of(k key) *place {
 	if p := t.byPort[k.port]; p == nil || p.key == k {
 		return p
 	}
 	return t.byKey[k]
+}
+
+// ofPort is of where no more may be known of the tunnel than its port.
+func (t *table) ofPort(k key) *place {
+	if k.port == 0 {
+		return t.byKey[k]
+	}
+	return t.byPort[k.port]
 }
 
 // tunnels are the tunnels that have places. A tunnel that has one keeps it for as long as
@@ -135,14 +147,14 @@ func (t *tunnels) setMost(n int) {
 // total first never finds less in the tunnels.
 
 func (t *tunnels) countJoined(e *observe.Event) {
-	if p := t.table.Load().of(&e.Tunnel); p != nil {
+	if p := t.table.Load().of(keyOf(&e.Tunnel)); p != nil {
 		p.ended.connections.Add(1)
 	}
 	t.all.connections.Add(1)
 }
 
 func (t *tunnels) countDone(e *observe.Event) {
-	if p := t.table.Load().of(&e.Tunnel); p != nil {
+	if p := t.table.Load().of(keyOf(&e.Tunnel)); p != nil {
 		p.ended.received.Add(e.Received)
 		p.ended.sent.Add(e.Sent)
 	}
@@ -153,7 +165,7 @@ func (t *tunnels) countDone(e *observe.Event) {
 // countReset counts a user who was reset before the tunnel was known: there is only the
 // port.
 func (t *tunnels) countReset(e *observe.Event) {
-	if p := t.table.Load().byPort[e.Tunnel.Port]; p != nil {
+	if p := t.table.Load().ofPort(keyOf(&e.Tunnel)); p != nil {
 		p.ended.resets.Add(1)
 	}
 	t.all.resets.Add(1)

@@ -88,6 +88,7 @@ type Tunnel struct {
 	Protocol       string
 	RelayClient    net.Addr
 	Identity, Name string
+	Service, Local string // at a forwarder: its key in the file, or empty, and the address of the local server, which is not in the log
 	Group          string // that it is of, or empty; the name is the group's then
 }
 

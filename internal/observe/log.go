@@ -110,6 +110,9 @@ func (t *Tunnel) fields(f []slog.Attr) []slog.Attr {
 	if t.Identity != "" {
 		f = append(f, slog.String("identity", t.Identity))
 	}
+	if t.Service != "" {
+		f = append(f, slog.String("service", t.Service))
+	}
 	if t.Name != "" {
 		f = append(f, slog.String("name", t.Name))
 	}

@@ -46,6 +46,8 @@ var lines = []struct {
 		`INFO msg="user done" event=user_done dialTime=0s received=0 sent=0 duration=0s endedBy=user how=half_close_timeout`},
 	{observe.Event{Name: observe.UserReset, User: user, Reason: observe.LimitMet, Limit: "usersPerSecondOfTunnel"},
 		`INFO msg="user reset" event=user_reset user=198.51.100.1:2000 limit=users_per_second_of_tunnel reason=limit`},
+	{observe.Event{Name: observe.TunnelPaused, Tunnel: observe.Tunnel{Service: "db", Local: "localhost:5432", Protocol: "event", Name: "main"}},
+		`INFO msg="tunnel paused: its users are reset" event=tunnel_paused protocol=event service=db name=main`},
 	{observe.Event{Name: observe.UsersLimited, Limit: "users", Delayed: 3},
 		`INFO msg="users exceed a limit" event=users_limited limit=users delayed=3 reset=0`},
 	{observe.Event{Name: observe.RequestRefused, Claim: true, Code: "port-taken"},

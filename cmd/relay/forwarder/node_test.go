@@ -35,9 +35,16 @@ func (s sink) Observe(e observe.Event) { s <- e }
 
 func start(t *testing.T, relayAddr, local string, options relay.Options) *rig {
 	t.Helper()
-	options.Drain = -1
+	return startAll(t, forwarder.Service{Relay: relayAddr, Local: local, Options: options})
+}
+
+func startAll(t *testing.T, services ...forwarder.Service) *rig {
+	t.Helper()
+	for i := range services {
+		services[i].Options.Drain = -1
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n, err := forwarder.New(relayAddr, local, &options, forwarder.Config{Version: "v1", Drain: cancel})
+	n, err := forwarder.New(services, forwarder.Config{Version: "v1", Drain: cancel})
 	if err != nil {
 		t.Fatal(err)
 	}

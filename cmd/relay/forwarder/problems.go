@@ -26,6 +26,14 @@ type met struct {
 	users, usersPerSecond, descriptors, panics atomic.Int64
 }
 
+// of returns how often a limit was met.
+func (m *met) of(limit string) int64 {
+	if limit == usersOfTunnel {
+		return m.users.Load()
+	}
+	return m.usersPerSecond.Load()
+}
+
 func (m *met) count(e *observe.Event) {
 	switch {
 	case e.Name == observe.Panicked:
@@ -39,54 +47,102 @@ func (m *met) count(e *observe.Event) {
 	}
 }
 
-// Limits returns the limits of the forwarder, and those that it has asked of the relay.
+// Limits returns the limits of the process, and those that each service has, of the one that is
+// closest to it: all are alike, and none is lent to another.
 func (n *Node) Limits() []api.Limit {
-	s := n.forwarder.State()
-	return n.limits(&s)
+	services := n.all()
+	return n.limits(services, statesOf(services))
 }
 
-func (n *Node) limits(s *relay.ForwarderState) []api.Limit {
-	var all []api.Limit
-	for _, l := range s.Limits {
-		all = append(all, api.Limit{Name: l.Name, Max: int64(l.Max), Used: int64(l.Used), Met: l.Met})
+func statesOf(services []*service) []relay.ForwarderState {
+	states := make([]relay.ForwarderState, len(services))
+	for i, s := range services {
+		states[i] = s.forwarder.State()
+	}
+	return states
+}
+
+func (n *Node) limits(services []*service, states []relay.ForwarderState) []api.Limit {
+	var own, asked closest
+	for i := range states {
+		s, o := &states[i], &services[i].config.Load().Options
+		for _, l := range s.Limits {
+			own.add(api.Limit{Name: l.Name, Max: int64(l.Max), Used: int64(l.Used), Met: l.Met})
+		}
+		if o.Users > 0 {
+			asked.add(api.Limit{Name: usersOfTunnel, Flag: "users", Max: int64(o.Users), Used: int64(s.Users)})
+		}
+		if o.UsersPerSecond > 0 {
+			asked.add(api.Limit{Name: usersPerSecond, Flag: "usersPerSecond", Max: int64(o.UsersPerSecond), Used: -1})
+		}
+	}
+	for i := range asked {
+		asked[i].Met = n.met.of(asked[i].Name)
 	}
 	used, most := descriptors()
-	all = append(all, api.Limit{Name: "descriptors", Max: most, Used: used, Met: n.met.descriptors.Load()})
-	if most := n.options.Users; most > 0 {
-		all = append(all, api.Limit{Name: usersOfTunnel, Flag: "users", Max: int64(most), Used: int64(s.Users), Met: n.met.users.Load()})
+	all := append([]api.Limit(own), api.Limit{Name: "descriptors", Max: most, Used: used, Met: n.met.descriptors.Load()})
+	return append(all, asked...)
+}
+
+// closest has of each limit the one of the service that is closest to it. Met is counted over
+// all services.
+type closest []api.Limit
+
+func (c *closest) add(l api.Limit) {
+	for i := range *c {
+		has := &(*c)[i]
+		if has.Name != l.Name {
+			continue
+		}
+		closer := l.Used*has.Max > has.Used*l.Max
+		if l.Used < 0 {
+			closer = l.Max < has.Max
+		}
+		has.Met += l.Met
+		if closer {
+			has.Max, has.Used = l.Max, l.Used
+		}
+		return
 	}
-	if most := n.options.UsersPerSecond; most > 0 {
-		all = append(all, api.Limit{
-			Name: usersPerSecond, Flag: "usersPerSecond", Max: int64(most), Used: -1, Met: n.met.usersPerSecond.Load(),
-		})
-	}
-	return all
+	*c = append(*c, l)
 }
 
 // full is the share of a limit from which on it is a problem, in percent.
 const full = 90
 
 // problems returns what an operator has to do something about.
-func (n *Node) problems(s *relay.ForwarderState) []api.Problem {
+func (n *Node) problems(services []*service, states []relay.ForwarderState) []api.Problem {
 	all := []api.Problem{}
 	if bugs := n.met.panics.Load(); bugs > 0 {
 		all = append(all, api.Problem{Code: "panic", Text: fmt.Sprintf(
 			"%d bugs have ended a connection: the log has event=panic with the place; please report it", bugs)})
 	}
-	of := func(code string, since time.Time, format string, args ...any) {
-		since = since.UTC()
-		all = append(all, api.Problem{Code: code, Tunnel: api.TunnelID(service), Since: &since, Text: fmt.Sprintf(format, args...)})
+	for i := range states {
+		all = append(all, services[i].problems(&states[i])...)
 	}
-	if !s.Registered && !s.Draining && s.Err != nil {
-		of("not_registered", s.Since, "the relay at %s does not send users here: %s", s.Relay, textOf(s.Err))
-	}
-	if l := &s.LocalServer; l.Err != nil {
-		of(string(api.LocalServerDown), l.Since, "the local server at %s cannot be reached (%s): start it, or correct --localForwardPort", l.Addr, shortTextOf(l.Err))
-	}
-	for _, l := range n.limits(s) {
+	for _, l := range n.limits(services, states) {
 		if l.Name != usersOfTunnel && l.Max > 0 && l.Used*100 >= l.Max*full {
 			all = append(all, api.Problem{Code: "limit_near", Text: limitText(l)})
 		}
+	}
+	return all
+}
+
+// problems returns what is wrong with the service.
+func (s *service) problems(now *relay.ForwarderState) (all []api.Problem) {
+	of := func(code string, since time.Time, format string, args ...any) {
+		since = since.UTC()
+		all = append(all, api.Problem{Code: code, Tunnel: api.TunnelID(s.id), Since: &since, Text: s.label() + fmt.Sprintf(format, args...)})
+	}
+	if !now.Registered && !now.Draining && now.Err != nil {
+		of("not_registered", now.Since, "the relay at %s does not send users here: %s", now.Relay, textOf(now.Err))
+	}
+	if l := &now.LocalServer; l.Err != nil && !now.Draining {
+		where := "--localForwardPort"
+		if s.label() != "" {
+			where = "local"
+		}
+		of(string(api.LocalServerDown), l.Since, "the local server at %s cannot be reached (%s): start it, or correct %s", l.Addr, shortTextOf(l.Err), where)
 	}
 	return all
 }

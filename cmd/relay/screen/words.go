@@ -39,8 +39,9 @@ func TunnelPort(t api.Tunnel) string {
 	return strconv.Itoa(t.Port)
 }
 
-// Name returns who a tunnel is: its name, or that of its identity, or both.
-func Name(t api.Tunnel) string { return name(t.Name, t.Identity) }
+// Name returns who a tunnel is: the service that it is, or else its name, or that of its
+// identity, or both.
+func Name(t api.Tunnel) string { return name(cmp.Or(t.Service, t.Name), t.Identity) }
 
 // Behind returns what is behind a tunnel: the address of a local server or of a relay client,
 // or how many there are in a group.
@@ -78,4 +79,4 @@ func End(e api.Ended) Cell {
 }
 
 // EndName returns whose tunnel a connection was to.
-func EndName(e api.Ended) string { return name(e.Name, e.Identity) }
+func EndName(e api.Ended) string { return name(cmp.Or(e.Service, e.Name), e.Identity) }

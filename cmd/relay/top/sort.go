@@ -50,7 +50,7 @@ func ascending[T any, N cmp.Ordered](of func(T) N) func(a, b T) int {
 // shownTunnels returns the tunnels that the search finds, in order.
 func (m *model) shownTunnels() []api.Tunnel {
 	found := slices.DeleteFunc(slices.Clone(m.now.tunnels), func(t api.Tunnel) bool {
-		return !m.finds(screen.TunnelPort(t), t.Name, t.Identity, string(t.State), t.Protocol, t.RelayClient, t.Local, t.Public)
+		return !m.finds(screen.TunnelPort(t), t.Service, t.Name, t.Identity, string(t.State), t.Protocol, t.RelayClient, t.Local, t.Public)
 	})
 	return sorted(found, m.sort[false], m.tunnelColumns())
 }
@@ -59,7 +59,7 @@ func (m *model) shownTunnels() []api.Tunnel {
 func (m *model) shownUsers() []api.User {
 	found := slices.DeleteFunc(slices.Clone(m.now.users), func(u api.User) bool {
 		t := m.tunnel(u.Tunnel)
-		return !m.finds(u.ID, u.Address, screen.TunnelPort(t), t.Name, t.Identity)
+		return !m.finds(u.ID, u.Address, screen.TunnelPort(t), t.Service, t.Name, t.Identity)
 	})
 	return sorted(found, m.sort[true], m.userColumns())
 }

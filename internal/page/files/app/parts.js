@@ -7,7 +7,8 @@ import * as words from './words.js';
 // nameOf returns what people call a tunnel.
 export function nameOf(tunnel) {
   const place = tunnel.port ? String(tunnel.port) : tunnel.public || tunnel.local || tunnel.id;
-  return tunnel.name ? `${place} ${tunnel.name}` : place;
+  const name = tunnel.service || tunnel.name;
+  return name ? `${place} ${name}` : place;
 }
 
 // roundTrip returns the round trip to a relay client in seconds: as the kernel has measured

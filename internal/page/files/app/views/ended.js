@@ -36,7 +36,7 @@ export class EndedTable {
           return (e) => when.update(e.at, page.now());
         } },
         { key: 'address', title: 'Address', class: 'c-address mid', cell: cell((e) => e.address, (e) => e.address) },
-        ...(ofAll ? [{ key: 'tunnel', title: 'Tunnel', class: 'c-tunnel wide', cell: cell((e) => this.names.get(e.tunnel) ?? e.name ?? e.tunnel) }] : []),
+        ...(ofAll ? [{ key: 'tunnel', title: 'Tunnel', class: 'c-tunnel wide', cell: cell((e) => this.names.get(e.tunnel) ?? e.service ?? e.name ?? e.tunnel) }] : []),
         { key: 'end', title: 'Who and how', class: 'c-end', cell: endCell },
         { key: 'lasted', title: 'Lasted', class: 'c-span num wide', cell: cell((e) => (e.joined ? format.span(e.durationSeconds) : '–')) },
         { key: 'waited', title: 'Waited', class: 'c-span num wide', cell: cell((e) => format.span(e.waitedSeconds)) },

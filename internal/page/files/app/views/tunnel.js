@@ -81,6 +81,7 @@ export class TunnelView {
     const date = (iso) => (iso ? [format.clock(new Date(iso), now), `${format.exact(new Date(iso))}, ${format.ago(new Date(iso), now)}`] : null);
     const facts = [
       ['Public address', t.public && [t.public]],
+      ['Name at the relay', t.service && t.name && [t.name]],
       ['Local server', t.local && [t.local]],
       ['Relay client', t.relayClient && [t.relayClient]],
       ['Identity', t.identity && [t.identity]],

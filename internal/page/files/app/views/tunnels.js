@@ -80,9 +80,9 @@ export class TunnelsView {
     return (t) => {
       attr(link, 'href', `#/tunnel/${id(t.id)}`);
       text(port, t.port ? String(t.port) : t.public || '–');
-      text(name, t.name ?? '');
+      text(name, t.service || t.name || '');
       text(owner, [t.identity && t.identity !== t.name ? t.identity : '', t.local].filter(Boolean).join(' → '));
-      attr(td, 'title', [t.public, t.name, t.identity, t.relayClient, t.local, ...(t.members ?? []).map((m) => m.relayClient)].filter(Boolean).join('\n'));
+      attr(td, 'title', [t.public, t.service, t.name, t.identity, t.relayClient, t.local, ...(t.members ?? []).map((m) => m.relayClient)].filter(Boolean).join('\n'));
       badge.update(t, this.page.now());
     };
   }
@@ -164,6 +164,6 @@ export class TunnelsView {
 }
 
 function haystack(t) {
-  return [t.port, t.name, t.identity, t.public, t.relayClient, t.local, t.protocol, words.state(t.state).word, t.error, ...(t.members ?? []).flatMap((m) => [m.name, m.relayClient])]
+  return [t.port, t.service, t.name, t.identity, t.public, t.relayClient, t.local, t.protocol, words.state(t.state).word, t.error, ...(t.members ?? []).flatMap((m) => [m.name, m.relayClient])]
     .filter(Boolean).join(' ').toLowerCase();
 }

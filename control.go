@@ -90,6 +90,24 @@ func (s *serving) add(c *controlChannel) (line string) {
 	return s.line
 }
 
+// takeOver has a channel, if it is not nil, say what s says from now on, in place of another. If
+// nothing was said yet, and users can be served, that is to be said: the other one may have
+// said that they cannot.
+func (s *serving) takeOver(c *controlChannel, from *serving) {
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	s.mu.Lock()
+	if s.failure == "" {
+		s.line = wire.ServingLine("")
+	}
+	s.mu.Unlock()
+	if c == nil {
+		return
+	}
+	from.remove(c)
+	c.quiet.Write([]byte(s.add(c)))
+}
+
 func (s *serving) remove(c *controlChannel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,13 +124,15 @@ const (
 // controls are the control channels of one registration, of which there is one at a time: a
 // new one takes the place of another, which the relay has lost.
 type controls struct {
-	serving *serving
+	using sync.Mutex // held while it changes what a channel says, which does not wait
+
 	// move is called when the relay has said that another process answers at its address. It
 	// must not wait.
 	move func()
 
-	mu   sync.Mutex      // guards what follows
-	last *controlChannel // or nil
+	mu      sync.Mutex      // guards what follows
+	serving *serving        // what a channel says
+	last    *controlChannel // or nil
 }
 
 // controlChannel is a connection on which the relay says what concerns the registration, and
@@ -142,17 +162,42 @@ func (r *headerReader) control(registered context.Context, c conn.Conn) {
 	ch.mu.Lock()
 	ch.unbind = context.AfterFunc(registered, ch.end)
 	ch.mu.Unlock()
-	if before := r.controls.replace(ch); before != nil {
-		before.end()
-	}
-	r.controls.serving.start(ch)
+	r.controls.start(ch)
 }
 
-func (c *controls) replace(ch *controlChannel) (before *controlChannel) {
+// use has the channel that there is, and those to come, say what another one says.
+func (c *controls) use(said *serving) {
+	c.using.Lock()
+	defer c.using.Unlock()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	before, c.last = c.last, ch
-	return before
+	before, last := c.serving, c.last
+	c.serving = said
+	c.mu.Unlock()
+	if before != said {
+		said.takeOver(last, before)
+	}
+}
+
+// remove removes a channel that has ended.
+func (c *controls) remove(ch *controlChannel) {
+	c.mu.Lock()
+	said := c.serving
+	c.mu.Unlock()
+	said.remove(ch)
+}
+
+// start has a channel take the place of another.
+func (c *controls) start(ch *controlChannel) {
+	c.using.Lock()
+	defer c.using.Unlock()
+	c.mu.Lock()
+	before, said := c.last, c.serving
+	c.last = ch
+	c.mu.Unlock()
+	if before != nil {
+		before.end()
+	}
+	said.start(ch)
 }
 
 // run runs f on a goroutine that the headerReader waits for, unless the channel has ended.
@@ -190,7 +235,7 @@ func (c *controlChannel) end() {
 	}
 	defer c.headers.pending.Done()
 	c.unbind()
-	c.headers.controls.serving.remove(c)
+	c.headers.controls.remove(c)
 	c.quiet.Reset()
 }
 

@@ -63,7 +63,7 @@ func (e *Engine) begin() error {
 // startEngine returns the engine of the options, or one for this Run alone. Done ends its
 // use.
 func (f *Forwarder) startEngine() (e *Engine, done func(), err error) {
-	if e = f.listener.options.Engine; e != nil {
+	if e = f.listener.wanted().options.Engine; e != nil {
 		return e, e.runs.Done, e.begin()
 	}
 	if e, err = NewEngine(); err != nil {

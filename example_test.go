@@ -211,3 +211,45 @@ func ExampleForwarder() {
 	// ended by the user with fin
 	// <nil>
 }
+
+// A Forwarder can be changed while it runs.
+func ExampleForwarder_Replace() {
+	r, err := relaytest.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go http.Serve(server, http.HandlerFunc(hello))
+	defer server.Close()
+
+	public := make(chan net.Addr, 2)
+	f, err := relay.NewForwarder(r.Addr(), server.Addr().String(), &relay.Options{
+		OnRegister: func(addr net.Addr) { public <- addr },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- f.Run(ctx) }()
+	before := <-public
+
+	err = f.Replace(r.Addr(), server.Addr().String(), &relay.Options{Protocol: relay.Pool, Users: 100})
+	if err != nil {
+		log.Fatal(err)
+	}
+	after := <-public
+	fmt.Println("the same address:", before == after)
+	fetch(after)
+	http.DefaultClient.CloseIdleConnections()
+	cancel()
+	fmt.Println(<-done)
+	// Output:
+	// the same address: true
+	// hello <nil>
+	// <nil>
+}

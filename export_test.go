@@ -88,7 +88,9 @@ func (p *Prober) Forget() { p.p.forget() }
 var ProbeFailure = probeFailure
 
 // CheckHealth checks the local server of a forwarder once.
-func (f *Forwarder) CheckHealth(ctx context.Context) error { return f.checker.check(ctx) }
+func (f *Forwarder) CheckHealth(ctx context.Context) error {
+	return f.listener.wanted().backend.checker.check(ctx)
+}
 
 // HealthFailure is what the relay is told of a check that has failed.
 var HealthFailure = healthFailure

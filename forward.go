@@ -3,18 +3,14 @@ package relay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/roster"
-	"github.com/seed96252745/relay/internal/transport"
 )
 
 // localLogInterval is how often the log says that the local server cannot be reached: a
@@ -38,19 +34,10 @@ type Forwarder struct {
 	started  atomic.Bool // by Run
 	draining atomic.Bool
 
-	local       localServer
-	log         *slog.Logger
-	events      observe.Sink
-	unreachable rate.Sometimes // to log that the local server cannot be reached
-	slow        rate.Sometimes // to log that it accepts slowly
-	dials       chan struct{}  // holds one for each connection that is being opened
-	waits       atomic.Int64   // users who found no room there
-	// proxyProtocol is the version of the header for the local server; 0 is none.
-	proxyProtocol int
-	// probeLocal has probes reach the local server.
-	probeLocal bool
-	prober     prober
-	checker    *checker // or nil
+	log    *slog.Logger
+	events observe.Sink
+	dials  chan struct{} // holds one for each connection that is being opened
+	waits  atomic.Int64  // users who found no room there
 
 	engine *Engine   // of Run
 	joins  *join.Set // on it
@@ -64,6 +51,8 @@ type Forwarder struct {
 	close   context.CancelFunc
 	running sync.WaitGroup
 	aborted atomic.Int64 // connections that close has ended
+
+	replacing sync.Mutex // held by Replace
 }
 
 // NewForwarder returns a forwarder for the relay at relayAddr, "host:port", and the server at
@@ -75,32 +64,14 @@ type Forwarder struct {
 // has sent something that was not read; its own failures are resets to the user, as usual, on
 // Linux.
 func NewForwarder(relayAddr, localAddr string, options *Options) (*Forwarder, error) {
-	local, err := transport.ParseLocalAddr(localAddr)
-	if err != nil {
-		return nil, fmt.Errorf("relay: address of the local server: %w", err)
-	}
-	l, err := newListener(relayAddr, localAddr, options)
+	f := &Forwarder{listener: newListener(), dials: make(chan struct{}, maxLocalDials)}
+	f.closed, f.close = context.WithCancel(context.Background())
+	service, err := f.newService(relayAddr, localAddr, options)
 	if err != nil {
 		return nil, err
 	}
-	f := &Forwarder{
-		listener:    l,
-		local:       localServer{addr: local},
-		log:         l.options.Logger,
-		events:      l.options.sink(),
-		unreachable: rate.Sometimes{First: 1, Interval: localLogInterval},
-		slow:        rate.Sometimes{First: 1, Interval: localLogInterval},
-		dials:       make(chan struct{}, maxLocalDials),
-
-		proxyProtocol: l.options.ProxyProtocol,
-		probeLocal:    l.options.Probe == ProbeLocal,
-	}
-	f.closed, f.close = context.WithCancel(context.Background())
-	l.users = f
-	if check := l.options.HealthCheck; check != nil {
-		f.checker = newChecker(f, check.withDefaults())
-		l.serving.awaitFirst()
-	}
+	f.log, f.events = service.options.Logger, service.options.sink()
+	f.listener.replace(service)
 	return f, nil
 }
 
@@ -137,26 +108,10 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		_ = f.listener.Close()
 	})
 	defer stop()
-	defer f.startChecks(ctx)()
 	err = f.listener.run(nil)
 	f.listener.close()
 	f.drain(f.listener)
 	return err
-}
-
-// startChecks begins to check the local server, if the options say so. Stop has it end, and
-// waits until it has.
-func (f *Forwarder) startChecks(ctx context.Context) (stop func()) {
-	if f.checker == nil {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var checking sync.WaitGroup
-	checking.Go(func() { f.checker.run(ctx) })
-	return func() {
-		cancel()
-		checking.Wait()
-	}
 }
 
 // maxLocalDials bounds the connections to the local server that are being opened. A
@@ -181,13 +136,14 @@ func (f *Forwarder) drain(l *Listener) {
 		f.close()
 		l.forceClose()
 	}
-	timer := time.AfterFunc(max(l.options.Drain, 0), forceClose)
+	o := &l.wanted().options
+	timer := time.AfterFunc(max(o.Drain, 0), forceClose)
 	defer timer.Stop()
 	finished := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
 		select {
-		case <-l.options.Cut:
+		case <-o.Cut:
 			forceClose()
 		case <-finished:
 		}

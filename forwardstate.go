@@ -10,17 +10,17 @@ import (
 )
 
 // ForwarderState is the state of a [Forwarder] at one moment. Numbers are counted from its
-// start.
+// start. What Replace has changed shows when it holds.
 type ForwarderState struct {
-	Relay    string // its address, as NewForwarder was given it
+	Relay    string // its address, as NewForwarder or Replace was given it
 	Protocol Protocol
 	Name     string // of the tunnel, or empty
 
 	// Registered reports whether the relay sends users here, and Since is when that
 	// changed last. Public is the address that users connect to, an [Addr], or the last
-	// one, or nil. Err is why the forwarder is not registered: how the last attempt has
-	// failed, perhaps with a *RefusedError, or how the registration was lost. It is nil if
-	// there was no attempt yet.
+	// one, or nil. Err is why the forwarder is not registered, or not as Replace wants it:
+	// how the last attempt has failed, perhaps with a *RefusedError, or how the registration
+	// was lost. It is nil if there was no attempt yet.
 	Registered bool
 	Since      time.Time
 	Public     net.Addr
@@ -63,9 +63,10 @@ type User struct {
 
 // State returns the state of the forwarder. It does not wait for anybody.
 func (f *Forwarder) State() ForwarderState {
+	service := f.listener.status.serviceOf(f.listener.wanted())
 	s := ForwarderState{
-		Relay: f.listener.relay, Protocol: f.listener.options.Protocol, Name: f.listener.options.Name,
-		Draining: f.draining.Load(), LocalServer: f.local.state(), Waiting: len(f.dials),
+		Relay: service.request.relay, Protocol: service.options.Protocol, Name: service.options.Name,
+		Draining: f.draining.Load(), LocalServer: service.backend.local.state(), Waiting: len(f.dials),
 	}
 	f.listener.status.fill(&s)
 	if since := f.paused.Load(); since != nil {
@@ -115,9 +116,10 @@ func (f *Forwarder) Resume() {
 // registered shows a new token with the next registration.
 func (f *Forwarder) Reload() error {
 	f.listener.retrySoon()
-	if f.listener.options.TokenSource == nil {
+	service := f.listener.wanted()
+	if service.options.TokenSource == nil {
 		return nil
 	}
-	_, err := f.listener.askForToken(wire.Preamble{})
+	_, err := f.listener.askForToken(service, wire.Preamble{})
 	return err
 }

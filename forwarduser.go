@@ -17,111 +17,109 @@ import (
 
 // handleUser joins one user with the local server. While too many connections to that are
 // being opened, later users wait.
-func (f *Forwarder) handleUser(registered context.Context, conn conn.Conn) {
+func (b *backend) handleUser(registered context.Context, conn conn.Conn) {
 	switch {
-	case f.tryHandleUser(conn):
-	case f.waitToDial(registered):
-		f.connect(conn)
+	case b.tryHandleUser(conn):
+	case b.waitToDial(registered):
+		b.connect(conn)
 	default:
 		_ = conn.Reset()
 	}
 }
 
 // tryHandleUser is handleUser unless that would wait.
-func (f *Forwarder) tryHandleUser(conn conn.Conn) bool {
-	if f.paused.Load() != nil {
-		f.reset(conn, observe.Paused, nil)
+func (b *backend) tryHandleUser(conn conn.Conn) bool {
+	if b.paused.Load() != nil {
+		b.reset(conn, observe.Paused, nil)
 		return true
 	}
 	select {
-	case f.dials <- struct{}{}:
-		f.connect(conn)
+	case b.dials <- struct{}{}:
+		b.connect(conn)
 		return true
 	default:
 		return false
 	}
 }
 
-func (f *Forwarder) whenReadable(conn conn.Conn, g func()) (stop func()) {
-	return f.joins.WhenReadable(conn, g)
+func (b *backend) whenReadable(conn conn.Conn, g func()) (stop func()) {
+	return b.joins.WhenReadable(conn, g)
 }
-
-func (f *Forwarder) loop() *join.Loop { return f.joins.Loop() }
 
 // connect joins one user, who holds one of the dials, with the local server. It does not
 // wait: a server on the same machine, as most are, is connected at once, and for others
 // there is a goroutine.
-func (f *Forwarder) connect(conn conn.Conn) {
-	defer f.resetOnPanic(conn)
+func (b *backend) connect(conn conn.Conn) {
+	defer b.resetOnPanic(conn)
 	began := time.Now()
-	local, wait := f.local.addr.Start(f.prepareLocal)
+	local, wait := b.local.addr.Start(b.prepareLocal)
 	if local != nil {
-		<-f.dials
+		<-b.dials
 		took := time.Since(began)
-		f.tried(took, nil)
-		f.join(conn, local, took)
+		b.tried(took, nil)
+		b.join(conn, local, took)
 		return
 	}
-	f.running.Go(func() {
-		defer f.resetOnPanic(conn)
-		f.dial(conn, began, wait)
+	b.running.Go(func() {
+		defer b.resetOnPanic(conn)
+		b.dial(conn, began, wait)
 	})
 }
 
 // waitToDial waits until another connection may be opened. It returns false if the
 // registration ends before, or nothing may go on.
-func (f *Forwarder) waitToDial(registered context.Context) bool {
-	f.waits.Add(1)
-	f.slow.Do(func() {
-		f.log.Warn("the local server takes long to answer; users have to wait", "local", f.local.addr.String(), "connecting", maxLocalDials)
+func (b *backend) waitToDial(registered context.Context) bool {
+	b.waits.Add(1)
+	b.slow.Do(func() {
+		b.log.Warn("the local server takes long to answer; users have to wait", "local", b.local.addr.String(), "connecting", maxLocalDials)
 	})
 	select {
-	case f.dials <- struct{}{}:
+	case b.dials <- struct{}{}:
 		return true
 	case <-registered.Done():
-	case <-f.closed.Done():
+	case <-b.closed.Done():
 	}
 	return false
 }
 
 // dial waits for the local server, on behalf of a user who holds one of the dials.
-func (f *Forwarder) dial(conn conn.Conn, began time.Time, wait func(context.Context) (conn.Conn, error)) {
-	local, err := wait(f.closed)
-	<-f.dials
+func (b *backend) dial(conn conn.Conn, began time.Time, wait func(context.Context) (conn.Conn, error)) {
+	local, err := wait(b.closed)
+	<-b.dials
 	took := time.Since(began)
 	if err == nil {
-		f.tried(took, nil)
-		f.join(conn, local, took)
+		b.tried(took, nil)
+		b.join(conn, local, took)
 		return
 	}
-	cut := f.closed.Err() != nil // and it might have been reached
+	cut := b.closed.Err() != nil // and it might have been reached
 	if !cut {
-		f.tried(took, err)
-		f.prober.forget()
+		b.tried(took, err)
+		b.prober.forget()
 	}
-	f.reset(conn, observe.DialFailed, err)
+	b.reset(conn, observe.DialFailed, err)
 	if cut {
 		return
 	}
-	f.unreachable.Do(func() {
-		if advice := f.local.addr.Advice(err); advice != "" {
+	b.unreachable.Do(func() {
+		if advice := b.local.addr.Advice(err); advice != "" {
 			err = fmt.Errorf("%w; %s", err, advice)
 		}
-		f.log.Error("the local server cannot be reached; users are reset", "local", f.local.addr.String(), "error", withAdvice(err))
+		b.log.Error("the local server cannot be reached; users are reset", "local", b.local.addr.String(), "error", withAdvice(err))
 	})
 }
 
 // tried notes how an attempt to connect to the local server has ended. If there are health
 // checks, they alone say how it does.
-func (f *Forwarder) tried(took time.Duration, err error) {
-	if f.checker == nil {
-		f.noteLocal(took, err)
+func (b *backend) tried(took time.Duration, err error) {
+	if b.checker == nil {
+		b.noteLocal(took, err)
 	}
 }
 
 // noteLocal notes how the local server does.
-func (f *Forwarder) noteLocal(took time.Duration, err error) {
-	from, to := f.local.tried(took, err)
+func (b *backend) noteLocal(took time.Duration, err error) {
+	from, to := b.local.tried(took, err)
 	if from == to {
 		return
 	}
@@ -134,10 +132,10 @@ func (f *Forwarder) noteLocal(took time.Duration, err error) {
 	}
 	defer func() {
 		if c := crash.Caught(recover()); c != nil { // in a sink, and no user's
-			f.logPanic(c)
+			b.logPanic(c)
 		}
 	}()
-	f.events.Observe(changed)
+	b.events.Observe(changed)
 }
 
 // reset resets a user who is not joined.
@@ -158,14 +156,14 @@ type joinedUser struct {
 }
 
 // join joins a user with the local server, which took dialTime to accept.
-func (f *Forwarder) join(conn, local conn.Conn, dialTime time.Duration) {
-	if !f.writeHeader(conn, local) {
+func (b *backend) join(conn, local conn.Conn, dialTime time.Duration) {
+	if !b.writeHeader(conn, local) {
 		return
 	}
-	u := &joinedUser{forwarder: f, addr: conn.RemoteAddr(), dialTime: dialTime, since: time.Now()}
-	f.running.Add(1)
-	f.users.Add(&u.Place, f.engine.lastUser.Add(1), u)
-	f.users.Joined(&u.Place, f.joins.Join(f.closed, conn, local, join.Options{}, u.end))
+	u := &joinedUser{forwarder: b.Forwarder, addr: conn.RemoteAddr(), dialTime: dialTime, since: time.Now()}
+	b.running.Add(1)
+	b.users.Add(&u.Place, b.engine.lastUser.Add(1), u)
+	b.users.Joined(&u.Place, b.joins.Join(b.closed, conn, local, join.Options{}, u.end))
 }
 
 // end reports the end of a user, once. An end by the relay looks like one by the user where
@@ -195,16 +193,16 @@ func (u *joinedUser) end(r join.Result) {
 // writeHeader writes the PROXY header to the local server, if the options want one. Its few
 // bytes fit into the socket's buffer. If that fails it resets both connections and returns
 // false.
-func (f *Forwarder) writeHeader(conn, local conn.Conn) bool {
-	if f.proxyProtocol == 0 {
+func (b *backend) writeHeader(conn, local conn.Conn) bool {
+	if b.proxyProtocol == 0 {
 		return true
 	}
-	header, err := localHeader(f.proxyProtocol, conn)
+	header, err := localHeader(b.proxyProtocol, conn)
 	if err == nil {
 		_, err = local.Write(header)
 	}
 	if err != nil {
-		f.reset(conn, observe.HeaderFailed, err)
+		b.reset(conn, observe.HeaderFailed, err)
 		_ = local.Reset()
 	}
 	return err == nil

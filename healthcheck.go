@@ -85,17 +85,17 @@ func (h HealthCheck) Validate() error {
 	return nil
 }
 
-// checker checks the local server of a forwarder.
+// checker checks a local server.
 type checker struct {
 	HealthCheck
-	forwarder *Forwarder
+	backend *backend
 	// Only the goroutine of run uses what follows.
 	failed int  // checks in a row
 	known  bool // how the server does
 }
 
-func newChecker(f *Forwarder, h HealthCheck) *checker {
-	return &checker{HealthCheck: h, forwarder: f}
+func newChecker(b *backend, h HealthCheck) *checker {
+	return &checker{HealthCheck: h, backend: b}
 }
 
 // run checks until ctx is done.
@@ -130,13 +130,12 @@ func (c *checker) note(took time.Duration, err error) {
 		return
 	}
 	c.known = true
-	f := c.forwarder
-	f.noteLocal(took, err)
+	c.backend.noteLocal(took, err)
 	failure := wire.ProbeFailure("")
 	if err != nil {
 		failure = healthFailure(err)
 	}
-	f.listener.serving.change(failure)
+	c.backend.serving.change(failure)
 }
 
 // healthFailure returns what the relay is told of an error.
@@ -152,7 +151,7 @@ func healthFailure(err error) wire.ProbeFailure {
 func (c *checker) check(ctx context.Context) (err error) {
 	defer func() {
 		if p := crash.Caught(recover()); p != nil {
-			c.forwarder.logPanic(p)
+			c.backend.logPanic(p)
 			err = p
 		}
 	}()
@@ -162,7 +161,7 @@ func (c *checker) check(ctx context.Context) (err error) {
 		err = c.get(ctx)
 	} else {
 		var conn net.Conn
-		if conn, err = c.forwarder.local.addr.Dial(ctx); err == nil {
+		if conn, err = c.backend.local.addr.Dial(ctx); err == nil {
 			_ = conn.Close()
 		}
 	}
@@ -188,7 +187,7 @@ func (c *checker) get(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: relay-health-check\r\nConnection: close\r\n\r\n", path.RequestURI(), c.forwarder.local.addr.HTTPHost())
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: relay-health-check\r\nConnection: close\r\n\r\n", path.RequestURI(), c.backend.local.addr.HTTPHost())
 	if err != nil {
 		return err
 	}
@@ -231,11 +230,11 @@ func readStatus(r *bufio.Reader) (int, error) {
 
 // connect connects for HTTP: a local server that wants a PROXY header gets one without a user.
 func (c *checker) connect(ctx context.Context) (net.Conn, error) {
-	conn, err := c.forwarder.local.addr.Dial(ctx)
-	if err != nil || c.forwarder.proxyProtocol == 0 {
+	conn, err := c.backend.local.addr.Dial(ctx)
+	if err != nil || c.backend.proxyProtocol == 0 {
 		return conn, err
 	}
-	header, err := proxyproto.Header(c.forwarder.proxyProtocol, nil, nil)
+	header, err := proxyproto.Header(c.backend.proxyProtocol, nil, nil)
 	if err == nil {
 		_, err = conn.Write(header)
 	}

@@ -94,21 +94,23 @@ func writeKey(path, key string) error {
 	return nil
 }
 
-// memoryKeys keeps keys for as long as the process lives.
+// memoryKeys are the keys of one listener, which live as long as that. There is one for each
+// relay, whatever the listener serves there: Replace leaves it the port.
 type memoryKeys struct {
 	mu   sync.Mutex // guards what follows
 	keys map[string]string
 }
 
-// Key returns the key, or makes one.
+// Key returns the key for the relay that the name begins with, or makes one.
 func (m *memoryKeys) Key(name string) (string, error) {
+	relay, _, _ := strings.Cut(name, " ")
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.keys == nil {
 		m.keys = make(map[string]string)
 	}
-	if m.keys[name] == "" {
-		m.keys[name] = rand.Text()
+	if m.keys[relay] == "" {
+		m.keys[relay] = rand.Text()
 	}
-	return m.keys[name], nil
+	return m.keys[relay], nil
 }

@@ -19,6 +19,19 @@ const (
 	leaveLeast = 20 * time.Millisecond
 )
 
+// leave takes leave of the relay, unless the options are against it.
+func (l *Listener) leave() {
+	wanted := l.wanted()
+	if wanted.options.Drain < 0 {
+		return
+	}
+	online := l.status.serviceOf(wanted)
+	online.end.said().leave(wanted.options.Cut)
+	if wanted.end != online.end { // since a moment ago
+		wanted.end.said().leave(wanted.options.Cut)
+	}
+}
+
 // leave tells the relay that the listener is about to close, and waits until the users whom the
 // relay has for it have come, or until cut is closed. Without a control channel it does nothing.
 func (s *serving) leave(cut <-chan struct{}) {

@@ -2,17 +2,16 @@ package relay
 
 import (
 	"context"
-	"fmt"
+	"crypto/rand"
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/port"
-	"github.com/seed96252745/relay/internal/protocol"
-	"github.com/seed96252745/relay/internal/wire"
 )
 
 // Conn is implemented by every connection that a [Listener] accepts. The caller closes
@@ -30,29 +29,18 @@ type Conn interface {
 // Listener accepts users who connect to a public port of a relay. It is a
 // net.Listener. Its methods may be called concurrently.
 type Listener struct {
-	relay   string // address of the relay
-	host    string // the relay's host, as the caller named it
-	client  protocol.Client
-	options Options
-	// preamble is written before each registration. Only the goroutine that registers
-	// uses it.
-	preamble wire.Preamble
-	// failed is the address of the relay where the last registration has failed, if
-	// another address of the same name may do better, or "". Only the goroutine that
-	// registers uses it.
-	failed string
-	// dialer connects to the relay of the last registration. Only the goroutine that
-	// registers uses it.
-	dialer *relayDialer
-	// users takes the users' connections over.
-	users userHandler
+	service  atomic.Pointer[service] // that is to be online
+	replaced chan struct{}           // holds one item if service has changed; never closed
+	keys     memoryKeys              // if the options have none
+	instance string                  // identifies the listener to relays
 
 	serving    serving        // whether users can be served
 	acceptance acceptance     // of users
 	conns      chan conn.Conn // for Accept; never closed
 	closed     context.Context
 	close      context.CancelFunc
-	done       chan struct{} // closed when run has returned
+	done       chan struct{}  // closed when run has returned
+	tunnels    sync.WaitGroup // those that serve, and tries to register
 	// draining counts the registrations that are closed, and whose connections live.
 	draining   sync.WaitGroup
 	forced     context.Context // done when those are to end
@@ -60,8 +48,8 @@ type Listener struct {
 
 	status status
 	tokens sync.Mutex // held while Options.TokenSource is called
-	// retry holds one item if the pause before the next registration is to end; never closed.
-	retry chan struct{}
+	// soon holds one item if the pause before the next registration is to end; never closed.
+	soon chan struct{}
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -75,54 +63,57 @@ var _ net.Listener = (*Listener)(nil)
 // while that fails with a pause that grows to half a minute. The public address stays the
 // same for as long as the relay remembers its owner; see Options.Keys.
 func Listen(ctx context.Context, relayAddr string, options *Options) (*Listener, error) {
-	l, err := newListener(relayAddr, "", options)
+	l := newListener()
+	o := options.withDefaults(&l.keys)
+	service, err := newService(relayAddr, "", l.instance, o)
 	if err != nil {
 		return nil, err
 	}
-	l.users = l
-	registration, err := l.register(ctx)
+	service.end = l
+	l.replace(service)
+	registration, err := l.register(ctx, service)
 	if err != nil {
 		l.close()
 		return nil, err
 	}
+	l.opened(registration)
 	go func() { _ = l.run(registration) }() // which fails only before the first one
 	return l, nil
 }
 
-// newListener returns a listener without a userHandler. Serves is the address of the local
-// server, or "".
-func newListener(relayAddr, serves string, options *Options) (*Listener, error) {
-	host, err := splitAddr(relayAddr)
-	if err != nil {
-		return nil, fmt.Errorf("relay: address of the relay: %w", err)
-	}
-	o := options.withDefaults()
-	client, err := o.client()
-	if err != nil {
-		return nil, err
-	}
-	if o.TLS != nil && o.TLS.ServerName == "" {
-		o.TLS = o.TLS.Clone()
-		o.TLS.ServerName = host
-	}
-	preamble, err := o.preamble(relayAddr, serves)
-	if err != nil {
-		return nil, err
-	}
+// newListener returns a listener without a service.
+func newListener() *Listener {
 	l := &Listener{
-		relay:    relayAddr,
-		host:     host,
-		client:   client,
-		options:  o,
-		preamble: preamble,
+		instance: rand.Text(),
+		replaced: make(chan struct{}, 1),
 		conns:    make(chan conn.Conn),
 		done:     make(chan struct{}),
 		status:   status{since: time.Now()},
-		retry:    make(chan struct{}, 1),
+		soon:     make(chan struct{}, 1),
 	}
 	l.closed, l.close = context.WithCancel(context.Background())
 	l.forced, l.forceClose = context.WithCancel(context.Background())
-	return l, nil
+	return l
+}
+
+// wanted returns the service that is to be online.
+func (l *Listener) wanted() *service { return l.service.Load() }
+
+// replace has a service be online in place of the one that is.
+func (l *Listener) replace(s *service) {
+	l.service.Store(s)
+	notify(l.replaced)
+}
+
+// retrySoon ends the pause before the next registration.
+func (l *Listener) retrySoon() { notify(l.soon) }
+
+// notify puts an item into a channel that holds one.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // there is one
+	}
 }
 
 // splitAddr returns the host of an address whose port is a number.
@@ -181,6 +172,12 @@ func (*Listener) whenReadable(conn.Conn, func()) (stop func()) { return nil }
 
 func (*Listener) loop() *join.Loop { return nil }
 
+func (l *Listener) said() *serving { return &l.serving }
+
+func (*Listener) start() {}
+
+func (*Listener) stop() {}
+
 // Addr returns the public address that users connect to, an [Addr]. While the relay is
 // lost it is the latest one.
 func (l *Listener) Addr() net.Addr { return l.status.addr() }
@@ -196,9 +193,7 @@ func (l *Listener) Close() error {
 	if l.closed.Err() != nil {
 		return net.ErrClosed
 	}
-	if l.options.Drain >= 0 {
-		l.serving.leave(l.options.Cut)
-	}
+	l.leave()
 	l.close()
 	<-l.done
 	return nil

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -190,8 +189,8 @@ type Options struct {
 	Cut <-chan struct{}
 }
 
-// withDefaults returns a complete copy.
-func (o *Options) withDefaults() Options {
+// withDefaults returns a complete copy. Keys are for options that have none.
+func (o *Options) withDefaults(keys KeyStore) Options {
 	var full Options
 	if o != nil {
 		full = *o
@@ -218,7 +217,7 @@ func (o *Options) withDefaults() Options {
 		full.OnRegister = func(net.Addr) {}
 	}
 	if full.Keys == nil {
-		full.Keys = &memoryKeys{}
+		full.Keys = keys
 	}
 	if full.Drain == 0 {
 		full.Drain = DefaultDrain
@@ -290,9 +289,9 @@ func (o Options) logSettled() {
 	o.Logger.Info("further connections come to another relay, as behind a load balancer with several: there is one connection from now on")
 }
 
-// preamble returns the preamble of each registration. The lease key is for this relay, the
+// preamble returns the preamble of each registration of a process. The lease key is for this relay, the
 // name of the tunnel, and the server that it serves.
-func (o Options) preamble(relayAddr, serves string) (wire.Preamble, error) {
+func (o Options) preamble(relayAddr, serves, instance string) (wire.Preamble, error) {
 	if err := policy.CheckName(o.Name); o.Name != "" && err != nil {
 		return wire.Preamble{}, fmt.Errorf("relay: name %q: %w", o.Name, err)
 	}
@@ -318,7 +317,7 @@ func (o Options) preamble(relayAddr, serves string) (wire.Preamble, error) {
 		return wire.Preamble{}, err
 	}
 	p := wire.Preamble{
-		Token: o.Token, Lease: key, Instance: rand.Text(), Port: o.Port, Name: o.Name, Proxy: true, Probe: o.Probe != ProbeOff,
+		Token: o.Token, Lease: key, Instance: instance, Port: o.Port, Name: o.Name, Proxy: true, Probe: o.Probe != ProbeOff,
 		Group: o.Group, Balance: balances[o.Balance],
 		Policy: policy.Policy{
 			Allow: policy.AllowOnly(o.Allow), Deny: o.Deny,

@@ -105,24 +105,24 @@ func (p *prober) forget() {
 
 // answerProbe connects to the local server, unless the options forbid that, no user would get
 // there, or health checks say how it does.
-func (f *Forwarder) answerProbe(ctx context.Context) wire.ProbeAnswer {
+func (b *backend) answerProbe(ctx context.Context) wire.ProbeAnswer {
 	switch {
-	case f.paused.Load() != nil:
+	case b.paused.Load() != nil:
 		return wire.ProbeAnswer{Failure: wire.ProbePaused}
-	case f.checker != nil:
-		return wire.ProbeAnswer{Failure: f.listener.serving.get()}
-	case !f.probeLocal:
+	case b.checker != nil:
+		return wire.ProbeAnswer{Failure: b.serving.get()}
+	case !b.probeLocal:
 		return wire.ProbeAnswer{}
 	}
-	return f.prober.answer(ctx, f.probe)
+	return b.prober.answer(ctx, b.probe)
 }
 
 // probe connects to the local server, and closes the connection.
-func (f *Forwarder) probe(ctx context.Context) wire.ProbeAnswer {
+func (b *backend) probe(ctx context.Context) wire.ProbeAnswer {
 	ctx, cancel := context.WithTimeout(ctx, probeDialTimeout)
 	defer cancel()
 	began := time.Now()
-	local, wait := f.local.addr.Start(f.prepareLocal)
+	local, wait := b.local.addr.Start(b.prepareLocal)
 	var err error
 	if local == nil {
 		local, err = wait(ctx)
@@ -132,7 +132,7 @@ func (f *Forwarder) probe(ctx context.Context) wire.ProbeAnswer {
 		err = fmt.Errorf("it has not accepted within %v: %w", probeDialTimeout, err)
 	}
 	if !errors.Is(ctx.Err(), context.Canceled) { // with the registration
-		f.tried(took, err)
+		b.tried(took, err)
 	}
 	if err != nil {
 		return wire.ProbeAnswer{Failure: probeFailure(err)}

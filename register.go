@@ -40,6 +40,11 @@ func (e *RefusedError) lasts() bool {
 	return false
 }
 
+// isTaken reports whether somebody else has what was asked for, who may be this process.
+func (e *RefusedError) isTaken() bool {
+	return e.Code == wire.CodePortTaken || e.Code == wire.CodeInUse || e.Code == wire.CodeNameTaken
+}
+
 // advice says which flag helps. The relay does not know with what it was asked.
 func (e *RefusedError) advice() string {
 	switch e.Code {
@@ -55,45 +60,49 @@ func (e *RefusedError) advice() string {
 	return ""
 }
 
-func (l *Listener) register(ctx context.Context) (protocol.Registration, error) {
+// register asks the relay for what the service wants.
+func (l *Listener) register(ctx context.Context, s *service) (*granted, error) {
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
-	if err := l.readToken(); err != nil {
+	p, err := l.preamble(s)
+	if err != nil {
 		return nil, err
 	}
-	d := &relayDialer{name: l.relay, avoid: l.failed, tls: l.options.TLS}
-	p := l.preamble
-	p.Control = l.serving.option()
-	r, err := l.registerWith(ctx, d.dial, p)
+	r := s.request
+	d := &relayDialer{name: r.relay, avoid: r.failed, tls: r.tls}
+	registration, err := r.registerWith(ctx, d.dial, p)
 	var refusal *wire.Refusal
 	refused := errors.As(err, &refusal)
 	for refused && forgo(&p, refusal) {
-		r, err = l.registerWith(ctx, d.dial, p)
+		registration, err = r.registerWith(ctx, d.dial, p)
 		refused = errors.As(err, &refusal)
 	}
-	l.failed = "" // the next try goes to the first address of the name
+	r.failed = "" // the next try goes to the first address of the name
 	if err != nil && (!refused || isBetterElsewhere(refusal)) {
-		l.failed = d.address()
+		r.failed = d.address()
 	}
 	if refused {
 		return nil, &RefusedError{Code: refusal.Code, Text: refusal.Text}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("relay: %w%s", err, l.advice(err))
+		return nil, fmt.Errorf("relay: %w%s", err, r.advice(err))
 	}
-	l.dialer = d
-	answer := r.Answer()
-	public := Addr{Host: l.host, Port: answer.Port}
-	l.status.granted(public, d.control())
-	opened := TunnelEvent{Name: string(observe.TunnelOpened), Level: slog.LevelInfo, Public: public}
-	l.options.Logger.Info("registered", "event", opened.Name, "public", public.String(), "protocol", l.options.Protocol, "keptFor", answer.Lease.String())
-	l.options.report(opened)
-	l.options.OnRegister(public)
-	return r, nil
+	public := Addr{Host: r.host, Port: registration.Answer().Port}
+	return &granted{Registration: registration, service: s, dialer: d, public: public}, nil
 }
 
-func (l *Listener) registerWith(ctx context.Context, dial protocol.Dialer, p wire.Preamble) (protocol.Registration, error) {
-	return l.client.Register(ctx, dial, protocol.Preamble{
+// opened has everybody know of what was granted.
+func (l *Listener) opened(g *granted) {
+	o := &g.service.options
+	l.status.granted(g)
+	opened := TunnelEvent{Name: string(observe.TunnelOpened), Level: slog.LevelInfo, Public: g.public}
+	o.Logger.Info("registered", "event", opened.Name, "public", g.public.String(), "protocol", o.Protocol, "keptFor", g.Answer().Lease.String())
+	o.report(opened)
+	o.OnRegister(g.public)
+}
+
+func (r *request) registerWith(ctx context.Context, dial protocol.Dialer, p wire.Preamble) (protocol.Registration, error) {
+	return r.client.Register(ctx, dial, protocol.Preamble{
 		Registration: p.Options(),
 		Claim:        wire.Preamble{Token: p.Token}.Options(),
 	})
@@ -120,29 +129,32 @@ func isBetterElsewhere(refusal *wire.Refusal) bool {
 	return refusal.Code == wire.CodeDraining || refusal.Code == wire.CodeNoPort
 }
 
-// readToken puts the current token into the preamble.
-func (l *Listener) readToken() error {
-	if l.options.TokenSource == nil {
-		return nil
+// preamble returns what to write before a registration, with the current token.
+func (l *Listener) preamble(s *service) (wire.Preamble, error) {
+	p := s.request.preamble
+	p.Control = s.end.said().option()
+	if s.options.TokenSource == nil {
+		return p, nil
 	}
-	token, err := l.askForToken(l.preamble)
+	token, err := l.askForToken(s, p)
 	switch {
 	case err == nil:
-		l.preamble.Token = token
-	case l.preamble.Token == "":
-		return fmt.Errorf("relay: there is no token: %w", err)
+		s.request.token = token
+	case s.request.token == "":
+		return p, fmt.Errorf("relay: there is no token: %w", err)
 	default:
-		l.options.Logger.Warn("the token cannot be read again; the previous one is shown", "error", err)
+		s.options.Logger.Warn("the token cannot be read again; the previous one is shown", "error", err)
 	}
-	return nil
+	p.Token = s.request.token
+	return p, nil
 }
 
 // askForToken returns the token that TokenSource, which is set, has now, if it can be shown
 // with that preamble.
-func (l *Listener) askForToken(preamble wire.Preamble) (token string, err error) {
+func (l *Listener) askForToken(s *service, preamble wire.Preamble) (token string, err error) {
 	l.tokens.Lock()
 	defer l.tokens.Unlock()
-	if preamble.Token, err = l.options.TokenSource(); err == nil {
+	if preamble.Token, err = s.options.TokenSource(); err == nil {
 		err = checkPreamble(preamble)
 	}
 	return preamble.Token, err
@@ -150,17 +162,17 @@ func (l *Listener) askForToken(preamble wire.Preamble) (token string, err error)
 
 // advice says what may help after a registration that has failed, where the error does
 // not.
-func (l *Listener) advice(err error) string {
+func (r *request) advice(err error) string {
 	var alert *net.OpError
 	switch {
 	case sockerr.Is(err, syscall.ECONNREFUSED):
 		return "; check that the relay runs there, and that this is its port"
 	case sockerr.Is(err, syscall.EADDRNOTAVAIL):
 		return noSourcePort
-	case l.options.TLS == nil && sockerr.Is(err, syscall.ECONNRESET):
+	case r.tls == nil && sockerr.Is(err, syscall.ECONNRESET):
 		return "; if the relay requires encryption, use --tls or --tlsPin; if it has banned this address for a while, " +
 			"for wrong ids or tokens that have come from it, its log says so"
-	case l.options.TLS == nil && errors.Is(err, io.ErrUnexpectedEOF):
+	case r.tls == nil && errors.Is(err, io.ErrUnexpectedEOF):
 		return "; if the relay requires encryption, use --tls or --tlsPin"
 	case sockerr.Is(err, syscall.ECONNRESET):
 		return "; the relay may have banned this address for a while, for wrong ids or tokens that have come from it: its log says so"

@@ -2,118 +2,266 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"github.com/seed96252745/relay/internal/observe"
-	"github.com/seed96252745/relay/internal/protocol"
 )
 
-// run serves registration until Close, and registers anew whenever it is lost, or nil. It
-// returns an error if the relay refuses what it has never granted, for a reason that
-// lasts.
-func (l *Listener) run(registration protocol.Registration) error {
+// keeper keeps the service online that a listener is to have. It makes before it breaks: while
+// it registers anew, because the relay says so or the service is another one, the tunnel that
+// there is serves on. Only the goroutine of run uses it.
+type keeper struct {
+	*Listener
+	service *service   // that is to be online
+	tunnel  *tunnel    // that is online, or nil
+	moving  bool       // the relay has said to register anew
+	before  bool       // something was granted
+	started []localEnd // of service and tunnel
+
+	trying *try         // or nil
+	tries  chan *try    // that have ended; holds one
+	gaveUp time.Time    // when a tunnel was given up that may have stood in the way
+	lost   *TunnelEvent // the end of the tunnel, to be reported when trying has ended, or nil
+	retry  backoff      // chooses pauses
+	pause  *time.Timer  // before the next try, or nil
+}
+
+// try is an attempt to register.
+type try struct {
+	service *service
+	cancel  context.CancelFunc
+	vain    bool // another service is to be online
+	granted *granted
+	err     error
+}
+
+// run keeps the service registered until Close, and begins with what has been granted, if that
+// is not nil. It returns an error if the relay refuses what it has never granted, for a reason
+// that lasts.
+func (l *Listener) run(first *granted) error {
 	defer close(l.done)
-	var retry backoff
-	granted := false
-	for {
-		why := l.serveNext(registration, &retry)
-		registration = nil
-		l.status.ended(why.Err)
-		if l.closed.Err() != nil {
-			l.reportClosed(why)
-			return nil
-		}
-		granted = granted || why.Name == string(observe.TunnelClosed)
-		refused := new(RefusedError)
-		if errors.As(why.Err, &refused) {
-			why.Name, why.Code = string(observe.RequestRefused), refused.Code
-		}
-		if before := retry.standby; retry.failed(why.Err) && before {
-			why.Level = slog.LevelDebug // the log has it, and this may go on for days
-		}
-		l.options.report(why)
-		if refused.lasts() && !granted && !l.options.KeepTrying {
-			return refused
-		}
-		l.pause(why, retry.next())
+	k := &keeper{Listener: l, service: l.wanted(), tries: make(chan *try, 1)}
+	defer k.end()
+	if first != nil {
+		k.tunnel, k.before = l.serve(first), true
 	}
+	for l.closed.Err() == nil {
+		k.startEnds()
+		k.begin()
+		if err := k.wait(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// serveNext serves registration, or a new one if it is nil, until that is lost. It returns
-// why there is none any more.
-func (l *Listener) serveNext(registration protocol.Registration, retry *backoff) TunnelEvent {
-	why := TunnelEvent{Name: string(observe.RegistrationFailed), Level: slog.LevelWarn}
-	if registration == nil {
-		if registration, why.Err = l.register(l.closed); why.Err != nil {
-			return why
-		}
-	}
-	why.Name, why.Public, why.Reason = string(observe.TunnelClosed), l.Addr(), string(observe.RelayLost)
-	var user bool
-	since := time.Now()
-	user, why.Err = l.serve(registration)
-	retry.served(time.Since(since), user)
-	return why
-}
+// settled is how old a tunnel is before another one is to take its place. The relay answers
+// before it binds a tunnel: of two that come at once it might bind the earlier one last.
+const settled = 100 * time.Millisecond
 
-// reportClosed reports the end of a registration, if there was one, that Close has ended.
-func (l *Listener) reportClosed(e TunnelEvent) {
-	if e.Name == string(observe.TunnelClosed) {
-		e.Level, e.Reason, e.Err = slog.LevelInfo, string(observe.Draining), nil
-		l.options.report(e)
+// wait waits for something to happen, and does what follows from it.
+func (k *keeper) wait() error {
+	var ended, moved <-chan struct{}
+	if k.tunnel != nil && !k.moving {
+		moved = k.tunnel.moved
 	}
-}
-
-// pause logs why there is no registration, and waits before the next one.
-func (l *Listener) pause(why TunnelEvent, pause time.Duration) {
-	fields := []any{"event", why.Name, "relay", l.relay, "error", why.Err, "in", pause.Round(time.Millisecond).String()}
-	if why.Code != "" {
-		fields = append(fields, "code", why.Code)
+	if k.tunnel != nil {
+		ended = k.tunnel.ended
 	}
-	l.options.Logger.Log(l.closed, why.Level, "not registered at the relay; trying again", fields...)
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
+	var pause <-chan time.Time
+	if k.pause != nil {
+		pause = k.pause.C
+	}
 	select {
-	case <-timer.C:
-	case <-l.retry:
-	case <-l.closed.Done():
+	case t := <-k.tries:
+		k.trying = nil
+		return k.tried(t)
+	case <-ended:
+		k.lose()
+	case <-moved:
+		k.moving = true
+		k.tryAtOnce()
+		k.tunnel.service.options.Logger.Info("the relay has said to register anew: another process answers at its address")
+	case <-k.replaced:
+		k.replace()
+	case <-pause:
+		k.pause = nil
+	case <-k.soon:
+		k.endPause()
+	case <-k.closed.Done():
 	}
+	return nil
 }
 
-// retrySoon ends the pause before the next registration.
-func (l *Listener) retrySoon() {
-	if l.status.isRegistered() {
+// begin begins to register, if that is wanted now.
+func (k *keeper) begin() {
+	online := k.tunnel != nil && !k.moving && k.tunnel.service.request == k.service.request
+	if online || k.trying != nil || k.pause != nil {
 		return
 	}
-	select {
-	case l.retry <- struct{}{}:
-	default: // it is about to end
+	if k.tunnel != nil {
+		if young := settled - time.Since(k.tunnel.since); young > 0 {
+			k.pause = time.NewTimer(young)
+			return
+		}
+	}
+	ctx, cancel := context.WithCancel(k.closed)
+	t := &try{service: k.service, cancel: cancel}
+	k.trying = t
+	k.tunnels.Go(func() {
+		defer cancel()
+		t.granted, t.err = k.register(ctx, t.service)
+		k.tries <- t
+	})
+}
+
+// tried goes on after a try. It returns an error if there is no sense in another one.
+func (k *keeper) tried(t *try) error {
+	if t.err == nil {
+		k.grant(t.granted)
+		return nil
+	}
+	if k.lost != nil { // and not because of this try
+		k.report(k.lost)
+		k.lost = nil
+	}
+	if t.vain {
+		return nil
+	}
+	why := &TunnelEvent{Name: string(observe.RegistrationFailed), Level: slog.LevelWarn, Err: t.err}
+	k.report(why)
+	refused := refusalIn(t.err)
+	k.status.failed(t.err)
+	if refused.lasts() && !k.before && !k.service.options.KeepTrying {
+		return refused
+	}
+	if refused.isTaken() {
+		k.giveUp(t.err)
+	}
+	k.rest(why)
+	return nil
+}
+
+// grant has what was granted take the place of the tunnel that there is, or was until then.
+func (k *keeper) grant(g *granted) {
+	if g.service.request == k.service.request {
+		g.service = k.service // which may have another end by now
+	}
+	old, lost := k.tunnel, k.lost
+	k.opened(g)
+	k.tunnel, k.before, k.moving, k.lost = k.serve(g), true, false, nil
+	if old != nil {
+		lost = old.closedEvent()
+		old.letGo()
+	}
+	if lost != nil { // after that another one was opened, for those who count
+		lost.Level, lost.Reason, lost.Err = slog.LevelInfo, string(observe.RegisteredAnew), nil
+		k.report(lost)
 	}
 }
 
-// errMove is why a registration ends that the relay has said to replace.
-var errMove = errors.New("the relay has said to register anew: another process answers at its address")
-
-// serve hands on the connections of a registration until it is lost, the relay says to
-// register anew, or the listener is closed. It returns why, and whether a user has come.
-func (l *Listener) serve(registration protocol.Registration) (user bool, err error) {
-	stop := context.AfterFunc(l.closed, func() { _ = registration.Close() })
-	defer stop()
-	var moved atomic.Bool
-	headers := newHeaderReader(l.users, l.options.Logger, l.options.sink(), &l.serving, func() {
-		if !moved.Swap(true) {
-			l.draining.Go(func() { _ = registration.Close() })
-		}
-	})
-	err = l.serveRegistration(registration, headers)
-	_ = registration.Close()
-	headers.wait()
-	l.draining.Go(func() { registration.Wait(l.forced) })
-	if moved.Load() {
-		err = errMove
+// lose goes on after the end of the tunnel. The relay may have ended it because of a try, whose
+// end comes to light later.
+func (k *keeper) lose() {
+	t := k.tunnel
+	k.tunnel, k.moving = nil, false
+	k.retry.served(time.Since(t.since), t.headers.served.Load())
+	k.status.ended(t.why)
+	k.lost = t.closedEvent()
+	if k.trying == nil {
+		why := k.lost
+		k.lost = nil
+		k.report(why)
+		k.rest(why)
 	}
-	return headers.served.Load(), err
+}
+
+// giveUp ends a tunnel for another service than the one that is to be online, which the relay
+// refuses as taken: the tunnel may be what stands in the way, of this service or of another one
+// that does the same. So the next tries are soon.
+func (k *keeper) giveUp(why error) {
+	if t := k.tunnel; t != nil && t.service.request != k.service.request {
+		closed := t.closedEvent()
+		closed.Level, closed.Reason = slog.LevelInfo, string(observe.RegisteredAnew)
+		_ = t.Close()
+		k.tunnel, k.moving, k.gaveUp = nil, false, time.Now()
+		k.status.ended(why)
+		k.service.options.report(*closed)
+	}
+	if soon := k.gaveUp.Add(soonFor); time.Now().Before(soon) {
+		k.retry.soon = soon
+	}
+}
+
+// replace has another service be online.
+func (k *keeper) replace() {
+	k.service = k.wanted()
+	k.tryAtOnce()
+	if k.trying != nil && k.trying.service.request != k.service.request {
+		k.trying.vain = true
+		k.trying.cancel()
+	}
+	if k.tunnel != nil && k.tunnel.service.request == k.service.request {
+		k.tunnel.use(k.service)
+		k.status.changed(k.service)
+	}
+}
+
+// tryAtOnce has the next try be at once, and the pauses after it be short again.
+func (k *keeper) tryAtOnce() {
+	k.retry.pause = 0
+	k.endPause()
+}
+
+func (k *keeper) endPause() {
+	if k.pause != nil {
+		k.pause.Stop()
+		k.pause = nil
+	}
+}
+
+// startEnds starts the ends of the service and the tunnel, and stops the others.
+func (k *keeper) startEnds() {
+	used := []localEnd{k.service.end}
+	if k.tunnel != nil && k.tunnel.service.end != k.service.end {
+		used = append(used, k.tunnel.service.end)
+	}
+	k.changeEnds(used)
+}
+
+func (k *keeper) changeEnds(used []localEnd) {
+	for _, e := range k.started {
+		if !slices.Contains(used, e) {
+			e.stop()
+		}
+	}
+	for _, e := range used {
+		if !slices.Contains(k.started, e) {
+			e.start()
+		}
+	}
+	k.started = used
+}
+
+// end ends what there is. It waits for all goroutines but those that drain.
+func (k *keeper) end() {
+	k.endPause()
+	k.changeEnds(nil)
+	if k.trying != nil {
+		if t := <-k.tries; t.err == nil {
+			k.serve(t.granted) // which ends at once
+		}
+	}
+	if k.tunnel != nil {
+		<-k.tunnel.ended
+		k.status.ended(k.tunnel.why)
+		k.lost = k.tunnel.closedEvent()
+	}
+	if k.lost != nil {
+		k.lost.Level, k.lost.Reason, k.lost.Err = slog.LevelInfo, string(observe.Draining), nil
+		k.service.options.report(*k.lost)
+	}
+	k.tunnels.Wait()
 }

@@ -14,6 +14,7 @@ import (
 type status struct {
 	mu         sync.Mutex // guards what follows
 	registered bool
+	service    *service // that is registered
 	since      time.Time
 	public     Addr // of the last registration
 	err        error
@@ -21,23 +22,48 @@ type status struct {
 	roundTrip  time.Duration
 }
 
-// granted notes a registration that control has made.
-func (s *status) granted(public Addr, control conn.Conn) {
+// granted notes what was granted.
+func (s *status) granted(g *granted) {
+	control := g.dialer.control()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.registered, s.since, s.public, s.err = true, time.Now(), public, nil
+	s.registered, s.since, s.service, s.public, s.err = true, time.Now(), g.service, g.public, nil
 	s.control, s.roundTrip = control, 0
 	s.measure()
 }
 
-// ended notes that the registration has ended, or that an attempt has failed.
+// ended notes that the registration has ended.
 func (s *status) ended(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.registered {
 		s.registered, s.since = false, time.Now()
 	}
-	s.err, s.control, s.roundTrip = err, nil, 0
+	s.service, s.err, s.control, s.roundTrip = nil, err, nil, 0
+}
+
+// failed notes why an attempt to register has failed.
+func (s *status) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// changed notes that the registration, if there is one, is for another service.
+func (s *status) changed(to *service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.service, s.err = to, nil
+}
+
+// serviceOf returns the service that is registered, or else wanted.
+func (s *status) serviceOf(wanted *service) *service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.registered {
+		return s.service
+	}
+	return wanted
 }
 
 // measure asks the kernel for the round trip. The connection may have ended.
@@ -58,12 +84,6 @@ func (s *status) addr() net.Addr {
 		return nil
 	}
 	return s.public
-}
-
-func (s *status) isRegistered() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.registered
 }
 
 // fill sets the fields of a state that are about the registration.

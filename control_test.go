@@ -93,7 +93,10 @@ func (r *poolRelay) channel(said string) *net.TCPConn {
 // until it has ended.
 func forwardFrom(t *testing.T, addr, local string, o relay.Options) (stop func()) {
 	t.Helper()
-	o.Protocol, o.PoolSize, o.Probe, o.HealthCheck = relay.Pool, 2, relay.ProbeOff, &relay.HealthCheck{Interval: time.Second}
+	o.Protocol, o.PoolSize, o.Probe = relay.Pool, 2, relay.ProbeOff
+	if o.HealthCheck == nil {
+		o.HealthCheck = &relay.HealthCheck{Interval: time.Second}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- relay.Forward(ctx, addr, local, &o) }()
@@ -171,4 +174,24 @@ func TestForwarderLeaves(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A user who does not reach a server that was up has it checked at once, and not at the next
+// interval only.
+func TestServerIsCheckedOnceUserFails(t *testing.T) {
+	r, addr := startPoolRelay(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := forwardFrom(t, addr, l.Addr().String(), relay.Options{Drain: -1, HealthCheck: &relay.HealthCheck{Interval: time.Hour}})
+	defer stop()
+	channel := r.channel("up\n")
+	_ = l.Close()
+	header, err := proxyproto.HeaderWithDetails(channel.LocalAddr(), channel.RemoteAddr(), proxyproto.Details{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conntest.WantReset(t, r.take(header))
+	conntest.WantRead(t, channel, "down refused\n")
 }

@@ -110,10 +110,13 @@ func (b *backend) dial(conn conn.Conn, began time.Time, wait func(context.Contex
 }
 
 // tried notes how an attempt to connect to the local server has ended. If there are health
-// checks, they alone say how it does.
+// checks, they alone say how it does, and there is one soon after a failure.
 func (b *backend) tried(took time.Duration, err error) {
-	if b.checker == nil {
+	switch {
+	case b.checker == nil:
 		b.noteLocal(took, err)
+	case err != nil:
+		b.checker.noteRefused()
 	}
 }
 

@@ -51,6 +51,9 @@ const (
 	// maxHealthFailures is how many checks in a row have to fail for a server that was up to be
 	// down: one alone may be an accident, such as a full backlog. One that succeeds has it up.
 	maxHealthFailures = 2
+	// soonestHealthCheck is how soon after another check there is one because a user was not
+	// accepted: many may not be, of a server that checks find up.
+	soonestHealthCheck = 100 * time.Millisecond
 	// maxHealthAnswer bounds what is read of an answer, in bytes, and maxInterim how many
 	// answers there may be before it, with a status such as 103.
 	maxHealthAnswer = 64 << 10
@@ -89,13 +92,14 @@ func (h HealthCheck) Validate() error {
 type checker struct {
 	HealthCheck
 	backend *backend
+	refused chan struct{} // holds one item if a user was not accepted; never closed
 	// Only the goroutine of run uses what follows.
 	failed int  // checks in a row
 	known  bool // how the server does
 }
 
 func newChecker(b *backend, h HealthCheck) *checker {
-	return &checker{HealthCheck: h, backend: b}
+	return &checker{HealthCheck: h, backend: b, refused: make(chan struct{}, 1)}
 }
 
 // run checks until ctx is done.
@@ -111,13 +115,33 @@ func (c *checker) run(ctx context.Context) {
 		if err != nil {
 			pause = minHealthInterval
 		}
-		timer := time.NewTimer(pause)
+		c.rest(ctx, began, pause)
+	}
+}
+
+// rest waits until the next check, or until ctx is done. If a user is not accepted that is as
+// good as a check that has failed, and the next one shows at once whether more would not be.
+func (c *checker) rest(ctx context.Context, began time.Time, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
 		select {
+		case <-c.refused:
+			c.failed++
+			timer.Reset(soonestHealthCheck - time.Since(began))
 		case <-timer.C:
+			return
 		case <-ctx.Done():
-			timer.Stop()
 			return
 		}
+	}
+}
+
+// noteRefused notes that a user was not accepted. It does not wait.
+func (c *checker) noteRefused() {
+	select {
+	case c.refused <- struct{}{}:
+	default: // it is noted already
 	}
 }
 

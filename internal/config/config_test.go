@@ -123,6 +123,51 @@ func TestSecret(t *testing.T) {
 	}
 }
 
+// A text that an editor on Windows has saved begins with a mark that means nothing.
+func TestByteOrderMark(t *testing.T) {
+	if _, err := config.Load(private(t, "relay.toml", "\xef\xbb\xbf[server]\r\nport = 8080\r\n")); err != nil {
+		t.Error(err)
+	}
+	_, err := config.Load(private(t, "relay.toml", "\xef\xbb\xbfserver.port = true\n"))
+	if err == nil || !strings.Contains(err.Error(), ":1:8: server.port: ") {
+		t.Errorf("the fault of the first line is %v", err)
+	}
+}
+
+// The table of a health check can be written in all three ways that TOML has.
+func TestHealthCheckTable(t *testing.T) {
+	const service = "[relay]\naddress = \"relay.example.com:8080\"\n[services.web]\nlocal = \"80\"\n"
+	for _, text := range []string{
+		"healthCheck = { http = \"/up\", status = 204 }\n",
+		"healthCheck.http = \"/up\"\nhealthCheck.status = 204\n",
+		"[services.web.healthCheck]\nhttp = \"/up\"\nstatus = 204\n[services.db]\nlocal = \"81\"\n",
+	} {
+		f, err := config.Load(private(t, "relay.toml", service+text))
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if check := f.Services[0].HealthCheck; check == nil || check.String() != "http:/up status=204" {
+			t.Errorf("%q is %v", text, check)
+		}
+	}
+}
+
+// Of a text in which everything is wrong only so much is looked at: a reload waits for it.
+func TestHopelessFiles(t *testing.T) {
+	const keys = 20000
+	for _, text := range []string{
+		"relay = { " + strings.Repeat("x = 1, ", keys) + "y = 1 }\n", strings.Repeat("x = 1\n", keys),
+		strings.Repeat("a.", 10*keys) + "a = 1\n", "[" + strings.Repeat("a.", 10*keys) + "a]\n", "[[" + strings.Repeat("a.", 10*keys) + "a]]\n",
+	} {
+		_, err := config.Load(private(t, "relay.toml", text))
+		var faults *config.Faults
+		if !errors.As(err, &faults) || len(faults.List) > 1000 || len(err.Error()) > 1<<16 {
+			t.Errorf("%.20q...: %.200v", text, err)
+		}
+	}
+}
+
 // Paths are relative to the file, and values are of the types that they have in Go.
 func TestLoad(t *testing.T) {
 	path := private(t, "relay.toml", `
@@ -168,24 +213,6 @@ healthCheck = "http:/up"
 	config.Given(f.Server, func(key, value string) { given[key] = value })
 	if len(given) != 4 || given["maxUsersPerSource"] != "0" || given["trustedProxies"] != "10.0.0.0/8,192.0.2.0/24" {
 		t.Errorf("given are %v", given)
-	}
-}
-
-// Docs/relay.schema.json is the schema of the structs.
-func TestSchema(t *testing.T) {
-	schema, err := config.Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	const path = "../../docs/relay.schema.json"
-	if *update {
-		if err := os.WriteFile(path, schema, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(path)
-	if err != nil || string(text) != string(schema) {
-		t.Errorf("%s is not what relay check --schema prints: %v", path, err)
 	}
 }
 

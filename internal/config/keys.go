@@ -24,9 +24,9 @@ const (
 // tag is what the tags and the type of a field say about its key.
 type tag struct {
 	name, example, doc string
-	is                 string // path or local, for a text that is no more than a path, or may be one
-	instead            string // key that it cannot stand beside
-	words              []string
+	is                 string   // path or local, for a text that is no more than a path, or may be one
+	instead            string   // key that it cannot stand beside
+	words              []string // of which the value is one; nil is any
 	kind               kind
 	isTable            bool
 }
@@ -34,7 +34,10 @@ type tag struct {
 func tagOf(f reflect.StructField) (t tag, ok bool) {
 	t = tag{
 		name: f.Tag.Get("toml"), example: f.Tag.Get("example"), doc: f.Tag.Get("doc"),
-		is: f.Tag.Get("is"), instead: f.Tag.Get("instead"), words: strings.Fields(f.Tag.Get("words")),
+		is: f.Tag.Get("is"), instead: f.Tag.Get("instead"),
+	}
+	if words := f.Tag.Get("words"); words != "" {
+		t.words = strings.Fields(words)
 	}
 	switch f.Type {
 	case reflect.TypeFor[string]():

@@ -31,6 +31,7 @@ func Load(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be read: %w", path, err)
 	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // with which editors on Windows mark UTF-8
 	if err := checkText(path, data); err != nil {
 		return nil, err
 	}

@@ -1,16 +1,12 @@
 package config
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/seed96252745/relay/internal/policy"
@@ -21,6 +17,7 @@ import (
 type parser struct {
 	data   []byte
 	lines  []int // where each begins
+	last   place // whose position was looked up last
 	toml   unstable.Parser
 	base   int // where in data toml has begun
 	file   *File
@@ -36,6 +33,12 @@ type table struct {
 	name  string        // dotted
 	value reflect.Value // of its struct; not valid for a table that does not exist
 	given map[string]Position
+}
+
+// place is where something is in the text, as an offset and as a position.
+type place struct {
+	offset int
+	at     Position
 }
 
 // key is one part of a dotted key.
@@ -54,10 +57,10 @@ func parse(data []byte) *parser {
 	p.current = p.root()
 	p.toml.Reset(data)
 	for {
-		for p.toml.NextExpression() {
+		for !p.hasEnough() && p.toml.NextExpression() {
 			p.expression(p.toml.Expression())
 		}
-		if !p.recovers() {
+		if p.hasEnough() || !p.recovers() {
 			break
 		}
 	}
@@ -74,95 +77,44 @@ func (p *parser) fault(at Position, key, wrong, right string) {
 	p.faults = append(p.faults, Fault{Position: at, Key: key, Wrong: wrong, Right: right})
 }
 
-// position returns the position of an offset in the text.
+// enough is how many faults are looked for: of a megabyte that is no configuration at all each
+// line is one.
+const enough = 1000
+
+// hasEnough reports whether so much is wrong that the rest of the text does not matter.
+func (p *parser) hasEnough() bool {
+	p.partial = p.partial || len(p.faults) >= enough
+	return len(p.faults) >= enough
+}
+
+// position returns the position of an offset in the text. It counts from the place that was
+// looked up last, as a line may have very many keys.
 func (p *parser) position(offset int) Position {
 	line, found := slices.BinarySearch(p.lines, offset)
 	if !found {
 		line--
 	}
-	return Position{Line: line + 1, Column: utf8.RuneCount(p.data[p.lines[line]:offset]) + 1}
+	from := place{p.lines[line], Position{Line: line + 1, Column: 1}}
+	if p.last.at.Line == line+1 && p.last.offset <= offset {
+		from = p.last
+	}
+	from.at.Column += utf8.RuneCount(p.data[from.offset:offset])
+	from.offset = offset
+	p.last = from
+	return from.at
 }
 
+// maxParts is more than the parts of any key that there is.
+const maxParts = 8
+
+// keys returns the parts of a dotted key. Of one with more than there can be the first ones are
+// enough to refuse it.
 func (p *parser) keys(it unstable.Iterator) (keys []key) {
-	for it.Next() {
+	for len(keys) < maxParts && it.Next() {
 		n := it.Node()
 		keys = append(keys, key{name: string(n.Data), at: p.position(p.base + int(n.Raw.Offset))})
 	}
 	return keys
-}
-
-// maxSyntax bounds the faults of syntax that are looked for: each later one is more likely to
-// come of an earlier one.
-const maxSyntax = 10
-
-// recovers reports a fault of syntax, if there is one, and reports whether parsing goes on
-// after it.
-func (p *parser) recovers() bool {
-	err := p.toml.Error()
-	if err == nil {
-		return false
-	}
-	at := len(p.data)
-	var wrong *unstable.ParserError
-	text := err.Error()
-	if errors.As(err, &wrong) {
-		text = wrong.Message
-		if offset := cap(p.data) - cap(wrong.Highlight); offset >= p.base && offset < len(p.data) {
-			at = offset // it is a part of data
-		}
-	}
-	p.fault(p.position(at), "", "this is no TOML: "+text, p.missingQuotes(at))
-	p.partial = true
-	return len(p.faults) < maxSyntax && p.skipLine(at)
-}
-
-// missingQuotes returns what is right where a text without quotes is what is wrong.
-func (p *parser) missingQuotes(at int) string {
-	line := p.data[bytes.LastIndexByte(p.data[:at], '\n')+1:]
-	line, _, _ = bytes.Cut(line, []byte("\n"))
-	name, value, _ := strings.Cut(string(line), "=")
-	value, _, _ = strings.Cut(strings.TrimSpace(value), " ")
-	if first, _ := utf8.DecodeRuneInString(value); !unicode.IsLetter(first) || strings.ContainsAny(value, "\"'[{=#") {
-		return ""
-	}
-	return fmt.Sprintf("a text has quotes: %s = %+.60q", strings.TrimSpace(name), value)
-}
-
-// skipLine goes on at the line after a fault. It reports false if that would be in the middle
-// of something.
-func (p *parser) skipLine(at int) bool {
-	begin := bytes.LastIndexByte(p.data[:at], '\n') + 1
-	length := bytes.IndexByte(p.data[at:], '\n')
-	if length < 0 {
-		return false
-	}
-	line := p.data[begin : at+length]
-	_, value, _ := bytes.Cut(line, []byte("="))
-	if len(value) == 0 && !bytes.HasPrefix(bytes.TrimSpace(line), []byte("[")) || bytes.ContainsAny(value, "[{") ||
-		bytes.Contains(line, []byte(`"""`)) || bytes.Contains(line, []byte(`'''`)) {
-		return false
-	}
-	if bytes.HasPrefix(bytes.TrimSpace(line), []byte("[")) {
-		p.current = table{} // whose keys follow is not known
-	}
-	p.base = at + length + 1
-	p.toml.Reset(p.data[p.base:])
-	return true
-}
-
-// checkDocument has the library say what else is wrong, such as a table that is extended after
-// it was written inline.
-func (p *parser) checkDocument() {
-	var decode *toml.DecodeError
-	if len(p.faults) > 0 {
-		return
-	}
-	if err := toml.Unmarshal(p.data, new(map[string]any)); errors.As(err, &decode) {
-		line, column := decode.Position()
-		p.fault(Position{line, column}, strings.Join(decode.Key(), "."), strings.TrimPrefix(decode.Error(), "toml: "), "")
-	} else if err != nil {
-		p.fault(Position{}, "", err.Error(), "")
-	}
 }
 
 func (p *parser) expression(n *unstable.Node) {
@@ -173,7 +125,7 @@ func (p *parser) expression(n *unstable.Node) {
 		keys := p.keys(n.Key())
 		p.current = table{}
 		name := dotted("", keys)
-		p.fault(keys[0].at, name, "two brackets begin a list of tables, and there is none", "write ["+name+"]")
+		p.fault(keys[0].at, name, "two brackets begin a list of tables, and there is none", "write "+headerOf(name))
 	case unstable.KeyValue:
 		p.set(p.current, p.keys(n.Key()), n.Value())
 	}
@@ -196,7 +148,7 @@ func (p *parser) header(keys []key) {
 		return
 	}
 	right := "put what both have into one of them"
-	if strings.HasPrefix(name, "services.") {
+	if p.current.value.Type() == reflect.TypeFor[Service]() {
 		right = "give one of the services another name"
 	}
 	p.fault(last.at, name, fmt.Sprintf("this table is there twice, first in line %d", first.Line), right)
@@ -227,7 +179,7 @@ func (p *parser) child(t table, k key) table {
 	case !ok:
 		p.unknown(t, k)
 		return table{}
-	case tag.isTable && field.Kind() == reflect.Pointer:
+	case (tag.isTable || tag.kind == kindCheck) && field.Kind() == reflect.Pointer:
 		if field.IsNil() {
 			field.Set(reflect.New(field.Type().Elem()))
 		}
@@ -298,14 +250,22 @@ func (p *parser) inline(t table, k key, n *unstable.Node) {
 		return
 	}
 	if n.Kind != unstable.InlineTable {
-		p.fault(k.at, t.name, "it is a table, and has no value", "write ["+t.name+"] in a line of its own, and its keys below")
+		p.fault(k.at, t.name, "it is a table, and has no value", "write "+headerOf(t.name)+" in a line of its own, and its keys below")
 		return
 	}
-	for it := n.Children(); it.Next(); {
+	for it := n.Children(); !p.hasEnough() && it.Next(); {
 		if pair := it.Node(); pair.Kind == unstable.KeyValue {
 			p.set(t, p.keys(pair.Key()), pair.Value())
 		}
 	}
+}
+
+// headerOf returns the line that begins a table. Services have names of their own.
+func headerOf(name string) string {
+	if name == "services" {
+		name = "services.web"
+	}
+	return "[" + name + "]"
 }
 
 // dotted returns the name of a key below a table.

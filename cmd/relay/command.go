@@ -100,7 +100,7 @@ that port with the server, byte for byte.`,
 	root.AddCommand(newDemoCommand(stderr))
 	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand(), newReloadCommand(), newSupportCommand())
 	root.AddCommand(newTokenCommand())
-	root.AddCommand(newCheckCommand(), newInitCommand())
+	root.AddCommand(newCheckCommand(), newInitCommand(), newServiceCommand())
 	root.AddCommand(newDoctorCommand())
 	if man := newManCommand(); man != nil {
 		root.AddCommand(man)

@@ -48,7 +48,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	message := strings.TrimPrefix(err.Error(), "relay: ")
 	var usage *usageError
 	var refused *relay.RefusedError
+	var status exitStatus
 	switch {
+	case errors.As(err, &status):
+		return int(status)
 	case errors.As(err, &usage):
 		printError(stderr, auth.Conceal(fmt.Sprintf("relay: %v\n%s\n", err, usage.right)))
 		return exitUsage
@@ -59,6 +62,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	printError(stderr, auth.Conceal(fmt.Sprintf("relay: %s\n", message)))
 	return exitFailure
 }
+
+// exitStatus is the error of a command that has printed already why it ends with this status.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // usageError is the error of a wrong command line.
 type usageError struct {

@@ -6,7 +6,6 @@ import (
 	_ "embed" // the text is a file of its own
 	"fmt"
 	"strings"
-	"text/template"
 	"unicode"
 )
 
@@ -53,16 +52,27 @@ func (u Unit) Text() (string, error) {
 			return "", fmt.Errorf("%q has a line break, or another control character", value)
 		}
 	}
-	parsed, err := template.New("unit").Funcs(template.FuncMap{"quote": quote, "argument": argument, "literal": literal}).Parse(text)
-	if err != nil {
-		return "", err
+	capabilities := noCapability
+	if u.LowPorts {
+		capabilities = lowPorts
 	}
-	var b strings.Builder
-	if err := parsed.Execute(&b, u); err != nil {
-		return "", err
-	}
-	return b.String(), nil
+	// text/template would add 4 MB to the command: with it in a program the linker keeps every
+	// method that might be called by its name.
+	return strings.NewReplacer(
+		"@name@", u.Name, "@config@", u.Config, "@configArgument@", argument(u.Config), "@command@", quote(u.Command),
+		"@description@", u.Description, "@literalDescription@", literal(u.Description), "@capabilities@", capabilities,
+	).Replace(text), nil
 }
+
+const (
+	lowPorts = `# For ports below 1024, and nothing else.
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+AmbientCapabilities=CAP_NET_BIND_SERVICE`
+
+	noCapability = `# It needs no port below 1024.
+CapabilityBoundingSet=
+AmbientCapabilities=`
+)
 
 // argument returns an argument of a command, as a unit has it: see "Command lines" and
 // "Specifiers" in systemd's manual.

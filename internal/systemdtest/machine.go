@@ -144,7 +144,7 @@ func (m *Machine) Try(args ...string) (string, error) {
 		return "", fmt.Errorf("systemd does not run")
 	}
 	cmd := m.inside(pid, []string{"--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--root", "--wd"}, args...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root", "SYSTEMD_PAGER=", "DEBIAN_FRONTEND=noninteractive"}
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root", "SYSTEMD_PAGER=", "DEBIAN_FRONTEND=noninteractive"}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()

@@ -77,21 +77,39 @@ func (r *reloader) tryLocked(why string) error {
 }
 
 func (r *reloader) reloadLocked() (changed []string, err error) {
-	p := r.process
 	r.seen = sumOf(r.path) // first: what is written meanwhile is another change
-	next, err := r.load()
-	if err != nil {
-		return nil, withoutUsage(err)
-	}
-	changed, faults := compare(p.setup.Load(), next)
-	if err := config.Join(r.path, faults...); err != nil {
-		return nil, err
-	}
-	use, err := p.prepare(next)
+	changed, use, err := r.prepareLocked()
 	if err != nil {
 		return nil, err
 	}
 	return changed, use()
+}
+
+// prepareLocked reads the file, and what it names, and returns which settings are others than
+// those in force, and what puts them in force.
+func (r *reloader) prepareLocked() (changed []string, use func() error, err error) {
+	next, err := r.load()
+	if err != nil {
+		return nil, nil, withoutUsage(err)
+	}
+	changed, faults := compare(r.process.setup.Load(), next)
+	if err := config.Join(r.path, faults...); err != nil {
+		return nil, nil, err
+	}
+	use, err = r.process.prepare(next)
+	return changed, use, err
+}
+
+// isMended reports whether a file that could not be put in force could be now, though it has
+// not changed: what was wrong may have been in another file, which it names.
+func (r *reloader) isMended() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, problem := r.config(); r.stopped || problem == nil {
+		return false
+	}
+	_, _, err := r.prepareLocked()
+	return err == nil
 }
 
 // withoutUsage returns the error of a file without what to type.

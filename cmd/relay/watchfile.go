@@ -18,23 +18,27 @@ const (
 	settledAfter = 500 * time.Millisecond
 	// latest is when the file is read though its folder is never at rest.
 	latest = 5 * time.Second
+	// lookEvery is how often the file is looked at though nothing was heard of its folder: the
+	// folder itself may be another one, or on another machine, which reports no changes.
+	lookEvery = 5 * time.Second
 )
 
 // watch loads the file when it changes, until stop is called. Its folder is watched, as editors
 // put another file in its place, and so do those who change what a symbolic link leads to.
 func (r *reloader) watch() (stop func()) {
+	f := &watchedFile{reloader: r, log: r.process.log, stopping: make(chan struct{}), stopped: make(chan struct{})}
 	w, err := fsnotify.NewWatcher()
 	if err == nil {
 		if err = w.Add(filepath.Dir(r.path)); err != nil {
 			_ = w.Close()
 		}
 	}
-	if err != nil {
-		r.process.log.Warn("changes of the file are not noticed: after one send SIGHUP, or run relay reload", "file", r.path, "error", err)
-		return func() {}
+	if err == nil {
+		f.watcher = w
+		f.follow()
+	} else {
+		f.log.Warn("the system reports no changes of the file: it is looked at now and then", "every", lookEvery.String(), "file", r.path, "error", err)
 	}
-	f := &watchedFile{reloader: r, watcher: w, log: r.process.log, stopping: make(chan struct{}), stopped: make(chan struct{})}
-	f.follow()
 	go f.run()
 	return func() {
 		close(f.stopping)
@@ -45,45 +49,66 @@ func (r *reloader) watch() (stop func()) {
 // watchedFile is the file of a reloader whose changes are noticed.
 type watchedFile struct {
 	reloader *reloader
-	watcher  *fsnotify.Watcher
+	watcher  *fsnotify.Watcher // nil if the system reports no changes
 	log      *slog.Logger
-	target   string // folder of what a symbolic link leads to, if that is another one
+	target   string    // folder of what a symbolic link leads to, if that is another one
+	first    time.Time // when something happened since the file was read; zero is that nothing has
 
 	stopping, stopped chan struct{}
 }
 
 func (f *watchedFile) run() {
 	defer close(f.stopped)
-	defer func() { _ = f.watcher.Close() }()
-	var first time.Time // when something happened since the file was read
+	var events <-chan fsnotify.Event
+	var failures <-chan error
+	if f.watcher != nil {
+		events, failures = f.watcher.Events, f.watcher.Errors
+		defer func() { _ = f.watcher.Close() }()
+	}
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	quiet := time.NewTimer(settledAfter)
 	quiet.Stop()
 	for {
 		select {
 		case <-f.stopping:
 			return
-		case _, ok := <-f.watcher.Events:
+		case _, ok := <-events:
 			if !ok {
-				return
+				events = nil // the system has stopped
 			}
-			now := time.Now()
-			if first.IsZero() {
-				first = now
-			}
-			quiet.Reset(max(min(settledAfter, first.Add(latest).Sub(now)), 0))
-		case err := <-f.watcher.Errors: // events are missing, perhaps
+			f.happened(quiet)
+		case err := <-failures: // events are missing, perhaps
 			f.log.Warn("changes of the file may have been missed: it is looked at now", "file", f.reloader.path, "error", err)
-			quiet.Reset(settledAfter)
+			f.happened(quiet)
+		case <-look.C:
+			if f.first.IsZero() && f.reloader.whyReload() != "" {
+				f.happened(quiet)
+			}
 		case <-quiet.C:
-			first = time.Time{}
+			f.first = time.Time{}
 			f.follow()
-			f.reloader.reloadIfChanged()
+			if why := f.reloader.whyReload(); why != "" {
+				_ = f.reloader.reload(why) // it logs its errors
+			}
 		}
 	}
 }
 
+// happened has the file be read when its folder has been quiet for a while.
+func (f *watchedFile) happened(quiet *time.Timer) {
+	now := time.Now()
+	if f.first.IsZero() {
+		f.first = now
+	}
+	quiet.Reset(max(min(settledAfter, f.first.Add(latest).Sub(now)), 0))
+}
+
 // follow watches the folder, too, that a symbolic link leads to.
 func (f *watchedFile) follow() {
+	if f.watcher == nil {
+		return
+	}
 	path, err := filepath.EvalSymlinks(f.reloader.path)
 	if err != nil {
 		return // the file is gone for now
@@ -100,17 +125,24 @@ func (f *watchedFile) follow() {
 	}
 }
 
-// reloadIfChanged reloads a file whose content is another one than when it was read last, in
-// whatever way that ended. One that is gone stays in force: a program that replaces it puts the new one
-// in its place a moment later.
-func (r *reloader) reloadIfChanged() {
+// whyReload returns why the file is to be loaded, or "" if it is not: its content is another
+// one than when it was read last, in whatever way that ended, or what it names was mended. A file
+// that is gone stays in force: a program that replaces it puts the new one in its place a moment
+// later.
+func (r *reloader) whyReload() string {
 	sum := sumOf(r.path)
 	r.mu.Lock()
 	same := r.seen == sum
 	r.mu.Unlock()
-	if !same && sum != ([sha256.Size]byte{}) {
-		_ = r.reload("it has changed") // it logs its errors
+	switch {
+	case sum == ([sha256.Size]byte{}):
+		return ""
+	case !same:
+		return "it has changed"
+	case r.isMended():
+		return "a file that it names has changed"
 	}
+	return ""
 }
 
 // maxSummed is more than a configuration may have.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -259,7 +260,7 @@ func (a *Admin) Bans() []api.Ban {
 // NewToken adds a token to the tokens file.
 func (a *Admin) NewToken(name string) (secret, line string, err error) {
 	if a.config.NewToken == nil {
-		return "", "", admin.ErrUnsupported
+		return "", "", fmt.Errorf("%w: it has no tokens file; start it with --tokens for one", admin.ErrUnsupported)
 	}
 	return a.config.NewToken(name)
 }
@@ -267,7 +268,7 @@ func (a *Admin) NewToken(name string) (secret, line string, err error) {
 // Reload reads again what can be.
 func (a *Admin) Reload() error {
 	if a.config.Reload == nil {
-		return admin.ErrUnsupported
+		return fmt.Errorf("%w: it has no tokens file that could be read again; start it with --config, and its settings can be", admin.ErrUnsupported)
 	}
 	return a.config.Reload()
 }

@@ -82,6 +82,8 @@ func (p instance) String() string {
 	switch {
 	case p.url != "":
 		return p.url
+	case p.socket.Former != 0:
+		return fmt.Sprintf("process %d, which was the relay at port %d before", p.socket.Former, p.socket.Number)
 	case p.socket.Kind == api.Relay:
 		return fmt.Sprintf("the relay at port %d", p.socket.Number)
 	case p.socket.Kind == api.Forwarder:
@@ -103,10 +105,8 @@ func (a *adminFlags) find() ([]instance, error) {
 		p, err := a.remote()
 		return []instance{p}, err
 	case a.socket != "":
-		s := client.Socket{Path: a.socket}
-		if kind, number, ok := api.ParseSocketName(filepath.Base(a.socket)); ok {
-			s.Kind, s.Number = kind, number
-		}
+		s, _ := client.ParseName(filepath.Base(a.socket))
+		s.Path = a.socket
 		if err := reachable(a.socket); err != nil {
 			return nil, err
 		}
@@ -229,11 +229,12 @@ func (a *adminFlags) one(command string) (instance, error) {
 	return instance{}, several(all, command, "several run here")
 }
 
-// theRelay returns the relay among processes, if there is exactly one.
+// theRelay returns the relay among processes, if there is exactly one. Those from which it has
+// taken over do not count.
 func theRelay(all []instance) (relay instance, ok bool) {
 	relays := 0
 	for _, p := range all {
-		if p.socket.Kind == api.Relay {
+		if p.socket.Kind == api.Relay && p.socket.Former == 0 {
 			relay = p
 			relays++
 		}

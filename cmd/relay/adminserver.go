@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/metrics"
+	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/port"
 	"github.com/seed96252745/relay/internal/sockerr"
 )
@@ -80,32 +82,34 @@ type adminServer struct {
 	listens bool
 	// certificate returns the certificate for --adminListen elsewhere than on loopback.
 	certificate func() (getCertificate, error)
-	log         *slog.Logger
+	// from is what this process has from the one before it, or nil.
+	from *node.Inheritance
+	log  *slog.Logger
 }
 
 // getCertificate returns the certificate of a handshake.
 type getCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-// start serves the API until stop is called. It returns the error of a wrong command line.
-// Everything else that is wrong costs the operator the API, and nobody a connection: it is
-// logged, and shown as a problem in the status.
-func (a adminServer) start(c admin.Config) (stop func(), err error) {
+// adminListeners are where the admin API of a relay or of a forwarder is served. Make them
+// with start, and stop them.
+type adminListeners struct {
+	server  *admin.Server
+	serving sync.WaitGroup
+	socket  admin.Socket // or nil
+	path    string       // of the socket
+	former  string       // its path once another process has taken over
+	tcp     net.Listener // or nil
+	name    string       // of tcp, for another process
+}
+
+// start serves the API. It returns the error of a wrong command line. Everything else that is
+// wrong costs the operator the API, and nobody a connection: it is logged, and shown as a
+// problem in the status.
+func (a adminServer) start(c admin.Config) (*adminListeners, error) {
 	if c.Settings == nil {
 		c.Settings = a.flags.settings
 	}
-	server := admin.New(c)
-	var serving sync.WaitGroup
-	serve := func(l net.Listener, access admin.Access) {
-		serving.Go(func() {
-			if err := server.Serve(l, access); !errors.Is(err, http.ErrServerClosed) {
-				a.log.Error("the admin API is served no more", "address", l.Addr().String(), "error", err)
-			}
-		})
-	}
-	stop = func() {
-		server.Close()
-		serving.Wait()
-	}
+	r := &adminListeners{server: admin.New(c), name: adminListenerName(a.flags.adminServer.listen)}
 	l, access, err := a.listen()
 	var usage *usageError
 	switch {
@@ -113,29 +117,77 @@ func (a adminServer) start(c admin.Config) (stop func(), err error) {
 		return nil, err
 	case err != nil:
 		a.log.Error("there is no admin page", "error", err)
-		server.Report(api.Problem{Code: "admin_listen", Text: fmt.Sprintf("there is no admin page: %v", err)})
+		r.server.Report(api.Problem{Code: "admin_listen", Text: fmt.Sprintf("there is no admin page: %v", err)})
 	case l != nil:
-		serve(l, access)
+		r.tcp = l
+		r.serve(l, access, a.log)
 		a.log.Info("the admin page is ready", "url", pageURL(l.Addr(), access))
 	}
-	if l, err := a.listenSocket(); err != nil {
+	if err := a.listenSocket(r); err != nil {
 		a.log.Warn("relay status and the like cannot reach this process: there is no admin socket", "error", err)
-		server.Report(api.Problem{Code: "admin_socket", Text: fmt.Sprintf("there is no admin socket: %v", err)})
+		r.server.Report(api.Problem{Code: "admin_socket", Text: fmt.Sprintf("there is no admin socket: %v", err)})
 	} else {
-		serve(l, admin.Access{Owner: true})
+		r.serve(r.socket, admin.Access{Owner: true}, a.log)
 	}
-	return stop, nil
+	return r, nil
 }
 
-func (a adminServer) listenSocket() (net.Listener, error) {
+func (r *adminListeners) serve(l net.Listener, access admin.Access, log *slog.Logger) {
+	r.serving.Go(func() {
+		if err := r.server.Serve(l, access); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the admin API is served no more", "address", l.Addr().String(), "error", err)
+		}
+	})
+}
+
+// stop ends serving.
+func (r *adminListeners) stop() {
+	r.server.Close()
+	r.serving.Wait()
+}
+
+// let has the usual path of the socket be free for another process.
+func (r *adminListeners) let() error {
+	if r.socket == nil {
+		return nil
+	}
+	return r.socket.Move(r.former)
+}
+
+// unlet ends let.
+func (r *adminListeners) unlet() error {
+	if r.socket == nil {
+		return nil
+	}
+	return r.socket.Move(r.path)
+}
+
+// leave ends serving at --adminListen, where another process does from now on.
+func (r *adminListeners) leave() {
+	if r.tcp != nil {
+		r.server.Leave(r.tcp)
+	}
+}
+
+// adminListenerName names the listener of --adminListen for another process.
+func adminListenerName(address string) string { return "admin " + address }
+
+// listenSocket opens the socket.
+func (a adminServer) listenSocket(r *adminListeners) error {
 	dir, err := a.flags.state()
 	if err != nil {
-		return nil, fmt.Errorf("%w: give a folder with --stateDir", err)
+		return fmt.Errorf("%w: give a folder with --stateDir", err)
 	}
 	if dir, err = filepath.Abs(dir); err != nil { // it is removed at the end, wherever that is
-		return nil, err
+		return err
 	}
-	return admin.ListenSocket(filepath.Join(dir, api.SocketName(a.kind, a.number)))
+	r.path = filepath.Join(dir, api.SocketName(a.kind, a.number))
+	r.former = filepath.Join(dir, api.FormerSocketName(a.kind, a.number, os.Getpid()))
+	socket, err := admin.ListenSocket(r.path)
+	if err == nil {
+		r.socket = socket
+	}
+	return err
 }
 
 // minAdminToken is how many characters a token has at least: as many as a key of 80 bits
@@ -153,7 +205,9 @@ func (a adminServer) listen() (l net.Listener, access admin.Access, err error) {
 			return nil, access, fmt.Errorf("--adminTokenFile: %w", err)
 		}
 	}
-	l, err = new(net.ListenConfig).Listen(context.Background(), "tcp", of.listen)
+	if l, err = a.from.Other(adminListenerName(of.listen)); l == nil {
+		l, err = new(net.ListenConfig).Listen(context.Background(), "tcp", of.listen)
+	}
 	if err != nil {
 		return nil, access, explainAdminListen(err, of.listen)
 	}

@@ -34,6 +34,9 @@ func (f *flags) checkRelay() (wrong []error) {
 	if f.config.TokenLease <= 0 {
 		wrong = append(wrong, usagef("for example:   --tokenLease=24h", "--tokenLease=%s: that is no time at all", f.config.TokenLease))
 	}
+	if f.upgradeDrain < 0 {
+		wrong = append(wrong, usagef("for example:   --upgradeDrain=24h, or --upgradeDrain=0s for as long as it takes", "--upgradeDrain=%s is negative", f.upgradeDrain))
+	}
 	wrong = append(wrong, f.limits.check()...)
 	wrong = append(wrong, f.tls.check()...)
 	return append(wrong, f.parseRelay(&f.config)...)

@@ -24,6 +24,7 @@ type flags struct {
 	localForwardHost string
 	ports            string
 	drain            time.Duration
+	upgradeDrain     time.Duration
 	probe            string
 	healthCheck      string
 	configFile       string
@@ -98,7 +99,7 @@ that port with the server, byte for byte.`,
 	root.SetGlobalNormalizationFunc(camelCase)
 	completeFlags(root)
 	root.AddCommand(newDemoCommand(stderr))
-	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand(), newReloadCommand(), newSupportCommand())
+	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand(), newReloadCommand(), newUpgradeCommand(), newSupportCommand())
 	root.AddCommand(newTokenCommand())
 	root.AddCommand(newCheckCommand(), newInitCommand(), newServiceCommand())
 	root.AddCommand(newDoctorCommand())
@@ -136,6 +137,7 @@ func (f *flags) define() {
 	fs.StringVar(&f.tokens, "tokens", "", "file that says who may use the relay (default none: anybody may)")
 	fs.DurationVar(&f.config.Lease, "lease", 5*time.Minute, "how long a public port is kept while its owner is away")
 	fs.DurationVar(&f.config.TokenLease, "tokenLease", 24*time.Hour, "the same, for an owner with a token or a certificate")
+	fs.DurationVar(&f.upgradeDrain, "upgradeDrain", 24*time.Hour, "how long an old process may go on with its users after relay upgrade; 0s is for as long as it takes")
 	f.tls.defineRelay(fs, &f.config.RequireTLS)
 	f.limits.define(f.ofRelayLimits)
 

@@ -65,9 +65,13 @@ func (p *forwarderPart) close() {
 func (p *forwarderPart) startAdmin(adminListen bool, shown func(admin.Node) admin.Node) (stop func(), err error) {
 	n := shown(p.node)
 	p.metrics.Watch(n, nil)
-	return adminServer{
+	at, err := adminServer{
 		flags: p.flags, kind: api.Forwarder, number: os.Getpid(), log: p.log, listens: adminListen, certificate: p.flags.ownCertificate,
 	}.start(admin.Config{Node: n, Events: p.events, Metrics: p.metrics.Handler(), Page: page.Handler(), Log: p.log})
+	if err != nil {
+		return nil, err
+	}
+	return at.stop, nil
 }
 
 // run forwards until ctx is done, and then drains.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed96252745/relay/internal/admin"
 	"github.com/seed96252745/relay/internal/lossy"
+	"github.com/seed96252745/relay/internal/upgrade"
 )
 
 // process is what runs: a relay, a forwarder, or both. One signal ends both, and they drain
@@ -25,6 +26,8 @@ type process struct {
 	forwarder *forwarderPart // or nil
 	reloader  *reloader      // nil without a file
 	manager   manager
+	link      *upgrade.Link // to the process from which this one takes over, or nil
+	upgrades  upgrades
 	closers   []func() // the last one first
 }
 
@@ -42,14 +45,19 @@ func runSetup(ctx context.Context, s *setup, out outputs, from *source) error {
 	if ctx.Err() != nil {
 		return nil // a signal came first
 	}
+	link, err := upgrade.Inherited() // first: it says where the log goes
+	if err != nil {
+		return err
+	}
 	p, lines := newProcess(s, out.stderr, from)
+	p.link = link
 	defer lines.Close(flushWait)
 	warn(p.log, s.notes)
 	ctx, p.drain = untilDrained(ctx)
 	defer p.drain()
 	defer p.close()
 	if err := p.open(out.stdout, lines.Dropped); err != nil {
-		return err
+		return p.failed(err)
 	}
 	return p.run(ctx)
 }
@@ -60,7 +68,7 @@ func newProcess(s *setup, stderr io.Writer, from *source) (*process, *lossy.Writ
 	p.setup.Store(s)
 	p.level.Set(parseLevel(s.process.logLevel))
 	log, lines := newLogger(stderr, p.level, s.process.logFormat)
-	p.log, p.manager = log, manager{log}
+	p.log, p.manager = log, manager{log: log, gone: new(atomic.Bool)}
 	if from != nil {
 		p.reloader = newReloader(p, from)
 	}
@@ -82,9 +90,12 @@ func (p *process) onClose(do func()) { p.closers = append(p.closers, do) }
 // service may use it.
 func (p *process) open(stdout io.Writer, linesDropped func() int64) (err error) {
 	s := p.setup.Load()
+	if p.link != nil && s.relay == nil {
+		return errNoRelay
+	}
 	if s.relay != nil {
 		s.relay.flags.linesDropped = linesDropped
-		if p.relay, err = openRelay(s.relay, p.log); err != nil {
+		if p.relay, err = openRelay(s.relay, p.link, p.log); err != nil {
 			return s.relay.flags.renamed(err)
 		}
 		p.onClose(p.relay.close)
@@ -97,17 +108,19 @@ func (p *process) open(stdout io.Writer, linesDropped func() int64) (err error) 
 		}
 		p.onClose(p.forwarder.close)
 	}
-	return p.openAdmin()
+	if err := p.openAdmin(); err != nil {
+		return err
+	}
+	return p.takeOver() // last: nothing can be wrong after it
 }
 
 // openAdmin opens what an operator sees and tells the process by.
 func (p *process) openAdmin() error {
 	if p.relay != nil {
-		stop, err := p.relay.startAdmin(true, p.drain, p.shown)
-		if err != nil {
+		if err := p.relay.startAdmin(true, p.drain, p.shown, p.upgrade); err != nil {
 			return p.setup.Load().relay.flags.renamed(err)
 		}
-		p.onClose(stop)
+		p.onClose(p.relay.seenAt.stop)
 	}
 	if p.forwarder != nil {
 		stop, err := p.forwarder.startAdmin(p.relay == nil, p.shown)
@@ -164,6 +177,7 @@ func (p *process) run(ctx context.Context) error {
 		defer p.reloader.watch()()
 	}
 	p.manager.ready(p.what())
+	p.upgrades.allow(ctx)
 	unwatch := p.manager.watch((&lookout{look: p.works}).works)
 	var err error
 	select {
@@ -178,6 +192,7 @@ func (p *process) run(ctx context.Context) error {
 	if p.reloader != nil {
 		p.reloader.stop() // a change of the file means nothing any more
 	}
+	p.upgrades.stop()
 	p.manager.stopping("connections that move may finish, for " + p.setup.Load().process.drain.String() + " at most")
 	if running > 0 {
 		logShutdown(p.log, p.setup.Load().process.drain)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -40,9 +41,10 @@ func (a relayAdmin) sinks() []observe.Sink {
 	return []observe.Sink{a.history, a.events, a.metrics.Sink()}
 }
 
-// startAdmin serves the admin API of a relay until stop is called. Drain begins the end of
-// the process. Shown is what the process adds to what its node shows.
-func (p *relayPart) startAdmin(adminListen bool, drain func(), shown func(admin.Node) admin.Node) (stop func(), err error) {
+// startAdmin serves the admin API of a relay until p.seenAt is stopped. Drain begins the end
+// of the process. Shown is what the process adds to what its node shows, and upgrade has
+// another process take over.
+func (p *relayPart) startAdmin(adminListen bool, drain func(), shown func(admin.Node) admin.Node, upgrade func(context.Context) (api.Upgrade, error)) (err error) {
 	f := p.now.Load().flags
 	c := node.AdminConfig{
 		Server: p.server, History: p.seen.history, Drain: drain, LinesDropped: f.linesDropped, About: p.about(),
@@ -60,10 +62,11 @@ func (p *relayPart) startAdmin(adminListen bool, drain func(), shown func(admin.
 	p.admin = node.NewAdmin(c)
 	n := shown(p.admin)
 	p.seen.metrics.Watch(n, func() metrics.Usage { return usageOf(p.server.State()) })
-	return adminServer{
-		flags: f, kind: api.Relay, number: p.port, log: p.log, listens: adminListen, certificate: p.adminCertificate,
+	p.seenAt, err = adminServer{
+		flags: f, kind: api.Relay, number: p.port, log: p.log, listens: adminListen, certificate: p.adminCertificate, from: p.from,
 	}.start(admin.Config{Node: n, Events: p.seen.events, Metrics: p.seen.metrics.Handler(), Page: page.Handler(), Log: p.log,
-		Settings: func() map[string]string { return p.now.Load().flags.settings() }})
+		Settings: func() map[string]string { return p.now.Load().flags.settings() }, Upgrade: upgrade})
+	return err
 }
 
 // adminCertificate returns the certificate of the admin page: always that of the relay.

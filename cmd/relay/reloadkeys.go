@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -10,8 +11,24 @@ import (
 	"github.com/seed96252745/relay/internal/config"
 )
 
-// toRestart is what to do about a setting that cannot change while the process runs.
-const toRestart = "start it again for that, or leave the setting as it was"
+// toRestart is what to do about a setting that cannot change while the process runs, and
+// toUpgrade the same where the setting is one of a relay that a new process may have: see
+// upgrade.go.
+const (
+	toRestart = "start it again for that, or leave the setting as it was"
+	toUpgrade = "start it again for that, or have a new process take over, with relay upgrade, or leave the setting as it was"
+)
+
+// ofPlace are the fixed settings that a process which takes over has to have as they were.
+var ofPlace = []string{"port", "bind", "stateDir"}
+
+// toChange returns what to do about a fixed setting of a relay.
+func toChange(name string) string {
+	if runtime.GOOS != "linux" || slices.Contains(ofPlace, name) {
+		return toRestart
+	}
+	return toUpgrade
+}
 
 // fixedSettings are those of a process, and of its relay, that cannot change while it runs:
 // sockets that it has opened, and folders that it has locked. All others can.
@@ -23,7 +40,7 @@ var fixedSettings = []string{
 // reloadedSettings are those of a process, and of its relay, that a reload changes.
 var reloadedSettings = []string{
 	"drain", "logLevel", "metricsTunnels",
-	"ports", "trustedProxies", "controlProxies", "tokens", "lease", "tokenLease", "probe",
+	"ports", "trustedProxies", "controlProxies", "tokens", "lease", "tokenLease", "upgradeDrain", "probe",
 	"requireTls", "tlsClientCa", "tlsCert", "tlsKey",
 	"maxUsers", "maxUsersPerSource", "maxUsersPerSecond", "maxTunnelsPerSource", "maxTunnelsPerNetwork",
 	"maxHandshakes", "maxHandshakesPerSource", "userWait", "handshakeTimeout",
@@ -34,12 +51,14 @@ type comparison struct {
 	file    *config.File
 	changed []string
 	faults  []config.Fault
+	// upgradable reports whether the process is a relay, and nothing else.
+	upgradable bool
 }
 
 // compare returns the keys that have other values in next, and faults for those that cannot
 // change while the process runs.
 func compare(now, next *setup) (changed []string, faults []config.Fault) {
-	c := &comparison{file: next.file}
+	c := &comparison{file: next.file, upgradable: now.relay != nil && len(now.services) == 0}
 	c.flags("", now.process, next.process, now.process.ofBoth)
 	c.relay(now.relay, next.relay)
 	c.services(now.services, next.services)
@@ -65,12 +84,18 @@ func (c *comparison) flags(table string, now, next *flags, sets ...*pflag.FlagSe
 func (c *comparison) note(key, name string) {
 	c.changed = append(c.changed, key)
 	if slices.Contains(fixedSettings, name) {
-		c.fault(key, "it cannot change while the process runs")
+		right := toRestart
+		if c.upgradable {
+			right = toChange(name)
+		}
+		c.faultWith(key, "it cannot change while the process runs", right)
 	}
 }
 
-func (c *comparison) fault(key, wrong string) {
-	fault := faultAt(c.file, key, wrong, toRestart)
+func (c *comparison) fault(key, wrong string) { c.faultWith(key, wrong, toRestart) }
+
+func (c *comparison) faultWith(key, wrong, right string) {
+	fault := faultAt(c.file, key, wrong, right)
 	if !slices.ContainsFunc(c.faults, func(f config.Fault) bool { return f.Key == key }) {
 		c.faults = append(c.faults, fault)
 	}

@@ -59,6 +59,9 @@ func facts(s screen.Screen, st api.Status) []string {
 	if st.Draining {
 		head += ", " + s.Paint(screen.Yellow, "shutting down")
 	}
+	if st.Successor != 0 {
+		head += fmt.Sprintf(", %s: process %d has taken over", s.Paint(screen.Yellow, "ends with its users"), st.Successor)
+	}
 	lines := []string{head}
 	fact := func(name, value string) { lines = append(lines, fmt.Sprintf("  %-10s %s", name, value)) }
 	fact("started", st.Started.Local().Format("2006-01-02 15:04:05")+", version "+screen.Clean(st.Version))

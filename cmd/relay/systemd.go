@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -14,11 +15,17 @@ import (
 // manager is the service manager that has started the process, if it wants to be told how that
 // does, as systemd does with Type=notify and Type=notify-reload: see sd_notify(3). Without one
 // nothing is sent.
-type manager struct{ log *slog.Logger }
+type manager struct {
+	log  *slog.Logger
+	gone *atomic.Bool // the manager looks at another process, which has taken over
+}
 
 // send sends assignments in one message. A manager that cannot be told costs nobody anything
 // but a line in the log.
 func (m manager) send(assignments ...string) {
+	if m.gone.Load() {
+		return
+	}
 	if _, err := daemon.SdNotify(false, strings.Join(assignments, "\n")); err != nil {
 		m.log.Warn("the service manager cannot be told how this process does", "error", err)
 	}
@@ -37,6 +44,12 @@ func (m manager) reloading(do func() (status string)) {
 // stopping tells that the process ends.
 func (m manager) stopping(status string) {
 	m.send(daemon.SdNotifyStopping, "STATUS="+oneLine(status))
+}
+
+// handOver tells that another process is the one to look at from now on.
+func (m manager) handOver(pid int) {
+	m.send(fmt.Sprintf("MAINPID=%d", pid), daemon.SdNotifyReady, "STATUS=another process takes over")
+	m.gone.Store(true)
 }
 
 // maxStatus is how much of a status a person sees at once.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -50,7 +51,7 @@ func next(t *testing.T, messages <-chan string) string {
 
 func TestManagerIsTold(t *testing.T) {
 	messages := managerSocket(t)
-	m := manager{slog.New(slog.DiscardHandler)}
+	m := manager{log: slog.New(slog.DiscardHandler), gone: new(atomic.Bool)}
 	m.ready("relay at :8080")
 	if got := next(t, messages); got != "READY=1\nSTATUS=relay at :8080" {
 		t.Errorf("ready is %q", got)
@@ -74,7 +75,7 @@ func TestWatchdog(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "20000")
 	t.Setenv("WATCHDOG_PID", "")
 	_ = os.Unsetenv("WATCHDOG_PID") // any process is meant
-	m := manager{slog.New(slog.DiscardHandler)}
+	m := manager{log: slog.New(slog.DiscardHandler), gone: new(atomic.Bool)}
 	looks, answer := make(chan struct{}), make(chan error)
 	stop := m.watch(func(context.Context) error {
 		looks <- struct{}{}
@@ -132,7 +133,7 @@ func TestLookout(t *testing.T) {
 func TestNoManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	t.Setenv("WATCHDOG_USEC", "")
-	m := manager{slog.New(slog.DiscardHandler)}
+	m := manager{log: slog.New(slog.DiscardHandler), gone: new(atomic.Bool)}
 	m.ready("nobody hears")
 	m.watch(func(context.Context) error { t.Error("it is looked at"); return nil })()
 }

@@ -46,6 +46,7 @@ func newDoor(s *Server, a Access) *door {
 	register(d.mux, d.sessionOperations())
 	private := http.NewServeMux()
 	register(private, s.operations())
+	register(private, d.ownerOperations())
 	private.HandleFunc("GET /readyz/{tunnel}", s.readyTunnel)
 	private.HandleFunc("/", nothingHere)
 	if s.Metrics != nil {

@@ -83,7 +83,7 @@ func TestDocumentTypes(t *testing.T) {
 	types := make(map[string]reflect.Type)
 	for _, v := range []any{
 		api.Status{}, api.Tunnel{}, api.User{}, api.Ended{}, api.Refusal{}, api.Limit{}, api.Causes{}, api.Settings{}, api.Ban{}, api.Event{},
-		api.Error{}, api.Token{}, api.NewBan{}, api.NewToken{}, api.NewSession{},
+		api.Error{}, api.Token{}, api.Upgrade{}, api.NewBan{}, api.NewToken{}, api.NewSession{},
 	} {
 		collect(reflect.TypeOf(v), types)
 	}

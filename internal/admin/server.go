@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -44,6 +45,9 @@ type Config struct {
 	Metrics, Page http.Handler
 	// Settings returns the flags that are given, without what is secret. Nil is none.
 	Settings func() map[string]string
+	// Upgrade has another process take over from this one, and returns when it has, or why it
+	// does not. Nil is that none can.
+	Upgrade func(context.Context) (api.Upgrade, error)
 	// Log gets what operators do with the API, and who may not.
 	Log *slog.Logger
 }
@@ -58,7 +62,7 @@ type Server struct {
 
 	mu       sync.Mutex // guards what follows
 	closed   bool
-	servers  []*http.Server
+	servers  map[net.Listener]*http.Server
 	serving  sync.WaitGroup
 	problems []api.Problem
 }
@@ -101,7 +105,7 @@ func (s *Server) Serve(l net.Listener, a Access) error {
 		BaseContext: func(net.Listener) context.Context { return s.closing },
 	}
 	server.Protocols.SetHTTP1(true) // one request at a time bounds what a connection takes
-	if !s.track(server) {
+	if !s.track(l, server) {
 		_ = l.Close()
 		return http.ErrServerClosed
 	}
@@ -114,15 +118,30 @@ func (s *Server) Serve(l net.Listener, a Access) error {
 }
 
 // track reports whether the server may start.
-func (s *Server) track(server *http.Server) bool {
+func (s *Server) track(l net.Listener, server *http.Server) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
-	s.servers = append(s.servers, server)
+	if s.servers == nil {
+		s.servers = make(map[net.Listener]*http.Server)
+	}
+	s.servers[l] = server
 	s.serving.Add(1)
 	return true
+}
+
+// Leave ends serving at a listener, whose socket another process has from now on: browsers that
+// are connected here come to that one. Serve returns [http.ErrServerClosed].
+func (s *Server) Leave(l net.Listener) {
+	s.mu.Lock()
+	server := s.servers[l]
+	delete(s.servers, l)
+	s.mu.Unlock()
+	if server != nil {
+		_ = server.Close()
+	}
 }
 
 // Close ends everything: streams at once, and other answers when they are complete, or
@@ -130,7 +149,7 @@ func (s *Server) track(server *http.Server) bool {
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
-	servers := s.servers
+	servers := slices.Collect(maps.Values(s.servers))
 	s.mu.Unlock()
 	s.close()
 	patience, cancel := context.WithTimeout(context.Background(), closeWait)

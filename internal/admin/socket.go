@@ -16,7 +16,7 @@ import (
 // connect. It makes the folder, for its owner alone, if there is none, and replaces the
 // socket of a process that has ended without removing it. It replaces neither that of a
 // process that runs nor another file. Closing the listener removes the socket.
-func ListenSocket(path string) (net.Listener, error) {
+func ListenSocket(path string) (Socket, error) {
 	if most := maxSocketPath(); len(path) > most {
 		return nil, fmt.Errorf("the path of the socket has %d bytes, and this system allows %d: give a shorter --stateDir: %s", len(path), most, path)
 	}
@@ -49,6 +49,13 @@ func ListenSocket(path string) (net.Listener, error) {
 	return &socket{UnixListener: l, path: path, info: info}, nil
 }
 
+// Socket is a listener at a unix socket.
+type Socket interface {
+	net.Listener
+	// Move gives the socket another path. It must not be called while it is closed.
+	Move(path string) error
+}
+
 // isSocket reports whether a file may be a socket. On Windows one looks like any file that
 // is no plain one.
 func isSocket(info fs.FileInfo) bool {
@@ -69,6 +76,15 @@ type socket struct {
 	*net.UnixListener
 	path string
 	info fs.FileInfo
+}
+
+// Move gives the socket another path, for another process to have this one.
+func (s *socket) Move(path string) error {
+	if err := os.Rename(s.path, path); err != nil {
+		return err
+	}
+	s.path = path
+	return nil
 }
 
 // Close stops listening, and removes the socket if it is still this one.

@@ -39,6 +39,8 @@ type Status struct {
 	Now     time.Time `json:"now"`
 	// Draining reports that no new user is taken.
 	Draining bool `json:"draining"`
+	// Successor is the ID of the process that has taken over from this one, or 0.
+	Successor int `json:"successor,omitempty"`
 	// Control is where relay clients connect, or the relay that a forwarder uses.
 	Control string `json:"control"`
 	// Ports are the public ports of a relay, such as 20000-29999.
@@ -224,6 +226,17 @@ type Error struct {
 // to something secret is "(given)".
 type Settings struct {
 	Flags map[string]string `json:"flags"`
+}
+
+// Upgrade is a process that has taken over from the one that was asked.
+type Upgrade struct {
+	PID    int `json:"pid"`    // of the new process
+	OldPID int `json:"oldPid"` // of the one that was asked
+	Told   int `json:"told"`   // relay clients that are told to register with the new one
+	Untold int `json:"untold"` // that cannot be: they stay until they come again
+	Users  int `json:"users"`  // who are joined, and stay with the old process
+	// DrainSeconds is after how long the old process ends at the latest, or 0 for never.
+	DrainSeconds int64 `json:"drainSeconds"`
 }
 
 // Token is a token that was made.

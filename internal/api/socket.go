@@ -29,3 +29,24 @@ func ParseSocketName(name string) (kind string, number int, ok bool) {
 	}
 	return kind, number, true
 }
+
+// FormerSocketName returns the name of a process's unix socket once another process has taken
+// over from it, and has the usual name. Pid is its own ID.
+func FormerSocketName(kind string, number, pid int) string {
+	return fmt.Sprintf("former-%d-%s", pid, SocketName(kind, number))
+}
+
+// ParseFormerSocketName returns what FormerSocketName was given, and reports whether name is
+// such a name.
+func ParseFormerSocketName(name string) (kind string, number, pid int, ok bool) {
+	rest, ok := strings.CutPrefix(name, "former-")
+	if !ok {
+		return "", 0, 0, false
+	}
+	digits, rest, _ := strings.Cut(rest, "-")
+	pid, err := strconv.Atoi(digits)
+	if kind, number, ok = ParseSocketName(rest); err != nil || !ok || pid < 1 || name != FormerSocketName(kind, number, pid) {
+		return "", 0, 0, false
+	}
+	return kind, number, pid, true
+}

@@ -41,6 +41,7 @@ type Server struct {
 	ControlProxies         []string       `toml:"controlProxies" example:"10.0.0.0/8" doc:"networks of load balancers before the control port, whose PROXY headers say who the relay client is"`
 	Lease                  *time.Duration `toml:"lease" example:"5m" doc:"how long a public port is kept while its owner is away"`
 	TokenLease             *time.Duration `toml:"tokenLease" example:"24h" doc:"the same, for an owner with a token or a certificate"`
+	UpgradeDrain           *time.Duration `toml:"upgradeDrain" example:"24h" doc:"how long an old process may go on with its users after relay upgrade; 0s is for as long as it takes"`
 	Probe                  *time.Duration `toml:"probe" example:"15s" doc:"how often the relay asks each forwarder whether its server accepts connections; 0s is never"`
 	TLSCert                string         `toml:"tlsCert" is:"path" example:"relay.crt" doc:"file with the relay's certificate, and its chain; without one the relay makes its own"`
 	TLSKey                 string         `toml:"tlsKey" is:"path" example:"relay.key" doc:"file with the key of tlsCert"`

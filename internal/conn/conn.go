@@ -42,8 +42,8 @@ type TryListener interface {
 	Listener
 	// TryAccept is Accept if that takes no waiting. Otherwise it returns EAGAIN.
 	TryAccept() (Conn, error)
-	// Watch calls watch with the descriptor, which is valid until Close, and, if watch
-	// returns nil, has the first Close call closed.
+	// Watch calls watch with the descriptor, and, if watch returns nil, has the first Close
+	// call closed, until when the descriptor is valid.
 	Watch(watch func(fd uintptr) error, closed func()) error
 }
 

@@ -19,13 +19,25 @@ func PeekByte(c Conn) (Conn, byte, error) {
 	}
 }
 
-// begun is a connection of which the first byte has been read.
+// Begun returns c as a connection that still has what was read of it. Read must not be called
+// concurrently before it has returned that.
+func Begun(c Conn, read []byte) Conn {
+	if len(read) == 0 {
+		return c
+	}
+	return &begun{Conn: c, first: read}
+}
+
+// begun is a connection of which something has been read.
 type begun struct {
 	Conn
 	first []byte
 }
 
-// Read returns that byte alone. It must not be called concurrently before it has.
+// Unwrap is Wrapper's.
+func (c *begun) Unwrap() (inner Conn, sameBytes bool) { return c.Conn, len(c.first) == 0 }
+
+// Read returns what was read alone. It must not be called concurrently before it has.
 func (c *begun) Read(b []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(b, c.first)

@@ -61,6 +61,7 @@ type Endpoint struct {
 	mu      sync.Mutex // guards what follows
 	reason  error      // why done is closed
 	members members
+	held    bool          // another process serves it: see Hold
 	left    time.Time     // when a tunnel was unbound last
 	takes   bool          // a tunnel is given users
 	bound   chan struct{} // closed while takes
@@ -171,12 +172,13 @@ func (e *Endpoint) Discard() {
 }
 
 // endLease ends the lease, if there is one, and tells that its owner will not find the
-// port again. While the relay shuts down the lease is kept for its next start.
+// port again. While the relay shuts down the lease is kept for its next start, and for another
+// process that has taken over from this one.
 func (e *Endpoint) endLease(reason error) {
 	switch {
 	case e.Lease == nil:
 		return
-	case errors.Is(reason, ErrDraining):
+	case errors.Is(reason, ErrDraining), e.group.successor.Load() != nil:
 		e.Lease.Suspend(reason)
 		return
 	}
@@ -238,8 +240,12 @@ var (
 // leased. A lease is away from now on.
 func (e *Endpoint) CloseIfUnbound(reason error) {
 	e.mu.Lock()
-	closes := e.reason == nil && len(e.members.all) == 0
-	if closes && e.Lease != nil {
+	closes := e.reason == nil && len(e.members.all) == 0 && !e.held
+	switch {
+	case !closes || e.Lease == nil:
+	case e.group.successor.Load() != nil:
+		reason = errSucceeded // nobody comes here any more
+	default:
 		reason = e.Lease.Away() // why it may not stand any more
 		closes = reason != nil
 	}

@@ -62,6 +62,9 @@ type Group struct {
 
 	userWait, probe atomic.Int64 // of the configuration, as it is now: see Reconfigure
 
+	successor atomic.Pointer[Successor] // or nil: see Succeed
+	deserted  chan struct{}             // closed when there is one, and nobody is known any more
+
 	lastEndpoint, lastUser atomic.Uint64 // the IDs given last
 
 	mu      sync.Mutex // guards what follows, and that nothing starts after its end
@@ -80,6 +83,7 @@ func NewGroup(c Config) *Group {
 		known:   make(map[*Endpoint]struct{}),
 		tunnels: make(map[admission.Source]map[*Tunnel]struct{}),
 	}
+	g.deserted = make(chan struct{})
 	g.userWait.Store(int64(c.UserWait))
 	g.probe.Store(int64(c.Probe))
 	crashed := func(e *crash.Error) { g.Crashed(e) }
@@ -225,6 +229,7 @@ func (g *Group) forgetLocked(e *Endpoint) {
 	if _, known := g.known[e]; known && e.discarded && e.live == 0 {
 		delete(g.known, e)
 		g.gone = g.gone.Plus(e.roster.Totals())
+		g.lookDesertedLocked()
 	}
 }
 

@@ -184,6 +184,7 @@ func (e *Endpoint) bind(t *Tunnel) error {
 		e.mu.Unlock()
 		return err
 	}
+	e.held = false
 	replaced := e.members.add(t)
 	e.changedLocked()
 	if was := e.policy.Load(); was != nil && was.Equal(t.Policy) {

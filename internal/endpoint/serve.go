@@ -168,9 +168,18 @@ func (e *Endpoint) resetOnPanic(c conn.Conn) {
 	}
 }
 
-// reset resets a user who is not joined.
+// reset resets a user who is not joined, unless another process takes the user.
 func (u *user) reset(reason error) {
+	e := u.endpoint
+	if e.passOn(u) {
+		return
+	}
 	_ = u.conn.Reset()
+	u.tellReset(reason)
+}
+
+// tellReset tells of a user who was reset before being joined.
+func (u *user) tellReset(reason error) {
 	e := u.endpoint
 	reset := observe.Event{
 		Name: observe.UserReset, Level: slog.LevelWarn, Source: u.Source.Prefix(),

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,8 @@ type Port struct {
 	headers chan struct{}
 	closed  chan struct{} // closed by Close
 	reading sync.WaitGroup
+	held    chan struct{} // closed by Release; nil unless the port is made by NewHeldPort
+	release sync.Once
 }
 
 // mostHeaders is the most that Config.MaxHeaders can be: each connection is a goroutine.
@@ -80,6 +83,17 @@ func NewPort(c *Config, number int, l conn.Listener) *Port {
 	}
 }
 
+// NewHeldPort is NewPort for a listener at whose socket another process accepts for now: nobody
+// is taken before Release.
+func NewHeldPort(c *Config, number int, l conn.Listener) *Port {
+	p := NewPort(c, number, l)
+	p.held = make(chan struct{})
+	return p
+}
+
+// Release has a port take users that is held.
+func (p *Port) Release() { p.release.Do(func() { close(p.held) }) }
+
 // Close closes the port, and has Serve return. It may be called once.
 func (p *Port) Close() {
 	_ = p.listener.Close()
@@ -90,9 +104,23 @@ func (p *Port) Close() {
 // headers are being read. It may be called once.
 func (p *Port) Serve(ctx context.Context, find Find) error {
 	p.find = find
+	if p.held != nil && !p.awaitRelease(ctx) {
+		return net.ErrClosed
+	}
 	defer p.reading.Wait()
 	return p.config.Serve(ctx, p.listener, func(c conn.Conn) (wait func()) { return p.handle(ctx, c) },
 		Shortage{p.config.Admission.Reserve.Lend, p.turnAway})
+}
+
+// awaitRelease reports whether a port that was held may take users.
+func (p *Port) awaitRelease(ctx context.Context) bool {
+	select {
+	case <-p.held:
+		return true
+	case <-p.closed:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // turnAway resets a user for whom there are no descriptors.

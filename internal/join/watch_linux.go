@@ -1,6 +1,7 @@
 package join
 
 import (
+	"errors"
 	"net"
 	"sync"
 
@@ -29,6 +30,7 @@ type watch struct {
 
 	mu           sync.Mutex // guards what follows
 	registration eventloop.Registration
+	fd           int
 	busy         bool  // ready is running
 	over         error // why the watch has ended, or nil
 }
@@ -36,7 +38,8 @@ type watch struct {
 func (w *watch) add(fd uintptr) (err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.registration, err = w.loop.AddFor(int(fd), eventloop.Readable, w)
+	w.fd = int(fd)
+	w.registration, err = w.loop.AddFor(w.fd, eventloop.Readable, w)
 	return err
 }
 
@@ -48,7 +51,11 @@ func (w *watch) end(reason error) {
 		return
 	}
 	w.over = reason
-	w.loop.Forget(w.registration)
+	if errors.Is(reason, net.ErrClosed) {
+		w.loop.Remove(w.registration, w.fd) // it is about to be closed, and may live on in another process
+	} else {
+		w.loop.Forget(w.registration)
+	}
 	if !w.busy {
 		w.ended(reason)
 	}

@@ -8,15 +8,15 @@ type Process struct {
 	Instance string // which process it is, of those that know the key
 }
 
-// fence keeps out processes that others with the same key have taken over from: one that was
+// Fence keeps out processes that others with the same key have taken over from: one that was
 // frozen, and wakes up, must not take the port back.
-type fence struct {
-	key      Key
-	served   bool
-	instance string // that serves, or did so last
-	// superseded are instances that others have taken over from. The last few are enough;
+type Fence struct {
+	Key      Key
+	Served   bool   // a relay client with the key serves the lease
+	Instance string // that serves, or did so last
+	// Superseded are instances that others have taken over from. The last few are enough;
 	// each was once served.
-	superseded []string
+	Superseded []string
 }
 
 const (
@@ -28,12 +28,12 @@ const (
 
 // fences are those of the relay clients that serve a lease, or have served it: one, or those
 // of a group.
-type fences []fence
+type fences []Fence
 
 // of returns the fence of a key, or nil.
-func (f fences) of(k Key) *fence {
+func (f fences) of(k Key) *Fence {
 	for i := range f {
-		if f[i].key == k {
+		if f[i].Key == k {
 			return &f[i]
 		}
 	}
@@ -45,11 +45,11 @@ func (f *fences) activate(p Process) {
 	found := f.of(p.Key)
 	if found == nil {
 		f.makeRoom()
-		*f = append(*f, fence{key: p.Key})
+		*f = append(*f, Fence{Key: p.Key})
 		found = &(*f)[len(*f)-1]
 	}
-	found.superseded = found.supersededBy(p.Instance)
-	found.served, found.instance = true, p.Instance
+	found.Superseded = found.supersededBy(p.Instance)
+	found.Served, found.Instance = true, p.Instance
 }
 
 // makeRoom forgets the first relay client that does not serve, if there are too many.
@@ -57,7 +57,7 @@ func (f *fences) makeRoom() {
 	if len(*f) < maxFences {
 		return
 	}
-	if gone := slices.IndexFunc(*f, func(one fence) bool { return !one.served }); gone >= 0 {
+	if gone := slices.IndexFunc(*f, func(one Fence) bool { return !one.Served }); gone >= 0 {
 		*f = slices.Delete(*f, gone, gone+1)
 	}
 }
@@ -65,40 +65,40 @@ func (f *fences) makeRoom() {
 // leave notes that the relay client with a key does not serve any more.
 func (f fences) leave(k Key) {
 	if found := f.of(k); found != nil {
-		found.served = false
+		found.Served = false
 	}
 }
 
 // leaveAll notes that nobody serves any more.
 func (f fences) leaveAll() {
 	for i := range f {
-		f[i].served = false
+		f[i].Served = false
 	}
 }
 
 // supersede returns what a lease is to know that takes the place of this one, for a process.
 func (f fences) supersede(by Process) (next fences) {
 	for _, one := range f {
-		if one.key == by.Key {
-			one.superseded = one.supersededBy(by.Instance)
+		if one.Key == by.Key {
+			one.Superseded = one.supersededBy(by.Instance)
 		}
-		one.served, one.instance = false, ""
+		one.Served, one.Instance = false, ""
 		next = append(next, one)
 	}
 	return next
 }
 
 // supersededBy returns which instances are superseded once another one serves.
-func (f *fence) supersededBy(instance string) []string {
-	if !f.served || f.instance == "" || f.instance == instance {
-		return f.superseded
+func (f *Fence) supersededBy(instance string) []string {
+	if !f.Served || f.Instance == "" || f.Instance == instance {
+		return f.Superseded
 	}
-	superseded := append(slices.Clone(f.superseded), f.instance)
+	superseded := append(slices.Clone(f.Superseded), f.Instance)
 	return superseded[max(0, len(superseded)-maxSuperseded):]
 }
 
 // isSuperseded reports whether a process was taken over from by one that is there.
 func (f fences) isSuperseded(p Process) bool {
 	found := f.of(p.Key)
-	return found != nil && p.Instance != "" && found.served && found.instance != p.Instance && slices.Contains(found.superseded, p.Instance)
+	return found != nil && p.Instance != "" && found.Served && found.Instance != p.Instance && slices.Contains(found.Superseded, p.Instance)
 }

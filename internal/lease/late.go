@@ -97,3 +97,15 @@ func IsOpen(l conn.Listener) bool {
 	late, isLate := l.(*lateListener)
 	return !isLate || late.tryNow()
 }
+
+// Opened returns the listener that accepts for l, a listener of Ports, or nil while another
+// program has the port.
+func Opened(l conn.Listener) conn.Listener {
+	late, isLate := l.(*lateListener)
+	if !isLate {
+		return l
+	}
+	late.mu.Lock()
+	defer late.mu.Unlock()
+	return late.on
+}

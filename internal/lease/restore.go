@@ -13,7 +13,7 @@ import (
 // anybody else can have their ports. Users who come there wait for the owners. A lease
 // is kept if its port may not be opened now: the mistake may be in how the relay was
 // started. From now on nobody serves the leases, and the next start has to know since
-// when: that is what save writes.
+// when: that is what save writes. Leases that are there already are left as they are.
 func (r *Registry) Restore(open func(Lease) (*Handle, error)) (save func()) {
 	saved, err := r.config.Store.Load()
 	if err != nil {
@@ -25,6 +25,10 @@ func (r *Registry) Restore(open func(Lease) (*Handle, error)) (save func()) {
 	var shelved []Lease
 	closed := make(closedPorts)
 	for _, l := range saved {
+		if h := r.inherited(l); h != nil {
+			restored = append(restored, h)
+			continue
+		}
 		places := r.standing(l, now)
 		if len(places) == 0 {
 			_ = r.config.Store.Delete(l.Key) // it will be tried at the next start too

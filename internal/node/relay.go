@@ -57,6 +57,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Sinks get every event, beside the log.
 	Sinks []observe.Sink
+	// From is what this process has from the one before it, or nil.
+	From *Inheritance
 }
 
 // Relay gives a server that does nothing yet, and has to be closed. It fails if
@@ -101,6 +103,7 @@ func Relay(c Config) (*server.Server, error) {
 		Lease:          now.Lease,
 		IdentityLease:  now.IdentityLease,
 		Probe:          now.Probe,
+		Estate:         c.From.Estate(),
 	})
 }
 

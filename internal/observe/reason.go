@@ -23,6 +23,7 @@ const (
 	RelayClientShutdown Reason = "relay_client_shutdown"
 	RelayClientLost     Reason = "relay_client_lost"
 	RelayLost           Reason = "relay_lost" // at the forwarder
+	Upgraded            Reason = "upgraded"   // another process of the relay has taken over
 )
 
 // Why an identity no longer holds, and with it tunnels, users and leases.

@@ -35,6 +35,13 @@ type Relay interface {
 	Claim(conn conn.Conn, owner, id string) error
 }
 
+// Knower is a Relay that can look for an id without a connection.
+type Knower interface {
+	// Knows reports whether Claim would find something for the id of an owner, or have found
+	// it a moment ago. It does not wait.
+	Knows(key wire.Key) bool
+}
+
 // Usage is what a Relay holds at a moment, beside the tunnels.
 type Usage struct {
 	Sessions int   // connections that carry many users each

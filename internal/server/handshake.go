@@ -189,7 +189,12 @@ func (h *handshake) claim() error {
 		}
 		return err
 	}
-	return h.protocols[h.req.Verb].Claim(h.conn, identity.Name, h.req.ID)
+	p := h.protocols[h.req.Verb]
+	if h.succession.concerns() && !knows(p, wire.KeyOf(identity.Name, h.req.ID)) {
+		h.claimElsewhere(identity.Name)
+		return nil
+	}
+	return p.Claim(h.conn, identity.Name, h.req.ID)
 }
 
 // resetOnPanic is deferred where a panic would end more than one connection.

@@ -19,13 +19,19 @@ type opened struct {
 
 // newOpened returns a port for which descriptors were taken.
 func (r *registrar) newOpened(number int, l conn.Listener, account *admission.Account, source admission.Source, owner string) *opened {
-	p := entry.NewPort(r.entries, number, l)
+	return r.newOpenedAt(entry.NewPort(r.entries, number, l), number, l, account, source, owner)
+}
+
+func (r *registrar) newOpenedAt(p *entry.Port, number int, l conn.Listener, account *admission.Account, source admission.Source, owner string) *opened {
+	r.listeners.set(number, portListener{p, l})
 	return &opened{
 		port: p,
 		Place: endpoint.Place{
 			Port: number, Account: account, Source: source, Owner: owner,
 			Free: func(owner string, reason error) {
+				r.listeners.remove(number, p)
 				p.Close()
+				r.succession.freed(number, owner)
 				r.admission.ReleaseTunnelDescriptors()
 				switch {
 				case errors.Is(reason, lease.ErrExpired):

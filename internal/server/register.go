@@ -17,7 +17,15 @@ import (
 
 // register gives the relay client a public port, and tells it.
 func (h *handshake) register() error {
-	a, e, err := h.findEndpoint()
+	a, err := h.identify()
+	if err != nil {
+		return h.refuse(err)
+	}
+	if !h.gate.enter(h.endpoints.Closed()) {
+		return h.passOn()
+	}
+	defer h.gate.leave()
+	e, err := h.registrar.endpointFor(a)
 	if err != nil {
 		return h.refuse(err)
 	}
@@ -61,34 +69,33 @@ func (h *handshake) register() error {
 		_ = session.Close()
 		return err
 	}
+	h.succession.served(e.Port, a.wish.Instance)
 	e = nil // which is served
 	h.endIfOutdated(session)
 	return nil
 }
 
-// findEndpoint finds out who registers, and for which endpoint.
-func (h *handshake) findEndpoint() (*applicant, *endpoint.Endpoint, error) {
+// identify finds out who registers, and what it asks for.
+func (h *handshake) identify() (*applicant, error) {
 	wish, err := wire.ParsePreamble(h.req.Options)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	identity, err := h.under.Identify(h.conn, wish.Token)
 	if err != nil {
 		h.delayRefusal(wish.Token, err)
-		return nil, nil, err
+		return nil, err
 	}
 	if h.endpoints.Draining().Err() != nil {
-		return nil, nil, endpoint.ErrDraining
+		return nil, endpoint.ErrDraining
 	}
 	if wish.Session != "" { // of a tunnel whose protocol has claims by id
-		return nil, nil, &wire.OptionError{Key: wire.OptionSession, Want: "it is for further connections of multiplex"}
+		return nil, &wire.OptionError{Key: wire.OptionSession, Want: "it is for further connections of multiplex"}
 	}
 	if wish.Group != "" && identity.Name == "" {
-		return nil, nil, &wire.OptionError{Key: wire.OptionGroup, Want: "it needs a token or a certificate that this relay knows, by which its members are known as one owner's"}
+		return nil, &wire.OptionError{Key: wire.OptionGroup, Want: "it needs a token or a certificate that this relay knows, by which its members are known as one owner's"}
 	}
-	a := &applicant{Identity: identity, source: h.source(), wish: wish}
-	e, err := h.registrar.endpointFor(a)
-	return a, e, err
+	return &applicant{Identity: identity, source: h.source(), wish: wish}, nil
 }
 
 // delayRefusal holds the connection, whose token is refused with err, for as long as the

@@ -35,6 +35,9 @@ type registrar struct {
 	leases    *lease.Registry
 	endpoints *endpoint.Group
 	entries   *entry.Config
+
+	listeners  listeners // of the open public ports
+	succession *succession
 }
 
 // applicant is a relay client that registers, and what it asks for.

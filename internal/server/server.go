@@ -85,6 +85,9 @@ type Config struct {
 	// Probe is how often relay clients that can are asked whether they could serve a user.
 	// Zero is never.
 	Probe time.Duration
+	// Estate is what the process has left from which this one takes over, or nil. Begin has
+	// to follow.
+	Estate *Estate
 }
 
 // withDefaults gives a configuration that is complete.
@@ -127,6 +130,8 @@ type Server struct {
 	entries   *entry.Config
 	registrar registrar
 
+	gate       gate // of registrations
+	succession succession
 	handshakes sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows, and that nothing starts after its end
@@ -162,8 +167,10 @@ func New(config Config) (*Server, error) {
 		Probe: config.Probe,
 	})
 	ports := lease.NewPorts(config.Listen)
+	s.succession.endpoints = s.endpoints
 	s.registrar = registrar{
-		config: &s.config, log: s.log, events: s.events, admission: s.admission,
+		succession: &s.succession,
+		config:     &s.config, log: s.log, events: s.events, admission: s.admission,
 		ports: ports, endpoints: s.endpoints, entries: s.entries,
 		leases: lease.NewRegistry(lease.Config{
 			Store: config.Leases, Ports: ports, Log: s.log, TTL: config.Lease,
@@ -174,7 +181,14 @@ func New(config Config) (*Server, error) {
 			},
 		}),
 	}
-	s.endpoints.Go(s.registrar.leases.Restore(s.registrar.restore))
+	inherited := s.inherit(config.Estate)
+	save := s.registrar.leases.Restore(s.registrar.restore)
+	s.endpoints.Go(func() {
+		save()
+		for _, h := range inherited {
+			h.Save() // which the store may not have
+		}
+	})
 	return s, nil
 }
 
@@ -187,13 +201,12 @@ func (s *Server) Serve(l conn.Listener) error {
 	}
 	defer s.untrackListener(l)
 	closed := s.endpoints.Closed()
-	handle := func(c conn.Conn) (wait func()) {
-		s.startHandshake(c)
-		return nil
-	}
-	err := s.entries.Serve(closed, l, handle, entry.Shortage{Lend: s.admission.Reserve.LendSpare, Handle: s.startHandshake})
-	if closed.Err() != nil {
+	err := s.entries.Serve(closed, l, s.receive, entry.Shortage{Lend: s.admission.Reserve.LendSpare, Handle: s.startHandshake})
+	switch {
+	case closed.Err() != nil:
 		return ErrServerClosed
+	case s.succession.successor() != nil:
+		return ErrSucceeded
 	}
 	return err
 }

@@ -44,22 +44,23 @@ func newAcceptor(tcp *net.TCPListener) (*acceptor, error) {
 	return &acceptor{local: local, fd: fd}, nil
 }
 
+// close closes the socket. Who watches it is told first: an event loop that did not remove the
+// socket would go on waking up for it where another process has it, too (see Share).
 func (a *acceptor) close() error {
 	a.mu.Lock()
 	first, file, fd, detached := !a.closed, a.file, a.fd, a.detached
-	a.closed, a.fd = true, -1
-	if fd >= 0 {
-		_ = unix.Close(fd) // with the lock held: another descriptor could have its number soon
-	}
+	a.closed, a.fd = true, -1 // nobody uses the number any more
 	a.mu.Unlock()
-	switch {
-	case !first:
+	if !first {
 		return net.ErrClosed
-	case file != nil:
-		return file.Close()
-	case detached != nil:
+	}
+	if detached != nil {
 		detached()
 	}
+	if file != nil {
+		return file.Close()
+	}
+	_ = unix.Close(fd)
 	return nil
 }
 

@@ -108,3 +108,17 @@ func (c *Client) Reload(ctx context.Context) error {
 func (c *Client) Drain(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/api/v1/drain", nil, nil)
 }
+
+// upgradeWait is how long another process may take until it has taken over, or has failed to.
+const upgradeWait = time.Minute
+
+// Upgrade has a new process of the program take over from the one that is asked, and returns
+// when it has.
+func (c *Client) Upgrade(ctx context.Context) (done api.Upgrade, err error) {
+	patient := *c
+	t := c.http.Transport.(*http.Transport).Clone()
+	t.ResponseHeaderTimeout = upgradeWait
+	defer t.CloseIdleConnections()
+	patient.http = &http.Client{Transport: t, CheckRedirect: c.http.CheckRedirect}
+	return done, patient.call(ctx, http.MethodPost, "/api/v1/upgrade", nil, &done)
+}

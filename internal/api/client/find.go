@@ -24,10 +24,12 @@ type Socket struct {
 	Path   string
 	Kind   string // api.Relay or api.Forwarder
 	Number int    // the control port of a relay, or the process ID of a forwarder
+	Former int    // the ID of a process from which another one has taken over, or 0
 }
 
 // Find returns the sockets of all processes that run with this state directory: relays by
-// port, and then forwarders by process ID. A folder that does not exist has none.
+// port, and then forwarders by process ID; behind each relay those from which it has taken over.
+// A folder that does not exist has none.
 func Find(stateDir string) ([]Socket, error) {
 	entries, err := os.ReadDir(stateDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,16 +40,24 @@ func Find(stateDir string) ([]Socket, error) {
 	}
 	var sockets []Socket
 	for _, entry := range entries {
-		kind, number, ok := api.ParseSocketName(entry.Name())
-		path := filepath.Join(stateDir, entry.Name())
-		if ok && Live(path) {
-			sockets = append(sockets, Socket{Path: path, Kind: kind, Number: number})
+		s, ok := ParseName(entry.Name())
+		s.Path = filepath.Join(stateDir, entry.Name())
+		if ok && Live(s.Path) {
+			sockets = append(sockets, s)
 		}
 	}
 	slices.SortFunc(sockets, func(a, b Socket) int {
-		return cmp.Or(-cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number))
+		return cmp.Or(-cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Former, b.Former))
 	})
 	return sockets, nil
+}
+
+// ParseName returns what the name of a socket says, and reports whether it is one.
+func ParseName(name string) (s Socket, ok bool) {
+	if s.Kind, s.Number, s.Former, ok = api.ParseFormerSocketName(name); !ok {
+		s.Kind, s.Number, ok = api.ParseSocketName(name)
+	}
+	return s, ok
 }
 
 // Live reports whether a process listens on a socket. Only a socket that refuses

@@ -17,7 +17,10 @@ type Relay struct {
 	pending map[wire.Key]*opening
 }
 
-var _ protocol.Relay = (*Relay)(nil)
+var (
+	_ protocol.Relay  = (*Relay)(nil)
+	_ protocol.Knower = (*Relay)(nil)
+)
 
 // Config sets up a Relay. The zero value is fine.
 type Config struct {
@@ -62,6 +65,13 @@ func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 	o.session.pending.Add(-1)
 	o.Deliver(conn)
 	return nil
+}
+
+// Knows is protocol.Knower's.
+func (r *Relay) Knows(key wire.Key) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pending[key] != nil || r.config.Served.Contains(key)
 }
 
 // addPending has the connection of owner's that claims the key of o go there.

@@ -68,6 +68,7 @@ func NewBudget(bytes int64) *Budget { return yamux.NewBudget(bytes) }
 var (
 	_ protocol.Relay    = (*Relay)(nil)
 	_ protocol.Measured = (*Relay)(nil)
+	_ protocol.Knower   = (*Relay)(nil)
 )
 
 // The relay client hears of what TryOpen returns with the first bytes, or by conn.Flush,
@@ -183,6 +184,11 @@ func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 		return protocol.ErrLate
 	}
 	return protocol.ErrUnknownID
+}
+
+// Knows is protocol.Knower's.
+func (r *Relay) Knows(key wire.Key) bool {
+	return r.findTunnel(key) != nil || r.Ended != nil && r.Ended.Contains(key)
 }
 
 func (r *Relay) addTunnel(key wire.Key, t *tunnel) {

@@ -23,7 +23,10 @@ type Relay struct {
 	pools map[wire.Key]*session
 }
 
-var _ protocol.Relay = (*Relay)(nil)
+var (
+	_ protocol.Relay  = (*Relay)(nil)
+	_ protocol.Knower = (*Relay)(nil)
+)
 
 // Config sets up a Relay. The zero value is fine.
 type Config struct {
@@ -98,6 +101,11 @@ func (r *Relay) Claim(conn conn.Conn, owner, id string) error {
 		return protocol.ErrLate
 	}
 	return protocol.ErrUnknownID
+}
+
+// Knows is protocol.Knower's.
+func (r *Relay) Knows(key wire.Key) bool {
+	return r.findPool(key) != nil || r.config.Ended.Contains(key)
 }
 
 func (r *Relay) addPool(key wire.Key, s *session) {

@@ -18,7 +18,8 @@ import (
 type poolRelay struct {
 	*testing.T
 	wish  chan wire.Preamble
-	conns chan *net.TCPConn // of the pool
+	first chan *net.TCPConn // of each pool, which has registered
+	conns chan *net.TCPConn // of all pools, the others
 }
 
 // startPoolRelay returns a relay that grants each registration, and its address.
@@ -28,7 +29,7 @@ func startPoolRelay(t *testing.T) (*poolRelay, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &poolRelay{T: t, wish: make(chan wire.Preamble, 10), conns: make(chan *net.TCPConn, 100)}
+	r := &poolRelay{T: t, wish: make(chan wire.Preamble, 100), first: make(chan *net.TCPConn, 100), conns: make(chan *net.TCPConn, 100)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -44,7 +45,11 @@ func startPoolRelay(t *testing.T) (*poolRelay, string) {
 		_ = l.Close()
 		<-ended
 		close(r.conns)
+		close(r.first)
 		for c := range r.conns {
+			_ = c.Close()
+		}
+		for c := range r.first {
 			_ = c.Close()
 		}
 	})
@@ -69,7 +74,7 @@ func (r *poolRelay) greet(c *net.TCPConn) {
 	}
 	r.wish <- wish
 	_, _ = io.WriteString(c, "20001\nID\n")
-	r.conns <- c
+	r.first <- c
 }
 
 // take takes a connection of the pool, and writes on it.
@@ -194,4 +199,25 @@ func TestServerIsCheckedOnceUserFails(t *testing.T) {
 	}
 	conntest.WantReset(t, r.take(header))
 	conntest.WantRead(t, channel, "down refused\n")
+}
+
+// A relay client that is told to move registers anew, at once. Where each registration is told
+// so it does it seldom in the end.
+func TestRelaySaysMove(t *testing.T) {
+	t.Parallel()
+	r, addr := startPoolRelay(t)
+	local, _ := echoing(t)
+	stop := forwardFrom(t, addr, local, relay.Options{Drain: -1})
+	defer stop()
+	since := time.Now()
+	const atOnce = 10
+	for range atOnce + 1 {
+		c := within(t, r.first, "a registration")
+		defer c.Close()
+		conntest.Write(t, c, string(proxyproto.ControlHeader())+"move\nmove\n")
+	}
+	_ = within(t, r.first, "the last registration").Close()
+	if took := time.Since(since); took < 4*time.Second {
+		t.Errorf("%d registrations have come within %v", atOnce+2, took)
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/seed96252745/relay/internal/observe"
 )
 
@@ -25,7 +27,8 @@ type keeper struct {
 	gaveUp time.Time    // when a tunnel was given up that may have stood in the way
 	lost   *TunnelEvent // the end of the tunnel, to be reported when trying has ended, or nil
 	retry  backoff      // chooses pauses
-	pause  *time.Timer  // before the next try, or nil
+	moves  *rate.Limiter
+	pause  *time.Timer // before the next try, or nil
 }
 
 // try is an attempt to register.
@@ -42,7 +45,7 @@ type try struct {
 // that lasts.
 func (l *Listener) run(first *granted) error {
 	defer close(l.done)
-	k := &keeper{Listener: l, service: l.wanted(), tries: make(chan *try, 1)}
+	k := &keeper{Listener: l, service: l.wanted(), tries: make(chan *try, 1), moves: rate.NewLimiter(rate.Every(moveInterval), movesAtOnce)}
 	defer k.end()
 	if first != nil {
 		k.tunnel, k.before = l.serve(first), true
@@ -60,6 +63,14 @@ func (l *Listener) run(first *granted) error {
 // settled is how old a tunnel is before another one is to take its place. The relay answers
 // before it binds a tunnel: of two that come at once it might bind the earlier one last.
 const settled = 100 * time.Millisecond
+
+// A relay that says to move whenever a relay client has registered has it do so once in
+// moveInterval, when it has done so movesAtOnce times: each registration that has another one in
+// its place is there for letGoAfter. An operator does not upgrade a relay as often.
+const (
+	movesAtOnce  = 10
+	moveInterval = 5 * time.Second
+)
 
 // wait waits for something to happen, and does what follows from it.
 func (k *keeper) wait() error {
@@ -81,9 +92,7 @@ func (k *keeper) wait() error {
 	case <-ended:
 		k.lose()
 	case <-moved:
-		k.moving = true
-		k.tryAtOnce()
-		k.tunnel.service.options.Logger.Info("the relay has said to register anew: another process answers at its address")
+		k.move()
 	case <-k.replaced:
 		k.replace()
 	case <-pause:
@@ -207,6 +216,18 @@ func (k *keeper) replace() {
 		k.tunnel.use(k.service)
 		k.status.changed(k.service)
 	}
+}
+
+// move registers anew, as the relay has said: at once, unless it has said so too often. The
+// tunnel serves on meanwhile.
+func (k *keeper) move() {
+	k.moving = true
+	k.tryAtOnce()
+	pause := k.moves.Reserve().Delay()
+	if pause > 0 {
+		k.pause = time.NewTimer(pause)
+	}
+	k.tunnel.service.options.Logger.Info("the relay has said to register anew: another process answers at its address", "in", pause.Round(time.Millisecond).String())
 }
 
 // tryAtOnce has the next try be at once, and the pauses after it be short again.

@@ -119,7 +119,7 @@ func (f *flags) define() {
 	f.from = make(map[string]origin)
 
 	fs := f.ofForwarder
-	fs.StringVar(&f.localForwardPort, "localForwardPort", "", "port of the server to put online")
+	fs.StringVar(&f.localForwardPort, "localForwardPort", "", "port of the server to put online, or unix: and the path of its socket")
 	fs.StringVar(&f.localForwardHost, "localForwardHost", "localhost", "host of the server to put online")
 	fs.StringVar(&f.protocol, "protocol", string(relay.Multiplex), "how users come from the relay: multiplex, pool or event")
 	fs.IntVar(&f.options.Sessions, "sessions", 0, "connections to the relay that users are spread over, with --protocol=multiplex (default 1, or with TLS 4)")

@@ -76,18 +76,12 @@ func (f *flags) openForwarder(s serviceFlags, several bool, printed io.Writer, l
 
 // forwarderAddrs returns the addresses of the relay and of the local server.
 func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr, local string, err error) {
-	localPort, err := parsePort(f.localForwardPort, "--localForwardPort", rightForwarder)
+	local, err = f.localAddr()
 	if err != nil {
 		return "", "", err
 	}
-	if err := checkHost(f.localForwardHost); err != nil {
-		right := rightHost(err, f.localForwardPort, "for example:   --localForwardHost=localhost", func(host, port string) string {
-			return fmt.Sprintf("for example:   --localForwardHost=%s --localForwardPort=%s", host, port)
-		})
-		return "", "", usagef(right, "--localForwardHost: %v", err)
-	}
 	line := func(host, port string) string {
-		return fmt.Sprintf("to put a server online:   relay --localForwardPort=%d %s %s", localPort, host, port)
+		return fmt.Sprintf("to put a server online:   relay --localForwardPort=%s %s %s", f.localForwardPort, host, port)
 	}
 	if len(args) != 2 {
 		right, where := rightForwarder, ""
@@ -103,7 +97,7 @@ func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr, loc
 	if err := checkHost(args[0]); err != nil {
 		return "", "", usagef(rightHost(err, strconv.Itoa(relayPort), rightForwarder, line), "host of the relay: %v", err)
 	}
-	return net.JoinHostPort(args[0], strconv.Itoa(relayPort)), net.JoinHostPort(f.localForwardHost, strconv.Itoa(localPort)), nil
+	return net.JoinHostPort(args[0], strconv.Itoa(relayPort)), local, nil
 }
 
 // reload reads the token file again.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,9 +23,13 @@ func (s *script) freePort(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// listen listens on loopback on behalf of a script.
-func (s *script) listen(ts *testscript.TestScript, name, port string) net.Listener {
-	l, err := net.Listen("tcp", net.JoinHostPort(loopback, port))
+// listen listens on behalf of a script: at a port of loopback, or at unix: and a path.
+func (s *script) listen(ts *testscript.TestScript, name, at string) net.Listener {
+	network, addr := "tcp", net.JoinHostPort(loopback, at)
+	if path, isUnix := strings.CutPrefix(at, "unix:"); isUnix {
+		network, addr = "unix", ts.MkAbs(path)
+	}
+	l, err := net.Listen(network, addr)
 	if err != nil {
 		ts.Fatalf("%v", err)
 	}
@@ -32,7 +37,7 @@ func (s *script) listen(ts *testscript.TestScript, name, port string) net.Listen
 	return l
 }
 
-// server <name> <port>: starts a server that sends back what it gets.
+// server <name> <port or unix:path>: starts a server that sends back what it gets.
 func (s *script) server(ts *testscript.TestScript, args []string) {
 	l := s.listen(ts, args[0], args[1])
 	s.serving.Go(func() {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -278,31 +277,4 @@ func takeToken(f *flags, own *config.Service, common *config.Relay) {
 	case own.TokenFile == "":
 		f.owner.secret = common.Token
 	}
-}
-
-// maxSocketPath is how long the path of a Unix socket can be on the system that has the
-// shortest: macOS, with 104 bytes and a zero among them.
-const maxSocketPath = 103
-
-// parseLocal returns the address of a local server: a port of localhost, a host with a port, or
-// a Unix socket.
-func parseLocal(text string) (addr string, err error) {
-	path, isUnix := strings.CutPrefix(text, "unix:")
-	switch {
-	case isUnix && (path == "" || path == "@"):
-		return "", errors.New("after unix: there is the path of a socket, or @ and its name")
-	case isUnix && strings.HasPrefix(path, "@") && runtime.GOOS != "linux":
-		return "", errors.New("only Linux has sockets with names: give a path")
-	case isUnix && len(path) > maxSocketPath:
-		return "", fmt.Errorf("the path of a socket has %d bytes at most", maxSocketPath)
-	case isUnix:
-		return text, nil
-	}
-	if number, err := port.Parse(text); err == nil {
-		return net.JoinHostPort("localhost", strconv.Itoa(number)), nil
-	}
-	if err := checkAddress(text); err != nil {
-		return "", err
-	}
-	return text, nil
 }

@@ -2,10 +2,13 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/seed96252745/relay/internal/transport"
 )
 
 // surprise returns how long the local server may take to say something of its own accord, or
@@ -22,9 +25,13 @@ func (f *Forwarder) localServer(ctx context.Context) Finding {
 	dialing, cancel := context.WithTimeout(ctx, f.Wait)
 	defer cancel()
 	begin := time.Now()
-	conn, err := new(net.Dialer).DialContext(dialing, "tcp", f.Local)
+	local, err := transport.ParseLocalAddr(f.Local)
 	if err != nil {
-		return problem(f.adviceForLocal(err), "%s: %s", f.Local, whyNot(err))
+		return problem("correct --localForwardPort", "%s: %v", f.Local, err)
+	}
+	conn, err := local.Dial(dialing)
+	if err != nil {
+		return problem(adviceForLocal(local, err), "%s: %s", f.Local, whyNot(err))
 	}
 	defer func() { _ = conn.Close() }()
 	found := fmt.Sprintf("%s accepts in %s", f.Local, Millis(time.Since(begin)))
@@ -94,8 +101,13 @@ func asWhat(name, said string) string {
 	return fmt.Sprintf(" (%s: %s)", name, quote(said))
 }
 
-func (f *Forwarder) adviceForLocal(err error) string {
-	if isTimeout(err) {
+func adviceForLocal(local transport.LocalAddr, err error) string {
+	switch {
+	case local.IsUnix() && isTimeout(err):
+		return "the server is there, and accepts nobody: restart it, or see its log"
+	case local.IsUnix():
+		return cmp.Or(local.Advice(err), "start the server, or check --localForwardPort")
+	case isTimeout(err):
 		return "a firewall drops it, or that machine is down; check --localForwardHost"
 	}
 	return "start the server, or check --localForwardPort and --localForwardHost: one that listens on one address of this machine alone is found only there"

@@ -54,6 +54,9 @@ func ParseLocalAddr(text string) (LocalAddr, error) {
 // String returns the address as it was given.
 func (a LocalAddr) String() string { return a.text }
 
+// IsUnix reports whether it is a Unix socket.
+func (a LocalAddr) IsUnix() bool { return a.unix != "" }
+
 // HTTPHost returns what a request over HTTP calls the server: its address, or localhost for
 // one behind a Unix socket.
 func (a LocalAddr) HTTPHost() string {

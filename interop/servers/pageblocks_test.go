@@ -119,7 +119,7 @@ func (b block) commands() (commands []string) {
 // forwarder for each server and name, has its own terminal. The previous command there
 // is stopped before the next one.
 func terminal(command string) string {
-	if local := regexp.MustCompile(`--localForwardPort=\d+`).FindString(command); local != "" {
+	if local := regexp.MustCompile(`--localForwardPort=\S+`).FindString(command); local != "" {
 		return local + regexp.MustCompile(` --name=\S+`).FindString(command)
 	}
 	if strings.HasPrefix(command, "relay ") && !strings.HasPrefix(command, "relay --config ") {

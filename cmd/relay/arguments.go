@@ -24,6 +24,9 @@ func relayPort(cmd *cobra.Command, args []string) (int, error) {
 	}
 	number, err := parsePort(args[0], "port of the relay", rightBoth)
 	if err != nil {
+		if strings.HasSuffix(args[0], ".toml") && len(args) == 1 {
+			return 0, usagef("to run what it says:   relay --config "+quoteArg(args[0])+"\nto check it:           relay check "+quoteArg(args[0]), "a file is given, and no port")
+		}
 		if right, ok := meantBind(args); ok {
 			return 0, usagef(right, "the relay's argument is a port alone; --bind says at which address it listens, and without it that is everywhere")
 		}

@@ -103,21 +103,22 @@ func (l *setupLoader) refuseFlags() {
 	}
 	refuse(s.relay == nil, "a relay has it, and "+path+" has no [server]", l.flags.ofRelay, l.flags.ofRelayLimits)
 	refuse(len(s.services) == 0, "a forwarder has it, and "+path+" has no services", l.flags.ofForwarder)
-	ambiguous := func(names ...string) {
+	ambiguous := func(why string, names ...string) {
 		for _, name := range names {
 			if flag := lookup(name, l.flags.all()...); flag.Changed {
-				l.wrongArgument(l.flags.renamed(usagef(rightConfig, "--%s is given, and %s has several that could be meant: put it into the file", name, path)))
+				l.wrongArgument(l.flags.renamed(usagef(rightConfig, "--%s is given, and %s", name, why)))
 			}
 		}
 	}
 	if len(s.services) > 0 {
-		ambiguous("localForwardPort", "localForwardHost")
+		ambiguous("each service of "+path+" has a local server of its own: change that in the file", "localForwardPort", "localForwardHost")
 	}
+	several := path + " has several that could be meant: put it into the file"
 	if len(s.services) > 1 {
-		ambiguous("port", "name")
+		ambiguous(several, "port", "name")
 	}
 	if s.relay != nil && len(s.services) > 0 {
-		ambiguous("probe", "tlsCert", "tlsKey")
+		ambiguous(several, "probe", "tlsCert", "tlsKey")
 	}
 }
 

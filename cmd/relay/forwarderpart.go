@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -83,11 +84,16 @@ func (p *forwarderPart) run(ctx context.Context) error {
 // prepare reads what other settings name, and returns what puts them in force. Until then
 // nothing is changed.
 func (p *forwarderPart) prepare(next *setup) (use func() error, err error) {
-	if _, err := p.services(next); err != nil {
+	services, err := p.services(next)
+	if err != nil {
 		return nil, err
+	}
+	apply, err := p.node.Prepare(services)
+	if err != nil {
+		return nil, next.process.renamed(err)
 	}
 	return func() error {
 		p.metrics.SetTunnels(next.process.adminServer.metricsTunnels)
-		return p.node.Reload()
+		return errors.Join(apply(), p.node.Reload())
 	}, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ type comparison struct {
 	faults  []config.Fault
 	// upgradable reports whether the process is a relay, and nothing else.
 	upgradable bool
+	sides      bool // there are services before and after
 }
 
 // compare returns the keys that have other values in next, and faults for those that cannot
@@ -118,6 +120,7 @@ func (c *comparison) relay(now, next *relaySetup) {
 
 // services compares the services.
 func (c *comparison) services(now, next []serviceFlags) {
+	c.sides = len(now) > 0 && len(next) > 0
 	before := make(map[string]serviceFlags)
 	for _, s := range now {
 		before[s.name] = s
@@ -126,35 +129,40 @@ func (c *comparison) services(now, next []serviceFlags) {
 		was, known := before[s.name]
 		delete(before, s.name)
 		if !known {
-			c.service(s.name, "it is new")
-		} else if !was.same(s) {
+			c.service(s.name, "it is new, and this process has put nothing online so far")
+		} else if was.settings("drain") != s.settings("drain") {
 			c.service(s.name, "it has changed")
 		}
 	}
 	for name := range before {
-		c.service(name, "it is gone")
+		c.service(name, "it is gone, and this process would put nothing online any more")
 	}
 }
 
-// service notes what is with a service.
+// service notes that a service has changed. What is a fault if the process would become a
+// forwarder by that, or would be none any more.
 func (c *comparison) service(name, what string) {
 	key := "services." + name
 	c.changed = append(c.changed, key)
-	c.fault(key, what+", and services cannot change while the process runs")
+	if !c.sides {
+		c.fault(key, what)
+	}
 }
 
 // ofNoService are settings of the whole process that a service does not use.
 var ofNoService = []string{"logLevel", "metricsTunnels", "config"}
 
-// same reports whether two services are alike in all settings.
-func (s serviceFlags) same(other serviceFlags) bool {
-	alike := s.relay == other.relay && s.local == other.local
+// settings returns a text of all settings of a service, without some. Two services are alike if
+// theirs are. It has the token, and is for nobody to see.
+func (s serviceFlags) settings(without ...string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q %q %q", s.relay, s.local, s.flags.owner.secret)
 	for _, fs := range []*pflag.FlagSet{s.flags.ofForwarder, s.flags.ofBoth} {
 		fs.VisitAll(func(flag *pflag.Flag) {
-			if !slices.Contains(ofNoService, flag.Name) {
-				alike = alike && valueOf(flag) == valueOf(lookup(flag.Name, other.flags.all()...))
+			if !slices.Contains(ofNoService, flag.Name) && !slices.Contains(without, flag.Name) {
+				fmt.Fprintf(&b, " %s=%q", flag.Name, valueOf(flag))
 			}
 		})
 	}
-	return alike
+	return b.String()
 }

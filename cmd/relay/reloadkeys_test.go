@@ -63,7 +63,12 @@ func TestCompare(t *testing.T) {
 		{relay, service, "services.web", "0:server 3:services.web"},
 		{service, relay, "services.web", "1:server 0:services.web"},
 		{service, "logLevel = \"debug\"\nmetricsTunnels = 7\n" + service, "logLevel metricsTunnels", ""},
-		{service, service + "users = 3\n", "services.web", "3:services.web"},
+		{service, service + "users = 3\n", "services.web", ""},
+		{service, "drain = \"1s\"\n" + service, "drain", ""},
+		{service, service + "[services.db]\nlocal = \"81\"\n", "services.db", ""},
+		{service + "[services.db]\nlocal = \"81\"\n", service, "services.db", ""},
+		{service, strings.Replace(service, "web", "db", 1), "services.db services.web", ""},
+		{service, strings.Replace(service, "8080", "8081", 1), "services.web", ""},
 	} {
 		changed, faults := compare(load(t, tt.now), load(t, tt.next))
 		var keys []string

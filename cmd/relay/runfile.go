@@ -44,7 +44,9 @@ func (s *setup) open(keys relay.KeyStore, printed io.Writer, log *slog.Logger) (
 		if service.name != "" {
 			options.Keys = serviceKeys{keys: keys, name: service.relay + " services." + service.name}
 		}
-		services = append(services, forwarder.Service{Name: service.name, Relay: service.relay, Local: service.local, Options: options})
+		services = append(services, forwarder.Service{
+			Name: service.name, Relay: service.relay, Local: service.local, Settings: service.settings(), Options: options,
+		})
 	}
 	return services, nil
 }

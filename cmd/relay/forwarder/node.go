@@ -33,11 +33,14 @@ type Node struct {
 	engine  *relay.Engine
 	running sync.WaitGroup // of services, and of Works
 
-	mu       sync.Mutex // guards what follows
-	services []*service // by their numbers; those included that are gone and have users
-	last     uint64     // number given last
-	ended    bool       // Run has begun to end; nothing begins any more
-	err      error      // of the first service that has failed
+	changing sync.Mutex // held while services change
+
+	mu       sync.Mutex     // guards what follows
+	services []*service     // by their numbers; those included that are gone and have users
+	last     uint64         // number given last
+	run      func(*service) // runs one; nil before Run
+	ended    bool           // Run has begun to end; nothing begins any more
+	err      error          // of the first service that has failed
 }
 
 // New returns a node with these services, which has to be closed. It returns an error if
@@ -48,16 +51,12 @@ func New(services []Service, c Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{config: c, started: time.Now(), history: history.New(), engine: engine}
-	for _, of := range services {
-		n.last++
-		s, err := n.newService(n.last, of)
-		if err != nil {
-			engine.Close()
-			return nil, named(of.Name, err)
-		}
-		n.services = append(n.services, s)
+	apply, err := n.Prepare(services)
+	if err != nil {
+		engine.Close()
+		return nil, err
 	}
-	return n, nil
+	return n, apply()
 }
 
 // named returns an error that says which service it is about.
@@ -79,8 +78,9 @@ func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n.mu.Lock()
+	n.run = func(s *service) { n.runLocked(ctx, cancel, s) }
 	for _, s := range n.services {
-		n.runLocked(ctx, cancel, s)
+		n.run(s)
 	}
 	n.mu.Unlock()
 	<-ctx.Done()
@@ -96,15 +96,15 @@ func (n *Node) runLocked(ctx context.Context, cancel context.CancelFunc, s *serv
 	n.running.Go(func() {
 		defer s.end()
 		err := s.forwarder.Run(ctx)
-		if err == nil {
-			return
-		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if n.err == nil {
-			n.err = named(s.config.Load().Name, err)
+		switch {
+		case s.gone:
+			n.services = slices.DeleteFunc(n.services, func(other *service) bool { return other == s })
+		case err != nil && n.err == nil:
+			n.err = named(s.now.Load().Name, err)
+			cancel()
 		}
-		cancel()
 	})
 }
 

@@ -65,7 +65,7 @@ func statesOf(services []*service) []relay.ForwarderState {
 func (n *Node) limits(services []*service, states []relay.ForwarderState) []api.Limit {
 	var own, asked closest
 	for i := range states {
-		s, o := &states[i], &services[i].config.Load().Options
+		s, o := &states[i], &services[i].now.Load().Options
 		for _, l := range s.Limits {
 			own.add(api.Limit{Name: l.Name, Max: int64(l.Max), Used: int64(l.Used), Met: l.Met})
 		}

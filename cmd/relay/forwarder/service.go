@@ -17,6 +17,9 @@ import (
 type Service struct {
 	Name         string // its key in the file, or "" from the command line
 	Relay, Local string // addresses
+	// Settings is a text of all that is set. A service with the same text is not touched when
+	// others change.
+	Settings string
 	// Options are the service's. OnEvent and Engine are the node's.
 	Options relay.Options
 }
@@ -26,37 +29,64 @@ type service struct {
 	id        uint64 // of its tunnel
 	node      *Node
 	forwarder *relay.Forwarder
-	config    atomic.Pointer[Service]
+	now       atomic.Pointer[current]
 	port      atomic.Int64 // public, of the last registration
-	end       context.CancelFunc
+
+	// What follows is guarded by Node.mu.
+
+	end  context.CancelFunc // of its Run; nil before that
+	gone bool               // it drains, and is no more then
+}
+
+// current is what a service is at present.
+type current struct {
+	Service
+	tunnel observe.Tunnel
 }
 
 // newService returns a service that does nothing before it is run.
 func (n *Node) newService(id uint64, c Service) (*service, error) {
 	s := &service{id: id, node: n}
-	c = s.configured(c)
-	s.config.Store(&c)
+	s.note(c)
+	options := c.Options
+	options.Engine, options.OnEvent = n.engine, s.observe
+	options.OnRegister = func(public net.Addr) {
+		if tell := s.now.Load().Options.OnRegister; tell != nil {
+			tell(public)
+		}
+	}
 	var err error
-	s.forwarder, err = relay.NewForwarder(c.Relay, c.Local, &c.Options)
+	s.forwarder, err = relay.NewForwarder(c.Relay, c.Local, &options)
 	return s, err
 }
 
-// configured returns c with what the node sets.
-func (s *service) configured(c Service) Service {
-	c.Options.Engine, c.Options.Protocol = s.node.engine, cmp.Or(c.Options.Protocol, relay.Multiplex)
-	tunnel := observe.Tunnel{ID: s.id, Service: c.Name, Local: c.Local, Protocol: string(c.Options.Protocol), Name: c.Options.Name}
-	c.Options.OnEvent = func(e relay.TunnelEvent) { s.observe(&e, tunnel) }
-	return c
+// note has c be what the service is from now on.
+func (s *service) note(c Service) {
+	s.now.Store(&current{c, observe.Tunnel{
+		ID: s.id, Service: c.Name, Local: c.Local, Protocol: string(cmp.Or(c.Options.Protocol, relay.Multiplex)), Name: c.Options.Name,
+	}})
+}
+
+// replace has the service go on as c. Users who are joined go on, and those who come find it as
+// it was until the relay has granted what it is now.
+func (s *service) replace(c Service) error {
+	before := s.now.Load()
+	s.note(c) // first: there may be an event at once
+	err := s.forwarder.Replace(c.Relay, c.Local, &c.Options)
+	if err != nil {
+		s.now.Store(before)
+	}
+	return err
 }
 
 // observe hands an event on to the sinks. The tunnel of a forwarder is known by its number:
 // the port may change with each registration, and is for people.
-func (s *service) observe(e *relay.TunnelEvent, tunnel observe.Tunnel) {
+func (s *service) observe(e relay.TunnelEvent) {
 	if public, ok := e.Public.(relay.Addr); ok {
 		s.port.Store(int64(public.Port))
 	}
 	seen := observe.Event{
-		Name: observe.Name(e.Name), Level: e.Level, User: e.User, Tunnel: tunnel,
+		Name: observe.Name(e.Name), Level: e.Level, User: e.User, Tunnel: s.now.Load().tunnel,
 		DialTime: e.DialTime, Duration: e.Duration, Received: e.Received, Sent: e.Sent,
 		Delayed: e.Delayed, Reset: e.Reset, From: observe.State(e.From), To: observe.State(e.To),
 		EndedBy: observe.Party(e.EndedBy), How: observe.How(e.How), Reason: observe.Reason(e.Reason), Limit: e.Limit, Code: e.Code, Err: e.Err,
@@ -74,7 +104,7 @@ func (s *service) observe(e *relay.TunnelEvent, tunnel observe.Tunnel) {
 // label returns what people call the service, before a colon and a space, or "" if it has no
 // name.
 func (s *service) label() string {
-	if name := s.config.Load().Name; name != "" {
+	if name := s.now.Load().Name; name != "" {
 		return name + ": "
 	}
 	return ""
@@ -84,7 +114,7 @@ func (s *service) label() string {
 func (s *service) tunnel() api.Tunnel {
 	now := s.forwarder.State()
 	t := api.Tunnel{
-		ID: api.TunnelID(s.id), Service: s.config.Load().Name, Name: now.Name, Protocol: string(now.Protocol), Local: now.LocalServer.Addr,
+		ID: api.TunnelID(s.id), Service: s.now.Load().Name, Name: now.Name, Protocol: string(now.Protocol), Local: now.LocalServer.Addr,
 		RoundTripSeconds: now.RoundTrip.Seconds(),
 		Users:            now.Users, Waiting: now.Waiting, Connections: now.Connections, Received: now.Received, Sent: now.Sent,
 	}

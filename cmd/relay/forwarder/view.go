@@ -34,10 +34,10 @@ func (n *Node) Status() api.Status {
 		default:
 			status.Away++
 		}
-		status.Draining = false
+		status.Control, status.Draining = s.Relay, false // which all have in common, but for those that drain
 	}
-	if len(states) > 0 {
-		status.Control = states[len(states)-1].Relay // which all have in common, but for those that drain
+	if len(states) > 0 && status.Control == "" {
+		status.Control = states[0].Relay
 	}
 	status.Problems = n.problems(services, states)
 	return status
@@ -142,7 +142,7 @@ func (n *Node) Reload() error {
 	var errs []error
 	for _, s := range n.all() {
 		if err := s.forwarder.Reload(); err != nil {
-			errs = append(errs, named(s.config.Load().Name, err))
+			errs = append(errs, named(s.now.Load().Name, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -96,10 +96,42 @@ func knownAddrs(addr string) []netip.AddrPort {
 	return known
 }
 
-// dialName connects to one of the addresses of a name. It calls prepare for each that it
-// tries.
-func dialName(ctx context.Context, addr string, prepare func(network, address string, raw syscall.RawConn) error) (conn.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: keepAlive(), Timeout: dialTimeout, Control: prepare}
+// dialName connects to one of the addresses of a name, as dialAddrs does. It calls prepare for
+// each that it tries.
+func dialName(ctx context.Context, addr string, prepare prepareFunc) (conn.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	host, service, err := net.SplitHostPort(addr)
+	port, numberErr := strconv.ParseUint(service, 10, 16)
+	if err != nil || numberErr != nil || host == "" {
+		return dialOne(ctx, addr, prepare) // which has an error for it, or another idea
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
+	}
+	addrs := make([]netip.AddrPort, len(ips))
+	for i, ip := range ips {
+		addrs[i] = netip.AddrPortFrom(ip.Unmap(), uint16(port))
+	}
+	return dialAddrs(ctx, addrs, prepare)
+}
+
+// prepareFunc prepares a socket before it connects, as net.Dialer.Control does.
+type prepareFunc func(network, address string, raw syscall.RawConn) error
+
+// dialAddrs connects to one of several addresses.
+func dialAddrs(ctx context.Context, addrs []netip.AddrPort, prepare prepareFunc) (conn.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return race(ctx, interleave(addrs), func(ctx context.Context, addr netip.AddrPort) (conn.Conn, error) {
+		return dialOne(ctx, addr.String(), prepare)
+	})
+}
+
+// dialOne connects to an address.
+func dialOne(ctx context.Context, addr string, prepare prepareFunc) (conn.Conn, error) {
+	dialer := net.Dialer{KeepAliveConfig: keepAlive(), Control: prepare}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

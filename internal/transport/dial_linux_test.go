@@ -97,6 +97,32 @@ func TestDialPassesSilence(t *testing.T) {
 	}
 }
 
+// Of a name's addresses one refuses and one does not answer; the third is reached.
+func TestDialAddrs(t *testing.T) {
+	_, silent := fullListener(t, "127.0.0.2:0")
+	_, port, _ := net.SplitHostPort(silent)
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.3", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	addrs := addrPorts("127.0.0.4:" + port + " " + silent + " " + l.Addr().String())
+	c, err := transport.DialAddrs(background, addrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Reset() }()
+	if got := c.RemoteAddr().String(); got != l.Addr().String() {
+		t.Errorf("it is connected to %s, want %s", got, l.Addr())
+	}
+	checkOptions(t, c, every)
+	ctx, cancel := context.WithTimeout(t.Context(), grace)
+	defer cancel()
+	if c, err := transport.DialAddrs(ctx, addrs[:2]); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("got %v and %v, want the first error, %v", c, err, unix.ECONNREFUSED)
+	}
+}
+
 // A connection that takes a while to be established is like any other.
 func TestDialWaits(t *testing.T) {
 	l, addr := fullListener(t, "127.0.0.1:0")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/netip"
 
 	"github.com/seed96252745/relay/internal/conn"
 )
@@ -41,3 +42,17 @@ func DialRelayTLS(ctx context.Context, addr string, config *tls.Config) (conn.Co
 	}
 	return SecureRelay(ctx, conn, config)
 }
+
+// What tries several addresses.
+var (
+	Race       = race
+	Interleave = interleave
+)
+
+// DialAddrs is dialAddrs as dialName calls it.
+func DialAddrs(ctx context.Context, addrs []netip.AddrPort) (conn.Conn, error) {
+	return dialAddrs(ctx, addrs, control)
+}
+
+// AttemptDelay is attemptDelay.
+const AttemptDelay = attemptDelay

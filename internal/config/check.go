@@ -8,6 +8,7 @@ import (
 func (p *parser) checkServices() {
 	f := p.file
 	p.checkPorts()
+	p.checkOwnPorts()
 	if p.partial {
 		return // what is missing may be in a line that was not understood
 	}

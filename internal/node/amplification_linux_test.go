@@ -47,6 +47,7 @@ func TestAmplification(t *testing.T) {
 	t.Run("requests", func(t *testing.T) { amplifyRequests(t, fresh) })
 	t.Run("claims", func(t *testing.T) { amplifyClaims(t, fresh) })
 	t.Run("tunnels", func(t *testing.T) { amplifyTunnels(t, fresh) })
+	t.Run("controls", func(t *testing.T) { amplifyControls(t, fresh) })
 	t.Run("probes", func(t *testing.T) { amplifyProbes(t, fresh) })
 	t.Run("TLS", func(t *testing.T) { amplifyTLS(t, fresh) })
 }
@@ -155,6 +156,22 @@ func amplifyProbes(t *testing.T, fresh memory) {
 			})
 			m.check(t, most)
 		})
+	}
+}
+
+// amplifyControls is about tunnels whose relay clients have asked for a control channel, and do
+// not serve it: they read nothing of it, and never claim it.
+func amplifyControls(t *testing.T, fresh memory) {
+	for _, verb := range []string{"multiplex\n", "pool\nnew\n", "event\nnew\n"} {
+		for _, state := range []string{"v1", "v1-down"} {
+			t.Run(strings.Fields(verb)[0]+" "+state, func(t *testing.T) {
+				r := start(t)
+				m := r.measure(t, fresh, "+proxy v2\n+control "+state+"\n"+verb, func(c *stranger) {
+					c.line(t)
+				}, func() int { return r.State().Tunnels })
+				m.check(t, most)
+			})
+		}
 	}
 }
 

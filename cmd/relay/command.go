@@ -20,7 +20,7 @@ type flags struct {
 	config  node.Config   // of the relay
 
 	protocol         string
-	localForwardPort string
+	localForwardPort []string
 	localForwardHost string
 	ports            string
 	drain            time.Duration
@@ -74,6 +74,9 @@ that port with the server, byte for byte.`,
   The same with a connection of its own for each user:
     relay --localForwardPort=6379 --protocol=event relay.example.com 8080
 
+  Put two servers online, each at a public port of its own:
+    relay --localForwardPort=22 --localForwardPort=80 relay.example.com 8080
+
   Run what a file says, a relay, services to put online, or both:
     relay init
     relay --config relay.toml
@@ -119,7 +122,7 @@ func (f *flags) define() {
 	f.from = make(map[string]origin)
 
 	fs := f.ofForwarder
-	fs.StringVar(&f.localForwardPort, "localForwardPort", "", "port of the server to put online, or unix: and the path of its socket")
+	fs.Var(repeated{&f.localForwardPort}, "localForwardPort", "port of the server to put online, or unix: and the path of its socket; given several times, each is a server with a public port of its own")
 	fs.StringVar(&f.localForwardHost, "localForwardHost", "localhost", "host of the server to put online")
 	fs.StringVar(&f.protocol, "protocol", string(relay.Multiplex), "how users come from the relay: multiplex, pool or event")
 	fs.IntVar(&f.options.Sessions, "sessions", 0, "connections to the relay that users are spread over, with --protocol=multiplex (default 1, or with TLS 4)")

@@ -40,11 +40,13 @@ func (f *flags) setupOfFlags(cmd *cobra.Command, args []string, env environment)
 		return nil, err
 	}
 	if isForwarder {
-		relayAddr, local, err := forwarderAddrs(cmd, args, f)
+		relayAddr, locals, err := forwarderAddrs(cmd, args, f)
 		if err != nil {
 			return nil, err
 		}
-		s.services = []serviceFlags{{relay: relayAddr, local: local, flags: f}}
+		for _, local := range locals {
+			s.services = append(s.services, serviceFlags{relay: relayAddr, local: local, flags: f})
+		}
 		s.notes = env.unused(f, "it is a relay's, and this is a forwarder", f.ofForwarder, f.ofBoth)
 		return s, firstOf(f.checkForwarder())
 	}

@@ -85,7 +85,7 @@ func runDoctor(cmd *cobra.Command, args []string, f *doctorFlags) error {
 		return usagef("for example:   --idle=2m", "--idle=%s: it can be up to %s", f.idle, doctor.MaxIdle)
 	case len(f.tls.check()) > 0:
 		return firstOf(f.tls.check())
-	case len(args) != 2 && f.localForwardPort == "" && !slices.ContainsFunc(args, isNoPort):
+	case len(args) != 2 && len(f.localForwardPort) == 0 && !slices.ContainsFunc(args, isNoPort):
 		return f.doctorHere(cmd, args)
 	}
 	patient, err := f.patient(cmd, args)
@@ -103,7 +103,7 @@ func (f *doctorFlags) takeVariables(args []string) error {
 	if err := env.take(&f.flags, f.ofBoth, f.ofRelay, f.ofRelayLimits); err != nil {
 		return err
 	}
-	if len(args) != 2 && f.localForwardPort == "" {
+	if len(args) != 2 && len(f.localForwardPort) == 0 {
 		return nil
 	}
 	return env.take(&f.flags, f.ofForwarder)
@@ -132,10 +132,15 @@ func (f *doctorFlags) patient(cmd *cobra.Command, args []string) (*doctor.Forwar
 		return nil, err
 	}
 	local := ""
-	if f.localForwardPort != "" {
-		if _, local, err = forwarderAddrs(cmd, args, &f.flags); err != nil {
+	if len(f.localForwardPort) > 1 {
+		return nil, usagef(rightDoctor, "the doctor looks at one tunnel at a time, and --localForwardPort has %d ports", len(f.localForwardPort))
+	}
+	if len(f.localForwardPort) == 1 {
+		_, locals, err := forwarderAddrs(cmd, args, &f.flags)
+		if err != nil {
 			return nil, err
 		}
+		local = locals[0]
 	}
 	order := protocols() // the one to use first, but for pool
 	slices.SortStableFunc(order, func(a, b string) int { return cmp.Compare(placeOf(a, protocol), placeOf(b, protocol)) })

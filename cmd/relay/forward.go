@@ -74,30 +74,30 @@ func (f *flags) openForwarder(s serviceFlags, several bool, printed io.Writer, l
 	return nil
 }
 
-// forwarderAddrs returns the addresses of the relay and of the local server.
-func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr, local string, err error) {
-	local, err = f.localAddr()
+// forwarderAddrs returns the addresses of the relay and of the local servers.
+func forwarderAddrs(cmd *cobra.Command, args []string, f *flags) (relayAddr string, locals []string, err error) {
+	locals, err = f.localAddrs()
 	if err != nil {
-		return "", "", err
+		return "", nil, err
 	}
 	line := func(host, port string) string {
-		return fmt.Sprintf("to put a server online:   relay --localForwardPort=%s %s %s", f.localForwardPort, host, port)
+		return fmt.Sprintf("to put a server online:   relay --localForwardPort=%s %s %s", strings.Join(f.localForwardPort, ","), host, port)
 	}
 	if len(args) != 2 {
 		right, where := rightForwarder, ""
 		if len(args) == 1 {
 			right, where = rightHost(checkHost(args[0]), "8080", right, line), whereThePortIs(cmd.Flags())
 		}
-		return "", "", usagef(right, "%s; the forwarder has two, host and port of the relay%s", argumentsGiven(len(args)), where)
+		return "", nil, usagef(right, "%s; the forwarder has two, host and port of the relay%s", argumentsGiven(len(args)), where)
 	}
 	relayPort, err := parsePort(args[1], "port of the relay", rightForwarder)
 	if err != nil {
-		return "", "", err
+		return "", nil, err
 	}
 	if err := checkHost(args[0]); err != nil {
-		return "", "", usagef(rightHost(err, strconv.Itoa(relayPort), rightForwarder, line), "host of the relay: %v", err)
+		return "", nil, usagef(rightHost(err, strconv.Itoa(relayPort), rightForwarder, line), "host of the relay: %v", err)
 	}
-	return net.JoinHostPort(args[0], strconv.Itoa(relayPort)), local, nil
+	return net.JoinHostPort(args[0], strconv.Itoa(relayPort)), locals, nil
 }
 
 // reload reads the token file again.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,17 +15,37 @@ import (
 // unixScheme is what the address of a Unix socket begins with.
 const unixScheme = "unix:"
 
-// localAddr returns the address of the local server that the flags name.
-func (f *flags) localAddr() (string, error) {
-	if strings.HasPrefix(f.localForwardPort, unixScheme) {
-		return f.localSocket()
+// localAddrs returns the addresses of the local servers that the flags name.
+func (f *flags) localAddrs() (addrs []string, err error) {
+	for _, text := range f.localForwardPort {
+		addr, err := f.localAddr(text)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(addrs, addr) {
+			return nil, usagef(rightForwarder, "--localForwardPort has %s twice: one server is online once", text)
+		}
+		addrs = append(addrs, addr)
 	}
-	number, err := parsePort(f.localForwardPort, "--localForwardPort", rightSocket(f.localForwardPort, rightForwarder))
+	for _, name := range []string{"port", "name"} {
+		if f.ofForwarder.Changed(name) && len(addrs) > 1 {
+			return nil, usagef("a file says more of each server:   relay init", "--%s is given, and there are %d servers that could be meant", name, len(addrs))
+		}
+	}
+	return addrs, nil
+}
+
+// localAddr returns the address of a local server, by the value of --localForwardPort.
+func (f *flags) localAddr(text string) (string, error) {
+	if strings.HasPrefix(text, unixScheme) {
+		return f.localSocket(text)
+	}
+	number, err := parsePort(text, "--localForwardPort", rightSocket(text, rightForwarder))
 	if err != nil {
 		return "", err
 	}
 	if err := checkHost(f.localForwardHost); err != nil {
-		right := rightHost(err, f.localForwardPort, rightSocket(f.localForwardHost, "for example:   --localForwardHost=localhost"), func(host, port string) string {
+		right := rightHost(err, text, rightSocket(f.localForwardHost, "for example:   --localForwardHost=localhost"), func(host, port string) string {
 			return fmt.Sprintf("for example:   --localForwardHost=%s --localForwardPort=%s", host, port)
 		})
 		return "", usagef(right, "--localForwardHost: %v", err)
@@ -34,9 +55,8 @@ func (f *flags) localAddr() (string, error) {
 
 // localSocket returns the address of a Unix socket, with an absolute path: it is what the log
 // shows.
-func (f *flags) localSocket() (string, error) {
+func (f *flags) localSocket(addr string) (string, error) {
 	const right = "for example:   --localForwardPort=unix:/run/web.sock"
-	addr := f.localForwardPort
 	if f.ofForwarder.Changed("localForwardHost") {
 		return "", usagef("for this socket:   --localForwardPort="+quoteArg(addr), "--localForwardHost is given, and a Unix socket is on this machine, without a host")
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed96252745/relay/internal/api"
 )
 
 func newUpgradeCommand() *cobra.Command {
@@ -37,6 +39,9 @@ func upgradeProcess(ctx context.Context, out io.Writer, admin *adminFlags) error
 	p, err := admin.one("upgrade")
 	if err != nil {
 		return err
+	}
+	if p.socket.Kind == api.Forwarder {
+		return fmt.Errorf("%s is no relay: start it again, and it lets its users finish, for --drain at most", p)
 	}
 	done, err := p.Upgrade(ctx)
 	if err != nil {

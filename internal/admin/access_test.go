@@ -60,6 +60,23 @@ func TestOwner(t *testing.T) {
 	r.ask("GET", "/debug/pprof/goroutine", "", "Host: relay").wantStatus(t, http.StatusOK)
 }
 
+// An upgrade starts a program: nobody but the owner of the process has it do that, whatever token
+// they have.
+func TestUpgradeIsTheOwners(t *testing.T) {
+	const token = "0123456789abcdef"
+	for _, tt := range []struct {
+		access admin.Access
+		want   int
+	}{
+		{admin.Access{Owner: true}, http.StatusOK},
+		{admin.Access{}, http.StatusForbidden},
+		{admin.Access{Token: token}, http.StatusForbidden},
+	} {
+		r := start(t, tt.access)
+		r.ask("POST", "/api/v1/upgrade", "", "Authorization: Bearer "+token).wantStatus(t, tt.want)
+	}
+}
+
 // Another page cannot have a browser change anything, or work for it.
 func TestCrossSite(t *testing.T) {
 	r := start(t, admin.Access{})

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -136,7 +137,8 @@ func startAt(t testing.TB, l net.Listener, access admin.Access) *rig {
 	t.Helper()
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })
 	r := &rig{TB: t, node: &node{status: api.Status{Kind: api.Relay, Tunnels: 1}}, base: "http://" + l.Addr().String()}
-	r.Server = admin.New(admin.Config{Node: r.node, Events: admin.NewStream(), Log: slog.New(slog.DiscardHandler), Page: page, Metrics: page})
+	r.Server = admin.New(admin.Config{Node: r.node, Events: admin.NewStream(), Log: slog.New(slog.DiscardHandler), Page: page, Metrics: page,
+		Upgrade: func(context.Context) (api.Upgrade, error) { return api.Upgrade{PID: 7}, nil }})
 	transport := &http.Transport{Proxy: nil}
 	r.client = &http.Client{Transport: transport, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse

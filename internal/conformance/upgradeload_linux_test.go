@@ -17,14 +17,15 @@ import (
 type load struct {
 	upgrades, joined, idle int
 	every                  time.Duration // between new users
+	between                int           // new users after each upgrade
 }
 
 // upgradeLoad is small unless the environment asks for all.
 func upgradeLoad() load {
 	if os.Getenv("UPGRADE_LOAD") == "full" {
-		return load{upgrades: 10, joined: 500, idle: 50, every: 10 * time.Millisecond}
+		return load{upgrades: 10, joined: 500, idle: 50, every: 10 * time.Millisecond, between: 100}
 	}
-	return load{upgrades: 3, joined: 20, idle: 5, every: 20 * time.Millisecond}
+	return load{upgrades: 3, joined: 20, idle: 5, every: 20 * time.Millisecond, between: 20}
 }
 
 // A relay is upgraded again and again while users come, while others' data flows, and while
@@ -39,17 +40,19 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		u.join(size.joined)
 		u.rest(size.idle)
 		u.running.Go(u.come)
+		u.awaitNewcomers(t, size.between)
+		usual := u.resetLongest()
 		for range size.upgrades {
 			d.upgrade()
 			if again := within(t, tun.registered, "the forwarder to register again"); again != tun.public {
 				t.Errorf("the port is %s, and was %s", again, tun.public)
 			}
 			u.join(size.joined / 10) // who stay with this process
-			u.awaitNewcomers(t, 20)
+			u.awaitNewcomers(t, size.between)
 		}
 		close(u.stop)
 		u.running.Wait()
-		t.Logf("%d upgrades: %d new users, the longest wait %v; %d joined, %d bytes each way; %d idle", size.upgrades, u.served, u.longest, u.joined, u.bytes, size.idle)
+		t.Logf("%d upgrades: %d new users, the longest wait %v, and %v before the first; %d joined, %d bytes each way; %d idle", size.upgrades, u.served, u.longest, usual, u.joined, u.bytes, size.idle)
 		for _, err := range u.failed {
 			t.Error(err)
 		}
@@ -135,6 +138,14 @@ func (u *upgradeUsers) awaitNewcomers(t *testing.T, n int) {
 			t.Fatalf("%d users have come, want %d", count()-before, n)
 		}
 	}
+}
+
+// resetLongest returns the longest wait, and forgets it.
+func (u *upgradeUsers) resetLongest() (longest time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	longest, u.longest = u.longest, 0
+	return longest
 }
 
 // greeted connects a user, and waits for the first byte.

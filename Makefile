@@ -8,7 +8,7 @@ RACE := $(if $(shell command -v cc 2>/dev/null || command -v gcc 2>/dev/null),-r
 
 FUZZTIME ?= 1m
 
-.PHONY: help demo build test portable wine fuzz bench lab soak packages lint fmt clean
+.PHONY: help demo build test portable wine fuzz bench lab soak packages image lint fmt clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ soak: ## run all protocols at once under one fault after the other, for SOAK=30m
 
 packages: ## make deb, rpm and apk, in bin/packages; ARCHS=amd64 makes fewer
 	deploy/packages/build
+
+image: ## make the container image relay:latest, with Docker; BUILD="podman build --format docker" makes it with that
+	deploy/image/build
 
 lint: ## run the linters
 	$(TOOL) golangci-lint run ./...

@@ -145,7 +145,7 @@ func (a *adminFlags) local() ([]instance, error) {
 		return found, err
 	}
 	looked := dir
-	if a.stateDir == "" {
+	if a.stateDir == "" && dir != serviceState {
 		looked += " or " + serviceState
 		for _, dir := range serviceStates() {
 			more, err := instancesIn(dir)

@@ -102,7 +102,7 @@ that port with the server, byte for byte.`,
 	root.SetGlobalNormalizationFunc(camelCase)
 	completeFlags(root)
 	root.AddCommand(newDemoCommand(stderr))
-	root.AddCommand(newStatusCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand(), newReloadCommand(), newUpgradeCommand(), newSupportCommand())
+	root.AddCommand(newStatusCommand(), newAliveCommand(), newUsersCommand(), newKickCommand(), newLogCommand(), newTopCommand(), newReloadCommand(), newUpgradeCommand(), newSupportCommand())
 	root.AddCommand(newTokenCommand())
 	root.AddCommand(newCheckCommand(), newInitCommand(), newServiceCommand())
 	root.AddCommand(newDoctorCommand())

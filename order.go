@@ -20,7 +20,7 @@ const turnsKept = 1024
 // for. The zero value is ready.
 type order struct {
 	mu      sync.Mutex          // guards what follows
-	last    [turnsKept]uint64   // the last number that was handed on, by its remainder
+	last    *[turnsKept]uint64  // the last number that was handed on, by its remainder; nil before the first
 	waiting map[uint64]*waiting // by the number that is waited for
 }
 
@@ -36,7 +36,7 @@ type waiting struct {
 func (o *order) waitFor(number uint64, handOn func()) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if number == 0 || o.last[number%turnsKept] >= number {
+	if number == 0 || o.last != nil && o.last[number%turnsKept] >= number {
 		return false
 	}
 	w := &waiting{handOn: handOn}
@@ -66,6 +66,9 @@ func (o *order) handedOn(number uint64) {
 		return
 	}
 	o.mu.Lock()
+	if o.last == nil { // a service that never has users needs none
+		o.last = new([turnsKept]uint64)
+	}
 	at := &o.last[number%turnsKept]
 	*at = max(*at, number)
 	w := o.waiting[number]

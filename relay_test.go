@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(echoServer) != "" {
 		serveEcho()
 	}
+	if os.Getenv(servicesOf) != "" {
+		runServices()
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -14,6 +14,9 @@ const (
 	readSize = 64 << 10
 	// bulk is how much payload a frame must have left to go through a pipe.
 	bulk = 32 << 10
+	// much is what comes in one read while data is on its way. Otherwise a session waits
+	// without a buffer.
+	much = 4 << 10
 	// maxStreamPipes bounds the filled pipes that one stream keeps while its reader is
 	// slow. Further payload is copied.
 	maxStreamPipes = 2
@@ -26,7 +29,9 @@ var readBufferPool = sync.Pool{New: func() any { return new([readSize]byte) }}
 type receiver struct {
 	session *Session
 	socket  *socket // of the connection, if it is one
+	waiter  waiter  // or the connection, if it can wait without a buffer
 	buf     *[readSize]byte
+	busy    bool // much has come at last
 
 	// The frame that is being received.
 	head        [headerSize]byte
@@ -39,8 +44,13 @@ type receiver struct {
 	limits limits
 }
 
+// waiter is a Conn that can wait without a buffer until Read would not.
+type waiter interface{ WaitReadable() }
+
 func newReceiver(s *Session) *receiver {
-	return &receiver{session: s, socket: s.out.socket, limits: newLimits(s.config)}
+	r := &receiver{session: s, socket: s.out.socket, limits: newLimits(s.config)}
+	r.waiter, _ = s.conn.(waiter)
+	return r
 }
 
 // run reads until the connection or the peer fails, and returns the reason.
@@ -100,7 +110,13 @@ func (r *receiver) read() (n int, err error) {
 	if r.socket != nil {
 		return r.socket.read(r.buffer, r.releaseBuffer)
 	}
-	return r.session.conn.Read(r.buffer())
+	if r.waiter != nil && !r.busy {
+		r.releaseBuffer()
+		r.waiter.WaitReadable()
+	}
+	n, err = r.session.conn.Read(r.buffer())
+	r.busy = n >= much
+	return n, err
 }
 
 // buffer returns what the next read fills. A large frame is likely to follow another one.

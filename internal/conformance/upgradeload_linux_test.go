@@ -1,10 +1,12 @@
 package conformance_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"sync"
 	"syscall"
 	"testing"
@@ -32,37 +34,51 @@ func upgradeLoad() load {
 // others are silent. Nobody is refused, nobody is reset, and every byte is right. With
 // UPGRADE_LOAD=full there are as many as in a busy hour.
 func TestUpgradeUnderLoad(t *testing.T) {
-	size := upgradeLoad()
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
-		d := newDynasty(t, "--maxUsersPerSource=0")
-		tun := forward(t, d.addr, serveLocal(t, greetAndEcho(1)), protocol, nil)
-		u := &upgradeUsers{public: tun.public, size: size, stop: make(chan struct{})}
-		u.join(size.joined)
-		u.rest(size.idle)
-		u.running.Go(u.come)
-		u.awaitNewcomers(t, size.between)
-		usual := u.resetLongest()
-		for range size.upgrades {
-			d.upgrade()
-			if again := within(t, tun.registered, "the forwarder to register again"); again != tun.public {
-				t.Errorf("the port is %s, and was %s", again, tun.public)
-			}
-			u.join(size.joined / 10) // who stay with this process
-			u.awaitNewcomers(t, size.between)
-		}
-		close(u.stop)
-		u.running.Wait()
-		t.Logf("%d upgrades: %d new users, the longest wait %v, and %v before the first; %d joined, %d bytes each way; %d idle", size.upgrades, u.served, u.longest, usual, u.joined, u.bytes, size.idle)
-		for _, err := range u.failed {
-			t.Error(err)
-		}
-		must(t, syscall.Kill(d.pid(), syscall.SIGTERM))
-		for _, pid := range append(d.heirs, d.first.Process.Pid) { // the others have no users any more
-			if status := d.wait(pid); status != 0 {
-				t.Errorf("process %d has ended with %v", pid, status)
-			}
-		}
+		t.Run("plain", func(t *testing.T) { upgradeUnderLoad(t, protocol, func(*dynasty) *tls.Config { return nil }) })
+		t.Run("tls", func(t *testing.T) { upgradeUnderLoad(t, protocol, (*dynasty).pinned) })
 	})
+}
+
+func upgradeUnderLoad(t *testing.T, protocol relay.Protocol, encrypt func(*dynasty) *tls.Config) {
+	size := upgradeLoad()
+	d := newDynasty(t, "--maxUsersPerSource=0")
+	tun := forward(t, d.addr, serveLocal(t, greetAndEcho(1)), protocol, encrypt(d))
+	u := &upgradeUsers{public: tun.public, size: size, stop: make(chan struct{})}
+	u.join(size.joined)
+	u.rest(size.idle)
+	u.running.Go(u.come)
+	u.awaitNewcomers(t, size.between)
+	usual := u.resetLongest()
+	for range size.upgrades {
+		d.upgrade()
+		if again := within(t, tun.registered, "the forwarder to register again"); again != tun.public {
+			t.Errorf("the port is %s, and was %s", again, tun.public)
+		}
+		u.join(size.joined / 10) // who stay with this process
+		u.awaitNewcomers(t, size.between)
+	}
+	close(u.stop)
+	u.running.Wait()
+	t.Logf("%d upgrades: %d new users, the longest wait %v, and %v before the first; %d joined, %d bytes each way; %d idle", size.upgrades, u.served, u.longest, usual, u.joined, u.bytes, size.idle)
+	for _, err := range u.failed {
+		t.Error(err)
+	}
+	must(t, syscall.Kill(d.pid(), syscall.SIGTERM))
+	for _, pid := range append(d.heirs, d.first.Process.Pid) { // the others have no users any more
+		if status := d.wait(pid); status != 0 {
+			t.Errorf("process %d has ended with %v", pid, status)
+		}
+	}
+}
+
+// pinned trusts the certificate that the relay has made, by what its log says.
+func (d *dynasty) pinned() *tls.Config {
+	d.Helper()
+	pin := regexp.MustCompile(`sha256//[A-Za-z0-9+/=]+`).FindString(d.log.String())
+	config, err := relay.PinnedTLS(pin)
+	must(d.T, err)
+	return config
 }
 
 // upgradeUsers are the users of a relay that is upgraded.

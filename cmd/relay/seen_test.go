@@ -244,7 +244,7 @@ func TestStatusOfSeveral(t *testing.T) {
 	const text = `
 forwarder to relay.example.com:8080, up 1h15m
   started    {started}, version v1.2.3
-  tunnels    0 up
+  tunnels    0 registered
   users      0 now, 0 waiting, 0 since the start
   bytes      0 B from users, 0 B to users
 
@@ -256,6 +256,23 @@ To put a server online, run beside it:
 	runRelay(t, "status", "--stateDir", dir).want(t, "one", 0, text, "")
 	serveSocket(t, dir, api.Forwarder, 4712, well)
 	runRelay(t, "status", "--stateDir", dir).want(t, "two", 0, text+text, "")
+}
+
+// A relay that another process has taken over from is not one to connect to.
+func TestStatusOfAFormerRelay(t *testing.T) {
+	dir := socketDir(t)
+	former := newFake()
+	former.status = api.Status{Kind: api.Relay, Version: "v1.2.3", Started: before(75 * time.Minute), Now: moment, Control: ":8080", Ports: "20000-29999", Users: 2, Successor: 4711, Connect: []string{"relay ..."}}
+	former.tunnels = nil
+	serveSocket(t, dir, api.Relay, 8080, former)
+	runRelay(t, "status", "--stateDir", dir).want(t, "status", 0, `
+relay at :8080, up 1h15m, ends with its users: process 4711 has taken over
+  started    {started}, version v1.2.3
+  serves     ports 20000-29999, for those whom it knows
+  tunnels    0 served, 0 away
+  users      2 now, 0 waiting, 0 since the start
+  bytes      0 B from users, 0 B to users
+`, "")
 }
 
 func TestNothingRuns(t *testing.T) {

@@ -75,9 +75,9 @@ func facts(s screen.Screen, st api.Status) []string {
 		}
 		fact("file", screen.Clean(c.File)+", "+loaded)
 	}
-	tunnels := screen.Count(int64(st.Tunnels)) + " up"
+	tunnels := screen.Count(int64(st.Tunnels)) + " registered"
 	if st.Away > 0 {
-		tunnels += ", " + screen.Count(int64(st.Away)) + " not registered"
+		tunnels += ", " + screen.Count(int64(st.Away)) + " not"
 	}
 	if st.Kind == api.Relay {
 		tunnels = fmt.Sprintf("%s served, %s away", screen.Count(int64(st.Tunnels)), screen.Count(int64(st.Away)))
@@ -89,8 +89,11 @@ func facts(s screen.Screen, st api.Status) []string {
 	return lines
 }
 
-// howToConnect returns what to do where there are no tunnels.
+// howToConnect returns what to do where there are no tunnels, unless there will be none.
 func howToConnect(s screen.Screen, st api.Status) []string {
+	if st.Draining || st.Successor != 0 {
+		return nil
+	}
 	lines := []string{"", "There are no tunnels."}
 	if len(st.Connect) > 0 {
 		lines = append(lines, "To put a server online, run beside it:", "")

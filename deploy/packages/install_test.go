@@ -108,6 +108,20 @@ func leaves(t *testing.T, before, after []string, said string) {
 	}
 }
 
+// updates runs a command that installs a new version, and checks that the relay has handed over to
+// it: the unit has another process, and has not been started again.
+func updates(t *testing.T, m *systemdtest.Machine, command ...string) {
+	t.Helper()
+	pid, run := m.Property("relay", "MainPID"), m.Property("relay", "InvocationID")
+	m.Run(command...)
+	if now := m.Property("relay", "MainPID"); now == pid || !active(m, "relay") {
+		t.Errorf("after an update the old process %s runs, or none: %s", pid, now)
+	}
+	if now := m.Property("relay", "InvocationID"); now != run {
+		t.Error("an update has started the relay again, and its users are gone")
+	}
+}
+
 func TestDebian(t *testing.T) {
 	if _, err := exec.LookPath("dpkg-deb"); err != nil {
 		t.Skip("dpkg-deb is not installed: this is for Debian")
@@ -120,14 +134,10 @@ func TestDebian(t *testing.T) {
 	contains(t, m.Run("dpkg", "-L", "relay"), "/usr/share/zsh/vendor-completions/_relay", "/usr/share/doc/relay/copyright")
 	use(t, m)
 
-	t.Log("an update starts again what runs, and leaves alone what was changed")
+	t.Log("an update has the new program take over from the old one, and leaves alone what was changed")
 	m.Run("sh", "-ec", "cd /root; dpkg-deb -R "+packagePath+" new; sed -i 's/^Version:.*/Version: 2.0.0/' new/DEBIAN/control; "+
 		"echo '# new' >>new/etc/relay/relay.toml; echo '# new' >>new/etc/relay/forwarder.toml; dpkg-deb -Znone -b new new.deb")
-	pid := m.Property("relay", "MainPID")
-	m.Run("dpkg", "--no-triggers", "--force-confdef", "-i", "/root/new.deb")
-	if now := m.Property("relay", "MainPID"); now == pid || !active(m, "relay") {
-		t.Errorf("after an update the old process %s runs, or none: %s", pid, now)
-	}
+	updates(t, m, "dpkg", "--no-triggers", "--force-confdef", "-i", "/root/new.deb")
 	kept(t, m)
 
 	t.Log("without the package nothing runs, and what was changed is there")
@@ -169,12 +179,8 @@ func TestRPM(t *testing.T) {
 	contains(t, m.Run("rpm", "--query", "--configfiles", "relay"), "/etc/relay/relay.toml", "/etc/relay/forwarder.toml")
 	use(t, m)
 
-	t.Log("an update starts again what runs, and leaves alone what was changed")
-	pid := m.Property("relay", "MainPID")
-	m.Run("rpm", "--upgrade", "--nodeps", "--force", packagePath)
-	if now := m.Property("relay", "MainPID"); now == pid || !active(m, "relay") {
-		t.Errorf("after an update the old process %s runs, or none: %s", pid, now)
-	}
+	t.Log("an update has the new program take over from the old one, and leaves alone what was changed")
+	updates(t, m, "rpm", "--upgrade", "--nodeps", "--force", packagePath)
 	kept(t, m)
 
 	said := m.Run("rpm", "--erase", "relay")

@@ -40,10 +40,10 @@ func (e *RefusedError) lasts() bool {
 	return false
 }
 
-// isTaken reports whether somebody else has what was asked for, who may be this process.
-func (e *RefusedError) isTaken() bool {
-	return e.Code == wire.CodePortTaken || e.Code == wire.CodeInUse || e.Code == wire.CodeNameTaken
-}
+// isInUse reports whether a relay client of the same owner, who may be this process, serves what
+// was asked for. The relay has it pass to another key of that owner once nobody serves it. What
+// others have, or what has no owner, does not pass.
+func (e *RefusedError) isInUse() bool { return e.Code == wire.CodeInUse }
 
 // advice says which flag helps. The relay does not know with what it was asked.
 func (e *RefusedError) advice() string {

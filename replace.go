@@ -43,10 +43,10 @@ func (f *Forwarder) newService(relayAddr, localAddr string, options *Options) (*
 // minutes, for those who have its key.
 //
 // If the relay refuses the new registration the forwarder tries again, with pauses, and the
-// previous one serves meanwhile: State has the refusal in Err. But if the port or the name is
-// refused as taken, the forwarder gives the previous registration up and goes on trying without:
-// it may be what stands in the way, as when two forwarders exchange their ports. Of several calls
-// the last one counts.
+// previous one serves meanwhile: State has the refusal in Err. But if the relay says that the same
+// owner uses the port or the name, by a token or a certificate, the forwarder gives the previous
+// registration up and goes on trying without: it may be what stands in the way, as when two
+// forwarders exchange their ports. Of several calls the last one counts.
 func (f *Forwarder) Replace(relayAddr, localAddr string, options *Options) error {
 	f.replacing.Lock()
 	defer f.replacing.Unlock()

@@ -146,7 +146,7 @@ func (k *keeper) tried(t *try) error {
 	if refused.lasts() && !k.before && !k.service.options.KeepTrying {
 		return refused
 	}
-	if refused.isTaken() {
+	if refused.isInUse() {
 		k.giveUp(t.err)
 	}
 	k.rest(why)
@@ -155,8 +155,11 @@ func (k *keeper) tried(t *try) error {
 
 // grant has what was granted take the place of the tunnel that there is, or was until then.
 func (k *keeper) grant(g *granted) {
-	if g.service.request == k.service.request {
-		g.service = k.service // which may have another end by now
+	if now := k.service; g.service.request == now.request {
+		if g.service.end != now.end { // and the relay was told of the one before
+			now.end.said().takeOver(nil, nil)
+		}
+		g.service = now
 	}
 	old, lost := k.tunnel, k.lost
 	k.opened(g)
@@ -188,7 +191,7 @@ func (k *keeper) lose() {
 }
 
 // giveUp ends a tunnel for another service than the one that is to be online, which the relay
-// refuses as taken: the tunnel may be what stands in the way, of this service or of another one
+// refuses as in use: the tunnel may be what stands in the way, of this service or of another one
 // that does the same. So the next tries are soon.
 func (k *keeper) giveUp(why error) {
 	if t := k.tunnel; t != nil && t.service.request != k.service.request {

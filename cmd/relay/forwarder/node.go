@@ -39,6 +39,7 @@ type Node struct {
 	services []*service     // by their numbers; those included that are gone and have users
 	last     uint64         // number given last
 	run      func(*service) // runs one; nil before Run
+	past     counts         // of services that were gone, and are no more
 	ended    bool           // Run has begun to end; nothing begins any more
 	err      error          // of the first service that has failed
 }
@@ -101,6 +102,7 @@ func (n *Node) runLocked(ctx context.Context, cancel context.CancelFunc, s *serv
 		switch {
 		case s.gone:
 			n.services = slices.DeleteFunc(n.services, func(other *service) bool { return other == s })
+			n.past.add(s.forwarder.State())
 		case err != nil && n.err == nil:
 			n.err = named(s.now.Load().Name, err)
 			cancel()
@@ -148,4 +150,11 @@ func (n *Node) all() []*service {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.services)
+}
+
+// staying returns the services that are not gone.
+func (n *Node) staying() []*service {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(n.services), func(s *service) bool { return s.gone })
 }

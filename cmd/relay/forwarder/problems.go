@@ -50,22 +50,14 @@ func (m *met) count(e *observe.Event) {
 // Limits returns the limits of the process, and those that each service has, of the one that is
 // closest to it: all are alike, and none is lent to another.
 func (n *Node) Limits() []api.Limit {
-	services := n.all()
-	return n.limits(services, statesOf(services))
+	seen := n.look()
+	return n.limits(&seen)
 }
 
-func statesOf(services []*service) []relay.ForwarderState {
-	states := make([]relay.ForwarderState, len(services))
-	for i, s := range services {
-		states[i] = s.forwarder.State()
-	}
-	return states
-}
-
-func (n *Node) limits(services []*service, states []relay.ForwarderState) []api.Limit {
+func (n *Node) limits(seen *look) []api.Limit {
 	var own, asked closest
-	for i := range states {
-		s, o := &states[i], &services[i].now.Load().Options
+	for i := range seen.states {
+		s, o := &seen.states[i], &seen.services[i].now.Load().Options
 		for _, l := range s.Limits {
 			own.add(api.Limit{Name: l.Name, Max: int64(l.Max), Used: int64(l.Used), Met: l.Met})
 		}
@@ -75,6 +67,9 @@ func (n *Node) limits(services []*service, states []relay.ForwarderState) []api.
 		if o.UsersPerSecond > 0 {
 			asked.add(api.Limit{Name: usersPerSecond, Flag: "usersPerSecond", Max: int64(o.UsersPerSecond), Used: -1})
 		}
+	}
+	for i := range own {
+		own[i].Met += seen.past.met // there is one of a service's own
 	}
 	for i := range asked {
 		asked[i].Met = n.met.of(asked[i].Name)
@@ -111,16 +106,16 @@ func (c *closest) add(l api.Limit) {
 const full = 90
 
 // problems returns what an operator has to do something about.
-func (n *Node) problems(services []*service, states []relay.ForwarderState) []api.Problem {
+func (n *Node) problems(seen *look) []api.Problem {
 	all := []api.Problem{}
 	if bugs := n.met.panics.Load(); bugs > 0 {
 		all = append(all, api.Problem{Code: "panic", Text: fmt.Sprintf(
 			"%d bugs have ended a connection: the log has event=panic with the place; please report it", bugs)})
 	}
-	for i := range states {
-		all = append(all, services[i].problems(&states[i])...)
+	for i := range seen.states {
+		all = append(all, seen.services[i].problems(&seen.states[i])...)
 	}
-	for _, l := range n.limits(services, states) {
+	for _, l := range n.limits(seen) {
 		if l.Name != usersOfTunnel && l.Max > 0 && l.Used*100 >= l.Max*full {
 			all = append(all, api.Problem{Code: "limit_near", Text: limitText(l)})
 		}
@@ -136,6 +131,9 @@ func (s *service) problems(now *relay.ForwarderState) (all []api.Problem) {
 	}
 	if !now.Registered && !now.Draining && now.Err != nil {
 		of("not_registered", now.Since, "the relay at %s does not send users here: %s", now.Relay, textOf(now.Err))
+	}
+	if now.Registered && !now.Draining && now.Err != nil {
+		of("not_registered_anew", now.Since, "it serves as before, since it could not register anew: %s", textOf(now.Err))
 	}
 	if l := &now.LocalServer; l.Err != nil && !now.Draining {
 		where := "--localForwardPort"

@@ -82,8 +82,12 @@ func (s *service) replace(c Service) error {
 // observe hands an event on to the sinks. The tunnel of a forwarder is known by its number:
 // the port may change with each registration, and is for people.
 func (s *service) observe(e relay.TunnelEvent) {
+	port := int(s.port.Load())
 	if public, ok := e.Public.(relay.Addr); ok {
-		s.port.Store(int64(public.Port))
+		port = public.Port
+		if observe.Name(e.Name) == observe.TunnelOpened { // the previous one may end after that
+			s.port.Store(int64(port))
+		}
 	}
 	seen := observe.Event{
 		Name: observe.Name(e.Name), Level: e.Level, User: e.User, Tunnel: s.now.Load().tunnel,
@@ -94,7 +98,7 @@ func (s *service) observe(e relay.TunnelEvent) {
 	n := s.node
 	n.met.count(&seen)
 	kept := seen
-	kept.Tunnel.Port = int(s.port.Load())
+	kept.Tunnel.Port = port
 	n.history.Observe(kept) // first: who is told of an event may ask for it
 	for _, sink := range n.sinks {
 		sink.Observe(seen)

@@ -17,10 +17,11 @@ var _ admin.Node = (*Node)(nil)
 
 // Status returns how the forwarder does, with all services summed up.
 func (n *Node) Status() api.Status {
-	services := n.all()
-	states := statesOf(services)
+	seen := n.look()
+	states := seen.states
 	status := api.Status{
 		Kind: api.Forwarder, Version: n.config.Version, Started: n.started.UTC(), Now: time.Now().UTC(), Draining: len(states) > 0,
+		Connections: seen.past.connections, Received: seen.past.received, Sent: seen.past.sent,
 	}
 	for i := range states {
 		s := &states[i]
@@ -39,7 +40,7 @@ func (n *Node) Status() api.Status {
 	if len(states) > 0 && status.Control == "" {
 		status.Control = states[0].Relay
 	}
-	status.Problems = n.problems(services, states)
+	status.Problems = n.problems(&seen)
 	return status
 }
 
@@ -140,7 +141,7 @@ func unsupported(instead string) error { return fmt.Errorf("%w: %s", admin.ErrUn
 // Reload reads the tokens again. Services that are not registered try at once.
 func (n *Node) Reload() error {
 	var errs []error
-	for _, s := range n.all() {
+	for _, s := range n.staying() {
 		if err := s.forwarder.Reload(); err != nil {
 			errs = append(errs, named(s.now.Load().Name, err))
 		}

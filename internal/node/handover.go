@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"syscall"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/server"
-	"github.com/seed96252745/relay/internal/sockerr"
 	"github.com/seed96252745/relay/internal/upgrade"
 )
 
@@ -47,7 +45,7 @@ const (
 // was, and the heir has ended. Otherwise the server has a successor: the rest is to wait for
 // its users.
 func (h *Handover) Run(ctx context.Context, heir *upgrade.Heir) (*Succession, error) {
-	err := within(ctx, heir, helloWait, func(context.Context) error { return h.prepare(heir) })
+	err := within(ctx, heir, helloWait, func() error { return h.prepare(heir) })
 	if err == nil {
 		err = h.hand(ctx, heir)
 	}
@@ -63,63 +61,6 @@ func (h *Handover) Run(ctx context.Context, heir *upgrade.Heir) (*Succession, er
 	next.Told, next.Untold = h.Server.Succeed(next)
 	next.running.Go(next.listen)
 	return next, nil
-}
-
-// within does something that waits for the heir, which is killed after that time, and when ctx
-// is done: then what waits ends, and the error is why.
-func within(ctx context.Context, heir *upgrade.Heir, limit time.Duration, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it is not ready after %v", limit))
-	defer cancel()
-	stop := context.AfterFunc(ctx, heir.Kill)
-	err := do(ctx)
-	if !stop() {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
-// end ends an heir because of an error, at once unless it ends by itself.
-func end(heir *upgrade.Heir, err error) {
-	if errors.Is(err, errEnded) || errors.As(err, new(toldError)) {
-		select {
-		case <-heir.Ended():
-		case <-time.After(lastWords):
-		}
-	}
-	heir.Kill()
-}
-
-// errEnded is the error of a process that is there no more.
-var errEnded = errors.New("it has ended")
-
-// isEnd reports whether an error of a link is the end of the other process.
-func isEnd(err error) bool {
-	return errors.Is(err, errEnded) || errors.Is(err, io.EOF) || sockerr.Is(err, syscall.EPIPE, syscall.ECONNRESET)
-}
-
-// lastWords is how long an heir may take to end that has failed.
-const lastWords = 2 * time.Second
-
-// toldError is what the heir says about its failure.
-type toldError struct{ text string }
-
-func (e toldError) Error() string { return e.text }
-
-// await waits for a message of that kind.
-func await(link *upgrade.Link, kind upgrade.Kind) (upgrade.Message, error) {
-	m, fd, err := link.Receive()
-	upgrade.CloseFD(fd)
-	switch {
-	case isEnd(err):
-		return m, errEnded
-	case err != nil:
-		return m, err
-	case m.Kind == upgrade.Failed:
-		return m, toldError{m.Text}
-	case m.Kind != kind:
-		return m, fmt.Errorf("it says %s in place of %s", m.Kind, kind)
-	}
-	return m, nil
 }
 
 // prepare waits until the heir asks, and checks that it means the same relay.
@@ -165,7 +106,7 @@ func (h *Handover) hand(ctx context.Context, heir *upgrade.Heir) (err error) {
 			h.Leases.Abandon()
 		}
 	}()
-	err = within(ctx, heir, readyWait, func(context.Context) error {
+	err = within(ctx, heir, readyWait, func() error {
 		if err := h.send(heir.Link, links); err != nil {
 			return err
 		}

@@ -116,10 +116,10 @@ func meantForwarder(args []string) (right string, ok bool) {
 }
 
 // similarCommand returns a command that differs from typed in two letters at most, or that
-// begins with it.
+// begins with it. One letter begins too many.
 func similarCommand(cmd *cobra.Command, typed string) string {
 	cmd.SuggestionsMinimumDistance = 2
-	if similar := cmd.SuggestionsFor(typed); typed != "" && len(similar) > 0 {
+	if similar := cmd.SuggestionsFor(typed); len(typed) > 1 && len(similar) > 0 {
 		return similar[0]
 	}
 	return ""

@@ -142,6 +142,7 @@ func TestUserOfTunnelThatStaysDown(t *testing.T) {
 		p.say(c, "down unhealthy\n")
 		p.wantState(observe.LocalServerDown, "its health check fails")
 		conntest.WantReset(p.T, p.user())
+		synctest.Wait() // the reset is seen by the user first
 		p.seen.mu.Lock()
 		defer p.seen.mu.Unlock()
 		if got := p.seen.reset; len(got) != 2 || got[0] != observe.LocalServerIsDown || got[1] != observe.LocalServerIsDown {

@@ -22,7 +22,7 @@ var identityEnds = []observe.Reason{
 var operatorEnds = []observe.Reason{observe.EndedByOperator, observe.ClosedByOperator, observe.BannedByOperator}
 
 var tunnelEnds = slices.Concat([]observe.Reason{
-	observe.Draining, observe.RelayClientShutdown, observe.RelayClientLost, observe.RegisteredAnew, observe.TakenOver,
+	observe.Draining, observe.RelayClientShutdown, observe.RelayClientLost, observe.RegisteredAnew, observe.TakenOver, observe.Upgraded,
 	observe.AnswerFailed, observe.LeaseExpired, observe.LeaseMoved, observe.LeaseKeyChanged, observe.LeaseEvicted,
 	observe.ClosedByOperator, observe.BannedByOperator, observe.Panic, observe.Other,
 }, identityEnds)

@@ -73,15 +73,20 @@ func (s *Server) readyTunnel(w http.ResponseWriter, r *http.Request) {
 	say(w, status, text)
 }
 
-// findTunnel returns the tunnel with a public port or an ID, or else that of a service. Of a
-// service that was taken away and is back there may be two: the later one is meant.
+// findTunnel returns the tunnel with an ID or a public port, or else that of a service. Of a
+// service that was taken away and is back there may be two, on one port: the later one is meant.
 func findTunnel(all []api.Tunnel, which string) (found api.Tunnel, ok bool) {
+	byPort := false
 	for _, t := range all {
 		switch which {
-		case t.ID, strconv.Itoa(t.Port):
+		case t.ID:
 			return t, true
+		case strconv.Itoa(t.Port):
+			found, ok, byPort = t, true, true
 		case t.Service:
-			found, ok = t, true
+			if !byPort {
+				found, ok = t, true
+			}
 		}
 	}
 	return found, ok

@@ -38,7 +38,7 @@ func TestReadyTunnel(t *testing.T) {
 		api.Tunnel{ID: "t2", Port: 20002, State: api.LocalServerDown, Error: "connection refused"},
 		api.Tunnel{ID: "t3", Port: 20003, State: api.Unknown},
 		api.Tunnel{ID: "t4", Port: 20005, Service: "db", State: api.Away},
-		api.Tunnel{ID: "t5", Port: 20006, Service: "db", State: api.Up},
+		api.Tunnel{ID: "t5", Port: 20005, Service: "db", State: api.Up},
 	)
 	for path, want := range map[string]struct {
 		status int
@@ -51,6 +51,8 @@ func TestReadyTunnel(t *testing.T) {
 		"20004": {404, "unknown_tunnel\n"},
 		"web":   {404, "unknown_tunnel\n"},
 		"db":    {200, "up\n"},
+		"20005": {200, "up\n"},
+		"t4":    {503, "away\n"},
 	} {
 		answer := r.ask("GET", "/readyz/"+path, "")
 		answer.wantStatus(t, want.status)

@@ -225,7 +225,7 @@ func newForwarderEvents(f factory, tunnels *tunnels) *forwarderEvents {
 		dial:       f.histogram("local_dial_seconds", "How long the local server took to accept, for users whose connections have ended.", waitBuckets),
 		opened:     f.counter("tunnels_opened_total", "Registrations at the relay."),
 		failed:     f.counter("registrations_failed_total", "Attempts to register that have failed without an answer."),
-		closed:     newCounters(f.vec("tunnels_closed_total", "Registrations that have ended, by reason.", "reason"), observe.RelayLost, observe.Draining),
+		closed:     newCounters(f.vec("tunnels_closed_total", "Registrations that have ended, by reason.", "reason"), observe.RelayLost, observe.Draining, observe.RegisteredAnew),
 		refused:    newCounters(f.vec("requests_refused_total", "Registrations that the relay has refused, by its code.", "code"), refusals...),
 	}
 }

@@ -83,6 +83,7 @@ func TestEventsOfForwarder(t *testing.T) {
 		`relay_forwarder_user_resets_total{reason="dial_failed"}`:          1,
 		`relay_forwarder_tunnels_opened_total`:                             1,
 		`relay_forwarder_tunnels_closed_total{reason="relay_lost"}`:        1,
+		`relay_forwarder_tunnels_closed_total{reason="registered_anew"}`:   0,
 		`relay_forwarder_registrations_failed_total`:                       1,
 		`relay_forwarder_requests_refused_total{code="no-port"}`:           1,
 		`relay_forwarder_requests_refused_total{code="other"}`:             1,

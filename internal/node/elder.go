@@ -130,6 +130,9 @@ func (e *elder) listen(s *server.Server) {
 			}
 			continue
 		}
+		if errors.Is(err, upgrade.ErrLost) {
+			continue // it costs one user, or one relay client
+		}
 		if err != nil {
 			e.forgetAsked()
 			s.Forget(e)

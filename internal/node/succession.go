@@ -78,6 +78,8 @@ func (s *Succession) listen() {
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded): // by Close
 			return
+		case errors.Is(err, upgrade.ErrLost): // it costs one user
+			continue
 		case err != nil:
 			s.log.Warn("the process that has taken over has ended: users who wait here are reset", "error", err)
 			return

@@ -109,15 +109,20 @@ func (l *Link) Send(m Message, fd int) error {
 }
 
 // Receive waits for the next message, and returns its descriptor, which is the caller's, or
-// -1. When the other process has ended it returns io.EOF.
+// -1. When the other process has ended it returns io.EOF. Without room for the descriptor it
+// returns ErrLost.
 func (l *Link) Receive() (m Message, fd int, err error) {
 	n, oobn, flags, _, err := l.conn.ReadMsgUnix(l.buf, l.oob)
 	if err != nil {
 		return Message{}, -1, err
 	}
 	fd, err = descriptor(l.oob[:oobn])
-	if err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+	switch {
+	case err != nil:
+	case flags&unix.MSG_TRUNC != 0 || flags&unix.MSG_CTRUNC != 0 && fd >= 0: // there were more of them
 		err = errTooLarge
+	case flags&unix.MSG_CTRUNC != 0:
+		err = ErrLost
 	}
 	if err == nil {
 		m, err = decode(l.buf[:n])

@@ -107,6 +107,41 @@ func TestLinkRefuses(t *testing.T) {
 	}
 }
 
+// A descriptor for which there is no room costs its message, and not the link.
+func TestLinkWithoutRoom(t *testing.T) {
+	a, b := links(t)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = read.Close()
+	defer write.Close()
+	for range 2 {
+		if err := a.Send(Message{Kind: User, Port: 1}, int(write.Fd())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = b.Receive()
+	if restored := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); restored != nil {
+		t.Fatal(restored)
+	}
+	if !errors.Is(err, ErrLost) {
+		t.Errorf("without room for a descriptor: %v", err)
+	}
+	_, fd, err := b.Receive()
+	if err != nil || fd < 0 {
+		t.Errorf("after that: descriptor %d, %v", fd, err)
+	}
+	CloseFD(fd)
+}
+
 // A process that nobody upgrades is no heir, and one whose environment is made up says so.
 func TestNotInherited(t *testing.T) {
 	if link, err := Inherited(); link != nil || err != nil {

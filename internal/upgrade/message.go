@@ -120,6 +120,9 @@ type Place struct {
 // request with all its options.
 const maxMessage = 64 << 10
 
+// ErrLost is the error of a message whose descriptor has not come. Those after it come.
+var ErrLost = errors.New("this process has as many descriptors open as it may")
+
 // Errors of a message.
 var (
 	errTooLarge = errors.New("the message is too large")

@@ -28,7 +28,7 @@ type Inheritance struct {
 func Inherit(link *upgrade.Link, place string) (*Inheritance, error) {
 	err := link.Send(upgrade.Message{Kind: upgrade.Hello, Version: upgrade.Version, PID: os.Getpid(), Name: place}, -1)
 	if err != nil {
-		return nil, err
+		return nil, predecessorError(err)
 	}
 	i := &Inheritance{link: link, listeners: make(map[string]int)}
 	i.elders.all = []*elder{newElder(os.Getppid(), link)}
@@ -36,7 +36,7 @@ func Inherit(link *upgrade.Link, place string) (*Inheritance, error) {
 		m, fd, err := link.Receive()
 		if err != nil {
 			i.Close()
-			return nil, fmt.Errorf("the process from which to take over: %w", err)
+			return nil, predecessorError(err)
 		}
 		switch m.Kind {
 		case upgrade.Complete:
@@ -53,6 +53,14 @@ func Inherit(link *upgrade.Link, place string) (*Inheritance, error) {
 			return nil, err
 		}
 	}
+}
+
+// predecessorError says of the error of a link whose it is.
+func predecessorError(err error) error {
+	if isEnd(err) {
+		return errors.New("the process from which to take over has ended: start the relay again")
+	}
+	return fmt.Errorf("the process from which to take over: %w", err)
 }
 
 // take takes one thing of the estate.

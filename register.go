@@ -85,11 +85,22 @@ func (l *Listener) register(ctx context.Context, s *service) (*granted, error) {
 		return nil, &RefusedError{Code: refusal.Code, Text: refusal.Text}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("relay: %w%s", err, r.advice(err))
+		err = fmt.Errorf("relay: %w%s", err, r.advice(err))
+		if d.address() != "" {
+			err = unansweredError{err}
+		}
+		return nil, err
 	}
 	public := Addr{Host: r.host, Port: registration.Answer().Port}
 	return &granted{Registration: registration, service: s, dialer: d, public: public}, nil
 }
+
+// unansweredError is why a registration has failed that the relay may have granted: there was a
+// connection, and no answer has come.
+type unansweredError struct{ error }
+
+// Unwrap returns what has happened.
+func (e unansweredError) Unwrap() error { return e.error }
 
 // opened has everybody know of what was granted.
 func (l *Listener) opened(g *granted) {

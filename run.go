@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -18,7 +19,7 @@ type keeper struct {
 	*Listener
 	service *service   // that is to be online
 	tunnel  *tunnel    // that is online, or nil
-	moving  bool       // the relay has said to register anew
+	moving  bool       // it has to register anew: the relay has said so, or may have another one
 	before  bool       // something was granted
 	started []localEnd // of service and tunnel
 
@@ -131,6 +132,9 @@ func (k *keeper) tried(t *try) error {
 	if t.err == nil {
 		k.grant(t.granted)
 		return nil
+	}
+	if errors.As(t.err, new(unansweredError)) && k.tunnel != nil {
+		k.moving = true // the relay may have bound it, and give the tunnel no users any more
 	}
 	if k.lost != nil { // and not because of this try
 		k.report(k.lost)

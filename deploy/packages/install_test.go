@@ -137,8 +137,17 @@ func TestDebian(t *testing.T) {
 	t.Log("an update has the new program take over from the old one, and leaves alone what was changed")
 	m.Run("sh", "-ec", "cd /root; dpkg-deb -R "+packagePath+" new; sed -i 's/^Version:.*/Version: 2.0.0/' new/DEBIAN/control; "+
 		"echo '# new' >>new/etc/relay/relay.toml; echo '# new' >>new/etc/relay/forwarder.toml; dpkg-deb -Znone -b new new.deb")
-	updates(t, m, "dpkg", "--no-triggers", "--force-confdef", "-i", "/root/new.deb")
+	update := []string{"dpkg", "--no-triggers", "--force-confdef", "-i", "/root/new.deb"}
+	updates(t, m, update...)
 	kept(t, m)
+
+	t.Log("an update whose program refuses the file leaves the old one in its place")
+	m.Run("sh", "-ec", "cp /etc/relay/relay.toml /root/good; echo nonsense >>/etc/relay/relay.toml")
+	pid := m.Property("relay", "MainPID")
+	if said := m.Run(update...); !strings.Contains(said, "relay goes on with the old program") || m.Property("relay", "MainPID") != pid || !active(m, "relay") {
+		t.Errorf("the relay is %s, and was %s; the update says\n%s", m.Property("relay", "MainPID"), pid, said)
+	}
+	m.Run("sh", "-ec", "cat /root/good >/etc/relay/relay.toml; rm /root/good")
 
 	t.Log("without the package nothing runs, and what was changed is there")
 	m.Run("dpkg", "--no-triggers", "-r", "relay")

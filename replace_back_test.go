@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/seed96252745/relay"
 	"github.com/seed96252745/relay/relaytest"
@@ -82,8 +83,14 @@ func TestReplaceBack(t *testing.T) {
 		within(t, h.held, "the answer of the relay")
 		h.holds.Store(false)
 		f.replace(t, h.addr, local, options)
-		for comeOnce(f.public) != nil {
-			tick(t)
+		for since := time.Now(); ; tick(t) {
+			err := comeOnce(f.public)
+			if err == nil {
+				break
+			}
+			if time.Since(since) > patience {
+				t.Fatalf("no user is served: %v", err)
+			}
 		}
 	})
 }

@@ -81,21 +81,26 @@ func echoThrough(t *testing.T, relayAddr string) (public string, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var echoing sync.WaitGroup
-	echoing.Go(func() {
+	return l.Addr().String(), echoing(t, l)
+}
+
+// echoing sends back what those send whom l accepts, until stop is called.
+func echoing(tb testing.TB, l net.Listener) (stop func()) {
+	var running sync.WaitGroup
+	running.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			echoing.Go(func() { _, _ = io.Copy(c, c); _ = c.Close() })
+			running.Go(func() { _, _ = io.Copy(c, c); _ = c.Close() })
 		}
 	})
-	return l.Addr().String(), func() {
+	return func() {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
+			tb.Error(err)
 		}
-		echoing.Wait()
+		running.Wait()
 	}
 }
 

@@ -235,18 +235,5 @@ func echoLocally(tb testing.TB) (addr string, stop func()) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var echoing sync.WaitGroup
-	echoing.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			echoing.Go(func() { _, _ = io.Copy(c, c); _ = c.Close() })
-		}
-	})
-	return l.Addr().String(), func() {
-		_ = l.Close()
-		echoing.Wait()
-	}
+	return l.Addr().String(), echoing(tb, l)
 }

@@ -37,6 +37,9 @@ func (f *flags) checkRelay() (wrong []error) {
 	if f.upgradeDrain < 0 {
 		wrong = append(wrong, usagef("for example:   --upgradeDrain=24h, or --upgradeDrain=0s for as long as it takes", "--upgradeDrain=%s is negative", f.upgradeDrain))
 	}
+	if err := f.checkSSH(); err != nil {
+		wrong = append(wrong, err)
+	}
 	wrong = append(wrong, f.limits.check()...)
 	wrong = append(wrong, f.tls.check()...)
 	return append(wrong, f.parseRelay(&f.config)...)

@@ -23,6 +23,7 @@ type relayPart struct {
 	log      *slog.Logger
 	port     int // control port
 	listener *transport.Listener
+	ssh      *transport.Listener // or nil
 	leases   *lease.Deferred
 	server   *server.Server
 	seen     relayAdmin
@@ -61,6 +62,12 @@ func (p *relayPart) open(s *relaySetup, link *upgrade.Link) (err error) {
 		if p.listener, err = transport.ListenRelayClients(p.place()); err != nil {
 			return explainListen(err, c.Bind, s.port)
 		}
+		if err = p.listenSSH(); err != nil {
+			return err
+		}
+	}
+	if err = p.openSSH(c); err != nil {
+		return err
 	}
 	if c.Tokens, err = openTokens(f, p.log); err != nil {
 		return err
@@ -111,6 +118,9 @@ func (p *relayPart) close() {
 	if p.listener != nil {
 		_ = p.listener.Close() // Serve closes it too
 	}
+	if p.ssh != nil {
+		_ = p.ssh.Close()
+	}
 	now := p.now.Load()
 	now.encryption.close()
 	if p.leases != nil {
@@ -127,6 +137,7 @@ func (p *relayPart) serve(ctx context.Context) error {
 	greet(p.log, p.now.Load().flags, p.port, p.now.Load().encryption)
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(p.listener) }()
+	defer p.serveSSH()()
 	select {
 	case err := <-served:
 		if !errors.Is(err, server.ErrSucceeded) {
@@ -184,6 +195,7 @@ func (p *relayPart) prepare(next *relaySetup) (use func(), err error) {
 	}
 	return func() {
 		useTokens()
+		f.config.SSH = before.flags.config.SSH
 		node.Reconfigure(p.server, before.flags.config, f.config)
 		p.now.Store(now)
 		p.admin.SetAbout(p.about())

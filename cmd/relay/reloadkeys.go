@@ -34,7 +34,7 @@ func toChange(name string) string {
 // fixedSettings are those of a process, and of its relay, that cannot change while it runs:
 // sockets that it has opened, and folders that it has locked. All others can.
 var fixedSettings = []string{
-	"port", "bind", "stateDir", "adminListen", "adminTokenFile", "logFormat",
+	"port", "bind", "stateDir", "sshListen", "adminListen", "adminTokenFile", "logFormat",
 	"acmeDomain", "acmeEmail", "acmeDirectory",
 }
 

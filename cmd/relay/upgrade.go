@@ -118,6 +118,9 @@ func (p *relayPart) handOver(ctx context.Context) (done api.Upgrade, err error) 
 		Let:       func() { p.logAdmin(p.seenAt.let()) },
 		Unlet:     func() { p.logAdmin(p.seenAt.unlet()) },
 	}
+	if p.ssh != nil {
+		h.Listeners["ssh"] = p.ssh
+	}
 	if tcp, ok := p.seenAt.tcp.(syscall.Conn); ok {
 		h.Listeners[p.seenAt.name] = node.Shared{Conn: tcp}
 	}
@@ -153,6 +156,13 @@ func (p *relayPart) inherit(link *upgrade.Link) (err error) {
 	}
 	if p.listener, err = p.from.Relay("control"); err != nil {
 		return err
+	}
+	if p.now.Load().flags.sshListen != "" {
+		if p.ssh, err = p.from.Relay("ssh"); err != nil {
+			if err = p.listenSSH(); err != nil { // the process before had none
+				return err
+			}
+		}
 	}
 	return p.openLeases(p.now.Load().flags)
 }

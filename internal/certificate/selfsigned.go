@@ -12,9 +12,10 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
-	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/seed96252745/relay/internal/secretfile"
 )
 
 // selfSignedFile holds the key and the certificate, so that neither exists without the
@@ -30,7 +31,7 @@ func SelfSigned(dir string) (tls.Certificate, error) {
 	content, err := readPrivate(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if content, err = makeSelfSigned(); err == nil {
-			err = writePrivate(dir, name, content)
+			err = secretfile.Write(dir, name, content)
 		}
 	}
 	if err != nil {
@@ -83,35 +84,4 @@ func makeSelfSigned() ([]byte, error) {
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...,
 	), nil
-}
-
-// writePrivate writes a file that only the owner can read: all of it or nothing,
-// whenever the machine stops.
-func writePrivate(dir, name string, content []byte) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(dir, ".new-*") // for the owner only
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(file.Name()) }() // fails once it is renamed
-	_, err = file.Write(content)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), name); err != nil {
-		return err
-	}
-	syncDir(dir)
-	return nil
-}
-
-// syncDir makes the name of a new file survive a loss of power, where the system can do
-// that for a directory.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync()
-		_ = d.Close()
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"testing"
@@ -91,7 +92,7 @@ type inProcessSession struct {
 	t *testing.T
 }
 
-func (s inProcessSession) Open(ctx context.Context) (conn.Conn, error) {
+func (s inProcessSession) Open(ctx context.Context, _ netip.AddrPort) (conn.Conn, error) {
 	near, far := conntest.Pair(s.t)
 	select {
 	case s.users <- far:

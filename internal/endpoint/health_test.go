@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -37,7 +38,7 @@ func newProbed() *probed {
 	return &probed{ending: newStarter(), asked: make(chan *conntest.MemoryConn, 100)}
 }
 
-func (s *probed) Open(ctx context.Context) (conn.Conn, error) {
+func (s *probed) Open(ctx context.Context, _ netip.AddrPort) (conn.Conn, error) {
 	if s.full.Load() {
 		return nil, protocol.ErrNoStream
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -64,7 +65,7 @@ func (m *mate) Start(opened func(conn.Conn)) (protocol.Opening, error) {
 	return m.starter.Start(opened)
 }
 
-func (m *mate) Open(ctx context.Context) (conn.Conn, error) {
+func (m *mate) Open(ctx context.Context, user netip.AddrPort) (conn.Conn, error) {
 	m.asked.Add(1)
 	switch {
 	case m.fails != nil:
@@ -72,7 +73,7 @@ func (m *mate) Open(ctx context.Context) (conn.Conn, error) {
 	case m.serves:
 		return m.connection(), nil
 	}
-	return m.starter.Open(ctx)
+	return m.starter.Open(ctx, user)
 }
 
 // grouped is a leased port that members of a group serve.

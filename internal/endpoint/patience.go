@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/protocol"
 )
 
@@ -41,7 +42,7 @@ func (u *user) openWithPatience(ctx context.Context) (err error) {
 		u.reached, err = u.opening.Wait(wait)
 		u.opening = nil
 	} else {
-		u.reached, err = u.tunnel.Session.Open(wait)
+		u.reached, err = u.tunnel.Session.Open(wait, conn.AddrPort(u.addr))
 	}
 	if err != nil && !errors.Is(err, protocol.ErrTunnelEnded) && ctx.Err() == nil && wait.Err() != nil {
 		return context.Cause(wait)

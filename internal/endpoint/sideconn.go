@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func (s *sideConn) open(session protocol.Session) {
 	}
 	s.mu.Unlock()
 	s.run(func() {
-		c, err := session.Open(ctx)
+		c, err := session.Open(ctx, netip.AddrPort{})
 		if err != nil {
 			s.failed(err)
 			return

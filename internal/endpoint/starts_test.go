@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,7 +41,7 @@ func (s *starter) Start(opened func(conn.Conn)) (protocol.Opening, error) {
 	return o, nil
 }
 
-func (s *starter) Open(ctx context.Context) (conn.Conn, error) {
+func (s *starter) Open(ctx context.Context, _ netip.AddrPort) (conn.Conn, error) {
 	o := &startedOpening{session: s}
 	o.Init(nil)
 	return o.Wait(ctx)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -86,7 +87,7 @@ func (r *restless) Start(opened func(conn.Conn)) (protocol.Opening, error) {
 	return o, nil
 }
 
-func (r *restless) Open(ctx context.Context) (conn.Conn, error) {
+func (r *restless) Open(ctx context.Context, _ netip.AddrPort) (conn.Conn, error) {
 	o, err := r.Start(nil)
 	if err != nil {
 		return nil, err

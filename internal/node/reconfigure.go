@@ -18,6 +18,9 @@ import (
 // or with a certificate once other authorities vouch.
 func Reconfigure(s *server.Server, old, c Config) {
 	n := settings(c)
+	if c.SSH != nil {
+		c.SSH.SetIdentities(identities(c))
+	}
 	authorities := old.hasAuthorities() && (!c.hasAuthorities() || !c.TLS.ClientCAs.Equal(old.TLS.ClientCAs))
 	n.Keep = func(identity string, encrypted bool) error {
 		switch {
@@ -59,9 +62,14 @@ func MayReconfigure(old, c Config) error {
 
 func (c *Config) hasAuthorities() bool { return c.TLS != nil && c.TLS.ClientCAs != nil }
 
+// identities returns who may use the relay.
+func identities(c Config) auth.Authenticator {
+	return auth.Authenticator{Tokens: c.Tokens, Certificates: c.hasAuthorities(), Ports: c.Ports}
+}
+
 // settings returns what a server can be told anew.
 func settings(c Config) server.Settings {
-	clients := auth.Authenticator{Tokens: c.Tokens, Certificates: c.hasAuthorities(), Ports: c.Ports}
+	clients := identities(c)
 	return server.Settings{
 		Ports: c.Ports, Limits: c.Limits.WithDefaults(),
 		TrustedProxies: c.TrustedProxies, ControlProxies: c.ControlProxies,

@@ -14,6 +14,7 @@ import (
 	"github.com/seed96252745/relay/internal/admission"
 	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/front"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/port"
@@ -23,6 +24,7 @@ import (
 	"github.com/seed96252745/relay/internal/protocol/pool"
 	"github.com/seed96252745/relay/internal/proxyproto"
 	"github.com/seed96252745/relay/internal/server"
+	"github.com/seed96252745/relay/internal/sshd"
 	"github.com/seed96252745/relay/internal/transport"
 	"github.com/seed96252745/relay/internal/wire"
 )
@@ -57,6 +59,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Sinks get every event, beside the log.
 	Sinks []observe.Sink
+	// SSH is the front for SSH clients, or nil.
+	SSH *sshd.Front
 	// From is what this process has from the one before it, or nil.
 	From *Inheritance
 }
@@ -65,6 +69,11 @@ type Config struct {
 // descriptors are short.
 func Relay(c Config) (*server.Server, error) {
 	limits, now := c.Limits.WithDefaults(), settings(c)
+	var other front.Front
+	if c.SSH != nil {
+		c.SSH.SetIdentities(identities(c))
+		other = c.SSH
+	}
 	return server.New(server.Config{
 		Protocols: []protocol.Relay{
 			&multiplex.Relay{
@@ -95,6 +104,7 @@ func Relay(c Config) (*server.Server, error) {
 		Limits:         now.Limits,
 		Logger:         c.Logger,
 		Sinks:          c.Sinks,
+		Front:          other,
 		Secure:         now.Secure,
 		Encrypted:      now.Encrypted,
 		Identify:       now.Identify,

@@ -13,6 +13,7 @@ package protocol
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -85,10 +86,11 @@ type Grant struct {
 
 // Session is the relay's way to one relay client. Its methods may be called concurrently.
 type Session interface {
-	// Open returns a connection to the relay client for one user. It waits for it until
-	// ctx is done, and then returns ctx's cause, or a more precise error in place of
+	// Open returns a connection to the relay client for one user, whose address is user: the
+	// zero AddrPort if there is no user, or it is not known. Open waits for it until
+	// ctx is done, and then returns the cause of ctx, or a more precise error in place of
 	// ErrTooLong. The caller closes the connection.
-	Open(ctx context.Context) (conn.Conn, error)
+	Open(ctx context.Context, user netip.AddrPort) (conn.Conn, error)
 
 	// Ended returns a context that is done when the relay client takes no more users.
 	// Its cause says why: after Close it wraps net.ErrClosed, unless the session had

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -104,7 +105,7 @@ type opened struct {
 	err  error
 }
 
-func (t *fakeTunnel) Open(ctx context.Context) (conn.Conn, error) {
+func (t *fakeTunnel) Open(ctx context.Context, _ netip.AddrPort) (conn.Conn, error) {
 	o := &opening{ctx, make(chan opened, 1)}
 	for opens := t.opens; ; {
 		select {

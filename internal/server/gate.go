@@ -135,14 +135,14 @@ func (s *Server) Thaw() { s.gate.open(false) }
 // receive takes a connection to the control port over. While relay clients have to wait it
 // returns a function that waits, and meanwhile the others stay in the kernel's queue, which
 // another process may have by then.
-func (s *Server) receive(c conn.Conn) (wait func()) {
+func (s *Server) receive(c conn.Conn, start func(conn.Conn)) (wait func()) {
 	if s.gate.isOpen() {
-		s.startHandshake(c)
+		start(c)
 		return nil
 	}
 	return func() {
 		if !s.gate.wait(s.endpoints.Closed()) {
-			s.startHandshake(c)
+			start(c)
 			return
 		}
 		_ = s.giveControl(c, nil) // which has reset it then, and nothing of it was read

@@ -21,28 +21,34 @@ import (
 )
 
 // startHandshake answers a connection. It runs where all others are accepted: a panic ends
-// this one.
+// this one. A claim that has come already takes no goroutine, and no slot among the handshakes
+// that are waited for; it does not pass by a source that is banned, though.
 func (s *Server) startHandshake(c conn.Conn) {
+	s.start(c, func() bool {
+		return !s.config.Load().Encrypted && !s.admission.MayBeBanned(c.RemoteAddr()) && s.claimNow(c)
+	}, (*handshake).answer)
+}
+
+// start has a goroutine answer a connection, unless now has, which does not wait.
+func (s *Server) start(c conn.Conn, now func() bool, answer func(*handshake)) {
 	if !s.trackHandshake() {
 		_ = c.Reset()
 		return
 	}
-	if !s.answerSoon(c) {
+	if !s.answerSoon(c, now, answer) {
 		s.handshakes.Done()
 	}
 }
 
 // answerSoon has a goroutine answer a connection that is counted, and ends the count then.
-// It reports false if it has answered or reset the connection itself. A claim that has come
-// already takes no goroutine, and no slot among the handshakes that are waited for; it does
-// not pass by a source that is banned, though.
-func (s *Server) answerSoon(c conn.Conn) (soon bool) {
+// It reports false if now has answered it, or it was reset.
+func (s *Server) answerSoon(c conn.Conn, now func() bool, answer func(*handshake)) (soon bool) {
 	defer s.resetOnPanic(c)
 	if conn.ComesFrom(c, s.config.Load().ControlProxies) {
-		s.startProxied(c)
+		s.startProxied(c, answer)
 		return true
 	}
-	if !s.config.Load().Encrypted && !s.admission.MayBeBanned(c.RemoteAddr()) && s.claimNow(c) {
+	if now() {
 		return false
 	}
 	h := &handshake{Server: s, conn: c}
@@ -51,7 +57,7 @@ func (s *Server) answerSoon(c conn.Conn) (soon bool) {
 	}
 	go func() {
 		defer s.handshakes.Done()
-		h.answer()
+		answer(h)
 	}()
 	return true
 }
@@ -102,7 +108,10 @@ func (h *handshake) answer() {
 	}
 	raw := h.conn
 	defer context.AfterFunc(h.endpoints.Closed(), func() { _ = raw.Reset() })()
+	h.under = h.config.Load()
+	_ = h.conn.SetDeadline(time.Now().Add(h.under.Limits.HandshakeTimeout)) // fails as the read does
 	switch {
+	case h.enterFront():
 	case !h.readRequest():
 	case h.banned, h.admission.Bans.Has(h.conn.RemoteAddr()): // perhaps since the connection was admitted
 		h.refuseBanned()
@@ -118,8 +127,6 @@ func (h *handshake) answer() {
 // one. If it does not come in time, or is none, the connection is closed. What is left of
 // the time bounds what is written next.
 func (h *handshake) readRequest() bool {
-	h.under = h.config.Load()
-	_ = h.conn.SetDeadline(time.Now().Add(h.under.Limits.HandshakeTimeout)) // fails as the read does
 	carried, err := h.under.Secure(h.conn)
 	if err == nil {
 		h.conn = carried

@@ -46,11 +46,11 @@ type brokenTunnel struct {
 	in string
 }
 
-func (t brokenTunnel) Open(ctx context.Context) (conn.Conn, error) {
+func (t brokenTunnel) Open(ctx context.Context, user netip.AddrPort) (conn.Conn, error) {
 	if t.in == "Open" {
 		panic(brokenHere)
 	}
-	conn, err := t.Session.Open(ctx)
+	conn, err := t.Session.Open(ctx, user)
 	return brokenConn{conn, t.in}, err
 }
 

@@ -10,10 +10,10 @@ import (
 	"github.com/seed96252745/relay/internal/observe"
 )
 
-// startProxied answers a connection from a load balancer before the control port. Until
+// startProxied has answer answer a connection from a load balancer before the control port. Until
 // the load balancer has named the relay client, the connection has a slot among others of
 // which that is not known, and then one among those of its source.
-func (s *Server) startProxied(c conn.Conn) {
+func (s *Server) startProxied(c conn.Conn, answer func(*handshake)) {
 	h := &handshake{Server: s, conn: c}
 	slot := s.admission.AdmitHeader(c.RemoteAddr(), h.source(), func() { _ = c.Reset() })
 	go func() {
@@ -29,7 +29,7 @@ func (s *Server) startProxied(c conn.Conn) {
 			return
 		}
 		if h.admit() {
-			h.answer()
+			answer(h)
 		}
 	}()
 }

@@ -29,6 +29,21 @@ func (h *handshake) register() error {
 	if err != nil {
 		return h.refuse(err)
 	}
+	return h.bind(e, a, binding{h.req.Verb.Name, isEncrypted(h.conn), func(g protocol.Grant) (protocol.Session, error) {
+		return h.protocols[h.req.Verb].Register(h.conn, g)
+	}})
+}
+
+// binding is how a relay client gets to its endpoint.
+type binding struct {
+	protocol  string
+	encrypted bool
+	// start tells it of its port, and returns the session.
+	start func(protocol.Grant) (protocol.Session, error)
+}
+
+// bind has the relay client of an applicant serve an endpoint.
+func (h *handshake) bind(e *endpoint.Endpoint, a *applicant, b binding) error {
 	defer func() { // also when the protocol panics
 		if e != nil {
 			e.CloseIfUnbound(errNotTold)
@@ -38,16 +53,28 @@ func (h *handshake) register() error {
 	if e.Lease != nil {
 		answer.Lease = e.Lease.TTL()
 	}
-	session, err := h.protocols[h.req.Verb].Register(h.conn, protocol.Grant{
+	session, err := b.start(protocol.Grant{
 		Answer: answer, Owner: a.Name, Holder: a.holder(), Sessions: a.wish.Sessions,
 	})
 	if err != nil {
 		return err
 	}
 	_ = h.conn.SetWriteDeadline(noDeadline) // what is left of the handshake's
-	err = e.Bind(endpoint.Client{
+	if err := e.Bind(h.client(a, b, session)); err != nil {
+		_ = session.Close()
+		return err
+	}
+	h.succession.served(e.Port, a.wish.Instance)
+	e = nil // which is served
+	h.endIfOutdated(session)
+	return nil
+}
+
+// client returns what the endpoint knows of an applicant.
+func (h *handshake) client(a *applicant, b binding, session protocol.Session) endpoint.Client {
+	return endpoint.Client{
 		Session:   session,
-		Protocol:  h.req.Verb.Name,
+		Protocol:  b.protocol,
 		Addr:      h.conn.RemoteAddr(),
 		Source:    a.source,
 		Identity:  a.Name,
@@ -62,18 +89,13 @@ func (h *handshake) register() error {
 		Probe:     a.wish.Probe,
 		Control:   a.wish.Control != 0,
 		Down:      a.wish.Control == wire.ControlDown,
-		Encrypted: isEncrypted(h.conn),
+		Encrypted: b.encrypted,
 		Watch:     a.Watch,
-	})
-	if err != nil {
-		_ = session.Close()
-		return err
 	}
-	h.succession.served(e.Port, a.wish.Instance)
-	e = nil // which is served
-	h.endIfOutdated(session)
-	return nil
 }
+
+// errStrangersGroup refuses a group of which nobody knows whose it is.
+var errStrangersGroup = &wire.OptionError{Key: wire.OptionGroup, Want: "it needs a token or a certificate that this relay knows, by which its members are known as one owner's"}
 
 // identify finds out who registers, and what it asks for.
 func (h *handshake) identify() (*applicant, error) {
@@ -93,7 +115,7 @@ func (h *handshake) identify() (*applicant, error) {
 		return nil, &wire.OptionError{Key: wire.OptionSession, Want: "it is for further connections of multiplex"}
 	}
 	if wish.Group != "" && identity.Name == "" {
-		return nil, &wire.OptionError{Key: wire.OptionGroup, Want: "it needs a token or a certificate that this relay knows, by which its members are known as one owner's"}
+		return nil, errStrangersGroup
 	}
 	return &applicant{Identity: identity, source: h.source(), wish: wish}, nil
 }

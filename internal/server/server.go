@@ -28,6 +28,7 @@ import (
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/entry"
+	"github.com/seed96252745/relay/internal/front"
 	"github.com/seed96252745/relay/internal/join"
 	"github.com/seed96252745/relay/internal/lease"
 	"github.com/seed96252745/relay/internal/observe"
@@ -74,6 +75,8 @@ type Config struct {
 	Secure func(conn conn.Conn) (conn.Conn, error)
 	// Encrypted says that Secure takes nothing that is not encrypted.
 	Encrypted bool
+	// Front is another way in for relay clients, or nil.
+	Front front.Front
 	// Leases keeps what ports are leased, for the next start. Nil forgets it.
 	Leases lease.Store
 	// Lease is for how long a port is kept while its owner is away, and
@@ -194,14 +197,17 @@ func New(config Config) (*Server, error) {
 
 // Serve takes relay clients from l until Shutdown or Close, and then returns
 // ErrServerClosed. It closes l.
-func (s *Server) Serve(l conn.Listener) error {
+func (s *Server) Serve(l conn.Listener) error { return s.serve(l, s.startHandshake) }
+
+func (s *Server) serve(l conn.Listener, start func(conn.Conn)) error {
 	if !s.trackListener(l) {
 		_ = l.Close()
 		return ErrServerClosed
 	}
 	defer s.untrackListener(l)
 	closed := s.endpoints.Closed()
-	err := s.entries.Serve(closed, l, s.receive, entry.Shortage{Lend: s.admission.Reserve.LendSpare, Handle: s.startHandshake})
+	receive := func(c conn.Conn) (wait func()) { return s.receive(c, start) }
+	err := s.entries.Serve(closed, l, receive, entry.Shortage{Lend: s.admission.Reserve.LendSpare, Handle: start})
 	switch {
 	case closed.Err() != nil:
 		return ErrServerClosed

@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -91,7 +92,7 @@ func TestIDsThatAreNotRead(t *testing.T) {
 		results := make(chan opened, most)
 		for range most {
 			go func() {
-				conn, err := e.tunnel.Open(t.Context())
+				conn, err := e.tunnel.Open(t.Context(), netip.AddrPort{})
 				results <- opened{conn, err}
 			}()
 		}

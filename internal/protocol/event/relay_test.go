@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"regexp"
 	"testing"
 	"testing/synctest"
@@ -218,7 +219,7 @@ func TestControlConnectionEnds(t *testing.T) {
 			if o := <-waiting; !errors.Is(o.err, protocol.ErrTunnelEnded) {
 				t.Errorf("a waiting user got %v, want %v", o.err, protocol.ErrTunnelEnded)
 			}
-			if _, err := e.tunnel.Open(t.Context()); err == nil {
+			if _, err := e.tunnel.Open(t.Context(), netip.AddrPort{}); err == nil {
 				t.Error("a new user got a connection")
 			}
 			late, err := e.claim(id)

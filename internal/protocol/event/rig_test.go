@@ -3,6 +3,7 @@ package event_test
 import (
 	"bufio"
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -76,7 +77,7 @@ type opened struct {
 func (e *relayEnd) user(ctx context.Context) <-chan opened {
 	got := make(chan opened, 1)
 	go func() {
-		conn, err := e.tunnel.Open(ctx)
+		conn, err := e.tunnel.Open(ctx, netip.AddrPort{})
 		got <- opened{conn, err}
 	}()
 	return got

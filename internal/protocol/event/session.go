@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,7 +90,7 @@ func (s *session) closeWithError(reason error) {
 }
 
 // Open returns the connection that the relay client opens for the user.
-func (s *session) Open(ctx context.Context) (conn.Conn, error) {
+func (s *session) Open(ctx context.Context, _ netip.AddrPort) (conn.Conn, error) {
 	o, err := s.start(nil)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"syscall"
 	"testing"
 
@@ -79,7 +80,7 @@ func TestLimitsOfRelay(t *testing.T) {
 	for range 2 {
 		tunnel, peer := registerAt(t, relay)
 		openAcknowledged(t, tunnel, peer)
-		if conn, err := tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrNoStream) {
+		if conn, err := tunnel.Open(t.Context(), netip.AddrPort{}); !errors.Is(err, protocol.ErrNoStream) {
 			t.Errorf("a second user got %v, %v; want %v", conn, err, protocol.ErrNoStream)
 		}
 		peer.send(frame{kind: 9})

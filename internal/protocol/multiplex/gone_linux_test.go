@@ -3,6 +3,7 @@ package multiplex_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"runtime"
 	"testing"
 	"time"
@@ -50,12 +51,12 @@ func TestOpenBehindTheEnd(t *testing.T) {
 			}
 			left, leave := context.WithCancelCause(t.Context())
 			leave(protocoltest.ErrUserLeft)
-			if _, err := tunnel.Open(left); !errors.Is(err, protocoltest.ErrUserLeft) {
+			if _, err := tunnel.Open(left, netip.AddrPort{}); !errors.Is(err, protocoltest.ErrUserLeft) {
 				t.Errorf("Open gives %v to a user who left, want %v", err, protocoltest.ErrUserLeft)
 			}
 			opened := make(chan error, 1)
 			go func() {
-				_, err := tunnel.Open(t.Context())
+				_, err := tunnel.Open(t.Context(), netip.AddrPort{})
 				opened <- err
 			}()
 			close(late.may)

@@ -3,6 +3,7 @@ package multiplex_test
 import (
 	"errors"
 	"io"
+	"net/netip"
 	"testing"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -114,7 +115,7 @@ func TestSessionsAreFull(t *testing.T) {
 		for range users {
 			open(t, r.tunnel)
 		}
-		if _, err := r.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrNoStream) {
+		if _, err := r.tunnel.Open(t.Context(), netip.AddrPort{}); !errors.Is(err, protocol.ErrNoStream) {
 			t.Errorf("one user more gets %v, want %v", err, protocol.ErrNoStream)
 		}
 		if c := r.tunnel.(protocol.TryOpener).TryOpen(); c != nil {

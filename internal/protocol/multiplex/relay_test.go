@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -120,7 +121,7 @@ func TestSessionEnds(t *testing.T) {
 			user := openAcknowledged(t, tunnel, client)
 			end(client)
 			protocoltest.WantEnded(t, tunnel)
-			if _, err := tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+			if _, err := tunnel.Open(t.Context(), netip.AddrPort{}); !errors.Is(err, protocol.ErrTunnelEnded) {
 				t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 			}
 			if _, err := io.Copy(io.Discard, user); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -145,7 +146,7 @@ func TestSessionEndsUnderWay(t *testing.T) {
 	writer := open(t, tunnel)
 	failed := make(chan error, 3)
 	go func() {
-		_, err := tunnel.Open(t.Context()) // one too many until there is an acknowledgement
+		_, err := tunnel.Open(t.Context(), netip.AddrPort{}) // one too many until there is an acknowledgement
 		failed <- err
 	}()
 	go func() {
@@ -181,7 +182,7 @@ func TestUnacknowledgedStreams(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	opened := make(chan error, 1)
 	go func() {
-		_, err := tunnel.Open(ctx)
+		_, err := tunnel.Open(ctx, netip.AddrPort{})
 		opened <- err
 	}()
 	cancel(protocoltest.ErrUserLeft)

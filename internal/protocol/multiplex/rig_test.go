@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func open(t *testing.T, tunnel protocol.Session) conn.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	conn, err := tunnel.Open(ctx)
+	conn, err := tunnel.Open(ctx, netip.AddrPort{})
 	if err != nil {
 		t.Fatal(err)
 	}

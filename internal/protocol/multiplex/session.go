@@ -3,6 +3,7 @@ package multiplex
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/seed96252745/relay/internal/conn"
@@ -29,7 +30,7 @@ type session struct {
 // leads nowhere, and takes the user's bytes along.
 func (s *session) isGone() bool { return tcpstate.Of(s.conn) >= tcpstate.Ended }
 
-func (s *session) Open(ctx context.Context) (conn.Conn, error) {
+func (s *session) Open(ctx context.Context, _ netip.AddrPort) (conn.Conn, error) {
 	if s.isGone() {
 		select {
 		case <-s.Ended().Done():

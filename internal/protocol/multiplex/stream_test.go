@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,7 @@ func TestGoAway(t *testing.T) {
 	user := openAcknowledged(t, tunnel, client)
 	client.send(frame{kind: typeGoAway})
 	protocoltest.WantEnded(t, tunnel)
-	if _, err := tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+	if _, err := tunnel.Open(t.Context(), netip.AddrPort{}); !errors.Is(err, protocol.ErrTunnelEnded) {
 		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 	}
 	conntest.Write(t, user, "still here")
@@ -157,7 +158,7 @@ func TestSilence(t *testing.T) {
 		tunnel, client := register(t, near, far)
 		user, opened := make(chan conn.Conn, 1), time.Now()
 		go func() {
-			st, err := tunnel.Open(t.Context())
+			st, err := tunnel.Open(t.Context(), netip.AddrPort{})
 			if err != nil {
 				t.Error(err)
 			}

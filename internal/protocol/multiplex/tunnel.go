@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -145,7 +146,7 @@ func (t *tunnel) all() []*session {
 
 // Open opens a stream on the session that has the fewest, or waits for room there. A
 // session that ends meanwhile is another one's turn.
-func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
+func (t *tunnel) Open(ctx context.Context, user netip.AddrPort) (conn.Conn, error) {
 	for t.ended.Err() == nil {
 		next := t.choose((*session).isGone)
 		if next.full {
@@ -154,7 +155,7 @@ func (t *tunnel) Open(ctx context.Context) (conn.Conn, error) {
 		}
 		var ended <-chan struct{}
 		if s := next.session; s != nil {
-			conn, err := s.Open(ctx)
+			conn, err := s.Open(ctx, user)
 			if !errors.Is(err, protocol.ErrTunnelEnded) {
 				return conn, err
 			}

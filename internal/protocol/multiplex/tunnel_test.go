@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync"
 	"testing"
 
@@ -71,7 +72,7 @@ func TestAllSessionsAreLost(t *testing.T) {
 	r.awaitMissing(1)
 	_ = b.conn.Reset()
 	protocoltest.WantEnded(t, r.tunnel)
-	if _, err := r.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+	if _, err := r.tunnel.Open(t.Context(), netip.AddrPort{}); !errors.Is(err, protocol.ErrTunnelEnded) {
 		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 	}
 	if c := r.tunnel.(protocol.TryOpener).TryOpen(); c != nil {
@@ -153,7 +154,7 @@ func TestLeavesOnOneSession(t *testing.T) {
 	}
 	wantEcho(t, onA, a, 1)
 	wantEcho(t, onB, b, 1)
-	if _, err := r.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+	if _, err := r.tunnel.Open(t.Context(), netip.AddrPort{}); !errors.Is(err, protocol.ErrTunnelEnded) {
 		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 	}
 }
@@ -267,7 +268,7 @@ func TestUserWaitsForAnotherSession(t *testing.T) {
 	opened := make(chan error, 1)
 	ctx := &watchedContext{Context: t.Context(), waited: make(chan struct{})}
 	go func() {
-		_, err := r.tunnel.Open(ctx)
+		_, err := r.tunnel.Open(ctx, netip.AddrPort{})
 		opened <- err
 	}()
 	<-ctx.waited
@@ -320,7 +321,7 @@ func TestSessionsAtOnce(t *testing.T) {
 		}()
 	}
 	for range 100 {
-		user, err := r.tunnel.Open(t.Context())
+		user, err := r.tunnel.Open(t.Context(), netip.AddrPort{})
 		if err != nil {
 			t.Fatal(err)
 		}

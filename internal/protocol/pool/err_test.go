@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -39,7 +40,7 @@ func TestErrOfLonely(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		user, err := tunnel.Open(t.Context())
+		user, err := tunnel.Open(t.Context(), netip.AddrPort{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -60,7 +61,7 @@ func (p *memoryPool) add(t *testing.T) *conntest.MemoryConn {
 // take opens a connection for a user, which has to be there.
 func (p *memoryPool) take(t *testing.T) conn.Conn {
 	t.Helper()
-	conn, err := p.tunnel.Open(t.Context())
+	conn, err := p.tunnel.Open(t.Context(), netip.AddrPort{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ type opened struct {
 
 // wait has a user wait, and sends the outcome to got.
 func (p *memoryPool) wait(ctx context.Context, user int, got chan<- opened) {
-	conn, err := p.tunnel.Open(ctx)
+	conn, err := p.tunnel.Open(ctx, netip.AddrPort{})
 	got <- opened{user, conn, err}
 }
 

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"regexp"
 	"sync"
 	"testing"
@@ -157,7 +158,7 @@ func TestClose(t *testing.T) {
 	<-p.tunnel.Ended().Done()
 	wantEnd(t, p.first) // it waited
 	conntest.WantPair(t, user, busy)
-	if _, err := p.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+	if _, err := p.tunnel.Open(t.Context(), netip.AddrPort{}); !errors.Is(err, protocol.ErrTunnelEnded) {
 		t.Errorf("a new user gets %v, want %v", err, protocol.ErrTunnelEnded)
 	}
 	conn, client := protocoltest.Pair(t)
@@ -195,7 +196,7 @@ func TestUsersAndConnectionsAtOnce(t *testing.T) {
 			}
 		})
 		running.Go(func() {
-			user, err := p.tunnel.Open(ctx)
+			user, err := p.tunnel.Open(ctx, netip.AddrPort{})
 			if err != nil {
 				t.Error(err)
 				return

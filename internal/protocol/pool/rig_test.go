@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,7 @@ func (p *relayPool) open() conn.Conn {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Context(), patience)
 	defer cancel()
-	conn, err := p.tunnel.Open(ctx)
+	conn, err := p.tunnel.Open(ctx, netip.AddrPort{})
 	if err != nil {
 		p.Fatalf("no connection for the user: %v", err)
 	}
@@ -84,7 +85,7 @@ func (p *relayPool) wantNone() {
 	p.Helper()
 	ctx, cancel := context.WithCancelCause(p.Context())
 	cancel(protocoltest.ErrUserLeft)
-	if conn, err := p.tunnel.Open(ctx); !errors.Is(err, protocoltest.ErrUserLeft) {
+	if conn, err := p.tunnel.Open(ctx, netip.AddrPort{}); !errors.Is(err, protocoltest.ErrUserLeft) {
 		p.Errorf("got connection %v and error %v from an empty pool", conn, err)
 	}
 }

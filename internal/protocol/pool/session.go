@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -172,7 +173,7 @@ func discardConn(conn conn.Conn) {
 }
 
 // Open returns the newest connection that is alive, or the next one that arrives.
-func (s *session) Open(ctx context.Context) (conn.Conn, error) {
+func (s *session) Open(ctx context.Context, _ netip.AddrPort) (conn.Conn, error) {
 	for {
 		i, o, err := s.takeNewestOrWait(nil)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,7 +114,7 @@ func TestLinger(t *testing.T) {
 			t.Errorf("a claim after the end gets %v, want %v", err, protocol.ErrUnknownID)
 		}
 		conntest.WantReset(t, client)
-		if _, err := p.tunnel.Open(t.Context()); !errors.Is(err, protocol.ErrTunnelEnded) {
+		if _, err := p.tunnel.Open(t.Context(), netip.AddrPort{}); !errors.Is(err, protocol.ErrTunnelEnded) {
 			t.Errorf("a user after the end gets %v, want %v", err, protocol.ErrTunnelEnded)
 		}
 	})
@@ -131,7 +132,7 @@ func TestLingerOfLeased(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(24 * time.Hour)
-		user, err := tunnel.Open(t.Context())
+		user, err := tunnel.Open(t.Context(), netip.AddrPort{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +242,7 @@ func TestClaimAndExpiryRace(t *testing.T) {
 					t.Fatalf("the user got %v", o.err)
 				}
 				next, stop := context.WithTimeout(t.Context(), patience)
-				o.conn, o.err = p.tunnel.Open(next)
+				o.conn, o.err = p.tunnel.Open(next, netip.AddrPort{})
 				stop()
 				if o.err != nil {
 					t.Fatal("the connection is lost: neither has the user got it, nor the next one")

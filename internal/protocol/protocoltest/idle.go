@@ -2,6 +2,7 @@ package protocoltest
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -83,7 +84,7 @@ func (r *idleRig) user(registration *Registration, tunnel protocol.Session) {
 	}
 	opened := make(chan conn.Conn, 1)
 	r.running.Go(func() {
-		user, err := tunnel.Open(r.Context())
+		user, err := tunnel.Open(r.Context(), netip.AddrPort{})
 		if err != nil {
 			r.Error(err)
 		}

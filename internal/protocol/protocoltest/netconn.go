@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"testing"
 
 	"golang.org/x/net/nettest"
@@ -45,7 +46,7 @@ func connect(t *testing.T, relay protocol.Relay, client protocol.Client) (user, 
 	if at.err != nil {
 		return nil, nil, nil, at.err
 	}
-	user, err = at.tunnel.Open(t.Context())
+	user, err = at.tunnel.Open(t.Context(), netip.AddrPort{})
 	if err != nil {
 		return nil, nil, nil, err
 	}

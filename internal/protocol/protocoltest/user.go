@@ -3,6 +3,7 @@ package protocoltest
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func NewUser(session protocol.Session) *User {
 	ctx, leave := context.WithCancelCause(context.Background())
 	u := &User{leave: leave, got: make(chan Opened, 1)}
 	go func() {
-		conn, err := session.Open(ctx)
+		conn, err := session.Open(ctx, netip.AddrPort{})
 		u.got <- Opened{conn, err}
 	}()
 	return u

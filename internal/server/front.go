@@ -1,0 +1,123 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/seed96252745/relay/internal/auth"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/endpoint"
+	"github.com/seed96252745/relay/internal/front"
+	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// arrival is a connection that has come to a front.
+type arrival struct{ *handshake }
+
+// ServeFront is Serve for a listener that only the front has.
+func (s *Server) ServeFront(l conn.Listener) error { return s.serve(l, s.startFront) }
+
+// startFront has the front serve a connection.
+func (s *Server) startFront(c conn.Conn) {
+	s.start(c, func() bool { return false }, func(h *handshake) {
+		defer h.slot.Release()
+		defer h.resetOnPanic(h.conn)
+		raw := h.conn
+		defer context.AfterFunc(h.endpoints.Closed(), func() { _ = raw.Reset() })()
+		h.under = h.config.Load()
+		_ = h.conn.SetDeadline(time.Now().Add(h.under.Limits.HandshakeTimeout)) // fails as the read does
+		h.under.Front.Serve(h.conn, arrival{h})
+	})
+}
+
+// enterFront has the front serve a connection that comes to it by its first byte, and reports
+// whether it has.
+func (h *handshake) enterFront() bool {
+	f := h.under.Front
+	if f == nil {
+		return false
+	}
+	c, first, err := conn.PeekByte(h.conn)
+	if err != nil {
+		return false // the read that follows fails likewise
+	}
+	h.conn = c
+	if !f.Speaks(first) {
+		return false
+	}
+	f.Serve(h.conn, arrival{h})
+	return true
+}
+
+// Identify returns the identity of a token. One that is nobody's is penalized, and the
+// answer is late.
+func (h arrival) Identify(token string) (auth.Identity, error) {
+	id, err := h.under.Identify(h.conn, token)
+	if err != nil {
+		h.delayRefusal(token, err)
+	}
+	return id, err
+}
+
+// Identified ends the handshake, with its deadline. It reports false if the connection was
+// reset to make room for another one, or the address is banned: the caller closes it.
+func (h arrival) Identified() bool {
+	if !h.slot.Release() || h.banned || h.admission.Bans.Has(h.conn.RemoteAddr()) {
+		return false
+	}
+	_ = h.conn.SetDeadline(noDeadline) // fails only on a connection that is closed
+	return true
+}
+
+// Failed counts and tells of a connection that has failed before Identified.
+func (h arrival) Failed(err error) {
+	if !h.slot.Release() {
+		return // it was reset
+	}
+	kind, reason := notRequest(err)
+	h.admission.Counters.Add(kind)
+	h.events.Observe(observe.Event{
+		Name: observe.HandshakeFailed, Level: slog.LevelDebug,
+		Tunnel: observe.Tunnel{RelayClient: h.conn.RemoteAddr()}, Reason: reason, Err: err,
+	})
+}
+
+// Register gives a relay client a public port. If the port that it asks for is none that this
+// relay opens it may be any: programs which speak SSH ask for 80. An error that says why it
+// is refused wraps a *wire.Refusal.
+func (h arrival) Register(r front.Registration) error {
+	h.under = h.config.Load()
+	if p := r.Wish.Port; !h.under.Ports.Contains(p) && !r.Identity.Ports.Contains(p) {
+		r.Wish.Port = 0
+	}
+	err := h.registerAtFront(r)
+	if err == nil {
+		return nil
+	}
+	if !errors.As(err, new(*wire.Refusal)) {
+		err = &refusedError{err, refusalOf(err)}
+	}
+	h.req.Verb.Name = r.Protocol // which the event has
+	h.refused(err)
+	return err
+}
+
+func (h *handshake) registerAtFront(r front.Registration) error {
+	if r.Wish.Group != "" && r.Identity.Name == "" {
+		return errStrangersGroup
+	}
+	if h.endpoints.Draining().Err() != nil || !h.gate.enter(h.endpoints.Closed()) {
+		return endpoint.ErrDraining
+	}
+	defer h.gate.leave()
+	a := &applicant{Identity: r.Identity, source: h.source(), wish: r.Wish}
+	e, err := h.registrar.endpointFor(a)
+	if err != nil {
+		return err
+	}
+	return h.bind(e, a, binding{r.Protocol, true, func(g protocol.Grant) (protocol.Session, error) { return r.Start(g.Answer) }})
+}

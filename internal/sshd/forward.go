@@ -1,0 +1,283 @@
+package sshd
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/front"
+	"github.com/seed96252745/relay/internal/observe"
+	"github.com/seed96252745/relay/internal/policy"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
+)
+
+// forwardKey is by what a client knows a forward: the string and the port that it has asked
+// for, or in place of the port 0 the one that it was told. Channels name both, byte for byte,
+// or clients refuse them.
+//
+// It is the payload of tcpip-forward (RFC 4254, section 7.1), too.
+type forwardKey struct {
+	Bind string
+	Port uint32
+}
+
+// forward is one tunnel of a connection.
+type forward struct {
+	connection *connection
+	key        forwardKey
+	lease      string
+	port       int       // public
+	ready      time.Time // from when on channels are opened
+	ended      context.Context
+	cancel     context.CancelCauseFunc
+}
+
+var _ protocol.Drainer = (*forward)(nil)
+
+// forwardReply is the payload of the answer to one that has asked for port 0.
+type forwardReply struct{ Port uint32 }
+
+// forwardedChannel is the payload of a forwarded-tcpip channel (RFC 4254, section 7.2).
+type forwardedChannel struct {
+	Bind           string
+	Port           uint32
+	Originator     string
+	OriginatorPort uint32
+}
+
+var (
+	errForwardTwice = errors.New("this connection has that forward already")
+	errTooMany      = fmt.Errorf("a connection has %d forwards at most", maxForwards)
+)
+
+// startForward registers a forward, and answers its request.
+func (c *connection) startForward(r *ssh.Request) {
+	var asked forwardKey
+	if err := ssh.Unmarshal(r.Payload, &asked); err != nil {
+		reply(r, false, nil)
+		return
+	}
+	f := &forward{connection: c, key: asked}
+	f.ended, f.cancel = context.WithCancelCause(context.Background())
+	if err := c.register(f, r); err != nil {
+		f.cancel(err)
+		reply(r, false, nil)
+		c.refuse(err)
+	}
+}
+
+func (c *connection) register(f *forward, r *ssh.Request) error {
+	if err := c.mayAdd(f.key); err != nil {
+		return err
+	}
+	wish := c.who.wish.Preamble
+	if name, ok := nameOf(f.key.Bind); ok {
+		wish.Name = name
+	}
+	wish.Port = int(f.key.Port)
+	if f.lease = c.leaseOf(f.key); f.lease != "" {
+		wish.Lease, wish.Instance = f.lease, rand.Text()
+	}
+	return c.arrival.Register(front.Registration{
+		Protocol: Protocol, Identity: c.who.Identity, Wish: wish,
+		Start: func(a wire.Answer) (protocol.Session, error) { return f, c.grant(f, r, a) },
+	})
+}
+
+// mayAdd returns why a connection may not have another forward, or nil.
+func (c *connection) mayAdd(k forwardKey) error {
+	if c.who.wrong != nil {
+		return c.who.wrong
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case len(c.forwards) >= maxForwards:
+		return errTooMany
+	case k.Port != 0 && c.forwards[k] != nil:
+		return errForwardTwice
+	}
+	return nil
+}
+
+// nameOf returns the name that a bind string asks for. Those that a machine has for its own
+// addresses ask for none: localhost is what ssh -R 0:localhost:80 sends.
+func nameOf(bind string) (name string, ok bool) {
+	_, notIP := netip.ParseAddr(strings.Trim(bind, "[]"))
+	return bind, bind != "" && bind != "*" && bind != "localhost" && notIP != nil && policy.CheckName(bind) == nil
+}
+
+// settleAfter is how long a client has to note that it has the forward: several refuse a channel
+// that comes right behind the answer.
+const settleAfter = 250 * time.Millisecond
+
+// grant tells the client of its port. The port is in the answer if, and only if, it has asked
+// for any.
+func (c *connection) grant(f *forward, r *ssh.Request, a wire.Answer) error {
+	f.port = a.Port
+	var payload []byte
+	if f.key.Port == 0 {
+		f.key.Port = uint32(a.Port)
+		payload = ssh.Marshal(forwardReply{f.key.Port})
+	}
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return errConnectionEnded
+	}
+	c.forwards[f.key] = f
+	c.mu.Unlock()
+	if f.lease != "" {
+		c.front.holders.set(f.lease, c)
+	}
+	reply(r, true, payload)
+	f.ready = time.Now().Add(settleAfter)
+	c.announce(f)
+	return nil
+}
+
+// cancelForward ends a forward that the client wants no more. Its users go on.
+func (c *connection) cancelForward(r *ssh.Request) {
+	var asked forwardKey
+	if err := ssh.Unmarshal(r.Payload, &asked); err != nil {
+		reply(r, false, nil)
+		return
+	}
+	c.mu.Lock()
+	f := c.forwards[asked]
+	delete(c.forwards, asked)
+	c.mu.Unlock()
+	if f != nil {
+		c.front.holders.release(f.lease, c)
+		f.cancel(protocol.ErrLeft)
+	}
+	reply(r, f != nil, nil)
+}
+
+// Ended returns a context that is done when the forward takes no more users.
+func (f *forward) Ended() context.Context { return f.ended }
+
+// StopAccepting has the forward take no more users.
+func (f *forward) StopAccepting() { f.cancel(net.ErrClosed) }
+
+// Drain ends the forward, whose users have gone.
+func (f *forward) Drain() { _ = f.Close() }
+
+// Close ends the forward, and with it the connection, since no client can be told that it has
+// one forward less. One that the client has canceled is none of the connection's any more.
+func (f *forward) Close() error {
+	f.cancel(net.ErrClosed)
+	c := f.connection
+	c.mu.Lock()
+	current := c.forwards[f.key] == f
+	c.mu.Unlock()
+	if current {
+		c.end()
+	}
+	return nil
+}
+
+// Open opens a channel for a user.
+func (f *forward) Open(ctx context.Context, user netip.AddrPort) (conn.Conn, error) {
+	if err := f.settle(ctx); err != nil {
+		return nil, err
+	}
+	for _, pause := range [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond} {
+		if err := wait(ctx, pause); err != nil {
+			return nil, err
+		}
+		c, err := f.openChannel(ctx, user)
+		var refused *ssh.OpenChannelError
+		if !errors.As(err, &refused) {
+			return c, err
+		}
+		if !f.mayBeEarly(refused) {
+			return nil, observe.WithReason(fmt.Errorf("the SSH client has refused the user: %w", err), observe.DialFailed)
+		}
+	}
+	return nil, observe.WithReason(errors.New("the SSH client refuses all users"), observe.DialFailed)
+}
+
+// settle waits until the client may have noted the forward.
+func (f *forward) settle(ctx context.Context) error {
+	if f.ended.Err() != nil {
+		return protocol.ErrTunnelEnded
+	}
+	return wait(ctx, time.Until(f.ready))
+}
+
+func wait(ctx context.Context, pause time.Duration) error {
+	if pause <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// mayBeEarly reports whether a refusal may come of a forward that the client has yet to note.
+func (f *forward) mayBeEarly(e *ssh.OpenChannelError) bool {
+	const early = 2 * time.Second
+	return (e.Reason == ssh.Prohibited || e.Reason == ssh.ConnectionFailed) && time.Since(f.ready) < early
+}
+
+// openChannel opens a channel, or gives up when ctx is done: a client that is stopped never
+// answers.
+func (f *forward) openChannel(ctx context.Context, user netip.AddrPort) (conn.Conn, error) {
+	type result struct {
+		conn *channel
+		err  error
+	}
+	c := f.connection
+	opened, abandoned := make(chan result), make(chan struct{})
+	defer close(abandoned)
+	payload := ssh.Marshal(forwardedChannel{f.key.Bind, f.key.Port, user.Addr().String(), uint32(user.Port())})
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return nil, protocol.ErrTunnelEnded
+	}
+	c.running.Go(func() {
+		ch, requests, err := c.ssh.OpenChannel("forwarded-tcpip", payload)
+		r := result{err: err}
+		if err == nil {
+			r.conn = newChannel(c, ch, requests)
+		}
+		select {
+		case opened <- r:
+		case <-abandoned:
+			if r.conn != nil {
+				_ = r.conn.Reset()
+			}
+		}
+	})
+	c.mu.Unlock()
+	select {
+	case r := <-opened:
+		switch {
+		case r.err == nil:
+			return r.conn, nil
+		case errors.As(r.err, new(*ssh.OpenChannelError)):
+			return nil, r.err
+		}
+		return nil, protocol.ErrTunnelEnded
+	case <-c.gone:
+		return nil, protocol.ErrTunnelEnded
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}

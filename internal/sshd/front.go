@@ -1,0 +1,141 @@
+// Package sshd is the relay's front for SSH clients: ssh -R puts a server online with nothing
+// installed. An SSH connection is a relay client, each forward that it asks for is a tunnel
+// ([protocol.Session]), and a user's connection is a forwarded-tcpip channel (RFC 4254,
+// section 7).
+//
+//   - front.go takes a connection, and login.go finds out whose it is.
+//   - connection.go answers what the client asks for, forward.go registers it, and channel.go
+//     is a user's connection.
+//   - terminal.go shows the person at the other end where the server is reached.
+//   - wish.go reads what the user name asks for.
+//
+// What it does beyond the specifications, it does because real clients were seen to need it:
+// docs/ssh.md lists them.
+package sshd
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/seed96252745/relay/internal/auth"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/front"
+)
+
+// Protocol is what tunnels of SSH clients are called where those of others have their verb.
+const Protocol = "ssh"
+
+// version is the identification string (RFC 4253, section 4.2).
+const version = "SSH-2.0-Relay"
+
+// Identities say who may use the relay.
+type Identities interface {
+	// Open reports whether everybody may.
+	Open() bool
+	// IdentifyKey returns the identity of a public key or certificate whose owner has proved
+	// to have the private key.
+	IdentifyKey(key ssh.PublicKey, from netip.Addr) (auth.Identity, error)
+}
+
+// Config is what a Front stands on. All fields but Logger are needed.
+type Config struct {
+	// HostKeys are what the front is known by, one of each kind.
+	HostKeys []ssh.Signer
+	// Host returns the name or address at which users reach the relay.
+	Host func() string
+	// Logger gets what an operator wants to know. Nil discards it.
+	Logger *slog.Logger
+}
+
+// Front serves SSH clients. Make it with New. Its methods may be called concurrently.
+type Front struct {
+	config     Config
+	identities atomic.Pointer[Identities]
+	holders    holders
+}
+
+var _ front.Front = (*Front)(nil)
+
+// New returns a front that lets nobody in before SetIdentities.
+func New(config Config) *Front {
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Front{config: config}
+}
+
+// SetIdentities says who may use the relay from now on. Connections that have been identified
+// go on.
+func (f *Front) SetIdentities(i Identities) { f.identities.Store(&i) }
+
+// Speaks reports whether an SSH client begins so.
+func (f *Front) Speaks(first byte) bool { return first == version[0] }
+
+// Serve serves an SSH client until its connection has ended.
+func (f *Front) Serve(c conn.Conn, a front.Arrival) {
+	defer func() { _ = c.Reset() }() // what is to arrive has been sent by then, and been read
+	l := &login{front: f, conn: c, arrival: a, identities: *f.identities.Load()}
+	below := &watched{Conn: c}
+	sshConn, channels, requests, err := ssh.NewServerConn(below, l.config())
+	if err != nil {
+		a.Failed(err)
+		return
+	}
+	if !a.Identified() {
+		return
+	}
+	client := newConnection(f, a, below, sshConn, l.result(sshConn))
+	client.serve(channels, requests)
+}
+
+// watched is a connection that knows whether reading it has failed: golang.org/x/crypto/ssh
+// has the readers of all channels see io.EOF then, as if the client had ended them.
+type watched struct {
+	conn.Conn
+	lost atomic.Bool
+}
+
+// Read reads, and notes an error before anybody can see it.
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if err != nil {
+		w.lost.Store(true)
+	}
+	return n, err
+}
+
+// holders are the connections that hold leases, by the leases.
+type holders struct {
+	mu sync.Mutex // guards what follows
+	by map[string]*connection
+}
+
+// of returns who holds a lease, or nil.
+func (h *holders) of(lease string) *connection {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.by[lease]
+}
+
+// set has c hold a lease.
+func (h *holders) set(lease string, c *connection) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.by == nil {
+		h.by = make(map[string]*connection)
+	}
+	h.by[lease] = c
+}
+
+// release has c hold a lease no longer.
+func (h *holders) release(lease string, c *connection) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.by[lease] == c {
+		delete(h.by, lease)
+	}
+}

@@ -21,8 +21,18 @@ type channel struct {
 
 	reading sync.Mutex // guards what follows
 	first   []byte     // what WaitReadable has read; aliases held
-	held    [1]byte
+	held    [heldBytes]byte
+	bulk    bool // bytes come so fast that there is no time to wait for them without a buffer
 }
+
+const (
+	// heldBytes is what a user at rest costs, in place of a buffer: what people type, and
+	// most of what programs ask.
+	heldBytes = 512
+	// bulkBytes is what a read of a transfer gives at least: clients send packets of 16 KiB
+	// and more. At the end of most transfers there is less, and the buffer is given back.
+	bulkBytes = 8 << 10
+)
 
 var (
 	_ conn.Conn       = (*channel)(nil)
@@ -49,7 +59,9 @@ func (c *channel) Read(b []byte) (int, error) {
 		c.first = c.first[n:]
 		return n, nil
 	}
-	return c.read(b)
+	n, err := c.read(b)
+	c.bulk = n >= bulkBytes
+	return n, err
 }
 
 func (c *channel) read(b []byte) (int, error) {
@@ -60,13 +72,15 @@ func (c *channel) read(b []byte) (int, error) {
 	return n, err
 }
 
-// WaitReadable returns when there is something to read, or an error.
+// WaitReadable returns when there is something to read, or an error. In a transfer it does not
+// wait: a read would only give what was held then, and another one all that has come since.
 func (c *channel) WaitReadable() {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if len(c.first) == 0 {
+	if len(c.first) == 0 && !c.bulk {
 		n, _ := c.read(c.held[:]) // an error comes again
 		c.first = c.held[:n]
+		c.bulk = n == heldBytes
 	}
 }
 

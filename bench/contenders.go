@@ -101,6 +101,9 @@ const (
 	beforeName = "before"
 )
 
+// sshName is the relay with an SSH client.
+const sshName = relayName + "-ssh"
+
 // allContenders returns those of the relay command, which are watched or not, those of the
 // command before it if there is one, and other programs.
 func allContenders(relay, before string, watched bool) []contender {
@@ -123,6 +126,12 @@ func allContenders(relay, before string, watched bool) []contender {
 		all = append(all, c)
 	}
 	return append(all,
+		contender{
+			name: sshName, relay: relay, hops: "relay --sshListen; ssh -R", start: startRelaySSH,
+			programs: []string{"ssh", "ssh-keygen"}, install: "apt-get install openssh-client",
+			version:  []string{relay, "--version"},
+			fewConns: "ssh checks all of its connections whenever one moves, and takes minutes to open so many",
+		},
 		contender{
 			name: "stunnel", hops: "stunnel, TLS 1.3; stunnel", start: startStunnel, encrypted: true,
 			programs: []string{"stunnel"}, install: "apt-get install stunnel4", version: []string{"stunnel", "-version"},
@@ -149,7 +158,7 @@ func (c contender) of(name, path string) contender {
 }
 
 // plain reports whether it is as fast as it can be: without TLS.
-func (c contender) plain() bool { return !c.encrypted && c.name != "ssh" }
+func (c contender) plain() bool { return !c.encrypted && c.name != "ssh" && c.name != sshName }
 
 // amongFirst reports whether it is a relay without TLS, or one of the few that those are
 // compared with where a measurement takes long.

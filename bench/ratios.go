@@ -83,10 +83,29 @@ func (r *scenarioReport) compare() []comparison {
 			all = append(all, c)
 		}
 	}
-	if c := r.compareBuilds(); len(c.rows) > 0 {
-		all = append(all, c)
+	for _, c := range []comparison{r.compareBuilds(), r.compareServers()} {
+		if len(c.rows) > 0 {
+			all = append(all, c)
+		}
 	}
 	return all
+}
+
+// compareServers returns the ratios of the relay to sshd, with the same SSH client, likewise.
+func (r *scenarioReport) compareServers() comparison {
+	c := comparison{against: "ssh"}
+	find := func(name string) int {
+		return slices.IndexFunc(r.Rows, func(of row) bool { return of.Contender == name && of.Median != nil })
+	}
+	for _, column := range r.Columns {
+		if column.Better != "" {
+			c.columns = append(c.columns, column)
+		}
+	}
+	if relay, sshd := find(sshName), find("ssh"); relay >= 0 && sshd >= 0 {
+		c.rows = append(c.rows, ratiosOf(r.Rows[relay], r.Rows[sshd], c.columns))
+	}
+	return c
 }
 
 // compareBuilds returns the ratios of all relays to those of the other build, of each round

@@ -86,7 +86,7 @@ func allScenarios(o options) []scenario {
 	all := []scenario{
 		bulkScenario("upload-1", "one user sends to the backend", 1, 0),
 		bulkScenario("upload-8", "8 users send to the backend", 8, 0).with(func(s *scenario) {
-			s.usual = func(c contender) bool { return c.name != "ssh" }
+			s.usual = func(c contender) bool { return c.name != "ssh" && c.name != sshName }
 		}),
 		bulkScenario("download-1", "the backend sends to one user", 0, 1),
 		echoScenario("echo-1", "64 bytes there and back, one after the other, on one connection", 1).

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strings"
@@ -53,20 +54,70 @@ func startSSH(ctx context.Context, s *site, _ int) (*setup, error) {
 	if err != nil {
 		return running, fmt.Errorf("who to log in as: %w", err)
 	}
-	ssh := s.far.command("ssh", "-N", "-F", "none", "-i", filepath.Join(s.dir, "user"),
-		"-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes",
-		"-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "known"),
-		"-o", "LogLevel=ERROR", "-p", port, "-l", me.Username,
-		"-R", s.near.host+":"+public+":"+s.backend, s.near.host)
+	ssh := clientOf(s, port, "StrictHostKeyChecking=yes", "-N", "-l", me.Username, "-R", s.near.host+":"+public+":"+s.backend)
 	return running, running.startFar(ssh)
+}
+
+// clientOf returns an SSH client of the port.
+func clientOf(s *site, port, check string, args ...string) *exec.Cmd {
+	return s.far.command("ssh", append(append([]string{
+		"-F", "none", "-i", filepath.Join(s.dir, "user"),
+		"-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes",
+		"-o", check, "-o", "UserKnownHostsFile=" + filepath.Join(s.dir, "known"), "-o", "LogLevel=ERROR", "-p", port,
+	}, args...), s.near.host)...)
+}
+
+// startRelaySSH starts a relay, and the SSH client that startSSH has for sshd. It has a session,
+// where the address stands.
+func startRelaySSH(ctx context.Context, s *site, _ int) (*setup, error) {
+	running := &setup{}
+	control, err := s.ports.free()
+	if err != nil {
+		return running, err
+	}
+	port, err := s.ports.free()
+	if err != nil {
+		return running, err
+	}
+	if err := makeKey(s, "user"); err != nil {
+		return running, err
+	}
+	relay := s.near.command(s.relay, "--bind="+s.near.host, "--logLevel=info", "--logFormat=text", "--stateDir="+s.dir, "--sshListen="+net.JoinHostPort(s.near.host, port),
+		"--maxUsersPerSource=0", "--usersPerSecond=0", control)
+	if err := running.startNear(relay); err != nil {
+		return running, err
+	}
+	if err := awaitText(ctx, running.near[0], "ssh -p"); err != nil {
+		return running, err
+	}
+	// -N would leave out the session, and with it the address.
+	ssh := clientOf(s, port, "StrictHostKeyChecking=accept-new", "-T", "-R", "0:"+s.backend)
+	if err := running.startFar(ssh); err != nil {
+		return running, err
+	}
+	line, err := running.far[0].line(ctx, startPatience)
+	if err != nil {
+		return running, fmt.Errorf("waiting for a tunnel: %w", err)
+	}
+	addr, _, _ := strings.Cut(line, " ")
+	running.addrs = []string{addr}
+	return running, nil
+}
+
+// makeKey makes a key without a passphrase.
+func makeKey(s *site, name string) error {
+	out, err := place{}.command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(s.dir, name)).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("making a key: %w: %s", err, out)
+	}
+	return nil
 }
 
 // configureSSH makes the keys and files of a server and of its one client.
 func configureSSH(s *site, port string) error {
 	for _, key := range []string{"host", "user"} {
-		out, err := place{}.command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(s.dir, key)).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("making a key: %w: %s", err, out)
+		if err := makeKey(s, key); err != nil {
+			return err
 		}
 	}
 	hostKey, err := os.ReadFile(filepath.Join(s.dir, "host.pub"))

@@ -79,8 +79,15 @@ func (f *Front) Speaks(first byte) bool { return first == version[0] }
 func (f *Front) Serve(c conn.Conn, a front.Arrival) {
 	defer func() { _ = c.Reset() }() // what is to arrive has been sent by then, and been read
 	l := &login{front: f, conn: c, arrival: a, identities: *f.identities.Load()}
-	below := &watched{Conn: c}
-	sshConn, channels, requests, err := ssh.NewServerConn(below, l.config())
+	o, err := readOpening(c)
+	if err != nil {
+		a.Failed(err)
+		return
+	}
+	below := &watched{Conn: o.reopen(c)}
+	config := l.config()
+	config.Ciphers = o.offer()
+	sshConn, channels, requests, err := ssh.NewServerConn(below, config)
 	if err != nil {
 		a.Failed(err)
 		return

@@ -35,6 +35,7 @@ type flags struct {
 	trustedProxies   string
 	controlProxies   string
 	sshListen        string
+	sshClientCA      string
 	owner            ownerFlags
 	tls              tlsFlags
 	limits           limitFlags
@@ -139,6 +140,7 @@ func (f *flags) define() {
 	fs.StringVar(&f.trustedProxies, "trustedProxies", "", "networks of load balancers before the public ports, whose PROXY protocol headers say who the user is; each proxy there has to send its own header, as one that it passes on from a client is believed (default none)")
 	fs.StringVar(&f.controlProxies, "controlProxies", "", "networks of load balancers before the control port, whose headers say who the relay client is; each proxy there has to send its own, too (default none)")
 	fs.StringVar(&f.sshListen, "sshListen", "", "address or port where SSH clients put servers online too, with ssh -R, as they can at the control port then (default none)")
+	fs.StringVar(&f.sshClientCA, "sshClientCa", "", "file with authorities of SSH: an SSH client with a certificate from one needs no token, and others need one")
 	fs.StringVar(&f.tokens, "tokens", "", "file that says who may use the relay (default none: anybody may)")
 	fs.DurationVar(&f.config.Lease, "lease", 5*time.Minute, "how long a public port is kept while its owner is away")
 	fs.DurationVar(&f.config.TokenLease, "tokenLease", 24*time.Hour, "the same, for an owner with a token or a certificate")

@@ -66,6 +66,9 @@ func (p *relayPart) open(s *relaySetup, link *upgrade.Link) (err error) {
 			return err
 		}
 	}
+	if c.SSHAuthorities, err = f.sshAuthorities(); err != nil {
+		return err
+	}
 	if err = p.openSSH(c); err != nil {
 		return err
 	}
@@ -185,6 +188,9 @@ func (p *relayPart) prepare(next *relaySetup) (use func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.config.SSHAuthorities, err = f.sshAuthorities(); err != nil {
+		return nil, err
+	}
 	now := &relayNow{flags: f}
 	if now.encryption, err = f.tls.server(before.encryption, f, p.port, p.log); err != nil {
 		return nil, err
@@ -207,6 +213,9 @@ func (p *relayPart) prepare(next *relaySetup) (use func(), err error) {
 func authorityFlag(before, f *flags) string {
 	if (before.tls.clientCA == "") != (f.tls.clientCA == "") {
 		return "--tlsClientCa"
+	}
+	if (before.sshClientCA == "") != (f.sshClientCA == "") {
+		return "--sshClientCa"
 	}
 	return ""
 }

@@ -42,7 +42,7 @@ var fixedSettings = []string{
 var reloadedSettings = []string{
 	"drain", "logLevel", "metricsTunnels",
 	"ports", "trustedProxies", "controlProxies", "tokens", "lease", "tokenLease", "upgradeDrain", "probe",
-	"requireTls", "tlsClientCa", "tlsCert", "tlsKey",
+	"requireTls", "tlsClientCa", "sshClientCa", "tlsCert", "tlsKey",
 	"maxUsers", "maxUsersPerSource", "maxUsersPerSecond", "maxTunnelsPerSource", "maxTunnelsPerNetwork",
 	"maxHandshakes", "maxHandshakesPerSource", "userWait", "handshakeTimeout",
 }

@@ -53,7 +53,9 @@ func openTokens(f *flags, log *slog.Logger) (*auth.File, error) {
 }
 
 // isOpen reports whether the relay lets in everybody.
-func (f *flags) isOpen() bool { return f.config.Tokens == nil && f.tls.clientCA == "" }
+func (f *flags) isOpen() bool {
+	return f.config.Tokens == nil && f.tls.clientCA == "" && f.sshClientCA == ""
+}
 
 // reachedAt returns the name or the address by which forwarders find the relay, as far as
 // that can be known.
@@ -77,6 +79,9 @@ func connectLines(f *flags, port int, e encryption) (lines []string) {
 	host := f.reachedAt()
 	paste := func(encrypted string) string {
 		return fmt.Sprintf("relay %s%s--localForwardPort=<its port> %s %d", encrypted, identity, host, port)
+	}
+	if f.sshClientCA != "" && !tokens && f.tls.clientCA == "" {
+		return nil // forwarders have nothing to show
 	}
 	if !f.config.RequireTLS && (tokens || f.tls.clientCA == "") {
 		lines = append(lines, paste(""))

@@ -129,7 +129,7 @@ func (s *setup) reads() (paths []string) {
 		all = append(all, service.flags)
 	}
 	for _, f := range all {
-		for _, name := range []string{"tokens", "tokenFile", "tlsCert", "tlsKey", "tlsCa", "tlsClientCa", "adminTokenFile"} {
+		for _, name := range []string{"tokens", "tokenFile", "tlsCert", "tlsKey", "tlsCa", "tlsClientCa", "sshClientCa", "adminTokenFile"} {
 			if flag := lookup(name, f.all()...); flag != nil && flag.Value.String() != "" {
 				paths = append(paths, flag.Value.String())
 			}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/node"
 	"github.com/seed96252745/relay/internal/server"
 	"github.com/seed96252745/relay/internal/sshd"
@@ -17,7 +19,10 @@ const rightSSH = "for example:   --sshListen=:2222"
 
 // checkSSH returns what is wrong with --sshListen.
 func (f *flags) checkSSH() error {
-	if f.sshListen == "" {
+	switch {
+	case f.sshListen == "" && f.sshClientCA != "":
+		return usagef(rightSSH, "--sshClientCa needs --sshListen: without it no SSH client can come")
+	case f.sshListen == "":
 		return nil
 	}
 	_, port, err := net.SplitHostPort(f.sshPlace())
@@ -41,6 +46,24 @@ func (f *flags) sshPlace() string {
 		return net.JoinHostPort(f.config.Bind, port)
 	}
 	return f.sshListen
+}
+
+// sshAuthorities reads the authorities for certificates of SSH, and returns nil if there are to
+// be none.
+func (f *flags) sshAuthorities() (auth.SSHAuthorities, error) {
+	if f.sshClientCA == "" {
+		return nil, nil
+	}
+	file, err := os.Open(f.sshClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("--sshClientCa: %w", explainFile(err))
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	all, err := auth.ReadSSHAuthorities(f.sshClientCA, file)
+	if err != nil {
+		return nil, fmt.Errorf("--sshClientCa: %w", err)
+	}
+	return all, nil
 }
 
 // listenSSH opens the port for SSH clients, if there is to be one.

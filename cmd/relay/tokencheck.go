@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -36,7 +37,7 @@ func showTokens(out io.Writer, identities []auth.Identity, now time.Time) error 
 		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprint(table, "NAME\tPORTS\tTUNNELS\tUSERS\tUSERS/S\tBYTES/S\tALLOW\tDENY\tEXPIRES\n")
+	fmt.Fprint(table, "NAME\tPORTS\tTUNNELS\tUSERS\tUSERS/S\tBYTES/S\tALLOW\tDENY\tEXPIRES\tKEYS\n")
 	for _, id := range identities {
 		fmt.Fprint(table, id.Name)
 		for _, f := range tokenFlags() {
@@ -45,7 +46,11 @@ func showTokens(out io.Writer, identities []auth.Identity, now time.Time) error 
 		if id.Expired(now) {
 			fmt.Fprint(table, " (expired)")
 		}
-		fmt.Fprint(table, "\n")
+		keys := id.Fingerprints()
+		if id.HasSecret() {
+			keys = append([]string{"secret"}, keys...)
+		}
+		fmt.Fprintf(table, "\t%s\n", strings.Join(keys, ","))
 	}
 	return table.Flush()
 }

@@ -30,7 +30,7 @@ func tokenFlags() []tokenFlag {
 }
 
 func tokenExamples() map[string]string {
-	of := map[string]string{"name": "db1"}
+	of := map[string]string{"name": "db1", "sshKey": "id_ed25519.pub"}
 	for _, f := range tokenFlags() {
 		of[f.name] = f.example
 	}
@@ -39,12 +39,16 @@ func tokenExamples() map[string]string {
 
 func newTokenNewCommand() *cobra.Command {
 	var name string
+	var sshKeys []string
 	cmd := &cobra.Command{
 		Use:   "new --name <name>",
 		Short: "Make a token: a line for the relay's tokens file, and a secret for its owner",
 		Long: `Makes a secret. Its line for the relay's tokens file goes to standard output. The
-secret itself goes to standard error, and is not kept.`,
+secret itself goes to standard error, and is not kept.
+
+With --sshKey there is no secret: the owner of the key comes with ssh -R.`,
 		Example: `  relay token new --name db1 >> tokens
+  relay token new --name alice --sshKey id_ed25519.pub >> tokens
   relay token new --name db1 --ports 20000-20010 --users 200 --expires 90d >> tokens`,
 		Args: takes(0, rightTokenNew, "token new has flags only"),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,6 +57,13 @@ secret itself goes to standard error, and is not kept.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if name == "" {
 				return usagef(rightTokenNew, "--name is missing: it says whose token it is")
+			}
+			if len(sshKeys) > 0 {
+				id, err := newKeyToken(cmd, name, sshKeys)
+				if err != nil {
+					return err
+				}
+				return showKeyToken(cmd.OutOrStdout(), cmd.ErrOrStderr(), id)
 			}
 			id, secret, err := newToken(cmd, name, time.Now())
 			if err != nil {
@@ -63,6 +74,7 @@ secret itself goes to standard error, and is not kept.`,
 	}
 	cmd.Flags().SortFlags = false
 	cmd.Flags().StringVar(&name, "name", "", "name of its owner, in the file and in logs")
+	cmd.Flags().Var(repeated{&sshKeys}, "sshKey", "`file` with the SSH public key of its owner, which stands in place of a secret, or - for standard input; may be given several times")
 	for _, f := range tokenFlags() {
 		cmd.Flags().String(f.name, "", f.usage)
 	}
@@ -74,6 +86,11 @@ func newToken(cmd *cobra.Command, name string, now time.Time) (id auth.Identity,
 	if err != nil {
 		return auth.Identity{}, "", usagef(rightTokenNew, "--name=%+.80q: %v", name, err)
 	}
+	return id, secret, setToken(cmd, &id, now)
+}
+
+// setToken sets what the flags say that the owner of a token may do.
+func setToken(cmd *cobra.Command, id *auth.Identity, now time.Time) error {
 	for _, f := range tokenFlags() {
 		flag := cmd.Flags().Lookup(f.name)
 		if !flag.Changed {
@@ -84,13 +101,13 @@ func newToken(cmd *cobra.Command, name string, now time.Time) (id auth.Identity,
 			value = absolute(value, now)
 		}
 		if err := id.Set(f.name, value); err != nil {
-			return auth.Identity{}, "", usagef(example(flag, tokenExamples()), "--%s: %v", f.name, err)
+			return usagef(example(flag, tokenExamples()), "--%s: %v", f.name, err)
 		}
 	}
 	if id.Expired(now) {
-		return auth.Identity{}, "", usagef("for example:   --expires=90d", "--expires: %s is over", id.Get("expires"))
+		return usagef("for example:   --expires=90d", "--expires: %s is over", id.Get("expires"))
 	}
-	return id, secret, nil
+	return nil
 }
 
 // maxDays keeps the date within what can be written.

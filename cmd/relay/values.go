@@ -20,7 +20,7 @@ func examples() map[string]string {
 		"users": "100", "usersPerSecond": "10", "bytesPerSecond": "10MB",
 		"tlsCa": "ca.crt", "tlsPin": "sha256//..., as the relay's log has it", "tlsServerName": "relay.example.com",
 
-		"bind": "192.0.2.1", "ports": "20000-29999", "trustedProxies": "10.0.0.0/8", "controlProxies": "10.0.0.0/8", "sshListen": ":2222", "tokens": "tokens",
+		"bind": "192.0.2.1", "ports": "20000-29999", "trustedProxies": "10.0.0.0/8", "controlProxies": "10.0.0.0/8", "sshListen": ":2222", "sshClientCa": "ssh_ca.pub", "tokens": "tokens",
 		"lease": "5m", "tokenLease": "24h", "upgradeDrain": "24h",
 		"acmeDomain": "relay.example.com", "acmeEmail": "admin@example.com", "acmeDirectory": "https://ca.example.com/directory",
 		"tlsClientCa": "clients.crt",

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/seed96252745/relay/internal/certificate"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/observe"
@@ -20,12 +22,18 @@ type Authenticator struct {
 	Tokens       *File      // or nil
 	Certificates bool       // there is an authority
 	Ports        port.Range // which the relay chooses from
+	// SSH are the authorities for certificates of SSH clients, or nil.
+	SSH SSHAuthorities
 }
 
+// Open reports whether everybody may use the relay, as nobody in particular.
+func (a Authenticator) Open() bool { return a.Tokens == nil && !a.Certificates && a.SSH == nil }
+
 var (
-	errNoTokens    = observe.WithReason(errors.New("the relay was started without a tokens file (--tokens)"), observe.TokensDisabled)
-	errNoAuthority = observe.WithReason(errors.New("the relay was started without an authority for certificates (--tlsClientCa)"), observe.CertificatesDisabled)
-	errOtherPort   = observe.WithReason(errors.New("it is good for other ports now"), observe.PortForbidden)
+	errNoTokens       = observe.WithReason(errors.New("the relay was started without a tokens file (--tokens)"), observe.TokensDisabled)
+	errNoAuthority    = observe.WithReason(errors.New("the relay was started without an authority for certificates (--tlsClientCa)"), observe.CertificatesDisabled)
+	errNoSSHAuthority = observe.WithReason(errors.New("the relay was started without an authority for certificates of SSH (--sshClientCa)"), observe.CertificatesDisabled)
+	errOtherPort      = observe.WithReason(errors.New("it is good for other ports now"), observe.PortForbidden)
 )
 
 // ErrUnauthorized is wrapped by the error of Identify for a token that is nobody's. A
@@ -42,7 +50,7 @@ var ErrIdentityChanged = errors.New("the relay client has to register anew")
 // shown, which may be none. An error that is a *wire.Refusal is for the relay client.
 func (a Authenticator) Identify(c conn.Conn, token string) (Identity, error) {
 	switch {
-	case a.Tokens == nil && !a.Certificates:
+	case a.Open():
 		return Identity{}, nil
 	case a.Tokens == nil:
 		return byCertificate(c, "it has shown no certificate, and there are no tokens here")
@@ -58,12 +66,15 @@ func (a Authenticator) Identify(c conn.Conn, token string) (Identity, error) {
 // authority.
 func (a Authenticator) WatchOwner(name string, number int, ended func(reason error)) (stop func(), err error) {
 	isCertificate := strings.HasPrefix(name, CertificatePrefix)
+	isSSH := strings.HasPrefix(name, SSHCertificatePrefix)
 	switch {
+	case isSSH && a.SSH == nil:
+		return nil, errNoSSHAuthority
 	case isCertificate && !a.Certificates:
 		return nil, errNoAuthority
-	case isCertificate && !a.Ports.Contains(number):
+	case (isCertificate || isSSH) && !a.Ports.Contains(number):
 		return nil, errOtherPort
-	case isCertificate:
+	case isCertificate || isSSH:
 		return func() {}, nil
 	case a.Tokens == nil:
 		return nil, errNoTokens
@@ -84,6 +95,37 @@ func unauthorized(why string) error {
 	}, ErrUnauthorized, why)
 }
 
+// unauthorizedSSH is unauthorized for an SSH client.
+func unauthorizedSSH(why string) error {
+	return fmt.Errorf("%w; %w: %s", &wire.Refusal{
+		Code: wire.CodeUnauthorized, Text: "this relay lets in whom it knows: show a key that it knows, or give the token as the password",
+	}, ErrUnauthorized, why)
+}
+
+// IdentifyKey returns who an SSH client is that has, or offers, the private key of a public key
+// or certificate. An error that is a *wire.Refusal is for the client.
+func (a Authenticator) IdentifyKey(key ssh.PublicKey) (Identity, error) {
+	if a.Open() {
+		return Identity{}, nil
+	}
+	if c, ok := key.(*ssh.Certificate); ok {
+		return a.SSH.identify(c, time.Now())
+	}
+	if a.Tokens == nil {
+		return Identity{}, unauthorizedSSH("it has shown a key, and there are no tokens here")
+	}
+	id, err := a.Tokens.IdentifyKey(key)
+	switch {
+	case errors.Is(err, ErrExpired):
+		return Identity{}, fmt.Errorf("%w; %w", &wire.Refusal{
+			Code: wire.CodeExpired, Text: "this key has expired: ask for another day in its line of the tokens file",
+		}, err)
+	case err != nil:
+		return Identity{}, unauthorizedSSH("it has shown a key that is not in the file")
+	}
+	return watchedBy(a.Tokens, id), nil
+}
+
 // byToken identifies the owner of a token. Only that one can learn that it has expired.
 func byToken(tokens *File, token string) (Identity, error) {
 	id, err := tokens.Identify(token)
@@ -95,6 +137,11 @@ func byToken(tokens *File, token string) (Identity, error) {
 	case err != nil:
 		return Identity{}, unauthorized("it has shown a token that is not in the file")
 	}
+	return watchedBy(tokens, id), nil
+}
+
+// watchedBy returns an identity of a file, which ends when the file says so.
+func watchedBy(tokens *File, id Identity) Identity {
 	shown := id
 	id.Watch = func(ended func(error)) (stop func()) {
 		return tokens.Watch(shown, func(reason error) {
@@ -104,7 +151,7 @@ func byToken(tokens *File, token string) (Identity, error) {
 			ended(reason)
 		})
 	}
-	return id, nil
+	return id
 }
 
 // CertificatePrefix stands before names from certificates: no name of a token has

@@ -7,6 +7,11 @@
 //	db1 sha256:<64 hex digits> ports=20000-20010,20050 tunnels=5 expires=2027-01-31
 //	web sha256:<64 hex digits> users=200 usersPerSecond=50 bytesPerSecond=10MB allow=10.0.0.0/8
 //
+// In place of the hash, or behind it, a line may have SSH public keys, each with its kind and
+// without a comment:
+//
+//	alice ssh-ed25519 AAAA... tunnels=5
+//
 // Fields are separated by spaces. Each key may be left out, and then sets no limit:
 //
 //	ports            public ports that it may have, and ask for; without it the
@@ -25,7 +30,7 @@
 // or by RELAY_TOKENS with the file's path, is closed. Secrets themselves are in no
 // flag, no variable and no tokens file: [ReadSecretFile] reads the relay client's.
 //
-// [Authenticator] identifies a relay client by either a token or a certificate.
+// [Authenticator] identifies a relay client by a token, a certificate, or an SSH key.
 //
 // This package enforces nothing: package server applies ports, and package admission
 // policies. It knows no endpoint and no lease. Nor does it protect against eavesdroppers:

@@ -21,6 +21,7 @@ func FuzzParse(f *testing.F) {
 		"", "# comment\n\n", "db1 " + hash, "db1 " + hash + " ports=20000-20010,20050 tunnels=5 users=200 usersPerSecond=50\r\n",
 		"db1 " + hash + " bytesPerSecond=10MiB allow=10.0.0.0/8,2001:db8::/32 deny=::ffff:10.0.0.1 expires=2027-01-31\ndb2 " + otherHash,
 		"db1 " + hash + " expires=2027-01-31T18:00:00.5+02:00", "a " + hash + "\na " + otherHash, "a " + hash + "\nb " + hash,
+		"db1 " + hash + " ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBI0VniaVniavN4SNFZ4kBI0VniaVniavN4SNFZ4kBI0 ports=20001",
 		"db1 relay_ABC", "db1 " + hash + " tunnels=5 tunnels=5", "db1 " + hash + " bytesPerSecond=9223372036854775808",
 	} {
 		f.Add([]byte(seed))

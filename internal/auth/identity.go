@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/port"
 )
@@ -33,7 +35,10 @@ type Identity struct {
 	// that. Ended must not wait. Nil is an identity that holds for ever.
 	Watch func(ended func(reason error)) (stop func())
 
-	hash [sha256.Size]byte // of its secret
+	hash [sha256.Size]byte // of its secret; zero if it has none
+	keys []string          // SSH public keys, as authorized_keys has them without a comment
+	// shown is the key by which it was identified, or empty.
+	shown string
 }
 
 // New returns an identity with all that the relay lets anybody do, and its
@@ -44,6 +49,34 @@ func New(name string) (id Identity, secret string, err error) {
 	}
 	secret = NewSecret()
 	return Identity{Name: name, hash: hashOf(secret)}, secret, nil
+}
+
+// NewWithKeys returns an identity as New does, which SSH public keys stand for in place of a
+// secret. There is at least one.
+func NewWithKeys(name string, keys []ssh.PublicKey) (id Identity, err error) {
+	if err := checkName(name); err != nil {
+		return Identity{}, err
+	}
+	id = Identity{Name: name}
+	for _, k := range keys {
+		if err := id.addKey(k); err != nil {
+			return Identity{}, err
+		}
+	}
+	return id, nil
+}
+
+// HasSecret reports whether the identity has a secret.
+func (id *Identity) HasSecret() bool { return id.hash != [sha256.Size]byte{} }
+
+// Fingerprints returns the fingerprints of its SSH keys, as ssh-keygen -l shows them.
+func (id *Identity) Fingerprints() (all []string) {
+	for _, k := range id.keys {
+		if key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(k)); err == nil {
+			all = append(all, ssh.FingerprintSHA256(key))
+		}
+	}
+	return all
 }
 
 // checkName does not repeat the name: in a file it may be a misplaced secret.
@@ -64,7 +97,11 @@ func (id *Identity) Expired(now time.Time) bool {
 
 // Line returns it as a line of a tokens file, without the line's end.
 func (id *Identity) Line() string {
-	fields := []string{id.Name, hashPrefix + hex.EncodeToString(id.hash[:])}
+	fields := []string{id.Name}
+	if id.HasSecret() {
+		fields = append(fields, hashPrefix+hex.EncodeToString(id.hash[:]))
+	}
+	fields = append(fields, id.keys...)
 	for _, s := range settings() {
 		if value := s.get(id); value != "" {
 			fields = append(fields, s.key+"="+value)

@@ -44,7 +44,8 @@ type Tokens struct {
 	byName map[string]*Identity
 	// byHash maps what blind makes of a hash to its identity.
 	byHash map[[sha256.Size]byte]*Identity
-	key    []byte // of blind
+	byKey  map[string]*Identity // by SSH public keys, which are no secrets
+	key    []byte               // of blind
 }
 
 // Parse parses tokens from r. Its errors begin with the name, which is that of the
@@ -108,31 +109,37 @@ func (p *parser) parseIdentity(fields []string) (id Identity, err error) {
 		return Identity{}, fmt.Errorf("field 1: %w", err)
 	}
 	if len(fields) == 1 {
-		return Identity{}, fmt.Errorf("there is only a name: %s and 64 hexadecimal digits must follow it", hashPrefix)
+		return Identity{}, fmt.Errorf("there is only a name: %s and 64 hexadecimal digits must follow it, or an SSH public key", hashPrefix)
 	}
 	id.Name = fields[0]
-	if id.hash, err = parseHash(fields[1]); err != nil {
+	n, err := id.parseCredentials(fields)
+	if err != nil {
 		return Identity{}, err
 	}
+	return id, p.parseSettings(&id, fields, n)
+}
+
+// parseSettings parses the fields from number n on.
+func (p *parser) parseSettings(id *Identity, fields []string, n int) error {
 	set := make(map[string]bool)
-	for i, field := range fields[2:] {
+	for i, field := range fields[n:] {
 		key, value, isSetting := strings.Cut(field, "=")
 		if !isSetting {
-			return Identity{}, fmt.Errorf("field %d has no '=': write key=value", i+3)
+			return errNoSetting(n+i+1, len(id.keys) > 0)
 		}
 		s, err := findSetting(p.settings, key)
 		if err != nil {
-			return Identity{}, fmt.Errorf("field %d: %w", i+3, err)
+			return fmt.Errorf("field %d: %w", n+i+1, err)
 		}
 		if set[key] {
-			return Identity{}, fmt.Errorf("%s is given twice: write it once", key)
+			return fmt.Errorf("%s is given twice: write it once", key)
 		}
 		set[key] = true
-		if err := s.set(&id, value); err != nil {
-			return Identity{}, fmt.Errorf("%s: %s", key, Conceal(err.Error()))
+		if err := s.set(id, value); err != nil {
+			return fmt.Errorf("%s: %s", key, Conceal(err.Error()))
 		}
 	}
-	return id, nil
+	return nil
 }
 
 // parseHash does not repeat text: it may be a misplaced secret.
@@ -140,7 +147,7 @@ func parseHash(text string) (hash [sha256.Size]byte, err error) {
 	digits, isHash := strings.CutPrefix(text, hashPrefix)
 	decoded, err := hex.DecodeString(digits)
 	if !isHash || err != nil || len(decoded) != sha256.Size {
-		return hash, fmt.Errorf("field 2: that is not a hash: it must be %s and 64 hexadecimal digits", hashPrefix)
+		return hash, fmt.Errorf("field 2: that is not a hash: it must be %s and 64 hexadecimal digits, or an SSH public key", hashPrefix)
 	}
 	hash = [sha256.Size]byte(decoded)
 	if hash == hashOf("") {
@@ -154,6 +161,7 @@ func parseHash(text string) (hash [sha256.Size]byte, err error) {
 func (t *Tokens) index(lines []int) error {
 	t.byName = make(map[string]*Identity, len(t.all))
 	t.byHash = make(map[[sha256.Size]byte]*Identity, len(t.all))
+	t.byKey = make(map[string]*Identity)
 	lineOf := make(map[*Identity]int, len(t.all))
 	for i := range t.all {
 		id := &t.all[i]
@@ -162,6 +170,15 @@ func (t *Tokens) index(lines []int) error {
 			return fmt.Errorf("%d: line %d has the name %s already: each line needs its own", lines[i], lineOf[other], id.Name)
 		}
 		t.byName[id.Name] = id
+		for _, key := range id.keys {
+			if other := t.byKey[key]; other != nil {
+				return fmt.Errorf("%d: line %d has the same SSH key: each line needs its own", lines[i], lineOf[other])
+			}
+			t.byKey[key] = id
+		}
+		if !id.HasSecret() {
+			continue
+		}
 		blind := t.blind(id.hash)
 		if other := t.byHash[blind]; other != nil {
 			return fmt.Errorf("%d: line %d has the same hash: each line needs its own secret", lines[i], lineOf[other])
@@ -207,7 +224,7 @@ func (t *Tokens) Check(id Identity, now time.Time) error {
 	switch {
 	case current == nil:
 		return fmt.Errorf("%s: %w", id.Name, ErrRevoked)
-	case current.hash != id.hash:
+	case id.shown == "" && current.hash != id.hash, id.shown != "" && t.byKey[id.shown] != current:
 		return fmt.Errorf("%s: %w", id.Name, ErrReplaced)
 	case current.Expired(now):
 		return fmt.Errorf("%s: %w", id.Name, ErrExpired)

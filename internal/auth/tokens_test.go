@@ -67,7 +67,7 @@ func TestParseErrors(t *testing.T) {
 	const (
 		secret    = "relay_PFROSMABCDEFGHIJKLMNOPQRST"
 		badName   = "that is not a name: names are 1 to 64 of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
-		badHash   = "that is not a hash: it must be sha256: and 64 hexadecimal digits"
+		badHash   = "that is not a hash: it must be sha256: and 64 hexadecimal digits, or an SSH public key"
 		badNumber = "is not a number from 1 to 2147483647"
 		badBytes  = "is not a number of bytes: write 10000000, or 10MB with kB, MB or GB, or 10MiB with KiB, MiB or GiB"
 		badNet    = "is not a network: write 10.0.0.0/8 or 2001:db8::/32, or an address without /"
@@ -77,7 +77,7 @@ func TestParseErrors(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"db/1 " + hash, "1: field 1: " + badName},
 		{strings.Repeat("n", 65) + " " + hash, "1: field 1: " + badName},
-		{"\n\ndb1", "3: there is only a name: sha256: and 64 hexadecimal digits must follow it"},
+		{"\n\ndb1", "3: there is only a name: sha256: and 64 hexadecimal digits must follow it, or an SSH public key"},
 		{"db1 relay_ABC", "1: field 2: " + badHash},
 		{"db1 sha256:ca97", "1: field 2: " + badHash},
 		{"db1 sha512" + hash[6:], "1: field 2: " + badHash},

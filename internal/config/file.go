@@ -40,6 +40,7 @@ type Server struct {
 	TrustedProxies         []string       `toml:"trustedProxies" example:"10.0.0.0/8" doc:"networks of load balancers before the public ports, whose PROXY headers say who the user is"`
 	ControlProxies         []string       `toml:"controlProxies" example:"10.0.0.0/8" doc:"networks of load balancers before the control port, whose PROXY headers say who the relay client is"`
 	SSHListen              string         `toml:"sshListen" example:":2222" doc:"where SSH clients put servers online too, with ssh -R; with it the control port takes them as well"`
+	SSHClientCA            string         `toml:"sshClientCa" is:"path" example:"ssh_ca.pub" doc:"file with authorities of SSH: an SSH client with a certificate from one needs no token, and others need one"`
 	Lease                  *time.Duration `toml:"lease" example:"5m" doc:"how long a public port is kept while its owner is away"`
 	TokenLease             *time.Duration `toml:"tokenLease" example:"24h" doc:"the same, for an owner with a token or a certificate"`
 	UpgradeDrain           *time.Duration `toml:"upgradeDrain" example:"24h" doc:"how long an old process may go on with its users after relay upgrade; 0s is for as long as it takes"`

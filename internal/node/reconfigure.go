@@ -21,12 +21,15 @@ func Reconfigure(s *server.Server, old, c Config) {
 	if c.SSH != nil {
 		c.SSH.SetIdentities(identities(c))
 	}
+	sshAuthorities := !c.SSHAuthorities.Equal(old.SSHAuthorities)
 	authorities := old.hasAuthorities() && (!c.hasAuthorities() || !c.TLS.ClientCAs.Equal(old.TLS.ClientCAs))
 	n.Keep = func(identity string, encrypted bool) error {
 		switch {
 		case c.RequireTLS && !encrypted:
 			return errPlain
 		case authorities && strings.HasPrefix(identity, auth.CertificatePrefix):
+			return errAuthorities
+		case sshAuthorities && strings.HasPrefix(identity, auth.SSHCertificatePrefix):
 			return errAuthorities
 		}
 		return nil
@@ -52,6 +55,7 @@ func MayReconfigure(old, c Config) error {
 	}{
 		{"tokens", c.Tokens != nil, old.Tokens != nil},
 		{"authorities for certificates", c.hasAuthorities(), old.hasAuthorities()},
+		{"authorities for certificates of SSH", c.SSHAuthorities != nil, old.SSHAuthorities != nil},
 	} {
 		if is.now != is.was {
 			return fmt.Errorf("%w: %s come or go", ErrOpenness, is.what)
@@ -64,7 +68,7 @@ func (c *Config) hasAuthorities() bool { return c.TLS != nil && c.TLS.ClientCAs 
 
 // identities returns who may use the relay.
 func identities(c Config) auth.Authenticator {
-	return auth.Authenticator{Tokens: c.Tokens, Certificates: c.hasAuthorities(), Ports: c.Ports}
+	return auth.Authenticator{Tokens: c.Tokens, Certificates: c.hasAuthorities(), Ports: c.Ports, SSH: c.SSHAuthorities}
 }
 
 // settings returns what a server can be told anew.

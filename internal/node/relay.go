@@ -61,6 +61,8 @@ type Config struct {
 	Sinks []observe.Sink
 	// SSH is the front for SSH clients, or nil.
 	SSH *sshd.Front
+	// SSHAuthorities vouch for SSH clients. Nil is none.
+	SSHAuthorities auth.SSHAuthorities
 	// From is what this process has from the one before it, or nil.
 	From *Inheritance
 }

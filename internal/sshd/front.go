@@ -15,7 +15,6 @@ package sshd
 
 import (
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -36,9 +35,9 @@ const version = "SSH-2.0-Relay"
 type Identities interface {
 	// Open reports whether everybody may.
 	Open() bool
-	// IdentifyKey returns the identity of a public key or certificate whose owner has proved
-	// to have the private key.
-	IdentifyKey(key ssh.PublicKey, from netip.Addr) (auth.Identity, error)
+	// IdentifyKey returns the identity of a public key or certificate. That its owner has the
+	// private key is for the front to find out.
+	IdentifyKey(key ssh.PublicKey) (auth.Identity, error)
 }
 
 // Config is what a Front stands on. All fields but Logger are needed.

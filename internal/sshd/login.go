@@ -61,14 +61,19 @@ func (l *login) none(m ssh.ConnMetadata) (*ssh.Permissions, error) {
 }
 
 func (l *login) publicKey(m ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-	id, err := l.identities.IdentifyKey(key, conn.AddrPort(l.conn.RemoteAddr()).Addr())
+	id, err := l.identities.IdentifyKey(key)
 	if err != nil {
 		return nil, err
 	}
-	if certificate, ok := key.(*ssh.Certificate); ok {
+	certificate, ok := key.(*ssh.Certificate)
+	if ok {
 		key = certificate.Key
 	}
-	return permit(m, id, ssh.FingerprintSHA256(key)), nil
+	p := permit(m, id, ssh.FingerprintSHA256(key))
+	if ok {
+		p.CriticalOptions = certificate.CriticalOptions // source-address, which the library checks
+	}
+	return p, nil
 }
 
 func (l *login) password(m ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {

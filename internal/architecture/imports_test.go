@@ -65,7 +65,7 @@ var mayImport = []struct {
 	{"internal/front", []string{"internal/auth", "internal/conn", "internal/protocol", "internal/wire"},
 		"it is a seam, and on neither side"},
 	{"internal/sshd", []string{"internal/auth", "internal/conn", "internal/observe", "internal/policy", "internal/protocol", "internal/secretfile", "internal/wire",
-		"internal/front", "golang.org/x/crypto/ssh", "golang.org/x/sys/cpu"},
+		"internal/front", "golang.org/x/crypto/ssh", "golang.org/x/sys/cpu", "golang.org/x/time/rate"},
 		"it speaks SSH, and has ports, leases and limits from the server, as every relay client has"},
 	{"internal/entry", []string{"internal/admission", "internal/conn", "internal/endpoint", "internal/observe", "internal/proxyproto", "internal/sockerr"},
 		"how users arrive is known here, and what becomes of them in the endpoint"},

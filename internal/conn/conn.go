@@ -13,7 +13,7 @@ import (
 )
 
 // Conn is a connection that can be joined. It may implement more than that: see Socket,
-// Controller, Detachable, Polled, Settler, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter,
+// Controller, Detachable, Polled, Settler, Stream, Flusher, ReadNotifier, ReadWaiter, WriteWaiter, Failer,
 // TryReadWriter, Notifier and Wrapper.
 type Conn interface {
 	net.Conn
@@ -100,6 +100,12 @@ type ReadNotifier interface {
 type ReadWaiter interface {
 	// WaitReadable returns when Read would not block.
 	WaitReadable()
+}
+
+// Failer is a Conn that its owner may end while nobody reads or writes it.
+type Failer interface {
+	// OnFail has f called once when that happens, or at once if it has. F must not wait.
+	OnFail(f func(error))
 }
 
 // WriteWaiter is a Conn that reports in advance how much it takes, so that no buffer is

@@ -26,8 +26,9 @@ type Arrival interface {
 	// Identify returns the identity of a token. One that is nobody's is penalized, and the
 	// answer to it is late.
 	Identify(token string) (auth.Identity, error)
-	// Identified ends the handshake, with its deadline. It reports false if the connection
-	// was reset to make room for another one, or its address is banned: the front closes it.
+	// Identified ends the handshake, with its deadline: until then the connection gives way to
+	// newer ones when there are many. It reports false if it has had to, or its address is
+	// banned: the front closes it.
 	Identified() bool
 	// Failed counts and tells of a connection that has failed before Identified.
 	Failed(err error)

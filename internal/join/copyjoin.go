@@ -36,6 +36,11 @@ func newCopying(a, b conn.Conn, o Options, p periods) *copying {
 func (c *copying) run(ctx context.Context) Result {
 	defer context.AfterFunc(ctx, func() { c.Stop(context.Cause(ctx)) })()
 	defer c.throttle.release()
+	for side, end := range c.ends {
+		if f, ok := conn.As[conn.Failer](end); ok {
+			f.OnFail(func(err error) { c.fail(Side(side), err) })
+		}
+	}
 	c.detector.arm() // for what the owners have written before
 
 	var back sync.WaitGroup
@@ -62,6 +67,15 @@ func (c *copying) run(ctx context.Context) Result {
 // Moved returns how many bytes have been written to each side.
 func (c *copying) Moved() (aToB, bToA int64) {
 	return c.ways[A].written.Load(), c.ways[B].written.Load()
+}
+
+// fail ends the join at once, as one of the connections has failed.
+func (c *copying) fail(side Side, err error) {
+	c.record(side, err)
+	for _, conn := range c.ends {
+		_ = closeConn(conn, err)
+	}
+	c.throttle.release()
 }
 
 // Stop ends the join at once.

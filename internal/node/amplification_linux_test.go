@@ -50,6 +50,7 @@ func TestAmplification(t *testing.T) {
 	t.Run("controls", func(t *testing.T) { amplifyControls(t, fresh) })
 	t.Run("probes", func(t *testing.T) { amplifyProbes(t, fresh) })
 	t.Run("TLS", func(t *testing.T) { amplifyTLS(t, fresh) })
+	t.Run("SSH", func(t *testing.T) { amplifySSH(t, fresh) })
 }
 
 // amplifyTLS is about a handshake of TLS that is begun, for which the relay makes a

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,6 +19,14 @@ import (
 type channel struct {
 	connection *connection
 	ssh        ssh.Channel
+	// away is since when nobody reads, of which there was something, in the time of the
+	// budget; 0 while somebody does.
+	away atomic.Int64
+	once sync.Once
+
+	failing sync.Mutex // guards what follows
+	failed  error
+	onFail  func(error)
 
 	reading sync.Mutex // guards what follows
 	first   []byte     // what WaitReadable has read; aliases held
@@ -37,13 +46,41 @@ const (
 var (
 	_ conn.Conn       = (*channel)(nil)
 	_ conn.ReadWaiter = (*channel)(nil)
+	_ conn.Failer     = (*channel)(nil)
 )
 
 // newChannel answers the requests on a channel: plink sends some during an upload, and waits
 // for the answers.
 func newChannel(c *connection, ch ssh.Channel, requests <-chan *ssh.Request) *channel {
 	c.running.Go(func() { ssh.DiscardRequests(requests) })
-	return &channel{connection: c, ssh: ch}
+	user := &channel{connection: c, ssh: ch}
+	c.front.budget.add(user)
+	return user
+}
+
+// fail ends the connection although nobody reads or writes it.
+func (c *channel) fail(err error) {
+	c.failing.Lock()
+	first, on := c.failed == nil, c.onFail
+	if first {
+		c.failed = err
+	}
+	c.failing.Unlock()
+	_ = c.Reset()
+	if first && on != nil {
+		on(err)
+	}
+}
+
+// OnFail has f called when the connection is ended by the relay.
+func (c *channel) OnFail(f func(error)) {
+	c.failing.Lock()
+	err := c.failed
+	c.onFail = f
+	c.failing.Unlock()
+	if err != nil {
+		f(err)
+	}
 }
 
 // errLost is the error of a channel whose connection has failed.
@@ -65,7 +102,11 @@ func (c *channel) Read(b []byte) (int, error) {
 }
 
 func (c *channel) read(b []byte) (int, error) {
+	c.away.Store(0)
 	n, err := c.ssh.Read(b)
+	if n > 0 {
+		c.away.Store(c.connection.front.budget.now())
+	}
 	if errors.Is(err, io.EOF) && c.connection.lost() {
 		err = errLost
 	}
@@ -97,10 +138,15 @@ func (c *channel) Write(b []byte) (int, error) {
 func (c *channel) CloseWrite() error { return c.ssh.CloseWrite() }
 
 // Close ends the channel. What was written before has been sent.
-func (c *channel) Close() error { return c.ssh.Close() }
+func (c *channel) Close() error { return c.close() }
+
+func (c *channel) close() error {
+	c.once.Do(func() { c.connection.front.budget.remove(c) })
+	return c.ssh.Close()
+}
 
 // Reset sends CLOSE without EOF, which is all that SSH has for it.
-func (c *channel) Reset() error { return c.ssh.Close() }
+func (c *channel) Reset() error { return c.close() }
 
 // LocalAddr returns the relay's end of the SSH connection.
 func (c *channel) LocalAddr() net.Addr { return c.connection.below.LocalAddr() }

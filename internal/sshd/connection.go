@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/time/rate"
 
 	"github.com/seed96252745/relay/internal/front"
 )
@@ -21,6 +22,8 @@ const (
 	keepalivePatience = 3 * keepaliveInterval
 	// maxForwards bounds the forwards that one connection has at a time.
 	maxForwards = 64
+	// maxOpening bounds the channels that the client has not answered, as yamux does.
+	maxOpening = 256
 	// maxTerminals bounds its sessions. People have one.
 	maxTerminals = 4
 	// endAfter is how long a client is left that was refused a forward: what it is told has
@@ -36,6 +39,7 @@ type connection struct {
 	ssh     *ssh.ServerConn
 	who     *whois
 	gone    chan struct{} // closed when the connection has ended
+	opening chan struct{} // has one for each channel that the client has not answered
 	running sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows
@@ -44,11 +48,14 @@ type connection struct {
 	refusal   error // of a forward
 	timer     *time.Timer
 	ended     bool
+	known     bool          // the handshake has ended
+	asks      *rate.Limiter // for forwards
 }
 
 func newConnection(f *Front, a front.Arrival, below *watched, s *ssh.ServerConn, who *whois) *connection {
 	return &connection{
 		front: f, arrival: a, below: below, ssh: s, who: who, gone: make(chan struct{}),
+		opening: make(chan struct{}, maxOpening), asks: rate.NewLimiter(1, maxForwards),
 		forwards: make(map[forwardKey]*forward), terminals: make(map[*terminal]struct{}),
 	}
 }
@@ -124,6 +131,29 @@ func (c *connection) keepAlive() {
 		case <-c.gone:
 			return
 		}
+	}
+}
+
+// identified ends the handshake with the first forward. It reports false if the connection was
+// reset before that.
+func (c *connection) identified() bool {
+	c.mu.Lock()
+	known := c.known
+	c.known = true
+	c.mu.Unlock()
+	if known {
+		_ = c.below.SetReadDeadline(time.Time{}) // which limitIdle may have set
+		return true
+	}
+	return c.arrival.Identified()
+}
+
+// limitIdle ends a connection without a forward, unless one comes soon.
+func (c *connection) limitIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.forwards) == 0 {
+		_ = c.below.SetReadDeadline(time.Now().Add(loginTime)) // fails if it has ended
 	}
 }
 

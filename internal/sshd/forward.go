@@ -55,6 +55,7 @@ type forwardedChannel struct {
 }
 
 var (
+	errTooFast      = errors.New("this connection asks for forwards too fast")
 	errForwardTwice = errors.New("this connection has that forward already")
 	errTooMany      = fmt.Errorf("a connection has %d forwards at most", maxForwards)
 )
@@ -101,6 +102,10 @@ func (c *connection) mayAdd(k forwardKey) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case c.refusal != nil:
+		return c.refusal // the connection is about to end
+	case !c.asks.Allow():
+		return errTooFast
 	case len(c.forwards) >= maxForwards:
 		return errTooMany
 	case k.Port != 0 && c.forwards[k] != nil:
@@ -123,6 +128,9 @@ const settleAfter = 250 * time.Millisecond
 // grant tells the client of its port. The port is in the answer if, and only if, it has asked
 // for any.
 func (c *connection) grant(f *forward, r *ssh.Request, a wire.Answer) error {
+	if !c.identified() {
+		return errConnectionEnded
+	}
 	f.port = a.Port
 	var payload []byte
 	if f.key.Port == 0 {
@@ -160,6 +168,7 @@ func (c *connection) cancelForward(r *ssh.Request) {
 		c.front.holders.release(f.lease, c)
 		f.cancel(protocol.ErrLeft)
 	}
+	c.limitIdle()
 	reply(r, f != nil, nil)
 }
 
@@ -245,13 +254,22 @@ func (f *forward) openChannel(ctx context.Context, user netip.AddrPort) (conn.Co
 	c := f.connection
 	opened, abandoned := make(chan result), make(chan struct{})
 	defer close(abandoned)
+	select {
+	case c.opening <- struct{}{}:
+	case <-c.gone:
+		return nil, protocol.ErrTunnelEnded
+	case <-ctx.Done():
+		return nil, protocol.ErrNotAcknowledged
+	}
 	payload := ssh.Marshal(forwardedChannel{f.key.Bind, f.key.Port, user.Addr().String(), uint32(user.Port())})
 	c.mu.Lock()
 	if c.ended {
 		c.mu.Unlock()
+		<-c.opening
 		return nil, protocol.ErrTunnelEnded
 	}
 	c.running.Go(func() {
+		defer func() { <-c.opening }()
 		ch, requests, err := c.ssh.OpenChannel("forwarded-tcpip", payload)
 		r := result{err: err}
 		if err == nil {

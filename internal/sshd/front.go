@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -46,15 +47,24 @@ type Config struct {
 	HostKeys []ssh.Signer
 	// Host returns the name or address at which users reach the relay.
 	Host func() string
+	// Buffered bounds what is held for users who do not read, in bytes.
+	Buffered int64
 	// Logger gets what an operator wants to know. Nil discards it.
 	Logger *slog.Logger
 }
+
+// loginTime is how long a client may take from its opening to its first forward: a person may
+// have to type a passphrase, or to press Return in PuTTY. Its connection gives way to newer ones
+// until then.
+const loginTime = 2 * time.Minute
 
 // Front serves SSH clients. Make it with New. Its methods may be called concurrently.
 type Front struct {
 	config     Config
 	identities atomic.Pointer[Identities]
 	holders    holders
+	budget     *budget
+	signing    signing
 }
 
 var _ front.Front = (*Front)(nil)
@@ -64,7 +74,7 @@ func New(config Config) *Front {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Front{config: config}
+	return &Front{config: config, budget: newBudget(config.Buffered), signing: newSigning()}
 }
 
 // SetIdentities says who may use the relay from now on. Connections that have been identified
@@ -83,15 +93,13 @@ func (f *Front) Serve(c conn.Conn, a front.Arrival) {
 		a.Failed(err)
 		return
 	}
+	_ = c.SetDeadline(time.Now().Add(loginTime)) // fails as the read does
 	below := &watched{Conn: o.reopen(c)}
 	config := l.config()
 	config.Ciphers = o.offer()
 	sshConn, channels, requests, err := ssh.NewServerConn(below, config)
 	if err != nil {
 		a.Failed(err)
-		return
-	}
-	if !a.Identified() {
 		return
 	}
 	client := newConnection(f, a, below, sshConn, l.result(sshConn))

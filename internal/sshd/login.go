@@ -39,7 +39,7 @@ var errNoneRefused = errors.New("show a key first, or have the user name ask for
 // key, which keeps its port; keyboard-interactive without a question lets in those without one.
 func (l *login) config() *ssh.ServerConfig {
 	c := &ssh.ServerConfig{ServerVersion: version, PublicKeyCallback: l.publicKey}
-	for _, key := range l.front.config.HostKeys {
+	for _, key := range l.front.signing.of(l.front.config.HostKeys) {
 		c.AddHostKey(key)
 	}
 	if !l.identities.Open() {

@@ -55,6 +55,7 @@ func newChannel(c *connection, ch ssh.Channel, requests <-chan *ssh.Request) *ch
 	c.running.Go(func() { ssh.DiscardRequests(requests) })
 	user := &channel{connection: c, ssh: ch}
 	c.front.budget.add(user)
+	c.users.Add(1)
 	return user
 }
 
@@ -141,7 +142,10 @@ func (c *channel) CloseWrite() error { return c.ssh.CloseWrite() }
 func (c *channel) Close() error { return c.close() }
 
 func (c *channel) close() error {
-	c.once.Do(func() { c.connection.front.budget.remove(c) })
+	c.once.Do(func() {
+		c.connection.front.budget.remove(c)
+		c.connection.users.Add(-1)
+	})
 	return c.ssh.Close()
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -41,12 +42,14 @@ type connection struct {
 	gone    chan struct{} // closed when the connection has ended
 	opening chan struct{} // has one for each channel that the client has not answered
 	running sync.WaitGroup
+	users   atomic.Int64 // channels
 
 	mu        sync.Mutex // guards what follows
 	forwards  map[forwardKey]*forward
 	terminals map[*terminal]struct{}
-	refusal   error // of a forward
-	timer     *time.Timer
+	refusal   error       // of a forward
+	timer     *time.Timer // of the end that follows a refusal, or nil
+	idle      *time.Timer // of that of a connection without a forward, or nil
 	ended     bool
 	known     bool          // the handshake has ended
 	asks      *rate.Limiter // for forwards
@@ -141,19 +144,29 @@ func (c *connection) identified() bool {
 	known := c.known
 	c.known = true
 	c.mu.Unlock()
-	if known {
-		_ = c.below.SetReadDeadline(time.Time{}) // which limitIdle may have set
-		return true
-	}
-	return c.arrival.Identified()
+	return known || c.arrival.Identified()
 }
 
-// limitIdle ends a connection without a forward, unless one comes soon.
-func (c *connection) limitIdle() {
+// endIfIdle ends a connection that has neither a forward nor a user, unless one of them comes
+// soon.
+func (c *connection) endIfIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.forwards) == 0 {
-		_ = c.below.SetReadDeadline(time.Now().Add(loginTime)) // fails if it has ended
+	if c.idle == nil && !c.ended {
+		c.idle = time.AfterFunc(loginTime, c.checkIdle)
+	}
+}
+
+func (c *connection) checkIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.ended || len(c.forwards) > 0:
+		c.idle = nil
+	case c.users.Load() > 0:
+		c.idle.Reset(loginTime)
+	default:
+		c.end()
 	}
 }
 
@@ -177,8 +190,10 @@ func (c *connection) endForwards() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ended = true
-	if c.timer != nil {
-		c.timer.Stop()
+	for _, timer := range []*time.Timer{c.timer, c.idle} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	for _, f := range c.forwards {
 		f.cancel(errConnectionEnded)
@@ -208,17 +223,21 @@ func (c *connection) lost() bool {
 // lossGrace is for how long an end of a channel waits for that of the connection.
 const lossGrace = 5 * time.Millisecond
 
-// leaseOf returns by what the lease of a forward is known, or "" if it has none: by the key of
+// takeLease returns by what the lease of a forward is known, or "" if it has none: by the key of
 // the client, or the owner of its token, and by what it asks for. The same asked for by another
 // client with the same key, which is there, or twice by one, is another lease. A space keeps it
 // from being one that a relay client can ask for by itself.
-func (c *connection) leaseOf(k forwardKey) string {
+func (c *connection) takeLease(k forwardKey) string {
 	if c.who.key == "" && c.who.Name == "" {
 		return ""
 	}
 	for n := 0; ; n++ {
 		lease := fmt.Sprintf("ssh %s %s:%d #%d", c.who.key, k.Bind, k.Port, n)
-		if holder := c.front.holders.of(lease); holder == nil || holder != c && !holder.lives() {
+		holder := c.front.holders.take(lease, c, nil)
+		if holder != nil && holder != c && !holder.lives() {
+			holder = c.front.holders.take(lease, c, holder)
+		}
+		if holder == nil {
 			return lease
 		}
 	}

@@ -71,6 +71,7 @@ func (c *connection) startForward(r *ssh.Request) {
 	f.ended, f.cancel = context.WithCancelCause(context.Background())
 	if err := c.register(f, r); err != nil {
 		f.cancel(err)
+		c.front.holders.release(f.lease, c)
 		reply(r, false, nil)
 		c.refuse(err)
 	}
@@ -85,7 +86,7 @@ func (c *connection) register(f *forward, r *ssh.Request) error {
 		wish.Name = name
 	}
 	wish.Port = int(f.key.Port)
-	if f.lease = c.leaseOf(f.key); f.lease != "" {
+	if f.lease = c.takeLease(f.key); f.lease != "" {
 		wish.Lease, wish.Instance = f.lease, rand.Text()
 	}
 	return c.arrival.Register(front.Registration{
@@ -144,9 +145,6 @@ func (c *connection) grant(f *forward, r *ssh.Request, a wire.Answer) error {
 	}
 	c.forwards[f.key] = f
 	c.mu.Unlock()
-	if f.lease != "" {
-		c.front.holders.set(f.lease, c)
-	}
 	reply(r, true, payload)
 	f.ready = time.Now().Add(settleAfter)
 	c.announce(f)
@@ -168,7 +166,7 @@ func (c *connection) cancelForward(r *ssh.Request) {
 		c.front.holders.release(f.lease, c)
 		f.cancel(protocol.ErrLeft)
 	}
-	c.limitIdle()
+	c.endIfIdle()
 	reply(r, f != nil, nil)
 }
 

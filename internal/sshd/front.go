@@ -128,21 +128,19 @@ type holders struct {
 	by map[string]*connection
 }
 
-// of returns who holds a lease, or nil.
-func (h *holders) of(lease string) *connection {
+// take has c hold a lease that is free, or another one's whose holder is replaced, and returns
+// nil; or else it returns the holder.
+func (h *holders) take(lease string, c, replaced *connection) (holder *connection) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.by[lease]
-}
-
-// set has c hold a lease.
-func (h *holders) set(lease string, c *connection) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	if holder = h.by[lease]; holder != nil && holder != replaced {
+		return holder
+	}
 	if h.by == nil {
 		h.by = make(map[string]*connection)
 	}
 	h.by[lease] = c
+	return nil
 }
 
 // release has c hold a lease no longer.

@@ -21,7 +21,7 @@ var hostKeys = sync.OnceValues(func() ([]ssh.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // it is the system's to clean up then
+	defer os.RemoveAll(dir)
 	return sshd.HostKeys(dir)
 })
 
@@ -30,7 +30,7 @@ func withSSH(t *testing.T) node.Config {
 	t.Helper()
 	keys, err := hostKeys()
 	check(t, err)
-	return node.Config{SSH: sshd.New(sshd.Config{HostKeys: keys, Buffered: 1 << 30, Host: func() string { return "127.0.0.1" }})}
+	return node.Config{SSH: sshd.New(sshd.Config{HostKeys: keys, Host: func() string { return "127.0.0.1" }})}
 }
 
 const sshVersion = "SSH-2.0-x\r\n"

@@ -71,15 +71,17 @@ type Config struct {
 // descriptors are short.
 func Relay(c Config) (*server.Server, error) {
 	limits, now := c.Limits.WithDefaults(), settings(c)
+	budget := multiplex.NewBudget(limits.Buffered)
 	var other front.Front
 	if c.SSH != nil {
+		c.SSH.SetBudget(budget)
 		c.SSH.SetIdentities(identities(c))
 		other = c.SSH
 	}
 	return server.New(server.Config{
 		Protocols: []protocol.Relay{
 			&multiplex.Relay{
-				Budget:      multiplex.NewBudget(limits.Buffered),
+				Budget:      budget,
 				MaxStreams:  limits.Streams,
 				MaxSessions: limits.Sessions,
 				MaxFurther:  limits.SessionsInAll,

@@ -1,10 +1,10 @@
 package sshd
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed96252745/relay/internal/observe"
@@ -22,83 +22,98 @@ const (
 // errShed is why a user is reset who does not read while others do not read either.
 var errShed = observe.WithReason(errors.New("users who do not read hold too much of the relay's memory, and this one has for longest"), observe.LimitMet)
 
-// budget bounds the bytes that channels hold for users who do not read. The library does not
-// say how many those are, so a channel counts with its whole window when its reader is away.
-// Make it with newBudget. Its methods may be called concurrently.
-type budget struct {
-	limit int64
+// Budget bounds the bytes that the relay holds for users who do not read, however they are
+// reached. Its methods may be called concurrently.
+type Budget interface {
+	// Charge counts n bytes more.
+	Charge(n int)
+	// Used returns how many there are, and Limit how many there may be.
+	Used() int64
+	Limit() int64
+}
+
+// watch charges a budget with the channels of a front. The library does not say how many bytes
+// it holds, so a channel counts with its whole window while its reader is away. Make it with
+// newWatch. Its methods may be called concurrently.
+type watch struct {
 	begun time.Time
-	shed  atomic.Int64
 
 	mu       sync.Mutex // guards what follows
+	budget   Budget
 	channels map[*channel]struct{}
+	charged  int         // bytes
 	timer    *time.Timer // nil while there are no channels
 }
 
-func newBudget(limit int64) *budget {
-	return &budget{limit: limit, begun: time.Now(), channels: make(map[*channel]struct{})}
-}
+func newWatch() *watch { return &watch{begun: time.Now(), channels: make(map[*channel]struct{})} }
 
-// now returns the time since the budget was made, and never 0.
-func (b *budget) now() int64 { return int64(time.Since(b.begun)) + 1 }
+// now returns the time since the watch was made, and never 0.
+func (w *watch) now() int64 { return int64(time.Since(w.begun)) + 1 }
 
-func (b *budget) add(c *channel) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.channels[c] = struct{}{}
-	if b.timer == nil {
-		b.timer = time.AfterFunc(awayAfter, b.check)
+func (w *watch) add(c *channel) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.channels[c] = struct{}{}
+	if w.timer == nil {
+		w.timer = time.AfterFunc(awayAfter, w.check)
 	}
 }
 
-func (b *budget) remove(c *channel) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.channels, c)
-	if len(b.channels) == 0 && b.timer != nil {
-		b.timer.Stop()
-		b.timer = nil
+func (w *watch) remove(c *channel) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.channels, c)
+	if len(w.channels) == 0 && w.timer != nil {
+		w.chargeLocked(0)
+		w.timer.Stop()
+		w.timer = nil
 	}
 }
 
-// away returns the channels that count, the one that has for longest first.
-func (b *budget) away() (all []*channel) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	limit := b.now() - int64(awayAfter)
-	since := make(map[*channel]int64)
-	for c := range b.channels {
-		if at := c.away.Load(); at != 0 && at <= limit {
-			all = append(all, c)
-			since[c] = at
-		}
-	}
-	slices.SortFunc(all, func(a, b *channel) int { return int(min(max(since[a]-since[b], -1), 1)) })
-	if b.timer != nil {
-		b.timer.Reset(awayAfter)
-	}
-	return all
+// chargeLocked has so many channels be charged.
+func (w *watch) chargeLocked(channels int) {
+	bytes := channels * windowBytes
+	w.budget.Charge(bytes - w.charged)
+	w.charged = bytes
 }
 
-// check resets users if too much is held.
-func (b *budget) check() {
-	away := b.away()
-	most := max(int(b.limit/windowBytes), 1)
-	for _, c := range away[:max(0, len(away)-most)] {
-		b.shed.Add(1)
+// check charges what is held, and resets users if that is too much: those who have not read for
+// longest.
+func (w *watch) check() {
+	for _, c := range w.excess() {
 		c.fail(errShed)
 	}
 }
 
-// used returns what counts at the moment.
-func (b *budget) used() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	limit, n := b.now()-int64(awayAfter), int64(0)
-	for c := range b.channels {
-		if at := c.away.Load(); at != 0 && at <= limit {
-			n += windowBytes
+// absent is a channel whose reader is away.
+type absent struct {
+	channel *channel
+	since   int64
+}
+
+// excess returns the channels that have to go.
+func (w *watch) excess() (all []*channel) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer == nil {
+		return nil // the last one has just gone
+	}
+	w.timer.Reset(awayAfter)
+	var away []absent
+	latest := w.now() - int64(awayAfter)
+	for c := range w.channels {
+		if at := c.away.Load(); at != 0 && at <= latest {
+			away = append(away, absent{c, at})
 		}
 	}
-	return n
+	w.chargeLocked(len(away))
+	over := w.budget.Used() - w.budget.Limit()
+	if over <= 0 {
+		return nil
+	}
+	slices.SortFunc(away, func(a, b absent) int { return cmp.Compare(a.since, b.since) })
+	for _, a := range away[:min(int((over+windowBytes-1)/windowBytes), len(away))] {
+		all = append(all, a.channel)
+	}
+	return all
 }

@@ -20,7 +20,7 @@ type channel struct {
 	connection *connection
 	ssh        ssh.Channel
 	// away is since when nobody reads, of which there was something, in the time of the
-	// budget; 0 while somebody does.
+	// watch; 0 while somebody does.
 	away atomic.Int64
 	once sync.Once
 
@@ -54,7 +54,7 @@ var (
 func newChannel(c *connection, ch ssh.Channel, requests <-chan *ssh.Request) *channel {
 	c.running.Go(func() { ssh.DiscardRequests(requests) })
 	user := &channel{connection: c, ssh: ch}
-	c.front.budget.add(user)
+	c.front.watch.add(user)
 	c.users.Add(1)
 	return user
 }
@@ -106,7 +106,7 @@ func (c *channel) read(b []byte) (int, error) {
 	c.away.Store(0)
 	n, err := c.ssh.Read(b)
 	if n > 0 {
-		c.away.Store(c.connection.front.budget.now())
+		c.away.Store(c.connection.front.watch.now())
 	}
 	if errors.Is(err, io.EOF) && c.connection.lost() {
 		err = errLost
@@ -143,7 +143,7 @@ func (c *channel) Close() error { return c.close() }
 
 func (c *channel) close() error {
 	c.once.Do(func() {
-		c.connection.front.budget.remove(c)
+		c.connection.front.watch.remove(c)
 		c.connection.users.Add(-1)
 	})
 	return c.ssh.Close()

@@ -47,8 +47,6 @@ type Config struct {
 	HostKeys []ssh.Signer
 	// Host returns the name or address at which users reach the relay.
 	Host func() string
-	// Buffered bounds what is held for users who do not read, in bytes.
-	Buffered int64
 	// Logger gets what an operator wants to know. Nil discards it.
 	Logger *slog.Logger
 }
@@ -63,30 +61,34 @@ type Front struct {
 	config     Config
 	identities atomic.Pointer[Identities]
 	holders    holders
-	budget     *budget
+	watch      *watch
 	signing    signing
 }
 
 var _ front.Front = (*Front)(nil)
 
-// New returns a front that lets nobody in before SetIdentities.
+// New returns a front. SetIdentities and SetBudget have to follow before it serves.
 func New(config Config) *Front {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Front{config: config, budget: newBudget(config.Buffered), signing: newSigning()}
+	return &Front{config: config, watch: newWatch(), signing: newSigning()}
 }
 
 // SetIdentities says who may use the relay from now on. Connections that have been identified
 // go on.
 func (f *Front) SetIdentities(i Identities) { f.identities.Store(&i) }
 
+// SetBudget says what bounds the bytes that are held for users who do not read. It is called
+// once.
+func (f *Front) SetBudget(b Budget) { f.watch.budget = b }
+
 // Speaks reports whether an SSH client begins so.
 func (f *Front) Speaks(first byte) bool { return first == version[0] }
 
 // Serve serves an SSH client until its connection has ended.
 func (f *Front) Serve(c conn.Conn, a front.Arrival) {
-	defer func() { _ = c.Reset() }() // what is to arrive has been sent by then, and been read
+	defer func() { _ = c.Close() }()
 	l := &login{front: f, conn: c, arrival: a, identities: *f.identities.Load()}
 	o, err := readOpening(c)
 	if err != nil {

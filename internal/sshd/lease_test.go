@@ -72,7 +72,7 @@ func TestOneKeyTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close() //nolint:errcheck // it was tried
+		defer c.Close()
 		_, public := c.forward(t, "localhost", 0)
 		return public == one
 	})
@@ -146,7 +146,7 @@ func newPipe(t *testing.T, to string) *pipe {
 		}
 		copied := func(dst, src net.Conn) func() {
 			return func() {
-				defer dst.Close() //nolint:errcheck // it has ended
+				defer dst.Close()
 				b := make([]byte, 4096)
 				for {
 					n, err := src.Read(b)

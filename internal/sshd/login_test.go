@@ -22,7 +22,7 @@ func connectWith(t *testing.T, addr, user string, methods ...ssh.AuthMethod) err
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tcp.Close() //nolint:errcheck // it was tried
+	defer tcp.Close()
 	c, _, _, err := ssh.NewClientConn(tcp, addr, &ssh.ClientConfig{User: user, Auth: methods, HostKeyCallback: ssh.FixedHostKey(hostKey().PublicKey())})
 	if err == nil {
 		_ = c.Close()

@@ -81,7 +81,7 @@ func start(t *testing.T, changes ...func(*node.Config)) *relay {
 	c := node.Config{
 		Bind: loopback, Ports: port.Range{First: 20000, Last: 29999}, Limits: admission.Limits{UsersPerSecond: -1, UsersPerSource: -1},
 		Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Leases: lease.Forget{},
-		SSH: sshd.New(sshd.Config{HostKeys: []ssh.Signer{hostKey()}, Host: func() string { return loopback }, Buffered: 1 << 30}),
+		SSH: sshd.New(sshd.Config{HostKeys: []ssh.Signer{hostKey()}, Host: func() string { return loopback }}),
 	}
 	for _, change := range changes {
 		change(&c)
@@ -218,7 +218,7 @@ func echo(t *testing.T, l net.Listener) {
 				return
 			}
 			running.Go(func() {
-				defer c.Close() //nolint:errcheck // it has ended
+				defer c.Close()
 				_, _ = io.Copy(c, c)
 				_ = c.(interface{ CloseWrite() error }).CloseWrite()
 			})

@@ -74,6 +74,10 @@ func (b *Budget) Sessions() (n int) {
 	return n
 }
 
+// Charge counts bytes that are held elsewhere than in sessions, or no longer if n is negative.
+// Sessions make room for them, and they for sessions: who calls Charge looks at Used.
+func (b *Budget) Charge(n int) { b.add(n) }
+
 func (b *Budget) add(n int) {
 	for ; b != nil; b = b.whole {
 		b.used.Add(int64(n))

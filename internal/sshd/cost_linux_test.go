@@ -1,0 +1,235 @@
+package sshd_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	relayclient "github.com/seed96252745/relay"
+	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/conn"
+	"github.com/seed96252745/relay/internal/node"
+	"github.com/seed96252745/relay/internal/port"
+	"github.com/seed96252745/relay/internal/sshd"
+	"github.com/seed96252745/relay/internal/transport"
+)
+
+// relayEnv has the test binary be a relay, whose costs are its own.
+const relayEnv = "SSHD_TEST_RELAY"
+
+// runRelay runs a relay with the command's limits until its standard input ends.
+func runRelay() {
+	dir, err := os.MkdirTemp("", "relay-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	keys, err := sshd.HostKeys(dir)
+	if err != nil {
+		panic(err)
+	}
+	limits := admission.Limits{}
+	if os.Getenv(relayEnv) == "unlimited" {
+		limits = admission.Limits{TunnelsPerSource: -1, TunnelsPerNetwork: -1, HandshakesPerSource: -1, Handshakes: -1}
+	}
+	s, err := node.Relay(node.Config{
+		Bind: loopback, Ports: port.Range{First: 20000, Last: 29999}, Limits: limits,
+		SSH: sshd.New(sshd.Config{HostKeys: keys, Host: func() string { return loopback }}),
+	})
+	if err != nil {
+		panic(err)
+	}
+	var served sync.WaitGroup
+	for _, serve := range []func(conn.Listener) error{s.ServeFront, s.Serve} {
+		l, err := transport.ListenRelayClients(loopback + ":0")
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(l.Addr())
+		served.Go(func() { _ = serve(l) })
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	s.Close()
+	served.Wait()
+}
+
+// otherRelay is a relay in another process.
+type otherRelay struct {
+	ssh, control string
+	pid          int
+}
+
+func startOther(b *testing.B, how string) *otherRelay {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), relayEnv+"="+how)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(out)
+	o := &otherRelay{pid: cmd.Process.Pid}
+	for _, addr := range []*string{&o.ssh, &o.control} {
+		lines.Scan()
+		*addr = lines.Text()
+	}
+	return o
+}
+
+// resident returns the memory of the relay, without files, in KiB.
+func (o *otherRelay) resident(b *testing.B) int {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", o.pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			n, _ := strconv.Atoi(strings.Fields(rest)[0])
+			return n
+		}
+	}
+	b.Fatal("no RssAnon")
+	return 0
+}
+
+// connectAny connects a client that does not look at the relay's key.
+func connectAny(addr string, keys ...ssh.Signer) (*ssh.Client, error) {
+	return ssh.Dial("tcp", addr, &ssh.ClientConfig{
+		User: "me", Auth: []ssh.AuthMethod{ssh.PublicKeys(keys...)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), //nolint:gosec // it is the test's relay
+	})
+}
+
+// BenchmarkIdleTunnels gives what a tunnel costs the relay that nobody uses, half a minute after
+// the last has come: with what the garbage collector has by then.
+func BenchmarkIdleTunnels(b *testing.B) {
+	const tunnels = 1000
+	o := startOther(b, "unlimited")
+	warm, err := connectAny(o.ssh, newKey())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer warm.Close()
+	before := o.resident(b)
+	var clients []*ssh.Client
+	for range tunnels {
+		c, err := connectAny(o.ssh, newKey())
+		if err != nil {
+			b.Fatal(err)
+		}
+		clients = append(clients, c)
+		if _, err := c.Listen("tcp", "localhost:0"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(o.resident(b)-before)/tunnels, "KiB/tunnel-at-once")
+	<-time.After(30 * time.Second)
+	b.ReportMetric(float64(o.resident(b)-before)/tunnels, "KiB/tunnel")
+	b.ReportMetric(0, "ns/op")
+	for _, c := range clients {
+		_ = c.Close()
+	}
+}
+
+// BenchmarkHalfOpen gives how long well-behaved relay clients take to register while there are
+// 2,000 SSH handshakes from 4 sources that go no further: half of them after the opening, and
+// half after the key exchange. Each that the relay ends begins anew.
+func BenchmarkHalfOpen(b *testing.B) {
+	const half, sources = 2000, 4
+	o := startOther(b, "limited")
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	for i := range half {
+		from := &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(1+i%sources))}
+		running.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				halfOpen(o.ssh, from, i%2 == 0, stop)
+			}
+		})
+	}
+	<-time.After(2 * time.Second)
+	var worst [2]time.Duration
+	for since := time.Now(); time.Since(since) < 20*time.Second; {
+		began := time.Now()
+		c, err := connectAny(o.ssh, newKey())
+		if err == nil {
+			_, err = c.Listen("tcp", "localhost:0")
+		}
+		if err != nil {
+			b.Error(err)
+			break
+		}
+		worst[0] = max(worst[0], time.Since(began))
+		_ = c.Close()
+		began = time.Now()
+		l, err := relayclient.Listen(b.Context(), o.control, nil)
+		if err != nil {
+			b.Error(err)
+			break
+		}
+		worst[1] = max(worst[1], time.Since(began))
+		_ = l.Close()
+	}
+	close(stop)
+	running.Wait()
+	b.ReportMetric(float64(worst[0].Milliseconds()), "ms-worst-ssh")
+	b.ReportMetric(float64(worst[1].Milliseconds()), "ms-worst-relay")
+	b.ReportMetric(0, "ns/op")
+}
+
+// halfOpen begins a handshake, and waits until the relay, or stop, ends it.
+func halfOpen(addr string, from *net.TCPAddr, exchange bool, stop <-chan struct{}) {
+	d := net.Dialer{LocalAddr: from, Timeout: time.Second}
+	c, err := d.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-stop:
+			_ = c.Close()
+		case <-done:
+		}
+	}()
+	if exchange {
+		_, _, _, _ = ssh.NewClientConn(c, addr, &ssh.ClientConfig{
+			User: "me", HostKeyCallback: func(string, net.Addr, ssh.PublicKey) error {
+				_, _ = io.Copy(io.Discard, c) // and go no further
+				return io.ErrUnexpectedEOF
+			},
+		})
+		return
+	}
+	_, _ = io.WriteString(c, "SSH-2.0-half\r\n")
+	_, _ = io.Copy(io.Discard, c)
+}

@@ -48,6 +48,7 @@ type connection struct {
 	forwards  map[forwardKey]*forward
 	terminals map[*terminal]struct{}
 	refusal   error       // of a forward
+	alive     *time.Timer // of the next question
 	timer     *time.Timer // of the end that follows a refusal, or nil
 	idle      *time.Timer // of that of a connection without a forward, or nil
 	ended     bool
@@ -66,7 +67,7 @@ func newConnection(f *Front, a front.Arrival, below *watched, s *ssh.ServerConn,
 // serve answers what the client asks for until its connection has ended, and then waits for all
 // that runs for it.
 func (c *connection) serve(channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
-	c.running.Go(c.keepAlive)
+	c.keepAlive()
 	for channels != nil || requests != nil {
 		select {
 		case ch, ok := <-channels:
@@ -117,24 +118,41 @@ func (c *connection) acceptChannel(ch ssh.NewChannel) {
 	}
 }
 
-// keepAlive asks the client now and then whether it lives, and ends the connection if it does
-// not answer. An answer of either kind is one.
+// keepAlive asks the client soon, and again and again, whether it lives, and ends the connection
+// if it does not answer. An answer of either kind is one. Between two questions there is no
+// goroutine, since most clients are idle.
 func (c *connection) keepAlive() {
-	ticker := time.NewTicker(keepaliveInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			dead := time.AfterFunc(keepalivePatience, c.end)
-			_, _, err := c.ssh.SendRequest("keepalive@openssh.com", true, nil)
-			dead.Stop()
-			if err != nil {
-				return
-			}
-		case <-c.gone:
-			return
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
 	}
+	c.alive = time.AfterFunc(keepaliveInterval, func() {
+		if c.whileAlive(c.ask) {
+			c.keepAlive()
+		}
+	})
+}
+
+// whileAlive calls f, and has the end of the connection wait for it. It reports false if the
+// connection has ended.
+func (c *connection) whileAlive(f func()) bool {
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return false
+	}
+	c.running.Add(1)
+	c.mu.Unlock()
+	defer c.running.Done()
+	f()
+	return true
+}
+
+func (c *connection) ask() {
+	dead := time.AfterFunc(keepalivePatience, c.end)
+	defer dead.Stop()
+	_, _, _ = c.ssh.SendRequest("keepalive@openssh.com", true, nil) // fails if it has ended
 }
 
 // identified ends the handshake with the first forward. It reports false if the connection was
@@ -190,7 +208,7 @@ func (c *connection) endForwards() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ended = true
-	for _, timer := range []*time.Timer{c.timer, c.idle} {
+	for _, timer := range []*time.Timer{c.alive, c.timer, c.idle} {
 		if timer != nil {
 			timer.Stop()
 		}

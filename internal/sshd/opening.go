@@ -58,6 +58,7 @@ func readOpening(c conn.Conn) (*opening, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.read = bytes.Clone(o.read) // it stays with the connection
 	return o, o.parse(o.read[line:end])
 }
 

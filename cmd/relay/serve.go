@@ -59,11 +59,14 @@ func (f *flags) isOpen() bool {
 
 // reachedAt returns the name or the address by which forwarders find the relay, as far as
 // that can be known.
-func (f *flags) reachedAt() string {
+func (f *flags) reachedAt() string { return cmp.Or(f.knownAt(), "<this machine>") }
+
+// knownAt is reachedAt, or "" if that is not known.
+func (f *flags) knownAt() string {
 	if host := cmp.Or(f.tls.acmeDomain, f.config.Bind); host != "" {
 		return host
 	}
-	return cmp.Or(publicAddress(systemRoute), "<this machine>")
+	return publicAddress(systemRoute)
 }
 
 // connectLines returns the command lines that put a server online: in plain text if the

@@ -94,7 +94,7 @@ func (p *relayPart) openSSH(c *node.Config) error {
 	if err != nil {
 		return fmt.Errorf("--sshListen: %w", explainFile(err))
 	}
-	c.SSH = sshd.New(sshd.Config{HostKeys: keys, Host: func() string { return p.now.Load().flags.reachedAt() }, Logger: p.log})
+	c.SSH = sshd.New(sshd.Config{HostKeys: keys, Host: func() string { return p.now.Load().flags.knownAt() }, Logger: p.log})
 	return nil
 }
 

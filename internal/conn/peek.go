@@ -41,7 +41,9 @@ func (c *begun) Unwrap() (inner Conn, sameBytes bool) { return c.Conn, len(c.fir
 func (c *begun) Read(b []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(b, c.first)
-		c.first = c.first[n:]
+		if c.first = c.first[n:]; len(c.first) == 0 {
+			c.first = nil // the array goes with it
+		}
 		return n, nil
 	}
 	return c.Conn.Read(b)

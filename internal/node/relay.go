@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -73,10 +74,11 @@ func Relay(c Config) (*server.Server, error) {
 	limits, now := c.Limits.WithDefaults(), settings(c)
 	budget := multiplex.NewBudget(limits.Buffered)
 	var other front.Front
+	sinks := c.Sinks
 	if c.SSH != nil {
 		c.SSH.SetBudget(budget)
 		c.SSH.SetIdentities(identities(c))
-		other = c.SSH
+		other, sinks = c.SSH, append(slices.Clone(sinks), c.SSH)
 	}
 	return server.New(server.Config{
 		Protocols: []protocol.Relay{
@@ -107,7 +109,7 @@ func Relay(c Config) (*server.Server, error) {
 		Introduce:      proxyproto.ReadClient,
 		Limits:         now.Limits,
 		Logger:         c.Logger,
-		Sinks:          c.Sinks,
+		Sinks:          sinks,
 		Front:          other,
 		Secure:         now.Secure,
 		Encrypted:      now.Encrypted,

@@ -1,9 +1,13 @@
 package sshd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,7 +15,10 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/time/rate"
 
+	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/front"
+	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/wire"
 )
 
 const (
@@ -43,6 +50,7 @@ type connection struct {
 	opening chan struct{} // has one for each channel that the client has not answered
 	running sync.WaitGroup
 	users   atomic.Int64 // channels
+	left    atomic.Bool  // the client has ended it for good
 
 	mu        sync.Mutex // guards what follows
 	forwards  map[forwardKey]*forward
@@ -85,7 +93,7 @@ func (c *connection) serve(channels <-chan ssh.NewChannel, requests <-chan *ssh.
 		}
 	}
 	close(c.gone)
-	c.endForwards()
+	c.endForwards(c.reason())
 	c.running.Wait()
 }
 
@@ -192,19 +200,68 @@ func (c *connection) checkIdle() {
 // end of TCP, and no message of SSH before it. Users are reset.
 func (c *connection) end() { _ = c.below.Close() }
 
-// refuse tells why a forward was refused, and ends the connection a moment later.
+// refuse tells why a forward was refused, and ends the connection a moment later. If that may be
+// otherwise soon, the client is to be started again.
 func (c *connection) refuse(err error) {
+	refusal := new(wire.Refusal)
+	text := err.Error()
+	if errors.As(err, &refusal) {
+		text = refusal.Text
+	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.refusal = err; c.timer == nil {
-		c.timer = time.AfterFunc(endAfter, c.end)
+	if c.refusal == nil {
+		c.refusal = errors.New(text)
 	}
-	for t := range c.terminals {
-		t.say("refused: " + err.Error())
+	c.mu.Unlock()
+	passes := slices.Contains([]string{wire.CodeLimit, wire.CodeDraining, wire.CodeNoPort, wire.CodeNotOpen, wire.CodePortTaken}, refusal.Code)
+	for _, t := range c.people() {
+		t.tell("refused: " + printable(text))
 	}
+	c.endAfter(endAfter)
+	if passes {
+		return
+	}
+	time.AfterFunc(endAfter/2, func() {
+		c.whileAlive(func() {
+			for _, t := range c.people() { // who may have come since
+				t.finish(1)
+			}
+		})
+	})
 }
 
-func (c *connection) endForwards() {
+// people returns the terminals.
+func (c *connection) people() []*terminal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.terminals))
+}
+
+// endAfter ends the connection after a pause.
+func (c *connection) endAfter(pause time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.timer = time.AfterFunc(pause, c.end)
+}
+
+// reason returns why the connection has ended. The library has no type for what a client says
+// with DISCONNECT, as OpenSSH does on Ctrl-C and SIGTERM with the reason 11, by application (RFC
+// 4253, section 11.1).
+func (c *connection) reason() error {
+	err := c.ssh.Wait()
+	if c.left.Load() || err != nil && strings.HasPrefix(err.Error(), "ssh: disconnect, reason 11") {
+		return protocol.ErrLeft
+	}
+	return errConnectionEnded
+}
+
+func (c *connection) endForwards(reason error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ended = true
@@ -214,8 +271,9 @@ func (c *connection) endForwards() {
 		}
 	}
 	for _, f := range c.forwards {
-		f.cancel(errConnectionEnded)
+		f.cancel(reason)
 		c.front.holders.release(f.lease, c)
+		c.front.clients.stop(f)
 	}
 }
 
@@ -291,5 +349,10 @@ func (c *connection) lives() bool {
 
 // address returns where users reach a public port.
 func (c *connection) address(port int) string {
-	return joinHostPort(c.front.config.Host(), strconv.Itoa(port))
+	return joinHostPort(c.host(), strconv.Itoa(port))
+}
+
+// host returns where users, and clients, reach the relay.
+func (c *connection) host() string {
+	return cmp.Or(c.front.config.Host(), conn.AddrPort(c.below.LocalAddr()).Addr().String())
 }

@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -17,6 +19,7 @@ import (
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/policy"
 	"github.com/seed96252745/relay/internal/protocol"
+	"github.com/seed96252745/relay/internal/tcpstate"
 	"github.com/seed96252745/relay/internal/wire"
 )
 
@@ -35,13 +38,19 @@ type forward struct {
 	connection *connection
 	key        forwardKey
 	lease      string
-	port       int       // public
-	ready      time.Time // from when on channels are opened
+	name       string
+	since      time.Time
+	users      atomic.Int64 // that are joined
+	port       int          // public
+	ready      time.Time    // from when on channels are opened
 	ended      context.Context
 	cancel     context.CancelCauseFunc
 }
 
-var _ protocol.Drainer = (*forward)(nil)
+var (
+	_ protocol.Drainer = (*forward)(nil)
+	_ protocol.Timed   = (*forward)(nil)
+)
 
 // forwardReply is the payload of the answer to one that has asked for port 0.
 type forwardReply struct{ Port uint32 }
@@ -85,6 +94,7 @@ func (c *connection) register(f *forward, r *ssh.Request) error {
 	if name, ok := nameOf(f.key.Bind); ok {
 		wish.Name = name
 	}
+	f.name = cmp.Or(wish.Group, wish.Name)
 	wish.Port = int(f.key.Port)
 	if f.lease = c.takeLease(f.key); f.lease != "" {
 		wish.Lease, wish.Instance = f.lease, rand.Text()
@@ -132,7 +142,7 @@ func (c *connection) grant(f *forward, r *ssh.Request, a wire.Answer) error {
 	if !c.identified() {
 		return errConnectionEnded
 	}
-	f.port = a.Port
+	f.port, f.since = a.Port, time.Now()
 	var payload []byte
 	if f.key.Port == 0 {
 		f.key.Port = uint32(a.Port)
@@ -145,6 +155,7 @@ func (c *connection) grant(f *forward, r *ssh.Request, a wire.Answer) error {
 	}
 	c.forwards[f.key] = f
 	c.mu.Unlock()
+	c.front.clients.serve(f)
 	reply(r, true, payload)
 	f.ready = time.Now().Add(settleAfter)
 	c.announce(f)
@@ -164,6 +175,7 @@ func (c *connection) cancelForward(r *ssh.Request) {
 	c.mu.Unlock()
 	if f != nil {
 		c.front.holders.release(f.lease, c)
+		c.front.clients.stop(f)
 		f.cancel(protocol.ErrLeft)
 	}
 	c.endIfIdle()
@@ -175,6 +187,9 @@ func (f *forward) Ended() context.Context { return f.ended }
 
 // StopAccepting has the forward take no more users.
 func (f *forward) StopAccepting() { f.cancel(net.ErrClosed) }
+
+// RoundTrip returns the round trip of the connection.
+func (f *forward) RoundTrip() time.Duration { return tcpstate.RoundTrip(f.connection.below) }
 
 // Drain ends the forward, whose users have gone.
 func (f *forward) Drain() { _ = f.Close() }

@@ -24,6 +24,7 @@ import (
 	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conn"
 	"github.com/seed96252745/relay/internal/front"
+	"github.com/seed96252745/relay/internal/observe"
 )
 
 // Protocol is what tunnels of SSH clients are called where those of others have their verb.
@@ -45,7 +46,8 @@ type Identities interface {
 type Config struct {
 	// HostKeys are what the front is known by, one of each kind.
 	HostKeys []ssh.Signer
-	// Host returns the name or address at which users reach the relay.
+	// Host returns the name or address at which users reach the relay, or "" for the address
+	// at which the client has.
 	Host func() string
 	// Logger gets what an operator wants to know. Nil discards it.
 	Logger *slog.Logger
@@ -61,18 +63,22 @@ type Front struct {
 	config     Config
 	identities atomic.Pointer[Identities]
 	holders    holders
+	clients    *clients
 	watch      *watch
 	signing    signing
 }
 
-var _ front.Front = (*Front)(nil)
+var (
+	_ front.Front  = (*Front)(nil)
+	_ observe.Sink = (*Front)(nil)
+)
 
 // New returns a front. SetIdentities and SetBudget have to follow before it serves.
 func New(config Config) *Front {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Front{config: config, watch: newWatch(), signing: newSigning()}
+	return &Front{config: config, clients: newClients(), watch: newWatch(), signing: newSigning()}
 }
 
 // SetIdentities says who may use the relay from now on. Connections that have been identified
@@ -105,8 +111,13 @@ func (f *Front) Serve(c conn.Conn, a front.Arrival) {
 		return
 	}
 	client := newConnection(f, a, below, sshConn, l.result(sshConn))
+	f.clients.add(client)
+	defer f.clients.remove(client)
 	client.serve(channels, requests)
 }
+
+// Unwrap returns the connection inside.
+func (w *watched) Unwrap() (inner conn.Conn, sameBytes bool) { return w.Conn, false }
 
 // watched is a connection that knows whether reading it has failed: golang.org/x/crypto/ssh
 // has the readers of all channels see io.EOF then, as if the client had ended them.

@@ -57,7 +57,7 @@ func (s *snapshot) newFamilies() families {
 		sessions:   s.gauge("multiplex_sessions", "Sessions of multiplex tunnels."),
 		idle:       s.gauge("pool_connections_idle", "Connections of pool tunnels that wait for users."),
 
-		buffered:       s.gauge("buffered_bytes", "Bytes that multiplex sessions hold for users who do not read."),
+		buffered:       s.gauge("buffered_bytes", "Bytes that multiplex sessions and SSH clients hold for users who do not read."),
 		maxHeld:        s.gauge("buffered_bytes_max", "Bytes that they may hold."),
 		descriptors:    s.gauge("descriptors_used", "Descriptors of the budget that are taken."),
 		maxDescriptors: s.gauge("descriptors_max", "Descriptors of the budget, or +Inf."),

@@ -67,7 +67,7 @@ var userLimits = []admission.Kind{
 
 var handshakeLimits = []admission.Kind{admission.Handshakes, admission.HandshakesPerSource}
 
-var protocols = []string{"multiplex", "pool", "event"}
+var protocols = []string{"multiplex", "pool", "event", "ssh"}
 
 // outcomesOf returns the ways in which a connection ends at self, where peer is the other
 // one of relay and relay client.

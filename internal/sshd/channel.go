@@ -18,6 +18,7 @@ import (
 // channel is a user's connection: a channel of SSH that ends as TCP does, as far as SSH has it.
 type channel struct {
 	connection *connection
+	forward    *forward
 	ssh        ssh.Channel
 	// away is since when nobody reads, of which there was something, in the time of the
 	// watch; 0 while somebody does.
@@ -51,9 +52,10 @@ var (
 
 // newChannel answers the requests on a channel: plink sends some during an upload, and waits
 // for the answers.
-func newChannel(c *connection, ch ssh.Channel, requests <-chan *ssh.Request) *channel {
+func newChannel(f *forward, ch ssh.Channel, requests <-chan *ssh.Request) *channel {
+	c := f.connection
 	c.running.Go(func() { ssh.DiscardRequests(requests) })
-	user := &channel{connection: c, ssh: ch}
+	user := &channel{connection: c, forward: f, ssh: ch}
 	c.front.watch.add(user)
 	c.users.Add(1)
 	return user
@@ -84,8 +86,22 @@ func (c *channel) OnFail(f func(error)) {
 	}
 }
 
-// errLost is the error of a channel whose connection has failed.
-var errLost = &net.OpError{Op: "read", Net: "ssh", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+// errLost is the error of a channel whose connection has ended.
+var errLost = errors.New("the SSH connection was lost")
+
+// lostWithin is how long a reader waits for the forward to end, so that it is known by then why.
+const lostWithin = time.Second
+
+// lost waits until the forward has ended, whose connection has.
+func (c *channel) lost() error {
+	timer := time.NewTimer(lostWithin)
+	defer timer.Stop()
+	select {
+	case <-c.forward.ended.Done():
+	case <-timer.C:
+	}
+	return errLost
+}
 
 // Read returns what the client has sent, and io.EOF after its EOF or CLOSE. If the connection
 // has ended it returns an error.
@@ -109,7 +125,7 @@ func (c *channel) read(b []byte) (int, error) {
 		c.away.Store(c.connection.front.watch.now())
 	}
 	if errors.Is(err, io.EOF) && c.connection.lost() {
-		err = errLost
+		err = c.lost()
 	}
 	return n, err
 }

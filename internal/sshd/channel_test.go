@@ -105,6 +105,7 @@ func TestLostClientResetsUsers(t *testing.T) {
 					conntest.WantReset(t, u)
 				}
 			}
+			r.says("user_done", "endedBy=relay_client", "how=lost")
 		})
 	}
 }

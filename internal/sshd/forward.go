@@ -286,7 +286,7 @@ func (f *forward) openChannel(ctx context.Context, user netip.AddrPort) (conn.Co
 		ch, requests, err := c.ssh.OpenChannel("forwarded-tcpip", payload)
 		r := result{err: err}
 		if err == nil {
-			r.conn = newChannel(c, ch, requests)
+			r.conn = newChannel(f, ch, requests)
 		}
 		select {
 		case opened <- r:

@@ -69,7 +69,7 @@ func newWorld(t *testing.T, page string, blocks []block) *world {
 	tools := goEnv(t, "GOCACHE", "GOMODCACHE", "GOVERSION")
 	w.env = []string{
 		"PATH=" + filepath.Join(w.dir, "bin") + ":" + filepath.Dir(relayCommand) + ":" + os.Getenv("PATH") + ":/usr/sbin",
-		"HOME=" + w.dir, "XDG_STATE_HOME=" + filepath.Join(w.dir, "state"), "LC_ALL=C", "PYTHONUNBUFFERED=1",
+		"HOME=" + w.dir, "XDG_STATE_HOME=" + filepath.Join(w.dir, ".local", "state"), "LC_ALL=C", "PYTHONUNBUFFERED=1",
 		// Programs of the pages are built as a part of this repository.
 		"GOWORK=" + filepath.Join(w.dir, "go.work"), "GOFLAGS=-mod=readonly", "GOPROXY=off",
 		"GOCACHE=" + tools[0], "GOMODCACHE=" + tools[1],

@@ -5,12 +5,15 @@ package entry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
@@ -18,6 +21,7 @@ import (
 	"github.com/seed96252745/relay/internal/endpoint"
 	"github.com/seed96252745/relay/internal/observe"
 	"github.com/seed96252745/relay/internal/proxyproto"
+	"github.com/seed96252745/relay/internal/sockerr"
 )
 
 // Find returns the endpoint that a user's connection is for, and what it has read of the
@@ -185,8 +189,12 @@ func (p *Port) hand(c conn.Conn) (wait func()) {
 // reset resets a connection of which it is not known whose it is.
 func (p *Port) reset(c conn.Conn, err error) {
 	_ = c.Reset()
+	level := slog.LevelWarn
+	if errors.Is(err, errNobody) {
+		level = slog.LevelDebug
+	}
 	p.config.Events.Observe(observe.Event{
-		Name: observe.UserReset, Level: slog.LevelWarn, Source: p.config.Admission.SourceOf(c.RemoteAddr(), conn.Named(c)).Prefix(),
+		Name: observe.UserReset, Level: level, Source: p.config.Admission.SourceOf(c.RemoteAddr(), conn.Named(c)).Prefix(),
 		Tunnel: observe.Tunnel{Port: p.number}, Proxy: c.RemoteAddr(), Reason: observe.NoProxyHeader, Err: err,
 	})
 }
@@ -195,12 +203,32 @@ func (p *Port) reset(c conn.Conn, err error) {
 // that at once.
 const headerTimeout = 5 * time.Second
 
+// errNobody is the error of a connection that has ended without a byte: a load balancer that
+// looks whether the port is open does so, for each of its checks.
+var errNobody = errors.New("a trusted proxy has connected and gone, and there was no user")
+
+// counter counts what is read.
+type counter struct {
+	io.Reader
+	n int
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.n += n
+	return n, err
+}
+
 // readHeader reads the header that a load balancer sends, and returns the connection as
 // one of the user's.
 func readHeader(ctx context.Context, c conn.Conn) (conn.Conn, error) {
 	defer context.AfterFunc(ctx, func() { _ = c.Reset() })()
 	_ = c.SetReadDeadline(time.Now().Add(headerTimeout)) // fails as the read does
-	user, public, err := proxyproto.ReadEither(c)
+	counted := &counter{Reader: c}
+	user, public, err := proxyproto.ReadEither(counted)
+	if counted.n == 0 && (errors.Is(err, io.EOF) || sockerr.Is(err, syscall.ECONNRESET)) {
+		return nil, errNobody
+	}
 	if err != nil {
 		return nil, fmt.Errorf("a trusted proxy does not say who the user is: %w", err)
 	}

@@ -1,9 +1,13 @@
 package server_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/seed96252745/relay/internal/admission"
@@ -86,4 +90,59 @@ func prefixes(networks ...string) (of []netip.Prefix) {
 		of = append(of, netip.MustParsePrefix(n))
 	}
 	return of
+}
+
+// A load balancer looks whether the port is open by connecting, and goes, with FIN or with a
+// reset. There was no user, so it is no warning; half a header, or another protocol, is.
+func TestChecksOfTrustedProxies(t *testing.T) {
+	var log logBuffer
+	r := start(t, func(c *server.Config) {
+		c.TrustedProxies = prefixes("127.0.0.2/32")
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	tunnel, _ := r.register()
+	addr := net.JoinHostPort(loopback, strconv.Itoa(tunnel.port))
+	for _, tt := range []struct {
+		name, sent, level string
+		reset             bool
+	}{
+		{"FIN", "", "DEBUG", false},
+		{"a reset", "", "DEBUG", true},
+		{"half a header", "PROXY TC", "WARN", false},
+		{"HTTP", "GET / HTTP/1.1\r\n\r\n", "WARN", false},
+	} {
+		u := dialFrom(t, "127.0.0.2", addr)
+		if tt.sent != "" {
+			conntest.Write(t, u, tt.sent)
+		}
+		if tt.reset {
+			_ = u.SetLinger(0)
+		}
+		from := u.LocalAddr().String()
+		_ = u.Close()
+		r.wantSoon(tt.name+" in the log", 1, func() int64 { return int64(strings.Count(log.String(), "proxy="+from)) })
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, "proxy="+from) && !strings.Contains(line, "level="+tt.level) {
+				t.Errorf("%s: %s", tt.name, line)
+			}
+		}
+	}
+}
+
+// logBuffer is a log of several goroutines.
+type logBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }

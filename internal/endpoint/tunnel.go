@@ -100,7 +100,7 @@ func (e *Endpoint) Bind(c Client) error {
 	t.watch()
 	t.startControl()
 	t.startHealth()
-	context.AfterFunc(c.Session.Ended(), func() { t.end(context.Cause(c.Session.Ended())) })
+	context.AfterFunc(t.Session.Ended(), func() { t.end(context.Cause(t.Session.Ended())) }) // with c it would keep a second Client
 	if t.isBanned() {
 		t.endBanned() // since a moment ago, when EndBanned did not find it
 	}

@@ -36,16 +36,15 @@ type session struct {
 	relay   *Relay
 	control conn.Conn
 	owner   string
-	queued  chan struct{} // holds one item if there are ids to write; never closed
 	pending atomic.Int32  // users who wait for a claim
 	running sync.WaitGroup
 	ended   context.Context // done when the session has ended
 	end     context.CancelCauseFunc
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards what follows, and that no goroutine is started after the end
 	ids     []string   // to write: at most Config.MaxPending
 	rest    string     // of a line, to write before ids
-	writing bool       // announceIDs is
+	writing bool       // announceIDs runs
 	came    time.Time  // when the last id came
 }
 
@@ -56,28 +55,25 @@ var (
 )
 
 func newSession(r *Relay, control conn.Conn, owner string) *session {
-	s := &session{
-		relay:   r,
-		control: control,
-		owner:   owner,
-		queued:  make(chan struct{}, 1),
-	}
+	s := &session{relay: r, control: control, owner: owner}
 	s.ended, s.end = context.WithCancelCause(context.Background())
-	s.running.Go(func() { s.runUntilEnd(s.announceIDs) })
-	s.running.Go(func() { s.runUntilEnd(s.discardInput) })
+	s.running.Go(func() { s.run(s.discardInput) })
 	return s
 }
 
-// runUntilEnd runs run, and ends the session with what it returns, or panics with.
-func (s *session) runUntilEnd(run func() error) {
+// run runs a part of the session, and ends that with the error it returns, if it does, or
+// panics with.
+func (s *session) run(part func() error) {
 	err := net.ErrClosed
 	defer func() {
 		if e := crash.Caught(recover()); e != nil {
 			err = e
 		}
-		s.closeWithError(err)
+		if err != nil {
+			s.closeWithError(err)
+		}
 	}()
-	err = run()
+	err = part()
 }
 
 // Ended returns a context that is done when the session has ended.
@@ -85,7 +81,9 @@ func (s *session) Ended() context.Context { return s.ended }
 
 // closeWithError ends the session for the given reason, unless it has ended already.
 func (s *session) closeWithError(reason error) {
+	s.mu.Lock()
 	s.end(reason)
+	s.mu.Unlock()
 	_ = s.control.Close()
 }
 
@@ -179,9 +177,9 @@ func (s *session) enqueue(id string) error {
 	if s.writeNowLocked(id) {
 		return nil
 	}
-	select {
-	case s.queued <- struct{}{}:
-	default: // announceIDs has been notified already
+	if !s.writing { // most sessions are idle, and a goroutine that waits is dear
+		s.writing = true
+		s.running.Go(func() { s.run(s.announceIDs) })
 	}
 	return nil
 }
@@ -206,42 +204,34 @@ func (s *session) writeNowLocked(id string) bool {
 	return s.rest == ""
 }
 
-// dequeue removes all ids from the queue, and returns them as lines. Nothing is written by
-// anybody else until written is called.
+// dequeue removes all ids from the queue, and returns them as lines. If there are none it
+// returns nil, and others may write.
 func (s *session) dequeue() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.writing = true
 	lines := []byte(s.rest)
 	s.rest = ""
 	for _, id := range s.ids {
 		lines = append(lines, id+"\n"...)
 	}
 	s.ids = nil // an idle session holds none
+	if len(lines) == 0 {
+		s.writing = false
+		return nil
+	}
 	return lines
 }
 
-func (s *session) written() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writing = false
-}
-
-// announceIDs writes the queued ids, all that there are at a time, until the session ends
-// or a write fails.
+// announceIDs writes the queued ids, all that there are at a time, until there are none or a
+// write fails.
 func (s *session) announceIDs() error {
-	for {
-		select {
-		case <-s.queued:
-		case <-s.ended.Done():
-			return nil
-		}
+	for lines := s.dequeue(); lines != nil; lines = s.dequeue() {
 		_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // fails as the write does
-		if _, err := s.control.Write(s.dequeue()); err != nil {
+		if _, err := s.control.Write(lines); err != nil {
 			return fmt.Errorf("telling the relay client of users: %w", err)
 		}
-		s.written()
 	}
+	return nil
 }
 
 // discardInput waits for the end of the control connection, and returns the reason. It

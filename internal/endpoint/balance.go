@@ -111,7 +111,7 @@ func (t *Tunnel) against(triedBefore uint64) (sum int) {
 	if t.absent != nil && t.absent.Absent() {
 		sum |= absent
 	}
-	if !t.late.IsZero() && time.Since(t.late) < lateFor {
+	if t.late > 0 && time.Since(t.Since)-t.late < lateFor {
 		sum |= late
 	}
 	return sum

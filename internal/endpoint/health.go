@@ -65,18 +65,18 @@ type health struct {
 	timer  *time.Timer // of the next tick; nil if there are no probes
 	open   []*probe    // the oldest first
 	pause  time.Duration
-	failed int // probes in a row that have ended without an answer
+	failed int32 // probes in a row that have ended without an answer
 	// hasTurn reports that the next tick begins the probe that waited for its turn.
 	hasTurn bool
 	ended   bool
+	// down is that the relay client wants no users, since why, or it has not said yet what
+	// it does.
+	down bool
 
 	// found is the state that probes have found, and failure what they have shown.
 	found   observe.State
 	failure string
-	// down is that the relay client wants no users, since why, or it has not said yet what
-	// it does.
-	down bool
-	why  string
+	why     string // it is down
 }
 
 // startHealth begins to probe the tunnel, which is bound.

@@ -62,7 +62,7 @@ func (m *members) add(t *Tunnel) (replaced *Tunnel) {
 		replaced.bound, t.slot = false, replaced.slot
 		m.all[at] = t
 	} else {
-		t.slot = bits.TrailingZeros64(^m.slots)
+		t.slot = uint8(bits.TrailingZeros64(^m.slots)) //nolint:gosec // it is at most 64
 		m.all = append(m.all, t)
 	}
 	m.slots |= t.bit()

@@ -95,7 +95,7 @@ func (u *user) goesOn(err error) bool {
 func (t *Tunnel) noteLate() {
 	t.endpoint.mu.Lock()
 	defer t.endpoint.mu.Unlock()
-	t.late = time.Now()
+	t.late = time.Since(t.Since)
 }
 
 // hasUntried reports whether the group has a member for a user that was not tried.

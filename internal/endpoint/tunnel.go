@@ -71,11 +71,11 @@ type Tunnel struct {
 
 	// Guarded by Endpoint.mu.
 	bound   bool
-	down    bool      // the relay client wants no users
-	leaving bool      // it is about to end, and wants none any more
-	ailing  bool      // a probe has shown that it cannot serve any
-	late    time.Time // when a user has waited for it in vain
-	slot    int       // among the members of its group
+	down    bool          // the relay client wants no users
+	leaving bool          // it is about to end, and wants none any more
+	ailing  bool          // a probe has shown that it cannot serve any
+	slot    uint8         // among the members of its group
+	late    time.Duration // after Since, when a user has waited for it in vain; or 0
 }
 
 // Bind has a relay client serve the endpoint, in place of the one that does, or beside the

@@ -11,7 +11,7 @@ type memory struct{ heap, stacks, goroutines int }
 
 // take measures what is reachable, and the stacks of goroutines.
 func take() memory {
-	for range 3 { // pools are emptied by the second
+	for range 5 { // pools are emptied by the second, and stacks given back by and by
 		runtime.GC()
 	}
 	samples := []metrics.Sample{

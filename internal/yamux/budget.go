@@ -15,12 +15,12 @@ type Budget struct {
 	used  atomic.Int64
 
 	mu       sync.Mutex        // guards what follows
-	sessions map[*Session]bool // and whether they have ended
+	sessions map[*Session]bool // and whether they have ended; nil before the first one
 }
 
 // NewBudget returns a budget of limit bytes.
 func NewBudget(limit int64) *Budget {
-	return &Budget{limit: limit, sessions: make(map[*Session]bool)}
+	return &Budget{limit: limit}
 }
 
 // Part returns a budget of limit bytes for some of those that share b. What it holds counts
@@ -107,6 +107,9 @@ func (b *Budget) underPressure() bool {
 func (b *Budget) trackSession(s *Session, ended bool) {
 	for ; b != nil; b = b.whole {
 		b.mu.Lock()
+		if b.sessions == nil {
+			b.sessions = make(map[*Session]bool)
+		}
 		b.sessions[s] = ended
 		maps.DeleteFunc(b.sessions, func(s *Session, ended bool) bool { return ended && s.buffered.Used() == 0 })
 		b.mu.Unlock()

@@ -12,24 +12,21 @@ import (
 var errFlood = fmt.Errorf("%w: flood", ErrProtocol)
 
 // limits bound what a session tolerates. They concern only frames that make no
-// progress, never data.
+// progress, never data. Only the receiver uses them.
 type limits struct {
-	control  *rate.Limiter
-	strays   *rate.Limiter
-	counters *Counters
+	config  *Config
+	control *rate.Limiter // nil until there is something to count
+	strays  *rate.Limiter // likewise
 }
 
-func newLimits(c Config) limits {
-	return limits{
-		control:  rate.NewLimiter(rate.Limit(c.ControlRate), c.ControlBurst),
-		strays:   rate.NewLimiter(rate.Limit(c.MaxStrays)/60, c.MaxStrays),
-		counters: c.Counters,
-	}
-}
+func newLimits(c *Config) limits { return limits{config: c} }
 
 // countIdle counts a frame that makes no progress: it costs as much work as any other,
 // and nothing else bounds how many come.
 func (l *limits) countIdle() error {
+	if l.control == nil {
+		l.control = rate.NewLimiter(rate.Limit(l.config.ControlRate), l.config.ControlBurst)
+	}
 	if !l.control.Allow() {
 		return fmt.Errorf("%w of frames that make no progress", errFlood)
 	}
@@ -38,7 +35,10 @@ func (l *limits) countIdle() error {
 
 // countStray counts a stream that the peer may not open.
 func (l *limits) countStray() error {
-	l.counters.Strays.Add(1)
+	l.config.Counters.Strays.Add(1)
+	if l.strays == nil {
+		l.strays = rate.NewLimiter(rate.Limit(l.config.MaxStrays)/60, l.config.MaxStrays)
+	}
 	if !l.strays.Allow() {
 		return fmt.Errorf("%w of streams that the peer may not open", errFlood)
 	}

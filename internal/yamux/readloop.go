@@ -48,7 +48,7 @@ type receiver struct {
 type waiter interface{ WaitReadable() }
 
 func newReceiver(s *Session) *receiver {
-	r := &receiver{session: s, socket: s.out.socket, limits: newLimits(s.config)}
+	r := &receiver{session: s, socket: s.out.socket, limits: newLimits(&s.config)}
 	r.waiter, _ = s.conn.(waiter)
 	return r
 }

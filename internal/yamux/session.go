@@ -73,7 +73,7 @@ type Session struct {
 
 	mu          sync.Mutex // guards what follows
 	streams     map[uint32]*Stream
-	endedUnread map[uint32]*Stream // have ended, and still hold something
+	endedUnread map[uint32]*Stream // have ended, and still hold something; nil until there is one
 	late        lateFrames
 	peerLimit   peerLimit
 	nextID      uint32
@@ -93,17 +93,16 @@ func Server(conn Conn, config Config) *Session { return start(conn, config, 2) }
 func start(conn Conn, config Config, firstID uint32) *Session {
 	config = config.orDefaults()
 	s := &Session{
-		conn:        conn,
-		config:      config,
-		parity:      firstID % 2,
-		unacked:     newUnacked(config.MaxUnacknowledged),
-		done:        make(chan struct{}),
-		buffered:    NewBudget(config.MaxBuffered),
-		peer:        peer{started: time.Now()},
-		readerDone:  make(chan struct{}),
-		streams:     make(map[uint32]*Stream),
-		endedUnread: make(map[uint32]*Stream),
-		nextID:      firstID,
+		conn:       conn,
+		config:     config,
+		parity:     firstID % 2,
+		unacked:    newUnacked(config.MaxUnacknowledged),
+		done:       make(chan struct{}),
+		buffered:   NewBudget(config.MaxBuffered),
+		peer:       peer{started: time.Now()},
+		readerDone: make(chan struct{}),
+		streams:    make(map[uint32]*Stream),
+		nextID:     firstID,
 	}
 	s.out = newSender(conn, func() { s.running.Go(s.writeLoop) })
 	config.Budget.trackSession(s, false)
@@ -228,6 +227,9 @@ func (s *Session) removeStream(st *Stream) {
 	s.late.add(st.maxLate())
 	maps.DeleteFunc(s.endedUnread, func(_ uint32, old *Stream) bool { return old.unread() == 0 })
 	if st.unread() > 0 {
+		if s.endedUnread == nil {
+			s.endedUnread = make(map[uint32]*Stream)
+		}
 		s.endedUnread[st.id] = st
 	}
 }

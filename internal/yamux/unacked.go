@@ -23,12 +23,12 @@ const (
 // the order in which they were opened. Each has a slot in one of the channels.
 type unacked struct {
 	slots   chan struct{}
-	ended   chan struct{} // for unacknowledged streams that were ended here: see setAside
+	ended   chan struct{} // for unacknowledged streams that were ended here: see setAside; nil until there is one
 	streams []*Stream     // guarded by Session.mu
 }
 
 func newUnacked(limit int) unacked {
-	return unacked{slots: make(chan struct{}, limit), ended: make(chan struct{}, endedShare*limit)}
+	return unacked{slots: make(chan struct{}, limit)}
 }
 
 // addLocked adds a stream for which a slot was taken.
@@ -96,6 +96,9 @@ func (s *Session) setAside(st *Stream) {
 	defer s.mu.Unlock()
 	if st.slot != s.unacked.slots {
 		return // it is acknowledged, or has ended
+	}
+	if s.unacked.ended == nil {
+		s.unacked.ended = make(chan struct{}, endedShare*cap(s.unacked.slots))
 	}
 	select {
 	case s.unacked.ended <- struct{}{}:

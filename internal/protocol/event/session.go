@@ -36,7 +36,7 @@ type session struct {
 	relay   *Relay
 	control conn.Conn
 	owner   string
-	pending atomic.Int32  // users who wait for a claim
+	pending atomic.Int32 // users who wait for a claim
 	running sync.WaitGroup
 	ended   context.Context // done when the session has ended
 	end     context.CancelCauseFunc

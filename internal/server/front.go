@@ -30,7 +30,7 @@ func (s *Server) startFront(c conn.Conn) {
 		defer context.AfterFunc(h.endpoints.Closed(), func() { _ = raw.Reset() })()
 		h.under = h.config.Load()
 		_ = h.conn.SetDeadline(time.Now().Add(h.under.Limits.HandshakeTimeout)) // fails as the read does
-		h.under.Front.Serve(h.conn, arrival{h})
+		h.serveFront(h.under.Front)
 	})
 }
 
@@ -49,24 +49,45 @@ func (h *handshake) enterFront() bool {
 	if !f.Speaks(first) {
 		return false
 	}
-	f.Serve(h.conn, arrival{h})
+	h.serveFront(f)
 	return true
 }
 
 // Identify returns the identity of a token. One that is nobody's is penalized, and the
-// answer is late.
+// answer is late. The deadline stays: a person may be asked again.
 func (h arrival) Identify(token string) (auth.Identity, error) {
+	if h.isBanned() { // a guess that is right must not show
+		return auth.Identity{}, errBanned
+	}
 	id, err := h.under.Identify(h.conn, token)
 	if err != nil {
-		h.delayRefusal(token, err)
+		h.penalize(token, err)
 	}
 	return id, err
+}
+
+var errBanned = errors.New("the address is banned")
+
+// isBanned reports whether the address is banned, perhaps since the connection was admitted.
+func (h *handshake) isBanned() bool {
+	return h.banned || h.admission.Bans.Has(h.conn.RemoteAddr()) || h.admission.Banned(h.source()) > 0
+}
+
+// serveFront has the front serve a connection. It costs a banned address nothing to come again,
+// and the relay a key exchange.
+func (h *handshake) serveFront(f front.Front) {
+	if h.isBanned() {
+		h.slot.Release()
+		_ = h.conn.Reset()
+		return
+	}
+	f.Serve(h.conn, arrival{h})
 }
 
 // Identified ends the handshake, with its deadline. It reports false if the connection was
 // reset to make room for another one, or the address is banned: the caller closes it.
 func (h arrival) Identified() bool {
-	if !h.slot.Release() || h.banned || h.admission.Bans.Has(h.conn.RemoteAddr()) {
+	if !h.slot.Release() || h.isBanned() {
 		return false
 	}
 	_ = h.conn.SetDeadline(noDeadline) // fails only on a connection that is closed

@@ -123,20 +123,28 @@ func (h *handshake) identify() (*applicant, error) {
 // delayRefusal holds the connection, whose token is refused with err, for as long as the
 // limits want. It holds no slot of a handshake by now.
 func (h *handshake) delayRefusal(token string, err error) {
+	if h.penalize(token, err) {
+		_ = h.conn.SetWriteDeadline(time.Now().Add(h.under.Limits.HandshakeTimeout)) // fails as the write does
+	}
+}
+
+// penalize penalizes the source for a token that is refused with err, and waits for as long as
+// the limits want. It reports whether it has.
+func (h *handshake) penalize(token string, err error) (waited bool) {
 	if !errors.Is(err, auth.ErrUnauthorized) {
-		return
+		return false
 	}
 	source := h.source()
 	delay := h.admission.PenalizeToken(source, token)
 	if delay == 0 || !h.admission.AdmitDelayed(source) {
-		return
+		return false
 	}
 	defer h.admission.ReleaseDelayed(source)
 	select {
 	case <-time.After(delay):
 	case <-h.endpoints.Draining().Done(): // and when it is closed
 	}
-	_ = h.conn.SetWriteDeadline(time.Now().Add(h.under.Limits.HandshakeTimeout)) // fails as the write does
+	return true
 }
 
 // refuse tells a relay client why it is not registered.

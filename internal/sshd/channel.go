@@ -58,7 +58,19 @@ func newChannel(f *forward, ch ssh.Channel, requests <-chan *ssh.Request) *chann
 	user := &channel{connection: c, forward: f, ssh: ch}
 	c.front.watch.add(user)
 	c.users.Add(1)
+	c.running.Go(user.refuseExtended)
 	return user
+}
+
+var errExtended = errors.New("the SSH client sends extended data, which a forwarded connection has none of")
+
+// refuseExtended resets the user if the client sends extended data: the library would hold a
+// window of it that nobody reads.
+func (c *channel) refuseExtended() {
+	var b [1]byte
+	if n, _ := c.ssh.Stderr().Read(b[:]); n > 0 {
+		c.fail(errExtended)
+	}
 }
 
 // fail ends the connection although nobody reads or writes it.

@@ -39,6 +39,7 @@ var errNoneRefused = errors.New("show a key first, or have the user name ask for
 // key, which keeps its port; keyboard-interactive without a question lets in those without one.
 func (l *login) config() *ssh.ServerConfig {
 	c := &ssh.ServerConfig{ServerVersion: version, PublicKeyCallback: l.publicKey}
+	c.KeyExchanges = keyExchanges
 	for _, key := range l.front.signing.of(l.front.config.HostKeys) {
 		c.AddHostKey(key)
 	}
@@ -94,5 +95,6 @@ func permit(m ssh.ConnMetadata, id auth.Identity, key string) *ssh.Permissions {
 // result returns who the client of a connection is that was let in.
 func (l *login) result(c *ssh.ServerConn) *whois {
 	w, _ := c.Permissions.ExtraData[whoisKey{}].(*whois)
+	c.Permissions = nil // most of which is a map
 	return w
 }

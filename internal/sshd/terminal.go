@@ -55,6 +55,7 @@ func (c *connection) startTerminal(n ssh.NewChannel) bool {
 	c.mu.Unlock()
 	c.running.Go(func() { t.answer(requests) })
 	c.running.Go(t.read)
+	c.running.Go(t.refuseExtended)
 	c.running.Go(t.write)
 	return true
 }
@@ -207,6 +208,15 @@ func (t *terminal) read() {
 		if err != nil {
 			return
 		}
+	}
+}
+
+// refuseExtended ends the session if the client sends extended data, of which the library would
+// hold a window that nobody reads.
+func (t *terminal) refuseExtended() {
+	var b [1]byte
+	if n, _ := t.ssh.Stderr().Read(b[:]); n > 0 {
+		_ = t.ssh.Close() // fails if it has ended
 	}
 }
 

@@ -90,9 +90,9 @@ func amplifySSH(t *testing.T, fresh memory) {
 		{"a byte", "S", 0},
 		{"the version", sshVersion, 8},
 		{"half of an opening", sshVersion + leastKexInit()[:40], 8},
-		{"the least opening", sshVersion + leastKexInit(), 500},
-		{"a usual opening", usualOpening(t), 500},
-		{"a key exchange", sshVersion + leastKexInit() + exchange, 800},
+		{"the least opening", sshVersion + leastKexInit(), 400},
+		{"a usual opening", usualOpening(t), 400},
+		{"a key exchange", sshVersion + leastKexInit() + exchange, 700},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := startWith(t, withSSH(t))

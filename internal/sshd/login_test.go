@@ -3,10 +3,12 @@ package sshd_test
 import (
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -173,5 +175,28 @@ func TestHostKeys(t *testing.T) {
 	}
 	if _, err := sshd.HostKeys(dir); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("a key that is none: %v", err)
+	}
+}
+
+// A banned address gets no key exchange, and does not learn whether a secret is right.
+func TestBannedLogin(t *testing.T) {
+	file := tokens(t, "bob "+auth.Hash("secret"))
+	r := start(t, func(c *node.Config) { c.Tokens = file })
+	var shown, guessed bool
+	guess := ssh.PasswordCallback(func() (string, error) { // who has connected before
+		guessed = true
+		return "secret", r.Ban(netip.MustParsePrefix(loopback+"/32"), time.Hour)
+	})
+	if err := connectWith(t, r.ssh, "me", guess); err == nil || !guessed {
+		t.Errorf("a right guess: %v, guessed %v", err, guessed)
+	}
+	for _, addr := range []string{r.ssh, r.control} {
+		_, err := ssh.Dial("tcp", addr, &ssh.ClientConfig{HostKeyCallback: func(string, net.Addr, ssh.PublicKey) error {
+			shown = true
+			return nil
+		}})
+		if err == nil || shown {
+			t.Errorf("%v, with a key of the relay's: %v", err, shown)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 type clients struct {
 	mu     sync.Mutex // guards what follows
 	all    map[*connection]struct{}
+	crowd  crowd
 	byPort map[int]*forward
 }
 
@@ -23,6 +24,7 @@ func (c *clients) add(client *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all[client] = struct{}{}
+	c.crowd.add()
 }
 
 func (c *clients) remove(client *connection) {

@@ -1,8 +1,9 @@
 package sshd
 
 import (
-	"github.com/seed96252745/relay/internal/conn"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/seed96252745/relay/internal/conn"
 )
 
 // What the fuzz targets reach.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed96252745/relay/internal/observe"
 )
@@ -35,6 +36,7 @@ type Controller struct {
 	networks    QuotaTable[Source] // of the same tunnels
 	identities  QuotaTable[string]
 	savedLeases *RateLimiter
+	exchanges   *RateLimiter
 	users       BoundedCounter // of all tunnels
 	descriptors *DescriptorBudget
 }
@@ -59,6 +61,16 @@ const (
 	savedLeasesBurst     = 20
 )
 
+// A key exchange of SSH costs the relay half a millisecond of a processor, or four with a key
+// of RSA, and a stranger little more than the packets. The burst is for all clients behind one
+// address that come back at once; those that come faster wait, and are turned away if that is for
+// long.
+const (
+	exchangesPerSecond = 20
+	exchangesBurst     = 200
+	maxExchangeDelay   = 3 * time.Second
+)
+
 // rateSources is how many sources one RateLimiter tells apart.
 const rateSources = 1024
 
@@ -76,6 +88,7 @@ func NewController(l Limits, proxies []netip.Prefix, events observe.Sink) *Contr
 		banNotices:  NewRateLimiter(banNoticesPerSecond, banNoticesBurst, rateSources),
 		repeats:     NewRepeatDelay(l.RefusalDelay),
 		savedLeases: NewRateLimiter(savedLeasesPerSecond, savedLeasesBurst, rateSources),
+		exchanges:   NewRateLimiter(exchangesPerSecond, exchangesBurst, rateSources),
 		descriptors: NewDescriptorBudget(l.Descriptors),
 	}
 	c.limits.Store(&l)

@@ -3,9 +3,17 @@ package admission_test
 import (
 	"net"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seed96252745/relay/internal/admission"
+	"github.com/seed96252745/relay/internal/observe"
 )
+
+// deaf hears no events.
+type deaf struct{}
+
+func (deaf) Observe(observe.Event) {}
 
 func source(t *testing.T, ip string) admission.Source {
 	t.Helper()
@@ -137,4 +145,35 @@ func TestHandshakesExpected(t *testing.T) {
 	if ok, reason := v.connect(1); !ok || reason != 0 {
 		t.Errorf("in the end: %v, %v", ok, reason)
 	}
+}
+
+// A source that exchanges keys all the time waits, and is turned away; others are not.
+func TestAdmitExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := admission.NewController(admission.Limits{}.WithDefaults(), nil, deaf{})
+		defer c.Close()
+		peer := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}
+		a, b := source(t, "192.0.2.1"), source(t, "192.0.2.2")
+		admitted, latest := 0, time.Duration(0)
+		for {
+			delay, ok := c.AdmitExchange(peer, a)
+			if !ok {
+				break
+			}
+			admitted, latest = admitted+1, delay
+		}
+		if admitted < 200 || admitted > 300 || latest == 0 || latest > 3*time.Second {
+			t.Errorf("%d at once, the last one after %v", admitted, latest)
+		}
+		if delay, ok := c.AdmitExchange(peer, b); !ok || delay > 0 {
+			t.Errorf("another source waits %v, %v", delay, ok)
+		}
+		pass(time.Minute)
+		if delay, ok := c.AdmitExchange(peer, a); !ok || delay > 0 {
+			t.Errorf("a minute later it waits %v, %v", delay, ok)
+		}
+		if n := c.Counters.Of(admission.HandshakesPerSource); n != 1 {
+			t.Errorf("counted %d", n)
+		}
+	})
 }

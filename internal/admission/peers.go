@@ -39,6 +39,18 @@ func (c *Controller) AdmitHandshake(peer net.Addr, source Source, expected int, 
 	return slot, banned
 }
 
+// AdmitExchange admits a connection that is about to exchange keys, after a delay. It reports
+// false if too many of the source do.
+func (c *Controller) AdmitExchange(peer net.Addr, source Source) (delay time.Duration, ok bool) {
+	if source.IsShared() {
+		return 0, true
+	}
+	if delay, ok = c.exchanges.Reserve(source, maxExchangeDelay); !ok {
+		c.reportHandshakeLimit(peer, source, HandshakesPerSource)
+	}
+	return delay, ok
+}
+
 // AdmitHeader admits a connection of a load balancer that has not sent the PROXY header
 // yet. Its slot is among those of other such connections.
 func (c *Controller) AdmitHeader(peer net.Addr, source Source, evict func()) *Slot {

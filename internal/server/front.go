@@ -73,15 +73,30 @@ func (h *handshake) isBanned() bool {
 	return h.banned || h.admission.Bans.Has(h.conn.RemoteAddr()) || h.admission.Banned(h.source()) > 0
 }
 
-// serveFront has the front serve a connection. It costs a banned address nothing to come again,
-// and the relay a key exchange.
+// serveFront has the front serve a connection, unless its address is banned or has had too many
+// served of late: it costs a stranger nothing to come again, and the relay a key exchange.
 func (h *handshake) serveFront(f front.Front) {
-	if h.isBanned() {
+	if h.isBanned() || !h.awaitExchange() {
 		h.slot.Release()
 		_ = h.conn.Reset()
 		return
 	}
 	f.Serve(h.conn, arrival{h})
+}
+
+// awaitExchange waits until the source may exchange keys, and reports whether it may.
+func (h *handshake) awaitExchange() bool {
+	delay, ok := h.admission.AdmitExchange(h.conn.RemoteAddr(), h.source())
+	if !ok || delay == 0 {
+		return ok
+	}
+	select {
+	case <-time.After(delay):
+	case <-h.endpoints.Closed().Done():
+		return false
+	}
+	_ = h.conn.SetDeadline(time.Now().Add(h.under.Limits.HandshakeTimeout)) // fails as the read does
+	return true
 }
 
 // Identified ends the handshake, with its deadline. It reports false if the connection was

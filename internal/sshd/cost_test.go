@@ -280,6 +280,11 @@ func registerLine(addr string) error {
 		return err
 	}
 	defer c.Close()
+	return askForPort(c)
+}
+
+// askForPort registers on a connection.
+func askForPort(c net.Conn) error {
 	if _, err := io.WriteString(c, "event\nnew\n"); err != nil {
 		return err
 	}

@@ -214,7 +214,7 @@ func (f *forward) Open(ctx context.Context, user netip.AddrPort) (conn.Conn, err
 		return nil, err
 	}
 	for _, pause := range [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond} {
-		if err := wait(ctx, pause); err != nil {
+		if err := f.wait(ctx, pause); err != nil {
 			return nil, err
 		}
 		c, err := f.openChannel(ctx, user)
@@ -231,13 +231,14 @@ func (f *forward) Open(ctx context.Context, user netip.AddrPort) (conn.Conn, err
 
 // settle waits until the client may have noted the forward.
 func (f *forward) settle(ctx context.Context) error {
+	return f.wait(ctx, time.Until(f.ready))
+}
+
+// wait waits for as long as the forward takes users.
+func (f *forward) wait(ctx context.Context, pause time.Duration) error {
 	if f.ended.Err() != nil {
 		return protocol.ErrTunnelEnded
 	}
-	return wait(ctx, time.Until(f.ready))
-}
-
-func wait(ctx context.Context, pause time.Duration) error {
 	if pause <= 0 {
 		return nil
 	}
@@ -246,6 +247,8 @@ func wait(ctx context.Context, pause time.Duration) error {
 	select {
 	case <-timer.C:
 		return nil
+	case <-f.ended.Done():
+		return protocol.ErrTunnelEnded
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -269,7 +272,7 @@ func (f *forward) openChannel(ctx context.Context, user netip.AddrPort) (conn.Co
 	defer close(abandoned)
 	select {
 	case c.opening <- struct{}{}:
-	case <-c.gone:
+	case <-f.ended.Done():
 		return nil, protocol.ErrTunnelEnded
 	case <-ctx.Done():
 		return nil, protocol.ErrNotAcknowledged
@@ -306,7 +309,7 @@ func (f *forward) openChannel(ctx context.Context, user netip.AddrPort) (conn.Co
 			return nil, r.err
 		}
 		return nil, protocol.ErrTunnelEnded
-	case <-c.gone:
+	case <-f.ended.Done(): // another client may have taken over from one that does not answer
 		return nil, protocol.ErrTunnelEnded
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

@@ -271,7 +271,7 @@ func (c *connection) endForwards(reason error) {
 		}
 	}
 	for _, f := range c.forwards {
-		f.cancel(reason)
+		f.end(reason)
 		c.front.holders.release(f.lease, c)
 		c.front.clients.stop(f)
 	}

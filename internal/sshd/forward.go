@@ -45,6 +45,10 @@ type forward struct {
 	ready      time.Time    // from when on channels are opened
 	ended      context.Context
 	cancel     context.CancelCauseFunc
+	// stopped is done when no channel is opened any more that the client has been asked for:
+	// not when it has taken the forward back, as it may have accepted one by then.
+	stopped context.Context
+	stop    context.CancelFunc
 }
 
 var (
@@ -78,8 +82,9 @@ func (c *connection) startForward(r *ssh.Request) {
 	}
 	f := &forward{connection: c, key: asked}
 	f.ended, f.cancel = context.WithCancelCause(context.Background())
+	f.stopped, f.stop = context.WithCancel(context.Background())
 	if err := c.register(f, r); err != nil {
-		f.cancel(err)
+		f.end(err)
 		c.front.holders.release(f.lease, c)
 		reply(r, false, nil)
 		c.refuse(err)
@@ -186,7 +191,13 @@ func (c *connection) cancelForward(r *ssh.Request) {
 func (f *forward) Ended() context.Context { return f.ended }
 
 // StopAccepting has the forward take no more users.
-func (f *forward) StopAccepting() { f.cancel(net.ErrClosed) }
+func (f *forward) StopAccepting() { f.end(net.ErrClosed) }
+
+// end ends the forward for a reason, but for channels that are open.
+func (f *forward) end(reason error) {
+	f.cancel(reason)
+	f.stop()
+}
 
 // RoundTrip returns the round trip of the connection.
 func (f *forward) RoundTrip() time.Duration { return tcpstate.RoundTrip(f.connection.below) }
@@ -197,7 +208,7 @@ func (f *forward) Drain() { _ = f.Close() }
 // Close ends the forward, and with it the connection, since no client can be told that it has
 // one forward less. One that the client has canceled is none of the connection's any more.
 func (f *forward) Close() error {
-	f.cancel(net.ErrClosed)
+	f.end(net.ErrClosed)
 	c := f.connection
 	c.mu.Lock()
 	current := c.forwards[f.key] == f
@@ -309,7 +320,7 @@ func (f *forward) openChannel(ctx context.Context, user netip.AddrPort) (conn.Co
 			return nil, r.err
 		}
 		return nil, protocol.ErrTunnelEnded
-	case <-f.ended.Done(): // another client may have taken over from one that does not answer
+	case <-f.stopped.Done(): // another client may have taken over from one that does not answer
 		return nil, protocol.ErrTunnelEnded
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

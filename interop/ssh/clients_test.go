@@ -3,8 +3,10 @@ package ssh_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -40,6 +42,8 @@ type ending string
 const (
 	isReset ending = "reset"
 	isEnd   ending = "end"
+	// isNothing is that the user hears nothing.
+	isNothing ending = "nothing"
 )
 
 // place is where a client goes.
@@ -167,4 +171,50 @@ var clients = []client{{
 		build(t, dir, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=optional")
 	},
 	run: libraryOf("node", "{dir}/forwarder.js"),
+}, {
+	name: "russh", tools: "cargo", packages: "cargo", refused: isReset, reset: isEnd, exit: 1,
+	build: func(t *testing.T, _ string) {
+		build(t, "rust", "cargo", "build", "--quiet", "--release", "--locked", "--target-dir=target")
+	},
+	run: libraryOf("rust/target/release/forwarder"),
+}, {
+	name: "mina", tools: "java mvn", packages: "default-jdk-headless maven", build: java, refused: isReset, reset: isEnd, exit: 1,
+	run: javaOf("Mina"),
+	lacks: map[string]string{
+		"a server that ends first gets what comes late": "2.20.0 sends EOF and CLOSE at once, and what comes late is lost",
+	},
+}, {
+	name: "jsch", tools: "java mvn", packages: "default-jdk-headless maven", build: java, refused: isReset, reset: isEnd, exit: 1,
+	run: javaOf("JSch"),
+	lacks: map[string]string{
+		"a user who ends first gets the whole answer":   "2.28.8 closes the channel at the user's end, and the answer is lost",
+		"a server that ends first gets what comes late": "2.28.8 sends EOF and CLOSE at once, and what comes late is lost",
+	},
+}, {
+	name: "sshj", tools: "java mvn", packages: "default-jdk-headless maven", build: java, refused: isReset, reset: isNothing, exit: 1,
+	run: javaOf("Sshj"),
+	lacks: map[string]string{
+		"a user who ends first gets the whole answer": "0.40.0 closes the channel at the user's end, and the answer is lost",
+	},
 }}
+
+// java builds all programs in Java, once.
+func java(t *testing.T, _ string) {
+	t.Helper()
+	if err := buildJava(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var buildJava = sync.OnceValue(func() error {
+	cmd := exec.Command("mvn", "--quiet", "--batch-mode", "package")
+	cmd.Dir = "java"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", cmd, err, out)
+	}
+	return nil
+})
+
+func javaOf(class string) func(place) ([]string, []string) {
+	return libraryOf("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", "java/target/classes:java/target/dependency/*", class)
+}

@@ -17,9 +17,11 @@ import (
 const (
 	// patience bounds every wait for what happens at once if it happens.
 	patience = 60 * time.Second
-	banner   = "welcome\n" // the server speaks first
-	bulk     = 64 << 20
-	answer   = 1 << 20
+	// quiet is how long a test looks for what is not to come.
+	quiet  = 3 * time.Second
+	banner = "welcome\n" // the server speaks first
+	bulk   = 64 << 20
+	answer = 1 << 20
 )
 
 // localServer does what the first line of a user says, after its banner.
@@ -28,6 +30,7 @@ type localServer struct {
 	running sync.WaitGroup
 	mu      sync.Mutex // guards what follows
 	late    []string   // what has come after the server's end
+	sums    []string   // of uploads
 }
 
 func startLocal(t *testing.T) *localServer {
@@ -86,7 +89,9 @@ func (s *localServer) handle(c *net.TCPConn) {
 	case "up":
 		sum := sha256.New()
 		_, _ = io.Copy(sum, r)
-		_, _ = io.WriteString(c, hex.EncodeToString(sum.Sum(nil)))
+		s.mu.Lock()
+		s.sums = append(s.sums, hex.EncodeToString(sum.Sum(nil)))
+		s.mu.Unlock()
 	case "endless":
 		_, _ = io.Copy(c, random(2))
 	case "reset":

@@ -178,19 +178,26 @@ func start(t *testing.T, c client, at *relay, p place) *rig {
 	if !c.session {
 		number := strings.TrimPrefix(r.line, "port ")
 		if p.asked != 0 { // which is what most libraries give back
-			number = at.lastPort()
+			number = at.portOf(t, p.bind)
 		}
 		r.public = net.JoinHostPort("127.0.0.1", number)
 	}
 	return r
 }
 
-// lastPort returns the public port that was opened last, as the log has it.
-func (r *relay) lastPort() (port string) {
-	for line := range strings.Lines(r.errs.String()) {
-		if _, rest, ok := strings.Cut(line, `"event":"tunnel_opened","port":`); ok {
-			port, _, _ = strings.Cut(rest, ",")
+// portOf returns the public port of the tunnel with a name, as the log has it.
+func (r *relay) portOf(t *testing.T, name string) (port string) {
+	t.Helper()
+	err := eventually(func() bool {
+		for line := range strings.Lines(r.errs.String()) {
+			if _, rest, ok := strings.Cut(line, `"event":"tunnel_opened","port":`); ok && strings.Contains(rest, `"name":"`+name+`"`) {
+				port, _, _ = strings.Cut(rest, ",")
+			}
 		}
+		return port != ""
+	}, "the tunnel is in the log")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return port
 }

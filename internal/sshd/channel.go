@@ -163,8 +163,14 @@ func (c *channel) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite sends EOF.
-func (c *channel) CloseWrite() error { return c.ssh.CloseWrite() }
+// CloseWrite sends EOF. If the client has closed the channel there is nobody to tell, which is no
+// failure: a server that has sent all closes it while its user ends.
+func (c *channel) CloseWrite() error {
+	if err := c.ssh.CloseWrite(); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
 
 // Close ends the channel. What was written before has been sent.
 func (c *channel) Close() error { return c.close() }
@@ -172,7 +178,7 @@ func (c *channel) Close() error { return c.close() }
 func (c *channel) close() error {
 	c.once.Do(func() {
 		c.connection.front.watch.remove(c)
-		c.connection.users.Add(-1)
+		c.connection.userGone()
 	})
 	return c.ssh.Close()
 }

@@ -80,6 +80,23 @@ func TestBytesBeforeClose(t *testing.T) {
 	}
 }
 
+// A user who ends in the moment in which the server closes is not reset.
+func TestBothEndAtOnce(t *testing.T) {
+	l, public := dial(t, start(t).ssh, "me").forward(t, "localhost", 0)
+	for n := range 300 {
+		u := user(t, public)
+		served := accept(t, l)
+		conntest.WantPair(t, u, served)
+		conntest.Write(t, served, "all")
+		go func() { _ = served.Close() }()
+		_ = u.CloseWrite()
+		if got, err := io.ReadAll(u); string(got) != "all" || err != nil {
+			t.Fatalf("%d: got %q, %v", n, got, err)
+		}
+		_ = u.Close()
+	}
+}
+
 // When the client is lost its users are reset, and nobody sees the end of the data. What a client
 // does that says goodbye, package interop/ssh tries with real ones.
 func TestLostClientResetsUsers(t *testing.T) {

@@ -51,6 +51,8 @@ type connection struct {
 	running sync.WaitGroup
 	users   atomic.Int64 // channels
 	left    atomic.Bool  // the client has ended it for good
+	// draining is that it ends with its last user.
+	draining atomic.Bool
 
 	mu        sync.Mutex // guards what follows
 	forwards  map[forwardKey]*forward
@@ -237,6 +239,21 @@ func (c *connection) people() []*terminal {
 	return slices.Collect(maps.Keys(c.terminals))
 }
 
+// endWhenIdle ends the connection as soon as it has no user.
+func (c *connection) endWhenIdle() {
+	c.draining.Store(true)
+	if c.users.Load() == 0 {
+		c.end()
+	}
+}
+
+// userGone counts a channel that is closed.
+func (c *connection) userGone() {
+	if c.users.Add(-1) == 0 && c.draining.Load() {
+		c.end()
+	}
+}
+
 // endAfter ends the connection after a pause.
 func (c *connection) endAfter(pause time.Duration) {
 	c.mu.Lock()
@@ -308,7 +325,7 @@ func (c *connection) takeLease(k forwardKey) string {
 		return ""
 	}
 	for n := 0; ; n++ {
-		lease := fmt.Sprintf("ssh %s %s:%d #%d", c.who.key, k.Bind, k.Port, n)
+		lease := fmt.Sprintf("ssh %s %s %q:%d #%d", c.who.Name, c.who.key, k.Bind, k.Port, n)
 		holder := c.front.holders.take(lease, c, nil)
 		if holder != nil && holder != c && !holder.lives() {
 			holder = c.front.holders.take(lease, c, holder)

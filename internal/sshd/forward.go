@@ -202,8 +202,18 @@ func (f *forward) end(reason error) {
 // RoundTrip returns the round trip of the connection.
 func (f *forward) RoundTrip() time.Duration { return tcpstate.RoundTrip(f.connection.below) }
 
-// Drain ends the forward, whose users have gone.
-func (f *forward) Drain() { _ = f.Close() }
+// Drain ends the forward, whose users have gone. The connection goes when those of its other
+// forwards have gone, too.
+func (f *forward) Drain() {
+	f.end(net.ErrClosed)
+	c := f.connection
+	c.mu.Lock()
+	current := c.forwards[f.key] == f
+	c.mu.Unlock()
+	if current {
+		c.endWhenIdle()
+	}
+}
 
 // Close ends the forward, and with it the connection, since no client can be told that it has
 // one forward less. One that the client has canceled is none of the connection's any more.

@@ -1,9 +1,11 @@
 package sshd_test
 
 import (
+	"io"
 	"net"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -140,4 +142,34 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q was granted", wrong)
 		}
 	}
+}
+
+// A relay that shuts down lets the users of all forwards of a connection finish, although some
+// forwards have none.
+func TestShutdown(t *testing.T) {
+	r := start(t)
+	c := dial(t, r.ssh, "me")
+	busy, public := c.forward(t, "localhost", 0)
+	for range 3 {
+		c.forward(t, "localhost", 0)
+	}
+	u := user(t, public)
+	served := accept(t, busy)
+	conntest.WantPair(t, u, served)
+	ended := make(chan error, 1)
+	go func() { ended <- r.Shutdown(t.Context()) }()
+	for range 50 { // longer than it takes the idle ones
+		conntest.WantPair(t, u, served)
+		<-time.After(10 * time.Millisecond)
+	}
+	_ = u.CloseWrite()
+	_ = served.Close()
+	if rest, err := io.ReadAll(u); len(rest) > 0 || err != nil {
+		t.Errorf("the user's end is %q, %v", rest, err)
+	}
+	_ = u.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	_ = c.Wait()
 }

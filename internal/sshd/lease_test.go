@@ -2,11 +2,16 @@ package sshd_test
 
 import (
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
+	"github.com/seed96252745/relay/internal/auth"
 	"github.com/seed96252745/relay/internal/conntest"
+	"github.com/seed96252745/relay/internal/node"
 )
 
 // The same key has the same port again, whenever the client comes back.
@@ -31,6 +36,41 @@ func TestKeyKeepsPort(t *testing.T) {
 	_, others := dial(t, r.ssh, "me", newKey()).forward(t, "localhost", 0)
 	if named == first || others == first {
 		t.Errorf("%s was given to %s and %s", first, named, others)
+	}
+}
+
+// The owner of a token has the same port again, no matter who else is there.
+func TestTokenKeepsPort(t *testing.T) {
+	file := tokens(t, "bob "+auth.Hash("secret of bob"), "carol "+auth.Hash("secret of carol"))
+	r := start(t, func(c *node.Config) { c.Tokens = file })
+	forward := func(secret string) (c *client, public string) {
+		t.Helper()
+		tcp, err := net.Dial("tcp", r.ssh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, channels, requests, err := ssh.NewClientConn(tcp, r.ssh, &ssh.ClientConfig{
+			User: "me", Auth: []ssh.AuthMethod{ssh.Password(secret)}, HostKeyCallback: ssh.FixedHostKey(hostKey().PublicKey()),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = &client{ssh.NewClient(conn, channels, requests), tcp}
+		t.Cleanup(func() { _ = c.Close() })
+		_, public = c.forward(t, "localhost", 0)
+		return c, public
+	}
+	bob, ofBob := forward("secret of bob")
+	carol, ofCarol := forward("secret of carol")
+	for _, c := range []*client{bob, carol} {
+		_ = c.Close()
+	}
+	eventually(t, "both are gone", func() bool { return strings.Count(r.log.String(), "tunnel_closed") == 2 })
+	if _, again := forward("secret of carol"); again != ofCarol {
+		t.Errorf("carol had %s, and has %s", ofCarol, again)
+	}
+	if _, again := forward("secret of bob"); again != ofBob {
+		t.Errorf("bob had %s, and has %s", ofBob, again)
 	}
 }
 

@@ -150,6 +150,9 @@ type opened struct {
 // reopen returns the connection as the library wants it.
 func (o *opening) reopen(c conn.Conn) *opened { return &opened{Conn: conn.Begun(c, o.read)} }
 
+// Unwrap returns the connection inside.
+func (c *opened) Unwrap() (inner conn.Conn, sameBytes bool) { return c.Conn, false }
+
 // Write writes b, but for the line. Only one goroutine writes that.
 func (c *opened) Write(b []byte) (int, error) {
 	skip := min(len(version)+len("\r\n")-c.written, len(b))

@@ -381,3 +381,47 @@ func build(t *testing.T, dir string, command ...string) {
 		t.Fatalf("%v: %v\n%s", cmd, err, out)
 	}
 }
+
+// TestUpgrade has another process of the relay take over from the one that has a client: the
+// client's users go on, and others come to it there. When it comes back it is the new process's,
+// at the same port.
+func TestUpgrade(t *testing.T) {
+	c := clients[0]
+	if _, err := exec.LookPath(c.tools); err != nil {
+		t.Skipf("%s is not installed: apt-get install %s", c.tools, c.packages)
+	}
+	command := filepath.Join(t.TempDir(), "relay")
+	build(t, ".", "go", "build", "-o", command, "github.com/seed96252745/relay/cmd/relay")
+	dir := t.TempDir()
+	build(t, dir, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "key")
+	at := newRelay(t, command)
+	r := start(t, c, at, place{dir: dir, key: true})
+	first := r.public
+	u, err := r.user("echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	build(t, dir, command, "upgrade", "--stateDir="+at.dir)
+	if _, err := io.WriteString(u, "still here"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(u, make([]byte, len("still here"))); err != nil {
+		t.Fatalf("the user who was there: %v", err)
+	}
+	if err := r.echo(); err != nil {
+		t.Errorf("a user who comes to the client of the old process: %v", err)
+	}
+	other := start(t, c, at, place{dir: dir})
+	if err := other.echo(); err != nil {
+		t.Errorf("a client of the new process: %v", err)
+	}
+	r.stop()
+	again := start(t, c, at, place{dir: dir, key: true})
+	if again.public != first {
+		t.Errorf("it had %s, and has %s", first, again.public)
+	}
+	if err := again.echo(); err != nil {
+		t.Error(err)
+	}
+}

@@ -86,7 +86,9 @@ func (c *connection) startForward(r *ssh.Request) {
 	if err := c.register(f, r); err != nil {
 		f.end(err)
 		c.front.holders.release(f.lease, c)
-		reply(r, false, nil)
+		if f.port == 0 { // or it was answered before the endpoint had closed
+			reply(r, false, nil)
+		}
 		c.refuse(err)
 	}
 }

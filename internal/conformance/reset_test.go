@@ -19,7 +19,7 @@ func TestReset(t *testing.T) {
 	for _, by := range []string{"user", "server"} {
 		for _, size := range resetAt {
 			t.Run(fmt.Sprintf("by %s at %d", by, size), func(t *testing.T) {
-				eachPairing(t, func(t *testing.T, p pairingTunnel) {
+				eachExactPairing(t, func(t *testing.T, p pairingTunnel) {
 					from, to := p.pair(t)
 					if by == "server" {
 						from, to = to, from
@@ -47,7 +47,7 @@ func testReset(t *testing.T, from, to *net.TCPConn, size int64) {
 func TestResetAtOnce(t *testing.T) {
 	for _, by := range []string{"user", "server"} {
 		t.Run("by "+by, func(t *testing.T) {
-			eachPairing(t, func(t *testing.T, p pairingTunnel) {
+			eachExactPairing(t, func(t *testing.T, p pairingTunnel) {
 				for _, size := range resetAt {
 					from, to := p.pair(t)
 					if by == "server" {
@@ -69,7 +69,7 @@ func TestResetAtOnce(t *testing.T) {
 
 // One direction has ended already: a reset still goes through.
 func TestResetAfterHalfClose(t *testing.T) {
-	eachPairing(t, func(t *testing.T, p pairingTunnel) {
+	eachExactPairing(t, func(t *testing.T, p pairingTunnel) {
 		user, server := p.pair(t)
 		must(t, user.CloseWrite())
 		must(t, receiveAll(server, newStream(1), 0))
@@ -83,7 +83,7 @@ func TestResetAfterHalfClose(t *testing.T) {
 
 // The server sees the reset of a user whom it only writes to.
 func TestWriterSeesReset(t *testing.T) {
-	eachPairing(t, func(t *testing.T, p pairingTunnel) {
+	eachExactPairing(t, func(t *testing.T, p pairingTunnel) {
 		user, server := p.pair(t)
 		reset(user)
 		if err := send(server, newStream(1), 1<<30); !isReset(err) {
@@ -102,7 +102,7 @@ func TestAnswerBeforeReset(t *testing.T) {
 		}
 		_ = conn.Close() // with bytes that were not read
 	}
-	eachTunnel(t, refuse, func(t *testing.T, tun *tunnel) {
+	eachExactTunnel(t, refuse, func(t *testing.T, tun *tunnel) {
 		user := dial(t, tun.public)
 		sent := make(chan struct{})
 		go func() {

@@ -74,8 +74,15 @@ func eachProtocol(t *testing.T, test func(t *testing.T, protocol relay.Protocol)
 }
 
 // eachTunnel runs the test for every protocol over every transport, with a relay
-// and a forwarder before a local server that runs handle for each connection.
+// and a forwarder before a local server that runs handle for each connection, and with an SSH
+// client.
 func eachTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *testing.T, tun *tunnel)) {
+	eachExactTunnel(t, handle, test)
+	t.Run(overSSH, func(t *testing.T) { test(t, forwardSSH(t, serveLocal(t, handle))) })
+}
+
+// eachExactTunnel leaves out SSH clients, as eachExactPairing does.
+func eachExactTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *testing.T, tun *tunnel)) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) {
 		eachTransport(t, func(t *testing.T, r *relaytest.Relay, encrypt *tls.Config) {
 			test(t, forward(t, r.Addr(), serveLocal(t, handle), protocol, encrypt))
@@ -111,6 +118,7 @@ func eachPatientTunnel(t *testing.T, handle func(*net.TCPConn), test func(t *tes
 		})
 	})
 	t.Run(inProcessVerb.Name, func(t *testing.T) { test(t, forwardInProcess(t, serveLocal(t, handle))) })
+	t.Run(overSSH, func(t *testing.T) { test(t, forwardSSH(t, serveLocal(t, handle))) })
 }
 
 func patientRelay(t *testing.T) (addr string, encrypt *tls.Config) {
@@ -264,6 +272,16 @@ type pairingTunnel struct {
 }
 
 func eachPairing(t *testing.T, test func(t *testing.T, p pairingTunnel)) {
+	eachExactPairing(t, test)
+	t.Run(overSSH, func(t *testing.T) {
+		p := &pairing{wants: make(map[[tokenSize]byte]chan *net.TCPConn)}
+		test(t, pairingTunnel{forwardSSH(t, serveLocal(t, p.handle)), p})
+	})
+}
+
+// eachExactPairing leaves out SSH clients, which have no reset, and no urgent data: what package
+// interop/ssh tries with real ones.
+func eachExactPairing(t *testing.T, test func(t *testing.T, p pairingTunnel)) {
 	eachProtocol(t, func(t *testing.T, protocol relay.Protocol) { test(t, newPairing(t, protocol)) })
 	t.Run(inProcessVerb.Name, func(t *testing.T) {
 		p := &pairing{wants: make(map[[tokenSize]byte]chan *net.TCPConn)}

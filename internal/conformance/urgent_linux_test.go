@@ -12,7 +12,7 @@ import (
 // the kernel moves them.
 func TestUrgentData(t *testing.T) {
 	for _, before := range []int64{10, 8 << 20} {
-		eachPairing(t, func(t *testing.T, p pairingTunnel) {
+		eachExactPairing(t, func(t *testing.T, p pairingTunnel) {
 			user, server := p.pair(t)
 			source := newStream(1)
 			sent := make(chan error, 1)

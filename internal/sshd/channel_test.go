@@ -168,6 +168,28 @@ func TestRefusedUser(t *testing.T) {
 	conntest.WantPair(t, u, ch)
 }
 
+// A client whose queue of users is full is asked once more, whenever that is.
+func TestClientIsFull(t *testing.T) {
+	c := dial(t, start(t).ssh, "me")
+	opens := c.HandleChannelOpen("forwarded-tcpip")
+	public, _ := c.request(t, "localhost", 0)
+	<-time.After(2500 * time.Millisecond) // when refusals for other reasons are final
+	at := net.JoinHostPort(loopback, itoa(public))
+	u := user(t, at)
+	_ = (<-opens).Reject(ssh.ResourceShortage, "")
+	ch, requests, err := (<-opens).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go ssh.DiscardRequests(requests)
+	conntest.WantPair(t, u, ch)
+	refused := user(t, at)
+	for range 2 {
+		_ = (<-opens).Reject(ssh.ResourceShortage, "")
+	}
+	conntest.WantReset(t, refused)
+}
+
 // A user who does not read stops nobody else, and the client's window bounds what is held.
 func TestStalledUser(t *testing.T) {
 	l, public := dial(t, start(t).ssh, "me").forward(t, "localhost", 0)

@@ -236,6 +236,7 @@ func (f *forward) Open(ctx context.Context, user netip.AddrPort) (conn.Conn, err
 	if err := f.settle(ctx); err != nil {
 		return nil, err
 	}
+	full := false
 	for _, pause := range [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond} {
 		if err := f.wait(ctx, pause); err != nil {
 			return nil, err
@@ -245,7 +246,11 @@ func (f *forward) Open(ctx context.Context, user netip.AddrPort) (conn.Conn, err
 		if !errors.As(err, &refused) {
 			return c, err
 		}
-		if !f.mayBeEarly(refused) {
+		again := f.mayBeEarly(refused)
+		if refused.Reason == ssh.ResourceShortage { // libssh2 has a queue of 10
+			again, full = !full, true
+		}
+		if !again {
 			return nil, observe.WithReason(fmt.Errorf("the SSH client has refused the user: %w", err), observe.DialFailed)
 		}
 	}

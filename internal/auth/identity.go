@@ -35,8 +35,9 @@ type Identity struct {
 	// that. Ended must not wait. Nil is an identity that holds for ever.
 	Watch func(ended func(reason error)) (stop func())
 
-	hash [sha256.Size]byte // of its secret; zero if it has none
-	keys []string          // SSH public keys, as authorized_keys has them without a comment
+	secret bool              // it has one
+	hash   [sha256.Size]byte // of its secret
+	keys   []string          // SSH public keys, as authorized_keys has them without a comment
 	// shown is the key by which it was identified, or empty.
 	shown string
 }
@@ -48,7 +49,7 @@ func New(name string) (id Identity, secret string, err error) {
 		return Identity{}, "", err
 	}
 	secret = NewSecret()
-	return Identity{Name: name, hash: hashOf(secret)}, secret, nil
+	return Identity{Name: name, secret: true, hash: hashOf(secret)}, secret, nil
 }
 
 // NewWithKeys returns an identity as New does, which SSH public keys stand for in place of a
@@ -67,7 +68,7 @@ func NewWithKeys(name string, keys []ssh.PublicKey) (id Identity, err error) {
 }
 
 // HasSecret reports whether the identity has a secret.
-func (id *Identity) HasSecret() bool { return id.hash != [sha256.Size]byte{} }
+func (id *Identity) HasSecret() bool { return id.secret }
 
 // Fingerprints returns the fingerprints of its SSH keys, as ssh-keygen -l shows them.
 func (id *Identity) Fingerprints() (all []string) {

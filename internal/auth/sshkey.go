@@ -32,6 +32,7 @@ func (id *Identity) parseCredentials(fields []string) (n int, err error) {
 		if id.hash, err = parseHash(fields[n]); err != nil {
 			return 0, err
 		}
+		id.secret = true
 		n++
 	}
 	for n < len(fields) && slices.Contains(keyTypes, fields[n]) {

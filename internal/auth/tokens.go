@@ -224,7 +224,7 @@ func (t *Tokens) Check(id Identity, now time.Time) error {
 	switch {
 	case current == nil:
 		return fmt.Errorf("%s: %w", id.Name, ErrRevoked)
-	case id.shown == "" && current.hash != id.hash, id.shown != "" && t.byKey[id.shown] != current:
+	case id.shown == "" && (current.hash != id.hash || current.secret != id.secret), id.shown != "" && t.byKey[id.shown] != current:
 		return fmt.Errorf("%s: %w", id.Name, ErrReplaced)
 	case current.Expired(now):
 		return fmt.Errorf("%s: %w", id.Name, ErrExpired)
